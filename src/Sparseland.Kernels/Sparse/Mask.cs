@@ -1,0 +1,192 @@
+using System.Numerics;
+
+namespace Sparseland.Kernels.Sparse;
+
+/// <summary>Which entries of a tensor are kept: a bit set with a shape, row-major, 1 = kept.</summary>
+/// <remarks>Immutable. Bits beyond the last entry are zero, so that counting is a popcount over words.</remarks>
+public sealed class Mask : IEquatable<Mask>
+{
+    private readonly ulong[] _words;
+    private readonly int[] _shape;
+
+    private Mask(int[] shape, int length, ulong[] words)
+    {
+        _shape = shape;
+        Length = length;
+        _words = words;
+        int kept = 0;
+        foreach (ulong word in words) kept += BitOperations.PopCount(word);
+        KeptCount = kept;
+    }
+
+    /// <summary>The tensor's dimensions.</summary>
+    public ReadOnlySpan<int> Shape => _shape;
+
+    /// <summary>Number of entries: the product of the dimensions.</summary>
+    public int Length { get; }
+
+    /// <summary>Number of kept entries.</summary>
+    public int KeptCount { get; }
+
+    /// <summary>Kept fraction, 0 to 1; 1 for a tensor without entries.</summary>
+    public double Density => Length == 0 ? 1 : (double)KeptCount / Length;
+
+    /// <summary>Removed fraction, 0 to 1.</summary>
+    public double Sparsity => 1 - Density;
+
+    /// <summary>The bits, 64 entries a word, entry i at bit i % 64 of word i / 64.</summary>
+    public ReadOnlySpan<ulong> Words => _words;
+
+    /// <summary>Whether entry <paramref name="index"/> (row-major) is kept.</summary>
+    public bool this[int index]
+    {
+        get
+        {
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)Length, nameof(index));
+            return (_words[index >> 6] >> (index & 63) & 1) != 0;
+        }
+    }
+
+    /// <summary>A mask that keeps everything.</summary>
+    public static Mask Ones(ReadOnlySpan<int> shape)
+    {
+        int length = Count(shape);
+        var words = new ulong[(length + 63) / 64];
+        Array.Fill(words, ulong.MaxValue);
+        if ((length & 63) != 0) words[^1] = (1UL << (length & 63)) - 1;
+        return new Mask(shape.ToArray(), length, words);
+    }
+
+    /// <summary>A mask from one flag per entry, row-major, true = kept.</summary>
+    /// <exception cref="ArgumentException">The number of flags is not the product of the dimensions.</exception>
+    public static Mask FromFlags(ReadOnlySpan<int> shape, ReadOnlySpan<bool> kept)
+    {
+        int length = Count(shape);
+        if (kept.Length != length) throw new ArgumentException($"{kept.Length} flags for a shape of {length} entries.", nameof(kept));
+        var words = new ulong[(length + 63) / 64];
+        for (int i = 0; i < length; i++)
+        {
+            if (kept[i]) words[i >> 6] |= 1UL << (i & 63);
+        }
+        return new Mask(shape.ToArray(), length, words);
+    }
+
+    /// <summary>A mask from its words (see <see cref="Words"/>).</summary>
+    /// <exception cref="ArgumentException">Wrong number of words, or a bit is set beyond the last entry.</exception>
+    public static Mask FromWords(ReadOnlySpan<int> shape, ReadOnlySpan<ulong> words)
+    {
+        int length = Count(shape);
+        if (words.Length != (length + 63) / 64) throw new ArgumentException($"{words.Length} words for {length} entries.", nameof(words));
+        if ((length & 63) != 0 && words[^1] >> (length & 63) != 0)
+            throw new ArgumentException("A bit is set beyond the last entry.", nameof(words));
+        return new Mask(shape.ToArray(), length, words.ToArray());
+    }
+
+    /// <summary>A mask that keeps exactly the entries that are not zero (NaN is kept, -0 is not).</summary>
+    public static Mask FromNonZeros(ReadOnlySpan<int> shape, ReadOnlySpan<float> values)
+    {
+        int length = Count(shape);
+        if (values.Length != length) throw new ArgumentException($"{values.Length} values for a shape of {length} entries.", nameof(values));
+        var words = new ulong[(length + 63) / 64];
+        for (int i = 0; i < length; i++)
+        {
+            if (values[i] != 0) words[i >> 6] |= 1UL << (i & 63);
+        }
+        return new Mask(shape.ToArray(), length, words);
+    }
+
+    /// <summary>Sets every removed entry to +0, also where it was NaN or infinite.</summary>
+    /// <exception cref="ArgumentException">The number of values is not <see cref="Length"/>.</exception>
+    public void Apply(Span<float> values)
+    {
+        if (values.Length != Length) throw new ArgumentException($"{values.Length} values for a mask of {Length} entries.", nameof(values));
+        for (int w = 0; w < _words.Length; w++)
+        {
+            ulong removed = ~_words[w];
+            if (removed == 0) continue;
+            int start = w << 6, end = Math.Min(start + 64, Length);
+            for (int i = start; i < end; i++)
+            {
+                if ((removed >> (i & 63) & 1) != 0) values[i] = 0f;
+            }
+        }
+    }
+
+    /// <summary>Kept in both.</summary>
+    public Mask And(Mask other) => Combine(other, static (a, b) => a & b);
+
+    /// <summary>Kept in either.</summary>
+    public Mask Or(Mask other) => Combine(other, static (a, b) => a | b);
+
+    /// <summary>Whether every entry kept here is kept in <paramref name="other"/> as well.</summary>
+    public bool IsSubsetOf(Mask other)
+    {
+        RequireSameShape(other);
+        for (int i = 0; i < _words.Length; i++)
+        {
+            if ((_words[i] & ~other._words[i]) != 0) return false;
+        }
+        return true;
+    }
+
+    /// <summary>The same bits under another shape of equal length.</summary>
+    /// <exception cref="ArgumentException">The lengths differ.</exception>
+    public Mask Reshape(params ReadOnlySpan<int> shape)
+    {
+        if (Count(shape) != Length) throw new ArgumentException($"Cannot view {Length} entries as [{string.Join(", ", shape.ToArray())}].", nameof(shape));
+        return new Mask(shape.ToArray(), Length, _words);
+    }
+
+    /// <summary>One flag per entry, true = kept.</summary>
+    public bool[] ToFlags()
+    {
+        var flags = new bool[Length];
+        for (int i = 0; i < Length; i++) flags[i] = (_words[i >> 6] >> (i & 63) & 1) != 0;
+        return flags;
+    }
+
+    /// <inheritdoc/>
+    public bool Equals(Mask? other) =>
+        other is not null && _shape.AsSpan().SequenceEqual(other._shape) && _words.AsSpan().SequenceEqual(other._words);
+
+    /// <inheritdoc/>
+    public override bool Equals(object? obj) => Equals(obj as Mask);
+
+    /// <inheritdoc/>
+    public override int GetHashCode()
+    {
+        var hash = new HashCode();
+        hash.Add(Length);
+        foreach (ulong word in _words) hash.Add(word);
+        return hash.ToHashCode();
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"[{string.Join(", ", _shape)}] {KeptCount} of {Length} kept ({Density:P1})";
+
+    private Mask Combine(Mask other, Func<ulong, ulong, ulong> op)
+    {
+        RequireSameShape(other);
+        var words = new ulong[_words.Length];
+        for (int i = 0; i < words.Length; i++) words[i] = op(_words[i], other._words[i]);
+        return new Mask(_shape, Length, words);
+    }
+
+    private void RequireSameShape(Mask other)
+    {
+        ArgumentNullException.ThrowIfNull(other);
+        if (!_shape.AsSpan().SequenceEqual(other._shape))
+            throw new ArgumentException($"Masks of shapes [{string.Join(", ", _shape)}] and [{string.Join(", ", other._shape)}].", nameof(other));
+    }
+
+    private static int Count(ReadOnlySpan<int> shape)
+    {
+        int length = 1;
+        foreach (int d in shape)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(d, nameof(shape));
+            length = checked(length * d);
+        }
+        return length;
+    }
+}
