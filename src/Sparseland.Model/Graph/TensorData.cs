@@ -29,6 +29,9 @@ public sealed class TensorData
     /// <summary>Number of elements.</summary>
     public int Length => _elements.Length;
 
+    /// <summary>The array behind the tensor, whatever its element type.</summary>
+    internal Array Elements => _elements;
+
     /// <summary>Bytes of the elements as a file would hold them (0 for strings).</summary>
     public long ByteLength => (long)Length * ElementType.Size();
 

@@ -8,13 +8,40 @@ namespace Sparseland.Model.Operators;
 /// <see cref="Evaluate"/> is the plain definition over <see cref="TensorData"/>: constant folding uses it, and both
 /// executors fall back to it wherever speed or gradients do not matter. Arithmetic of weight calls the kernels.
 /// </remarks>
-public abstract class Operator(string opType, string domain = "")
+public abstract partial class Operator
 {
+    /// <summary>States the operator's name and arity.</summary>
+    /// <param name="opType">The operator's ONNX name.</param>
+    /// <param name="domain">The operator's domain; empty for the ONNX standard.</param>
+    /// <param name="minInputs">Leading inputs that must be listed (0 or more).</param>
+    /// <param name="maxInputs">Inputs that may be listed; negative = as many as <paramref name="minInputs"/>.</param>
+    /// <param name="maxOutputs">Outputs that may be listed; negative = any number.</param>
+    protected Operator(string opType, string domain = "", int minInputs = 1, int maxInputs = -1, int maxOutputs = 1)
+    {
+        OpType = opType;
+        Domain = domain;
+        MinInputs = minInputs;
+        MaxInputs = maxInputs < 0 ? minInputs : maxInputs;
+        MaxOutputs = maxOutputs < 0 ? int.MaxValue : maxOutputs;
+    }
+
     /// <summary>The operator's ONNX name.</summary>
-    public string OpType { get; } = opType;
+    public string OpType { get; }
 
     /// <summary>The operator's domain; empty for the ONNX standard.</summary>
-    public string Domain { get; } = domain;
+    public string Domain { get; }
+
+    /// <summary>The least number of inputs that a node lists.</summary>
+    public int MinInputs { get; }
+
+    /// <summary>The largest number of inputs that a node lists.</summary>
+    public int MaxInputs { get; }
+
+    /// <summary>The largest number of outputs that a node lists.</summary>
+    public int MaxOutputs { get; }
+
+    /// <summary>Whether the outputs follow from the inputs alone, so that a node over constants may be folded.</summary>
+    public virtual bool IsDeterministic => true;
 
     /// <summary>Sets the type of every output from the types (and, where known, the values) of the inputs.</summary>
     /// <exception cref="GraphException">The inputs break the operator's rules; the message names node, input and shapes.</exception>
@@ -46,6 +73,12 @@ public abstract class InferenceContext
     /// <summary>Sets what a shape-like integer output stands for, so that reshapes behind it can be inferred.</summary>
     public abstract void SetOutputAsShape(int index, TensorShape shape);
 
+    /// <summary>Infers a graph that is an attribute of the node; it sees the values around the node by name.</summary>
+    /// <param name="body">The graph.</param>
+    /// <param name="inputTypes">What is known about the graph's inputs, in order; null entries fall back to what the graph declares.</param>
+    /// <returns>What is known about the graph's outputs, in order.</returns>
+    public abstract TensorType?[] InferSubgraph(ModelGraph body, IReadOnlyList<TensorType?> inputTypes);
+
     /// <summary>An error that names the node, its inputs and their types.</summary>
     public GraphException Error(string message)
     {
@@ -70,6 +103,19 @@ public sealed class EvaluationContext(Node node, IReadOnlyList<TensorData?> inpu
 
     /// <summary>Source of randomness for operators that need one (Dropout in training, RandomNormal ...).</summary>
     public Random Random { get; init; } = new(0);
+
+    /// <summary>Finds a value around the node by name, for nodes with graphs in their attributes; null when there is none.</summary>
+    public Func<string, TensorData?> Outer { get; init; } = _ => null;
+
+    /// <summary>Stops loops of long-running bodies.</summary>
+    public CancellationToken Cancellation { get; init; }
+
+    /// <summary>Runs a graph that is an attribute of the node.</summary>
+    /// <param name="body">The graph; it sees the values around the node through <see cref="Outer"/>.</param>
+    /// <param name="inputs">One value per graph input, in order.</param>
+    /// <returns>The graph's outputs, in order.</returns>
+    public TensorData[] RunSubgraph(ModelGraph body, IReadOnlyList<TensorData> inputs) =>
+        GraphEvaluator.RunBody(body, inputs, Outer, Random, Cancellation);
 
     /// <summary>Whether input <paramref name="index"/> is present.</summary>
     public bool Has(int index) => index < Inputs.Count && Inputs[index] is not null;
