@@ -1,0 +1,351 @@
+using System.Runtime.CompilerServices;
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Kernels.Dense;
+
+/// <summary>What happens to a finished element of a product: + row bias, + column bias, + residual, then clamp.</summary>
+internal unsafe struct GemmEpilogue
+{
+    public float* RowBias;
+    public float* ColumnBias;
+    public float* Residual;
+    public nint ResidualStride;
+    public Clamp Clamp;
+
+    public readonly bool IsEmpty => RowBias == null && ColumnBias == null && Residual == null && Clamp.IsNone;
+
+    /// <summary>Applies this to c [rows, columns], whose first element is (row, column) of the product.</summary>
+    public readonly void Apply<V>(float* c, nint ldc, int row, int column, int rows, int columns) where V : unmanaged, IVector<V>
+    {
+        for (int i = 0; i < rows; i++)
+        {
+            float* residual = Residual == null ? null : Residual + ((row + i) * ResidualStride) + column;
+            ApplyRow<V>(c + (i * ldc), columns, RowBias == null ? 0f : RowBias[row + i], RowBias != null,
+                ColumnBias == null ? null : ColumnBias + column, residual, Clamp);
+        }
+    }
+
+    /// <summary>Applies a row bias, column biases, a residual and a clamp to one contiguous piece.</summary>
+    public static void ApplyRow<V>(float* c, int count, float bias, bool hasBias, float* columnBias, float* residual, Clamp clamp) where V : unmanaged, IVector<V>
+    {
+        bool clamped = !clamp.IsNone;
+        V low = V.Broadcast(clamp.Low), high = V.Broadcast(clamp.High), rowBias = V.Broadcast(bias);
+        int j = 0;
+        for (; j + V.Count <= count; j += V.Count)
+        {
+            V x = V.Load(c + j);
+            if (hasBias) x = V.Add(x, rowBias);
+            if (columnBias != null) x = V.Add(x, V.Load(columnBias + j));
+            if (residual != null) x = V.Add(x, V.Load(residual + j));
+            if (clamped) x = V.Min(V.Max(x, low), high);
+            V.Store(x, c + j);
+        }
+        for (; j < count; j++)
+        {
+            float x = c[j];
+            if (hasBias) x += bias;
+            if (columnBias != null) x += columnBias[j];
+            if (residual != null) x += residual[j];
+            if (clamped) x = MathF.Min(MathF.Max(x, clamp.Low), clamp.High);
+            c[j] = x;
+        }
+    }
+}
+
+/// <summary>One product C = epilogue(alpha op(A) op(B) + beta C) with all its operands.</summary>
+internal unsafe struct GemmCall : ILevelWork
+{
+    public bool TransA, TransB;
+    public int M, N, K;
+    public float Alpha, Beta;
+    public float* A;
+    public float* B;
+    public float* C;
+    public nint Lda, Ldb, Ldc;
+    public GemmEpilogue Epilogue;
+
+    /// <summary>A in panels (see <see cref="PackedMatrix"/>), or null.</summary>
+    public float* PackedA;
+
+    /// <summary>B in panels, or null.</summary>
+    public float* PackedB;
+
+    public readonly void Run<V>() where V : unmanaged, IVector<V> => GemmDriver.Run<V>(this);
+}
+
+/// <summary>Chooses how a product is computed and cuts it into cache-sized parts.</summary>
+/// <remarks>
+/// Goto, van de Geijn, "Anatomy of High-Performance Matrix Multiplication", section 4: for each block of k, both operands
+/// are packed into panels (in parallel), then tiles of C are computed (in parallel). Choices depend on the shape only.
+/// Measured on a Zen 5 core with 512-bit units: see docs of <see cref="MicroKernel"/>.
+/// </remarks>
+internal static unsafe class GemmDriver
+{
+    // Tiles of C that one part computes; multiples of every panel height (8, 6) and width (32, 16, 8, 2).
+    public const int TileRows = 96;
+    public const int TileColumns = 128;
+
+    // Blocks of C between which packed operands are reused: bounds the packing memory to about 9 MB.
+    private const int BigRows = TileRows * 40;
+    private const int BigColumns = TileColumns * 32;
+
+    // Products below this many multiply-adds (about 10 microseconds) are not worth waking threads for.
+    private const long WorthThreads = 1 << 19;
+
+    public static void Run<V>(in GemmCall call) where V : unmanaged, IVector<V>
+    {
+        if (call.M == 0 || call.N == 0) return;
+        bool packed = call.PackedA != null || call.PackedB != null;
+        if (call.K == 0 || (call.Alpha == 0f && !packed)) ScaleOnly<V>(call);
+        else if (packed) Blocked<V>(call);
+        else if (call.N <= 8 && call.M > call.N) Swapped<V>(call);
+        else if (call.M <= DotKernel.MaxRows && call.TransB) Dots<V>(call);
+        else Blocked<V>(call);
+    }
+
+    private static void ScaleOnly<V>(in GemmCall call) where V : unmanaged, IVector<V>
+    {
+        for (int i = 0; i < call.M; i++) Scale(call.C + (i * call.Ldc), call.N, call.Beta);
+        if (!call.Epilogue.IsEmpty) call.Epilogue.Apply<V>(call.C, call.Ldc, 0, 0, call.M, call.N);
+    }
+
+    // beta = 0 overwrites, as in BLAS: what C held, NaN included, does not matter.
+    private static void Scale(float* c, int count, float beta)
+    {
+        if (beta == 0f) new Span<float>(c, count).Clear();
+        else if (beta != 1f)
+        {
+            for (int j = 0; j < count; j++) c[j] *= beta;
+        }
+    }
+
+    // C^T = op(B)^T op(A)^T: a narrow C becomes a low one.
+    private static void Swapped<V>(in GemmCall call) where V : unmanaged, IVector<V>
+    {
+        using Scratch.Buffer buffer = Scratch.Rent((long)call.M * call.N);
+        float* t = buffer.Pointer;
+        var swapped = new GemmCall
+        {
+            TransA = !call.TransB, TransB = !call.TransA, M = call.N, N = call.M, K = call.K, Alpha = call.Alpha,
+            A = call.B, Lda = call.Ldb, B = call.A, Ldb = call.Lda, C = t, Ldc = call.M,
+            Epilogue = new GemmEpilogue { Clamp = Clamp.None },
+        };
+        Run<V>(swapped);
+        for (int i = 0; i < call.M; i++)
+        {
+            float* c = call.C + (i * call.Ldc);
+            for (int j = 0; j < call.N; j++)
+            {
+                float x = t[((nint)j * call.M) + i];
+                c[j] = call.Beta == 0f ? x : call.Beta == 1f ? c[j] + x : (c[j] * call.Beta) + x;
+            }
+        }
+        if (!call.Epilogue.IsEmpty) call.Epilogue.Apply<V>(call.C, call.Ldc, 0, 0, call.M, call.N);
+    }
+
+    private static void Dots<V>(in GemmCall call) where V : unmanaged, IVector<V>
+    {
+        GemmCall dots = call;
+        using Scratch.Buffer buffer = Scratch.Rent(call.TransA ? (long)call.M * call.K : 0);
+        if (call.TransA)
+        {
+            Packing.Transpose(call.A, call.Lda, call.K, call.M, buffer.Pointer, call.K);
+            dots.A = buffer.Pointer;
+            dots.Lda = call.K;
+        }
+        RunParts((call.N + TileColumns - 1) / TileColumns, new DotParts<V>(dots), (long)call.M * call.N * call.K);
+    }
+
+    private static void Blocked<V>(in GemmCall call) where V : unmanaged, IVector<V>
+    {
+        int mr = MicroKernel.Rows<V>(), nr = MicroKernel.Columns<V>();
+        int block = Packing.BlockLength(call.K);
+        bool direct = call.PackedB == null && !call.TransB && call.M <= 16;
+        int rowsAtOnce = Math.Min(call.M, BigRows), columnsAtOnce = Math.Min(call.N, BigColumns);
+        using Scratch.Buffer bufferA = Scratch.Rent(call.PackedA != null ? 0 : (long)RoundUp(rowsAtOnce, mr) * block);
+        using Scratch.Buffer bufferB = Scratch.Rent(call.PackedB != null || direct ? 0 : (long)RoundUp(columnsAtOnce, nr) * block);
+        long work = (long)call.M * call.N * call.K;
+
+        for (int j0 = 0; j0 < call.N; j0 += BigColumns)
+        {
+            int columns = Math.Min(BigColumns, call.N - j0);
+            for (int i0 = 0; i0 < call.M; i0 += BigRows)
+            {
+                int rows = Math.Min(BigRows, call.M - i0);
+                for (int k0 = 0; k0 < call.K; k0 += block)
+                {
+                    int k = Math.Min(block, call.K - k0);
+                    var step = new Step
+                    {
+                        Call = call, I0 = i0, J0 = j0, K0 = k0, Rows = rows, Columns = columns, K = k, DirectB = direct,
+                        First = k0 == 0, Last = k0 + k == call.K,
+                        // Panels of a prepared operand: the block at k0 begins behind all panels of earlier blocks.
+                        PanelsA = call.PackedA != null ? call.PackedA + ((nint)RoundUp(call.M, mr) * k0) + ((nint)i0 * k) : bufferA.Pointer,
+                        PanelsB = call.PackedB != null ? call.PackedB + ((nint)RoundUp(call.N, nr) * k0) + ((nint)j0 * k) : bufferB.Pointer,
+                    };
+                    int tilesA = (rows + TileRows - 1) / TileRows, tilesB = (columns + TileColumns - 1) / TileColumns;
+                    int packA = call.PackedA != null ? 0 : tilesA, packB = call.PackedB != null || direct ? 0 : tilesB;
+                    if (packA + packB > 0) RunParts(packA + packB, new PackParts<V>(step, packA), work);
+                    RunParts(tilesA * tilesB, new TileParts<V>(step, tilesA), work);
+                }
+            }
+        }
+    }
+
+    private static int RoundUp(int x, int to) => (x + to - 1) / to * to;
+
+    private static void RunParts<TWork>(int parts, TWork work, long multiplyAdds) where TWork : IParts
+    {
+        if (parts > 1 && multiplyAdds >= WorthThreads) WorkPool.Run(parts, work);
+        else
+        {
+            for (int part = 0; part < parts; part++) work.Run(part);
+        }
+    }
+
+    private struct Step
+    {
+        public GemmCall Call;
+        public int I0, J0, K0, Rows, Columns, K;
+        public bool DirectB, First, Last;
+        public float* PanelsA;
+        public float* PanelsB;
+    }
+
+    private readonly struct PackParts<V>(Step step, int partsA) : IParts where V : unmanaged, IVector<V>
+    {
+        public void Run(int part)
+        {
+            ref readonly GemmCall call = ref step.Call;
+            if (part < partsA)
+            {
+                int mr = MicroKernel.Rows<V>(), end = Math.Min((part + 1) * TileRows, step.Rows);
+                for (int i = part * TileRows; i < end; i += mr)
+                {
+                    nint row = step.I0 + i;
+                    float* a = call.TransA ? call.A + (step.K0 * call.Lda) + row : call.A + (row * call.Lda) + step.K0;
+                    Packing.Left(call.TransA, a, call.Lda, Math.Min(mr, step.Rows - i), step.K, mr, call.Alpha, step.PanelsA + ((nint)i * step.K));
+                }
+            }
+            else
+            {
+                part -= partsA;
+                int nr = MicroKernel.Columns<V>(), end = Math.Min((part + 1) * TileColumns, step.Columns);
+                for (int j = part * TileColumns; j < end; j += nr)
+                {
+                    nint column = step.J0 + j;
+                    float* b = call.TransB ? call.B + (column * call.Ldb) + step.K0 : call.B + (step.K0 * call.Ldb) + column;
+                    Packing.Right(call.TransB, b, call.Ldb, step.K, Math.Min(nr, step.Columns - j), nr, step.PanelsB + ((nint)j * step.K));
+                }
+            }
+        }
+    }
+
+    private readonly struct TileParts<V>(Step step, int tilesA) : IParts where V : unmanaged, IVector<V>
+    {
+        [SkipLocalsInit]
+        public void Run(int part)
+        {
+            ref readonly GemmCall call = ref step.Call;
+            int mr = MicroKernel.Rows<V>(), nr = MicroKernel.Columns<V>();
+            int i0 = part % tilesA * TileRows, j0 = part / tilesA * TileColumns;
+            int rows = Math.Min(TileRows, step.Rows - i0), columns = Math.Min(TileColumns, step.Columns - j0);
+            float* c = call.C + ((step.I0 + i0) * call.Ldc) + step.J0 + j0;
+            bool accumulate = true;
+            if (step.First)
+            {
+                if (call.Beta == 0f) accumulate = false;
+                else if (call.Beta != 1f)
+                {
+                    for (int i = 0; i < rows; i++) Scale(c + (i * call.Ldc), columns, call.Beta);
+                }
+            }
+
+            float* edge = stackalloc float[8 * 32];
+            using Scratch.Buffer tail = Scratch.Rent(step.DirectB && columns % nr != 0 ? (long)step.K * nr : 0);
+            for (int j = 0; j < columns; j += nr)
+            {
+                int width = Math.Min(nr, columns - j);
+                float* b;
+                nint stride = nr;
+                if (!step.DirectB) b = step.PanelsB + ((nint)(j0 + j) * step.K);
+                else
+                {
+                    b = call.B + (step.K0 * call.Ldb) + step.J0 + j0 + j;
+                    stride = call.Ldb;
+                    if (width < nr)
+                    {
+                        Packing.Right(false, b, call.Ldb, step.K, width, nr, tail.Pointer);
+                        b = tail.Pointer;
+                        stride = nr;
+                    }
+                }
+                for (int i = 0; i < rows; i += mr)
+                {
+                    float* a = step.PanelsA + ((nint)(i0 + i) * step.K);
+                    float* to = c + (i * call.Ldc) + j;
+                    int height = Math.Min(mr, rows - i);
+                    if (height == 1) MicroKernel.RunOneRow<V>(step.K, a, mr, b, stride, edge);
+                    else if (height == mr && width == nr)
+                    {
+                        MicroKernel.Run<V>(step.K, a, b, stride, to, call.Ldc, accumulate);
+                        continue;
+                    }
+                    else MicroKernel.Run<V>(step.K, a, b, stride, edge, nr, false);
+                    AddEdge<V>(edge, nr, to, call.Ldc, height, width, accumulate);
+                }
+            }
+            if (step.Last && !call.Epilogue.IsEmpty) call.Epilogue.Apply<V>(c, call.Ldc, step.I0 + i0, step.J0 + j0, rows, columns);
+        }
+    }
+
+    private static void AddEdge<V>(float* edge, int stride, float* c, nint ldc, int rows, int columns, bool accumulate) where V : unmanaged, IVector<V>
+    {
+        for (int i = 0; i < rows; i++)
+        {
+            int j = 0;
+            if (accumulate)
+            {
+                for (; j + V.Count <= columns; j += V.Count) V.Store(V.Add(V.Load(c + j), V.Load(edge + j)), c + j);
+                for (; j < columns; j++) c[j] += edge[j];
+            }
+            else
+            {
+                for (; j + V.Count <= columns; j += V.Count) V.Store(V.Load(edge + j), c + j);
+                for (; j < columns; j++) c[j] = edge[j];
+            }
+            edge += stride;
+            c += ldc;
+        }
+    }
+
+    private readonly struct DotParts<V>(GemmCall call) : IParts where V : unmanaged, IVector<V>
+    {
+        [SkipLocalsInit]
+        public void Run(int part)
+        {
+            float* sums = stackalloc float[DotKernel.MaxRows * DotKernel.MaxColumns * Lanes.Count];
+            nint* offsets = stackalloc nint[DotKernel.MaxColumns];
+            int end = Math.Min((part + 1) * TileColumns, call.N);
+            for (int j0 = part * TileColumns; j0 < end; j0 += DotKernel.MaxColumns)
+            {
+                int columns = Math.Min(DotKernel.MaxColumns, end - j0);
+                for (int j = 0; j < columns; j++) offsets[j] = j * call.Ldb;
+                new Span<float>(sums, call.M * columns * Lanes.Count).Clear();
+                DotKernel.Run<V>(call.M, columns, call.K, call.A, call.Lda, call.B + (j0 * call.Ldb), offsets, sums);
+                for (int i = 0; i < call.M; i++)
+                {
+                    float* c = call.C + (i * call.Ldc) + j0;
+                    for (int j = 0; j < columns; j++)
+                    {
+                        float x = DotKernel.Fold(sums + (((i * columns) + j) * Lanes.Count)) * call.Alpha;
+                        c[j] = call.Beta == 0f ? x : call.Beta == 1f ? c[j] + x : (c[j] * call.Beta) + x;
+                    }
+                }
+            }
+            int j1 = part * TileColumns;
+            if (!call.Epilogue.IsEmpty) call.Epilogue.Apply<V>(call.C + j1, call.Ldc, 0, j1, call.M, end - j1);
+        }
+    }
+}

@@ -1,0 +1,128 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Sparseland.Kernels.Dense;
+
+/// <summary>Copies matrices into the panels that <see cref="MicroKernel"/> reads in order.</summary>
+internal static unsafe class Packing
+{
+    /// <summary>The longest inner dimension of a panel: 32 columns of it take 36 of the 48 KiB of a first-level cache.</summary>
+    private const int LongestBlock = 288;
+
+    /// <summary>The length of the blocks that k is cut into: equal up to rounding, the same on every instruction set.</summary>
+    public static int BlockLength(int k)
+    {
+        if (k <= LongestBlock) return Math.Max(k, 1);
+        int blocks = (k + LongestBlock - 1) / LongestBlock;
+        return (((k + blocks - 1) / blocks) + 7) & ~7;
+    }
+
+    /// <summary>
+    /// One panel of a left operand: target [k, panel] = alpha * source [rows, k] (row-major, or its transpose), rows up to
+    /// <paramref name="panel"/> filled with zeros.
+    /// </summary>
+    public static void Left(bool transposed, float* source, nint ld, int rows, int k, int panel, float alpha, float* target)
+    {
+        if (transposed) CopyRows(source, ld, k, rows, panel, target);
+        else TransposeRows(source, ld, rows, k, panel, target);
+        if (alpha != 1f)
+        {
+            nint count = (nint)k * panel;
+            for (nint i = 0; i < count; i++) target[i] *= alpha;
+        }
+    }
+
+    /// <summary>
+    /// One panel of a right operand: target [k, panel] = source [k, columns] (row-major, or its transpose), columns up to
+    /// <paramref name="panel"/> filled with zeros.
+    /// </summary>
+    public static void Right(bool transposed, float* source, nint ld, int k, int columns, int panel, float* target)
+    {
+        if (transposed) TransposeRows(source, ld, columns, k, panel, target);
+        else CopyRows(source, ld, k, columns, panel, target);
+    }
+
+    // target [k, panel] from source rows p of length width.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void CopyRows(float* source, nint ld, int k, int width, int panel, float* target)
+    {
+        if (width == panel && (width & 7) == 0)
+        {
+            for (int p = 0; p < k; p++)
+            {
+                for (int j = 0; j < width; j += 8) Vector256.Load(source + j).Store(target + j);
+                source += ld;
+                target += panel;
+            }
+            return;
+        }
+        for (int p = 0; p < k; p++)
+        {
+            int j = 0;
+            for (; j < width; j++) target[j] = source[j];
+            for (; j < panel; j++) target[j] = 0f;
+            source += ld;
+            target += panel;
+        }
+    }
+
+    // target [k, panel] from source [rows, k].
+    private static void TransposeRows(float* source, nint ld, int rows, int k, int panel, float* target)
+    {
+        Transpose(source, ld, rows, k, target, panel);
+        if (rows == panel) return;
+        for (int p = 0; p < k; p++)
+        {
+            for (int i = rows; i < panel; i++) target[((nint)p * panel) + i] = 0f;
+        }
+    }
+
+    /// <summary>target [columns, rows] (leading dimension ldt) = transpose of source [rows, columns] (leading dimension lds).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Transpose(float* source, nint lds, int rows, int columns, float* target, nint ldt)
+    {
+        int i = 0;
+        if (Avx.IsSupported)
+        {
+            for (; i + 8 <= rows; i += 8)
+            {
+                int j = 0;
+                for (; j + 8 <= columns; j += 8) Transpose8x8(source + (i * lds) + j, lds, target + (j * ldt) + i, ldt);
+                for (; j < columns; j++)
+                {
+                    for (int r = 0; r < 8; r++) target[(j * ldt) + i + r] = source[((i + r) * lds) + j];
+                }
+            }
+        }
+        for (; i < rows; i++)
+        {
+            float* s = source + (i * lds);
+            float* t = target + i;
+            for (int j = 0; j < columns; j++)
+            {
+                *t = s[j];
+                t += ldt;
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Transpose8x8(float* s, nint lds, float* t, nint ldt)
+    {
+        Vector256<float> r0 = Vector256.Load(s), r1 = Vector256.Load(s + lds), r2 = Vector256.Load(s + (2 * lds)), r3 = Vector256.Load(s + (3 * lds));
+        Vector256<float> r4 = Vector256.Load(s + (4 * lds)), r5 = Vector256.Load(s + (5 * lds)), r6 = Vector256.Load(s + (6 * lds)), r7 = Vector256.Load(s + (7 * lds));
+        Vector256<float> a0 = Avx.UnpackLow(r0, r1), a1 = Avx.UnpackHigh(r0, r1), a2 = Avx.UnpackLow(r2, r3), a3 = Avx.UnpackHigh(r2, r3);
+        Vector256<float> a4 = Avx.UnpackLow(r4, r5), a5 = Avx.UnpackHigh(r4, r5), a6 = Avx.UnpackLow(r6, r7), a7 = Avx.UnpackHigh(r6, r7);
+        Vector256<float> b0 = Avx.Shuffle(a0, a2, 0x44), b1 = Avx.Shuffle(a0, a2, 0xEE), b2 = Avx.Shuffle(a1, a3, 0x44), b3 = Avx.Shuffle(a1, a3, 0xEE);
+        Vector256<float> b4 = Avx.Shuffle(a4, a6, 0x44), b5 = Avx.Shuffle(a4, a6, 0xEE), b6 = Avx.Shuffle(a5, a7, 0x44), b7 = Avx.Shuffle(a5, a7, 0xEE);
+        Avx.Permute2x128(b0, b4, 0x20).Store(t);
+        Avx.Permute2x128(b1, b5, 0x20).Store(t + ldt);
+        Avx.Permute2x128(b2, b6, 0x20).Store(t + (2 * ldt));
+        Avx.Permute2x128(b3, b7, 0x20).Store(t + (3 * ldt));
+        Avx.Permute2x128(b0, b4, 0x31).Store(t + (4 * ldt));
+        Avx.Permute2x128(b1, b5, 0x31).Store(t + (5 * ldt));
+        Avx.Permute2x128(b2, b6, 0x31).Store(t + (6 * ldt));
+        Avx.Permute2x128(b3, b7, 0x31).Store(t + (7 * ldt));
+    }
+}
