@@ -1,1 +1,3 @@
-return 0;
+using Sparseland.Cli.Hosting;
+
+return await CommandLineHost.RunAsync(args);

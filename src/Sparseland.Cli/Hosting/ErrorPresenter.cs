@@ -1,0 +1,43 @@
+using Sparseland.Model;
+
+namespace Sparseland.Cli.Hosting;
+
+/// <summary>Turns an exception into lines for a person and an exit code.</summary>
+internal static class ErrorPresenter
+{
+    /// <summary>The exit code and the text for standard error.</summary>
+    public static (int ExitCode, string Text) Present(Exception error, bool verbose)
+    {
+        (int code, string text) = error switch
+        {
+            VerbException e => (e.ExitCode, e.Describe()),
+            OperationCanceledException => (ExitCodes.Cancelled, "cancelled; what was finished is kept. Run the same command with --resume to go on."),
+            ModelFormatException e => (ExitCodes.BadInputFile, e.Describe()),
+            UnsupportedOperatorException e => (ExitCodes.BadInputFile, e.Describe()),
+            GraphException e => (ExitCodes.BadInputFile, e.Describe()),
+            SparselandException e => (FamilyExitCode(e.Code), e.Describe()),
+            FileNotFoundException e => (ExitCodes.BadInputFile, Line("SL1000", $"file not found: {e.FileName ?? e.Message}", "check the path")),
+            DirectoryNotFoundException e => (ExitCodes.BadInputFile, Line("SL1000", e.Message, "check the path")),
+            UnauthorizedAccessException e => (ExitCodes.OverLimit, Line("SL5001", e.Message, "choose a target that you may write, with -o or --run-dir")),
+            IOException e when IsDiskFull(e) => (ExitCodes.OverLimit, Line("SL5002", $"the disk is full: {e.Message}", "free some space, then run the same command with --resume; nothing half-written is left")),
+            IOException e => (ExitCodes.OverLimit, Line("SL5003", e.Message, "check that the target can be written")),
+            OutOfMemoryException => (ExitCodes.OverLimit, Line("SL5004", "out of memory", "use a smaller --batch or a machine with more memory")),
+            _ => (ExitCodes.Unexpected, Line("SL9999", $"unexpected: {error.Message}", "run again with --verbose and report the trace")),
+        };
+        if (verbose && error is not OperationCanceledException) text += Environment.NewLine + error;
+        return (code, text);
+    }
+
+    private static int FamilyExitCode(string code) => code.Length < 3 ? ExitCodes.Unexpected : code[2] switch
+    {
+        '1' or '2' or '3' => ExitCodes.BadInputFile,
+        '4' => ExitCodes.Usage,
+        '5' => ExitCodes.OverLimit,
+        _ => ExitCodes.Unexpected,
+    };
+
+    private static string Line(string code, string message, string next) =>
+        $"error {code}: {message}{Environment.NewLine}  try       {next}";
+
+    private static bool IsDiskFull(IOException e) => (e.HResult & 0xFFFF) is 28 or 112 or 39 || e.Message.Contains("No space left", StringComparison.Ordinal);
+}

@@ -1,0 +1,107 @@
+using System.Reflection;
+using System.Security.Cryptography;
+using System.Text.Json.Nodes;
+
+namespace Sparseland.Cli.Hosting;
+
+/// <summary>The folder of one run: recipe, seed, versions, machine, metrics, checkpoints, models, report.</summary>
+internal sealed class RunFolder : IDisposable
+{
+    private readonly StreamWriter _metrics;
+    private readonly Lock _gate = new();
+    private readonly JsonObject _run;
+
+    private RunFolder(string path, bool append, JsonObject run)
+    {
+        Path = path;
+        _run = run;
+        Directory.CreateDirectory(path);
+        Directory.CreateDirectory(Checkpoints);
+        _metrics = new StreamWriter(File("metrics.jsonl"), append) { AutoFlush = true };
+        WriteRun();
+    }
+
+    /// <summary>The folder.</summary>
+    public string Path { get; }
+
+    /// <summary>Where checkpoints go.</summary>
+    public string Checkpoints => System.IO.Path.Combine(Path, "checkpoints");
+
+    /// <summary>Where the training state is kept for <c>--resume</c>.</summary>
+    public string LatestCheckpoint => System.IO.Path.Combine(Checkpoints, "latest.safetensors");
+
+    /// <summary>Opens a run folder.</summary>
+    /// <param name="path">The folder; made when missing.</param>
+    /// <param name="context">Seed, resume flag.</param>
+    /// <param name="verb">The verb.</param>
+    /// <param name="arguments">The command line as given, for the record.</param>
+    /// <param name="inputs">Input files; their hashes are recorded, and a resumed run must have the same ones.</param>
+    /// <param name="force">Whether an existing run may be overwritten.</param>
+    /// <exception cref="VerbException">The folder holds another run and neither --resume nor --force is given, or it does not fit.</exception>
+    public static RunFolder Open(string path, VerbContext context, string verb, IReadOnlyList<string> arguments, IReadOnlyList<string> inputs, bool force)
+    {
+        string runFile = System.IO.Path.Combine(path, "run.json");
+        bool exists = System.IO.File.Exists(runFile);
+        var hashes = new JsonObject();
+        foreach (string input in inputs) hashes[input] = Hash(input);
+        if (exists && context.Settings.Resume)
+        {
+            JsonNode? old = JsonNode.Parse(System.IO.File.ReadAllText(runFile));
+            if (old?["verb"]?.GetValue<string>() != verb)
+                throw VerbException.Usage($"run folder '{path}' holds a run of '{old?["verb"]}', not of '{verb}'", "name another folder with --run-dir");
+            if (old?["inputs"]?.ToJsonString() != hashes.ToJsonString())
+                throw VerbException.Usage($"the inputs of the run in '{path}' have changed since it was started", "start a new run with another --run-dir, or put the old inputs back");
+        }
+        else if (exists && !force)
+        {
+            throw VerbException.Usage($"run folder '{path}' holds a run already", "add --resume to continue it, --force to overwrite it, or name another folder with --run-dir");
+        }
+
+        var run = new JsonObject
+        {
+            ["verb"] = verb,
+            ["arguments"] = new JsonArray([.. arguments.Select(a => (JsonNode)a)]),
+            ["seed"] = context.Settings.Seed,
+            ["version"] = Version,
+            ["started"] = DateTime.UtcNow.ToString("yyyy-MM-ddTHH:mm:ssZ"),
+            ["machine"] = MachineInfo.Current.ToJson(),
+            ["inputs"] = hashes,
+        };
+        return new RunFolder(path, append: exists && context.Settings.Resume, run);
+    }
+
+    /// <summary>The program's version.</summary>
+    public static string Version { get; } =
+        typeof(RunFolder).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "0";
+
+    /// <summary>A file of the run.</summary>
+    public string File(string name) => System.IO.Path.Combine(Path, name);
+
+    /// <summary>Adds or replaces an entry of <c>run.json</c>.</summary>
+    public void Record(string key, JsonNode? value)
+    {
+        lock (_gate)
+        {
+            _run[key] = value;
+            WriteRun();
+        }
+    }
+
+    /// <summary>Appends a line to <c>metrics.jsonl</c>.</summary>
+    public void Metric(JsonObject line)
+    {
+        lock (_gate) _metrics.WriteLine(line.ToJsonString());
+    }
+
+    public void Dispose() => _metrics.Dispose();
+
+    private static string Hash(string path)
+    {
+        if (Directory.Exists(path)) return "folder";
+        if (!System.IO.File.Exists(path)) return "absent";
+        using FileStream stream = System.IO.File.OpenRead(path);
+        return "sha256:" + Convert.ToHexStringLower(SHA256.HashData(stream));
+    }
+
+    private void WriteRun() => AtomicFile.WriteAllText(File("run.json"), _run.ToJsonString(JsonText.Indented));
+}

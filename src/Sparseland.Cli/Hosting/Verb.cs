@@ -1,0 +1,81 @@
+using System.CommandLine;
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Cli.Hosting;
+
+/// <summary>One verb of the command line: its options and what it does. Listed in <see cref="CommandLineHost"/>.</summary>
+internal abstract class Verb
+{
+    private readonly CommonOptions _common = new();
+
+    /// <summary>The verb's name and one-line description.</summary>
+    protected abstract (string Name, string Description) Title { get; }
+
+    /// <summary>Declares the verb's own arguments and options.</summary>
+    protected abstract void Declare(Command command);
+
+    /// <summary>Does the work; returns the exit code.</summary>
+    protected abstract Task<int> RunAsync(ParseResult arguments, VerbContext context);
+
+    /// <summary>The command for System.CommandLine.</summary>
+    public Command ToCommand()
+    {
+        var command = new Command(Title.Name, Title.Description);
+        Declare(command);
+        _common.AddTo(command);
+        command.SetAction(ExecuteAsync);
+        return command;
+    }
+
+    private async Task<int> ExecuteAsync(ParseResult arguments, CancellationToken outer)
+    {
+        bool verbose = arguments.GetValue(_common.Verbose);
+        VerbContext? context = null;
+        try
+        {
+            context = new VerbContext(ReadSettings(arguments), outer);
+            return await RunAsync(arguments, context).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (context is not null && context.TimeLimitReached(outer))
+        {
+            await Console.Error.WriteLineAsync("error SL5005: the time limit was reached; what was finished is kept. Run the same command with --resume to go on.").ConfigureAwait(false);
+            return ExitCodes.OverLimit;
+        }
+        catch (Exception e)
+        {
+            (int code, string text) = ErrorPresenter.Present(e, verbose);
+            await Console.Error.WriteLineAsync(text).ConfigureAwait(false);
+            return code;
+        }
+        finally
+        {
+            context?.Dispose();
+        }
+    }
+
+    private VerbSettings ReadSettings(ParseResult arguments)
+    {
+        long seed = arguments.GetValue(_common.Seed);
+        if (seed is < 0 or > int.MaxValue) throw VerbException.Usage($"--seed is {seed}", "use 0 to 2147483647");
+        if (arguments.GetValue(_common.Threads) is { } threads)
+        {
+            if (threads is < 1 or > 1024) throw VerbException.Usage($"--threads is {threads}", "use 1 to 1024");
+            WorkPool.Threads = threads;
+        }
+        long? memory = arguments.GetValue(_common.MemoryLimit) is { } m ? CommonOptions.ParseSize(m) : null;
+        // The runtime's own heap limit cannot be lowered after start, so the limit is checked where memory is planned.
+        return new VerbSettings
+        {
+            DryRun = arguments.GetValue(_common.DryRun),
+            Resume = arguments.GetValue(_common.Resume),
+            Seed = (int)seed,
+            TimeLimit = arguments.GetValue(_common.TimeLimit) is { } t ? CommonOptions.ParseDuration(t) : null,
+            MemoryLimit = memory,
+            Quiet = arguments.GetValue(_common.Quiet),
+            Verbose = arguments.GetValue(_common.Verbose),
+            Json = arguments.GetValue(_common.Json),
+            LogFile = arguments.GetValue(_common.LogFile),
+            NoProgress = arguments.GetValue(_common.NoProgress) || arguments.GetValue(_common.Quiet),
+        };
+    }
+}

@@ -1,0 +1,141 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Spectre.Console;
+
+namespace Sparseland.Cli.Hosting;
+
+/// <summary>What a running verb knows: console, progress, limits, cancellation.</summary>
+/// <remarks>With <c>--json</c> standard output carries the result alone and everything else goes to standard error.</remarks>
+internal sealed class VerbContext : IDisposable
+{
+    private readonly StreamWriter? _log;
+    private readonly Lock _logGate = new();
+    private readonly CancellationTokenSource _cancellation;
+    private readonly bool _hasTimeLimit;
+
+    public VerbContext(VerbSettings settings, CancellationToken cancellation)
+    {
+        Settings = settings;
+        _cancellation = CancellationTokenSource.CreateLinkedTokenSource(cancellation);
+        if (settings.TimeLimit is { } limit)
+        {
+            _cancellation.CancelAfter(limit);
+            _hasTimeLimit = true;
+        }
+        Console = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Out = new AnsiConsoleOutput(settings.Json ? System.Console.Error : System.Console.Out),
+            // NO_COLOR is honoured by Spectre; a redirected stream has neither colour nor live output.
+            Ansi = (settings.Json ? System.Console.IsErrorRedirected : System.Console.IsOutputRedirected) ? AnsiSupport.No : AnsiSupport.Detect,
+        });
+        if ((settings.Json ? System.Console.IsErrorRedirected : System.Console.IsOutputRedirected)) Console.Profile.Width = 140;
+        if (settings.LogFile is not null)
+        {
+            string? folder = Path.GetDirectoryName(Path.GetFullPath(settings.LogFile));
+            if (folder is not null) Directory.CreateDirectory(folder);
+            _log = new StreamWriter(settings.LogFile, append: true) { AutoFlush = true };
+        }
+    }
+
+    public VerbSettings Settings { get; }
+
+    /// <summary>Where text for people goes.</summary>
+    public IAnsiConsole Console { get; }
+
+    /// <summary>Cancelled by Ctrl-C or the time limit.</summary>
+    public CancellationToken Cancellation => _cancellation.Token;
+
+    /// <summary>Whether the time limit, and not Ctrl-C, ended the work.</summary>
+    public bool TimeLimitReached(CancellationToken outer) => _hasTimeLimit && _cancellation.IsCancellationRequested && !outer.IsCancellationRequested;
+
+    /// <summary>A line for people, unless --quiet.</summary>
+    public void Say(string text)
+    {
+        Log(text);
+        if (!Settings.Quiet) Console.WriteLine(text);
+    }
+
+    /// <summary>A line with Spectre mark-up, unless --quiet.</summary>
+    public void SayMarkup(string markup)
+    {
+        Log(Markup.Remove(markup));
+        if (!Settings.Quiet) Console.MarkupLine(markup);
+    }
+
+    /// <summary>A line that only --verbose shows.</summary>
+    public void Detail(string text)
+    {
+        Log(text);
+        if (Settings.Verbose && !Settings.Quiet) Console.WriteLine(text);
+    }
+
+    /// <summary>A warning, shown even with --quiet, on standard error.</summary>
+    public void Warn(string text)
+    {
+        Log("warning: " + text);
+        System.Console.Error.WriteLine("warning: " + text);
+    }
+
+    /// <summary>A table or other block for people, unless --quiet.</summary>
+    public void Show(Spectre.Console.Rendering.IRenderable block)
+    {
+        if (!Settings.Quiet) Console.Write(block);
+    }
+
+    /// <summary>The result as JSON on standard output, when --json asks for it.</summary>
+    public void Result(JsonNode result)
+    {
+        if (!Settings.Json) return;
+        System.Console.Out.WriteLine(result.ToJsonString(JsonText.Indented));
+    }
+
+    /// <summary>The closing hint: the next sensible command.</summary>
+    public void Next(params string[] commands)
+    {
+        if (Settings.Quiet || Settings.Json) return;
+        Console.WriteLine();
+        foreach (string command in commands) Console.MarkupLine($"[grey]next[/]  {Markup.Escape(command)}");
+    }
+
+    public void Dispose()
+    {
+        _cancellation.Dispose();
+        _log?.Dispose();
+    }
+
+    private void Log(string text)
+    {
+        if (_log is null) return;
+        lock (_logGate) _log.WriteLine($"{DateTime.UtcNow:yyyy-MM-ddTHH:mm:ssZ} {text}");
+    }
+}
+
+/// <summary>The common options as parsed.</summary>
+internal sealed record VerbSettings
+{
+    public bool DryRun { get; init; }
+
+    public bool Resume { get; init; }
+
+    public int Seed { get; init; }
+
+    public TimeSpan? TimeLimit { get; init; }
+
+    public long? MemoryLimit { get; init; }
+
+    public bool Quiet { get; init; }
+
+    public bool Verbose { get; init; }
+
+    public bool Json { get; init; }
+
+    public string? LogFile { get; init; }
+
+    public bool NoProgress { get; init; }
+}
+
+/// <summary>One way of writing JSON.</summary>
+internal static class JsonText
+{
+    public static JsonSerializerOptions Indented { get; } = new() { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+}
