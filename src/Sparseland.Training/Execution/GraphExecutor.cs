@@ -1,0 +1,325 @@
+using Sparseland.Model;
+using Sparseland.Model.Graph;
+using Sparseland.Model.Operators;
+using Sparseland.Training.Autograd;
+using Sparseland.Training.Operators;
+
+namespace Sparseland.Training.Execution;
+
+/// <summary>Runs a graph node by node and gives values up after their last use.</summary>
+internal sealed class GraphExecutor
+{
+    // Results of these differ from call to call and must not be folded.
+    private static readonly HashSet<string> s_random = ["RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial", "Dropout"];
+
+    private readonly TrainableModel _model;
+    private readonly Step[] _steps;
+    private readonly Dictionary<string, int> _slots = new(StringComparer.Ordinal);
+    private readonly List<ModelValue> _fixed = [];
+    private readonly Dictionary<int, List<Action<ModelValue>>> _observers = [];
+    private readonly Parameter?[] _parameterOf;
+    private readonly ModelBuffer?[] _bufferOf;
+    private readonly bool[] _foreign;
+    private readonly bool[] _constant;
+
+    public GraphExecutor(TrainableModel model, Dictionary<string, List<Node>> consumers)
+    {
+        _model = model;
+        ModelGraph graph = model.Graph;
+        var parameters = model.Parameters.ToDictionary(p => p.Name, StringComparer.Ordinal);
+        var buffers = model.Buffers.ToDictionary(b => b.Name, StringComparer.Ordinal);
+        int count = graph.Inputs.Count + graph.Weights.Count + graph.Nodes.Sum(n => n.Outputs.Count);
+        _parameterOf = new Parameter?[count];
+        _bufferOf = new ModelBuffer?[count];
+        _foreign = new bool[count];
+        _constant = new bool[count];
+
+        foreach (GraphValue input in graph.Inputs) _foreign[AddSlot(input.Name)] = true;
+        foreach (Weight weight in graph.Weights.Values)
+        {
+            int slot = AddSlot(weight.Name);
+            _foreign[slot] = true;
+            if (parameters.TryGetValue(weight.Name, out Parameter? p))
+            {
+                _parameterOf[slot] = p;
+                _fixed[slot] = p.Value;
+            }
+            else if (buffers.TryGetValue(weight.Name, out ModelBuffer? b))
+            {
+                _bufferOf[slot] = b;
+                _fixed[slot] = b.Value;
+            }
+            else if (consumers.ContainsKey(weight.Name) || graph.Outputs.Any(o => o.Name == weight.Name))
+            {
+                _constant[slot] = true;
+                TensorData data = weight.Read();
+                _fixed[slot] = data.ElementType == ElementType.Float32 ? Tensor.From(data) : data;
+            }
+        }
+
+        _steps = new Step[graph.Nodes.Count];
+        for (int i = 0; i < _steps.Length; i++) _steps[i] = Prepare(graph.Nodes[i]);
+        MarkLastUses(graph);
+    }
+
+    public IDisposable Observe(string value, Action<ModelValue> observer)
+    {
+        ArgumentNullException.ThrowIfNull(observer);
+        if (!_slots.TryGetValue(value, out int slot)) throw new ArgumentException($"The graph has no value '{value}'.", nameof(value));
+        if (!_observers.TryGetValue(slot, out var list)) _observers[slot] = list = [];
+        list.Add(observer);
+        return new Observation(() =>
+        {
+            list.Remove(observer);
+            if (list.Count == 0) _observers.Remove(slot);
+        });
+    }
+
+    public Dictionary<string, ModelValue> Run(IReadOnlyDictionary<string, ModelValue> inputs)
+    {
+        if (!_model.IsTraining)
+        {
+            using (GradientMode.Off()) return RunNodes(inputs);
+        }
+        _model.TrainingPasses++;
+        return RunNodes(inputs);
+    }
+
+    private Dictionary<string, ModelValue> RunNodes(IReadOnlyDictionary<string, ModelValue> inputs)
+    {
+        ModelGraph graph = _model.Graph;
+        ModelValue[] values = [.. _fixed];
+        foreach (string name in inputs.Keys)
+        {
+            if (graph.Inputs.All(i => i.Name != name)) throw new ArgumentException($"The graph has no input '{name}'; it has {string.Join(", ", graph.Inputs.Select(i => i.Name))}.", nameof(inputs));
+        }
+        foreach (GraphValue input in graph.Inputs)
+        {
+            if (!inputs.TryGetValue(input.Name, out ModelValue value) || value.IsEmpty) throw new ArgumentException($"Input '{input.Name}' is missing.", nameof(inputs));
+            int slot = _slots[input.Name];
+            values[slot] = value.ElementType == ElementType.Float32 ? value.Tensor : value;
+            Notify(slot, values[slot]);
+        }
+
+        for (int i = 0; i < _steps.Length; i++)
+        {
+            Step step = _steps[i];
+            if (step.Folded is not null)
+            {
+                for (int o = 0; o < step.Outputs.Length; o++)
+                {
+                    if (step.Outputs[o] >= 0) values[step.Outputs[o]] = step.Folded[o];
+                }
+            }
+            else
+            {
+                Compute(step, i, values);
+            }
+            foreach (int slot in step.Releases)
+            {
+                if (values[slot].IsTensor) values[slot].Tensor.Storage.Release();
+                values[slot] = default;
+            }
+        }
+        if (!_model.IsTraining) BufferPool.Shared.Tick();
+
+        var outputs = new Dictionary<string, ModelValue>(StringComparer.Ordinal);
+        foreach (GraphValue output in graph.Outputs) outputs[output.Name] = values[_slots[output.Name]];
+        return outputs;
+    }
+
+    private void Compute(Step step, int index, ModelValue[] values)
+    {
+        var inputs = new ModelValue[step.Inputs.Length];
+        for (int i = 0; i < inputs.Length; i++)
+        {
+            if (step.Inputs[i] >= 0) inputs[i] = values[step.Inputs[i]];
+        }
+        ulong seed = Mix(_model.Options.Seed, (ulong)_model.TrainingPasses, (ulong)index);
+        ModelValue[]? outputs = null;
+        try
+        {
+            if (step.Differentiable is { } differentiable)
+            {
+                outputs = differentiable(new OperatorContext(step.Node, inputs, step.Parameters, step.Buffers, step.Dying)
+                {
+                    IsTraining = _model.IsTraining,
+                    Seed = seed,
+                    Options = _model.Options,
+                });
+            }
+            outputs ??= Evaluate(step, inputs, seed);
+        }
+        catch (ArgumentException e)
+        {
+            // Kernels speak of their arguments; a user needs the node.
+            throw new GraphException("SL2003", $"{step.Node.OpType} node '{step.Node.Name}': {e.Message}", e)
+            {
+                Where = $"node '{step.Node.Name}' ({step.Node.OpType}), inputs: {string.Join("; ", inputs.Select(v => v.ToString()))}",
+            };
+        }
+
+        if (step.IsConstant) step.Folded = outputs;
+        for (int o = 0; o < step.Outputs.Length; o++)
+        {
+            if (step.Outputs[o] < 0 || o >= outputs.Length) continue;
+            values[step.Outputs[o]] = outputs[o];
+            Notify(step.Outputs[o], outputs[o]);
+        }
+    }
+
+    /// <summary>The operator's plain definition. Gradients do not flow through it: a backward pass that would need them fails and names the node.</summary>
+    private static ModelValue[] Evaluate(Step step, ModelValue[] inputs, ulong seed)
+    {
+        if (step.Plain is null) throw new UnsupportedOperatorException(step.Node.Name, step.Node.Domain, step.Node.OpType);
+        TensorData?[] results = step.Plain.Evaluate(new EvaluationContext(step.Node, System.Array.ConvertAll(inputs, v => v.IsEmpty ? null : v.Data))
+        {
+            Random = new Random((int)(seed & int.MaxValue)),
+        });
+        var outputs = new ModelValue[results.Length];
+        Tensor?[] tensors = [.. inputs.Where(v => v.IsTensor).Select(v => v.Tensor)];
+        for (int o = 0; o < outputs.Length; o++)
+        {
+            if (results[o] is not { } data) continue;
+            outputs[o] = data.ElementType == ElementType.Float32 ? Blocked(step.Node, Tensor.From(data), tensors) : data;
+        }
+        return outputs;
+    }
+
+    private static Tensor Blocked(Node node, Tensor output, Tensor?[] inputs)
+    {
+        string name = node.Name, type = node.OpType;
+        return Tape.Record(type, output, inputs, [], _ => throw new SparselandException("SL3001", $"no gradient is defined for operator '{type}' of node '{name}'")
+        {
+            Where = $"node '{name}' ({type})",
+            Try = "freeze the weights before this node, or replace the operator",
+        });
+    }
+
+    private Step Prepare(Node node)
+    {
+        var step = new Step(node)
+        {
+            Plain = OperatorRegistry.Find(node.OpType, node.Domain),
+            Differentiable = DifferentiableOperators.Find(node.OpType, node.Domain),
+            Inputs = new int[node.Inputs.Count],
+            Outputs = new int[node.Outputs.Count],
+            Parameters = new Parameter?[node.Inputs.Count],
+            Buffers = new ModelBuffer?[node.Inputs.Count],
+        };
+        if (step.Plain is null && step.Differentiable is null) throw new UnsupportedOperatorException(node.Name, node.Domain, node.OpType);
+        bool constant = !s_random.Contains(node.OpType);
+        for (int i = 0; i < step.Inputs.Length; i++)
+        {
+            string name = node.Inputs[i];
+            if (name.Length == 0)
+            {
+                step.Inputs[i] = -1;
+                continue;
+            }
+            if (!_slots.TryGetValue(name, out int slot))
+                throw new GraphException("SL2004", $"node '{node.Name}' ({node.OpType}) reads '{name}', which nothing before it produces");
+            step.Inputs[i] = slot;
+            step.Parameters[i] = _parameterOf[slot];
+            step.Buffers[i] = _bufferOf[slot];
+            constant &= _constant[slot];
+        }
+        for (int o = 0; o < step.Outputs.Length; o++)
+        {
+            step.Outputs[o] = node.Outputs[o].Length == 0 ? -1 : AddSlot(node.Outputs[o]);
+            if (step.Outputs[o] >= 0) _constant[step.Outputs[o]] = constant;
+        }
+        step.IsConstant = constant;
+        return step;
+    }
+
+    private void MarkLastUses(ModelGraph graph)
+    {
+        var kept = new HashSet<int>(graph.Outputs.Select(o => _slots.TryGetValue(o.Name, out int slot)
+            ? slot
+            : throw new GraphException("SL2004", $"output '{o.Name}' is produced by no node")));
+        var seen = new HashSet<int>();
+        for (int i = _steps.Length - 1; i >= 0; i--)
+        {
+            Step step = _steps[i];
+            var releases = new List<int>();
+            step.Dying = new bool[step.Inputs.Length];
+            foreach (int slot in step.Inputs.Where(s => s >= 0).Distinct())
+            {
+                if (_foreign[slot] || _constant[slot] || kept.Contains(slot) || !seen.Add(slot)) continue;
+                releases.Add(slot);
+                if (step.Inputs.Count(s => s == slot) == 1) step.Dying[System.Array.IndexOf(step.Inputs, slot)] = true;
+            }
+            // An output that nobody reads dies where it is born.
+            foreach (int slot in step.Outputs)
+            {
+                if (slot >= 0 && !_constant[slot] && !kept.Contains(slot) && seen.Add(slot)) releases.Add(slot);
+            }
+            step.Releases = [.. releases];
+        }
+    }
+
+    private void Notify(int slot, ModelValue value)
+    {
+        if (!_observers.TryGetValue(slot, out var list)) return;
+        // The observer may keep the tensor: one more holder, who never lets go, leaves it to the garbage collector.
+        if (value.IsTensor) value.Tensor.Storage.Retain();
+        foreach (Action<ModelValue> observer in list.ToArray()) observer(value);
+    }
+
+    private int AddSlot(string name)
+    {
+        int slot = _fixed.Count;
+        if (!_slots.TryAdd(name, slot)) throw new GraphException("SL2002", $"value '{name}' is defined twice");
+        _fixed.Add(default);
+        return slot;
+    }
+
+    /// <summary>One seed from three numbers (the finaliser of SplitMix64, chained).</summary>
+    private static ulong Mix(ulong a, ulong b, ulong c)
+    {
+        static ulong Scramble(ulong z)
+        {
+            z = (z ^ z >> 30) * 0xBF58476D1CE4E5B9;
+            z = (z ^ z >> 27) * 0x94D049BB133111EB;
+            return z ^ z >> 31;
+        }
+        return Scramble(Scramble(Scramble(a + 0x9E3779B97F4A7C15) + b + 0x9E3779B97F4A7C15) + c + 0x9E3779B97F4A7C15);
+    }
+
+    private sealed class Step(Node node)
+    {
+        public Node Node { get; } = node;
+
+        public Operator? Plain { get; init; }
+
+        public DifferentiableOperator? Differentiable { get; init; }
+
+        public required int[] Inputs { get; init; }
+
+        public required int[] Outputs { get; init; }
+
+        public required Parameter?[] Parameters { get; init; }
+
+        public required ModelBuffer?[] Buffers { get; init; }
+
+        public bool[] Dying { get; set; } = [];
+
+        public int[] Releases { get; set; } = [];
+
+        public bool IsConstant { get; set; }
+
+        public ModelValue[]? Folded { get; set; }
+    }
+
+    private sealed class Observation(Action stop) : IDisposable
+    {
+        private Action? _stop = stop;
+
+        public void Dispose()
+        {
+            _stop?.Invoke();
+            _stop = null;
+        }
+    }
+}

@@ -1,0 +1,58 @@
+using Sparseland.Training.Autograd;
+
+namespace Sparseland.Training.Optimizers;
+
+/// <summary>Keeps gradients from exploding.</summary>
+public static class GradientClipping
+{
+    /// <summary>Scales all gradients so that their joint Euclidean norm is at most <paramref name="maximum"/> (Pascanu et al. 2013, algorithm 1).</summary>
+    /// <returns>The norm before scaling. Removed entries do not count.</returns>
+    /// <exception cref="ArgumentOutOfRangeException">The maximum is not positive.</exception>
+    public static double ByNorm(IEnumerable<Parameter> parameters, double maximum)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maximum);
+        List<Parameter> list = [.. parameters.Where(p => p.IsTrained && p.Grad is not null)];
+        double sum = 0;
+        foreach (Parameter p in list)
+        {
+            Span<float> g = p.Grad!.Values;
+            if (p is { Mask: { } mask, WantsDenseGradient: true })
+            {
+                for (int i = 0; i < g.Length; i++)
+                {
+                    if (mask[i]) sum += (double)g[i] * g[i];
+                }
+            }
+            else
+            {
+                // Partial sums in double: a norm over millions of singles must not lose its small terms.
+                for (int start = 0; start < g.Length; start += 4096) sum += TensorPrimitives.SumOfSquares(g.Slice(start, Math.Min(4096, g.Length - start)));
+            }
+        }
+        double norm = Math.Sqrt(sum);
+        // The tiny constant in the denominator is PyTorch's (clip_grad_norm_).
+        double scale = maximum / (norm + 1e-6);
+        if (scale < 1)
+        {
+            foreach (Parameter p in list)
+            {
+                Span<float> g = p.Grad!.Values;
+                TensorPrimitives.Multiply(g, (float)scale, g);
+            }
+        }
+        return norm;
+    }
+
+    /// <summary>Limits every entry of every gradient to [-maximum, maximum].</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The maximum is not positive.</exception>
+    public static void ByValue(IEnumerable<Parameter> parameters, float maximum)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maximum);
+        foreach (Parameter p in parameters)
+        {
+            if (p.Grad is not { } gradient) continue;
+            Span<float> g = gradient.Values;
+            TensorPrimitives.Clamp(g, -maximum, maximum, g);
+        }
+    }
+}

@@ -1,0 +1,89 @@
+using Sparseland.Model;
+using Sparseland.Model.Graph;
+
+namespace Sparseland.Training.Optimizers;
+
+/// <summary>An exponential moving average of the weights (Polyak averaging), for evaluation.</summary>
+/// <remarks>average = decay * average + (1 - decay) * weight after every step. Removed entries are zero in the average too.</remarks>
+public sealed class WeightAverage
+{
+    private readonly TrainableModel _model;
+    private readonly Dictionary<string, float[]> _averages = new(StringComparer.Ordinal);
+    private Dictionary<string, float[]>? _aside;
+
+    /// <summary>Starts from the present weights.</summary>
+    /// <param name="model">The model whose parameters and buffers are averaged.</param>
+    /// <param name="decay">0 to below 1; closer to 1 averages longer.</param>
+    public WeightAverage(TrainableModel model, double decay = 0.999)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentOutOfRangeException.ThrowIfNegative(decay);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(decay, 1);
+        _model = model;
+        Decay = decay;
+        foreach ((string name, Autograd.Tensor value) in Entries()) _averages[name] = value.ToArray();
+    }
+
+    /// <summary>How much of the old average a step keeps.</summary>
+    public double Decay { get; }
+
+    /// <summary>Takes the present weights in; call it after every optimizer step.</summary>
+    /// <exception cref="InvalidOperationException">The averages are swapped in.</exception>
+    public void Update()
+    {
+        if (_aside is not null) throw new InvalidOperationException("Restore the weights before the next step.");
+        float decay = (float)Decay;
+        foreach ((string name, Autograd.Tensor value) in Entries())
+        {
+            float[] average = _averages[name], now = value.Array;
+            Autograd.Chunks.Ranges(value.Length, (start, count) =>
+            {
+                for (int i = start; i < start + count; i++) average[i] = decay * average[i] + (1 - decay) * now[i];
+            });
+        }
+        foreach (Parameter p in _model.Parameters) p.Mask?.Apply(_averages[p.Name]);
+    }
+
+    /// <summary>Puts the averages into the model until <see cref="Restore"/>.</summary>
+    /// <exception cref="InvalidOperationException">They are there already.</exception>
+    public void Apply()
+    {
+        if (_aside is not null) throw new InvalidOperationException("The averages are in the model already.");
+        _aside = Entries().ToDictionary(e => e.Name, e => e.Value.ToArray(), StringComparer.Ordinal);
+        Write(_averages);
+    }
+
+    /// <summary>Puts the trained weights back.</summary>
+    /// <exception cref="InvalidOperationException">The averages are not in the model.</exception>
+    public void Restore()
+    {
+        Write(_aside ?? throw new InvalidOperationException("The averages are not in the model."));
+        _aside = null;
+    }
+
+    /// <summary>A copy of the averages by weight name, for checkpoints.</summary>
+    public IReadOnlyDictionary<string, TensorData> Export() =>
+        Entries().ToDictionary(e => e.Name, e => TensorData.Wrap((float[])_averages[e.Name].Clone(), e.Value.Shape), StringComparer.Ordinal);
+
+    /// <summary>Restores what <see cref="Export"/> gave.</summary>
+    /// <exception cref="SparselandException">SL3010: the state is of another model.</exception>
+    public void Import(IReadOnlyDictionary<string, TensorData> state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        foreach ((string name, Autograd.Tensor value) in Entries())
+        {
+            if (!state.TryGetValue(name, out TensorData? data) || !data.Shape.SequenceEqual(value.Shape))
+                throw new SparselandException("SL3010", $"the weight average does not fit: '{name}' is missing or of another shape");
+            data.ToSingles().CopyTo(_averages[name], 0);
+        }
+    }
+
+    private IEnumerable<(string Name, Autograd.Tensor Value)> Entries() =>
+        _model.Parameters.Select(p => (p.Name, p.Value)).Concat(_model.Buffers.Select(b => (b.Name, b.Value)));
+
+    private void Write(Dictionary<string, float[]> values)
+    {
+        foreach ((string name, Autograd.Tensor value) in Entries()) values[name].CopyTo(value.Values);
+        foreach (Parameter p in _model.Parameters) p.TouchValues();
+    }
+}

@@ -1,0 +1,68 @@
+using Sparseland.Kernels.Sparse;
+using Sparseland.Training.Autograd;
+
+namespace Sparseland.Training;
+
+/// <summary>A weight that is trained: values, gradient, mask.</summary>
+public sealed class Parameter
+{
+    internal Parameter(string name, ParameterKind kind, Tensor value, Mask? mask)
+    {
+        Name = name;
+        Kind = kind;
+        Value = value;
+        Value.RequiresGrad = true;
+        Mask = mask;
+        mask?.Apply(value.Values);
+    }
+
+    /// <summary>The weight's name in the graph.</summary>
+    public string Name { get; }
+
+    /// <summary>What it is for.</summary>
+    public ParameterKind Kind { get; }
+
+    /// <summary>The values; removed entries are zero. Call <see cref="TouchValues"/> after writing into them.</summary>
+    public Tensor Value { get; }
+
+    /// <summary>The gradient, or null. Zero at removed entries unless <see cref="WantsDenseGradient"/> was set.</summary>
+    public Tensor? Grad => Value.Grad;
+
+    /// <summary>Which entries are kept; null when nothing is removed. Set through <see cref="TrainableModel.SetMask"/>.</summary>
+    public Mask? Mask { get; private set; }
+
+    /// <summary>Whether the optimizer changes it and backward computes its gradient; true at first.</summary>
+    public bool IsTrained
+    {
+        get => Value.RequiresGrad;
+        set => Value.RequiresGrad = value;
+    }
+
+    /// <summary>Whether backward passes compute the gradient at removed entries as well (RigL and SNIP need it); stays until it is reset.</summary>
+    public bool WantsDenseGradient { get; set; }
+
+    /// <summary>Grows whenever values or mask change; caches of prepared values compare it.</summary>
+    public long Version { get; private set; }
+
+    /// <summary>Grows whenever the mask changes.</summary>
+    public long MaskVersion { get; private set; }
+
+    /// <summary>Says that the values were written: removed entries are set to zero again and prepared copies are refreshed.</summary>
+    public void TouchValues()
+    {
+        Mask?.Apply(Value.Values);
+        Version++;
+    }
+
+    /// <inheritdoc/>
+    public override string ToString() => $"{Name} {Value} {Kind}{(Mask is null ? "" : $" density {Mask.Density:P1}")}";
+
+    internal void ReplaceMask(Mask? mask)
+    {
+        if (mask is not null && !mask.Shape.SequenceEqual(Value.Shape))
+            throw new ArgumentException($"Parameter '{Name}' is {Value}; the mask is [{string.Join(", ", mask.Shape.ToArray())}].", nameof(mask));
+        Mask = mask;
+        MaskVersion++;
+        TouchValues();
+    }
+}
