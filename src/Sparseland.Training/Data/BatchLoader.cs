@@ -4,7 +4,7 @@ namespace Sparseland.Training.Data;
 
 /// <summary>Samples that go through the network together.</summary>
 /// <param name="Inputs">[samples, ...shape]: Float32 for pictures and features, Int64 for tokens.</param>
-/// <param name="Targets">[samples * targets per sample], -1 = not scored.</param>
+/// <param name="Targets">[samples * targets per sample], <see cref="IDataset.IgnoredTarget"/> = not scored.</param>
 /// <param name="Count">Number of samples.</param>
 public sealed record Batch(TensorData Inputs, int[] Targets, int Count);
 

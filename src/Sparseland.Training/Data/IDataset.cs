@@ -17,6 +17,9 @@ public enum SampleKind
 /// <remarks>Reading is a pure function of the index and may be called from several threads.</remarks>
 public interface IDataset
 {
+    /// <summary>A target that is not scored; the same number as in the losses.</summary>
+    const int IgnoredTarget = -100;
+
     /// <summary>Number of samples.</summary>
     int Count { get; }
 
@@ -35,7 +38,7 @@ public interface IDataset
     /// <summary>Names of the classes in order, or null when nobody knows them.</summary>
     IReadOnlyList<string>? ClassNames { get; }
 
-    /// <summary>Writes sample <paramref name="index"/> (row-major; pictures 0 to 1; token ids as whole numbers) and its targets (-1 = not scored).</summary>
+    /// <summary>Writes sample <paramref name="index"/> (row-major; pictures 0 to 1; token ids as whole numbers) and its targets (<see cref="IgnoredTarget"/> = not scored).</summary>
     /// <param name="index">0 to Count - 1.</param>
     /// <param name="sample">As many elements as <see cref="SampleShape"/> has.</param>
     /// <param name="targets"><see cref="TargetsPerSample"/> elements.</param>

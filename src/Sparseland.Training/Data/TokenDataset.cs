@@ -6,7 +6,7 @@ namespace Sparseland.Training.Data;
 /// <remarks>
 /// Sample i covers tokens[i * stride .. i * stride + window - 1]. With a stride smaller than the window the windows overlap
 /// (more and more varied samples for training); with equal stride every token but the first is predicted exactly once
-/// (perplexity): the last window is filled up with token 0 and targets of -1, which are not scored.
+/// (perplexity): the last window is filled up with token 0 and targets of <see cref="IDataset.IgnoredTarget"/>, which are not scored.
 /// </remarks>
 public sealed class TokenDataset : IDataset
 {
@@ -111,7 +111,7 @@ public sealed class TokenDataset : IDataset
         {
             int at = start + i;
             sample[i] = at < _tokens.Length - 1 ? _tokens[at] : 0;
-            targets[i] = at < _tokens.Length - 1 ? _tokens[at + 1] : -1;
+            targets[i] = at < _tokens.Length - 1 ? _tokens[at + 1] : IDataset.IgnoredTarget;
         }
     }
 }

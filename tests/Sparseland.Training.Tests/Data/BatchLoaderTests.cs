@@ -112,7 +112,7 @@ public class BatchLoaderTests
                 data.Fill(i, sample, targets);
                 for (int k = 0; k < window; k++)
                 {
-                    if (targets[k] < 0) continue;
+                    if (targets[k] == IDataset.IgnoredTarget) continue;
                     Assert.Equal(sample[k] + 1, targets[k]);
                     predicted.Add(targets[k]);
                 }
