@@ -93,7 +93,7 @@ public static class GraphEvaluator
     }
 
     /// <summary>Evaluates one node; errors of array code underneath become errors that name the node.</summary>
-    internal static TensorData?[] Evaluate(Operator op, EvaluationContext context)
+    public static TensorData?[] Evaluate(Operator op, EvaluationContext context)
     {
         try
         {

@@ -1,0 +1,136 @@
+using Sparseland.Model;
+using Sparseland.Model.Graph;
+using Sparseland.Runtime.Passes;
+using Sparseland.Runtime.Planning;
+
+namespace Sparseland.Runtime;
+
+/// <summary>Runs a model: compiled once per set of input shapes, then called with tensors by name.</summary>
+/// <remarks>
+/// The graph is copied; later edits of it do not reach the session. <c>Run</c> may be called from several threads
+/// at once: each call has memory of its own, and calls share the compiled plans.
+/// </remarks>
+public sealed class InferenceSession
+{
+    private readonly ModelGraph _graph;
+    private readonly SessionOptions _options;
+    private readonly IReadOnlyList<PassResult> _passes;
+    private readonly Lock _gate = new();
+    private readonly LinkedList<(string Key, Lazy<Plan> Plan)> _plans = [];
+
+    /// <summary>Prepares a model.</summary>
+    /// <param name="graph">A valid graph.</param>
+    /// <param name="options">How to plan; defaults when null.</param>
+    /// <exception cref="GraphException">The graph breaks a rule.</exception>
+    /// <exception cref="UnsupportedOperatorException">A node's operator is not known.</exception>
+    public InferenceSession(ModelGraph graph, SessionOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(graph);
+        _options = options ?? SessionOptions.Default;
+        ArgumentOutOfRangeException.ThrowIfLessThan(_options.CachedPlans, 1);
+        GraphValidator.Validate(graph);
+        _graph = graph.Clone();
+        _passes = Optimise(_graph, _options);
+    }
+
+    /// <summary>The inputs that a run needs.</summary>
+    public IReadOnlyList<GraphValue> Inputs => _graph.Inputs;
+
+    /// <summary>The outputs that a run gives.</summary>
+    public IReadOnlyList<GraphValue> Outputs => _graph.Outputs;
+
+    /// <summary>Runs the model.</summary>
+    /// <param name="inputs">One tensor per graph input, by name.</param>
+    /// <param name="cancellation">Stops between steps.</param>
+    /// <returns>The outputs by name, in the graph's order, with memory of their own.</returns>
+    /// <exception cref="GraphException">An input is missing, unknown, or of the wrong type or shape.</exception>
+    public OrderedDictionary<string, TensorData> Run(IReadOnlyDictionary<string, TensorData> inputs, CancellationToken cancellation = default)
+    {
+        TensorData[] ordered = Order(inputs);
+        TensorData[] outputs = PlanFor(ordered).Run(ordered, cancellation);
+        var result = new OrderedDictionary<string, TensorData>(StringComparer.Ordinal);
+        for (int i = 0; i < outputs.Length; i++) result[_graph.Outputs[i].Name] = outputs[i];
+        return result;
+    }
+
+    /// <summary>Runs a model that has one input.</summary>
+    /// <exception cref="GraphException">The model has several inputs, or the tensor does not fit.</exception>
+    public OrderedDictionary<string, TensorData> Run(TensorData input, CancellationToken cancellation = default)
+    {
+        if (_graph.Inputs.Count != 1)
+            throw new GraphException("SL2008", $"the model has {_graph.Inputs.Count} inputs ({string.Join(", ", _graph.Inputs.Select(i => i.Name))}); give each by name");
+        return Run(new Dictionary<string, TensorData> { [_graph.Inputs[0].Name] = input }, cancellation);
+    }
+
+    /// <summary>The plan for given inputs, printed: passes, memory, and which kernel each layer got and why.</summary>
+    public string DescribePlan(IReadOnlyDictionary<string, TensorData> inputs) => PlanFor(Order(inputs)).Describe();
+
+    private static List<PassResult> Optimise(ModelGraph graph, SessionOptions options)
+    {
+        var results = new List<PassResult>();
+        Apply(new IdentityRemovalPass());
+        Apply(new ConstantFoldingPass());
+        if (options.Fuse)
+        {
+            Apply(new BatchNormFoldingPass());
+            Apply(new FusionPass(ShapeInference.Run(graph).Types));
+        }
+        Apply(new DeadNodePass());
+        return results;
+
+        void Apply(IGraphPass pass) => results.Add(new PassResult(pass.Name, pass.Apply(graph)));
+    }
+
+    private TensorData[] Order(IReadOnlyDictionary<string, TensorData> inputs)
+    {
+        ArgumentNullException.ThrowIfNull(inputs);
+        foreach (string name in inputs.Keys)
+        {
+            if (_graph.Inputs.All(i => i.Name != name))
+                throw new GraphException("SL2008", $"the model has no input '{name}'; it has {string.Join(", ", _graph.Inputs.Select(i => $"{i.Name} {i.Type}"))}");
+        }
+        var ordered = new TensorData[_graph.Inputs.Count];
+        for (int i = 0; i < ordered.Length; i++)
+        {
+            GraphValue input = _graph.Inputs[i];
+            if (!inputs.TryGetValue(input.Name, out TensorData? value))
+                throw new GraphException("SL2008", $"input '{input.Name}' was not given; it is {input.Type}");
+            if (!GraphEvaluator.Fits(input.Type, value))
+                throw new GraphException("SL2008", $"input '{input.Name}' must be {input.Type}; the tensor given is {value}");
+            ordered[i] = value;
+        }
+        return ordered;
+    }
+
+    private Plan PlanFor(TensorData[] inputs)
+    {
+        string key = string.Join(';', inputs.Select(i => i.ToString()));
+        Lazy<Plan> plan;
+        lock (_gate)
+        {
+            LinkedListNode<(string Key, Lazy<Plan> Plan)>? found = _plans.First;
+            while (found is not null && found.Value.Key != key) found = found.Next;
+            if (found is not null)
+            {
+                _plans.Remove(found);
+            }
+            else
+            {
+                found = new((key, new Lazy<Plan>(() => Compile(inputs))));
+                if (_plans.Count >= _options.CachedPlans) _plans.RemoveLast();
+            }
+            _plans.AddFirst(found);
+            plan = found.Value.Plan;
+        }
+        return plan.Value;
+    }
+
+    private Plan Compile(TensorData[] inputs)
+    {
+        var inputTypes = new Dictionary<string, TensorType>(StringComparer.Ordinal);
+        for (int i = 0; i < inputs.Length; i++)
+            inputTypes[_graph.Inputs[i].Name] = new TensorType(inputs[i].ElementType, TensorShape.Of(inputs[i].Shape));
+        IReadOnlyDictionary<string, TensorType> types = FusedShapeInference.Run(_graph, inputTypes);
+        return Plan.Create(_graph, types, _passes, _options);
+    }
+}

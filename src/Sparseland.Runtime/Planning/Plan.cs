@@ -1,0 +1,112 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Sparseland.Model.Graph;
+using Sparseland.Runtime.Passes;
+using Sparseland.Runtime.Steps;
+
+namespace Sparseland.Runtime.Planning;
+
+/// <summary>A graph compiled for given input shapes: steps in order, memory placed, a kernel for every weight.</summary>
+internal sealed class Plan
+{
+    private readonly List<Slot> _slots = [];
+    private readonly List<Step> _steps = [];
+    private readonly Slot[] _inputs;
+    private readonly Slot[] _outputs;
+    private readonly ConcurrentBag<RunState> _states = [];
+    private readonly int _arenaLength;
+
+    private Plan(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, IReadOnlyList<PassResult> passes, SessionOptions options)
+    {
+        Passes = passes;
+        var byName = new Dictionary<string, Slot>(StringComparer.Ordinal);
+        var context = new StepContext(graph, types, byName, _slots, options);
+        _inputs = [.. graph.Inputs.Select(i => context.NewTensor(i.Name))];
+        foreach (Node node in graph.Nodes) _steps.Add(StepFactory.Create(node, context));
+        _outputs = [.. graph.Outputs.Select(o => context.Find(o.Name))];
+        _arenaLength = PlaceMemory();
+    }
+
+    /// <summary>What the passes did to the graph.</summary>
+    public IReadOnlyList<PassResult> Passes { get; }
+
+    /// <summary>The steps in order.</summary>
+    public IReadOnlyList<Step> Steps => _steps;
+
+    /// <summary>Bytes of all intermediate values at the fullest moment.</summary>
+    public long ArenaBytes => (long)_arenaLength * sizeof(float);
+
+    /// <summary>Compiles an optimised graph.</summary>
+    /// <param name="graph">A graph after the passes.</param>
+    /// <param name="types">Types of all values with the input shapes filled in.</param>
+    /// <param name="passes">What the passes did, for printing.</param>
+    /// <param name="options">The session's options.</param>
+    public static Plan Create(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, IReadOnlyList<PassResult> passes, SessionOptions options) =>
+        new(graph, types, passes, options);
+
+    /// <summary>Runs the plan.</summary>
+    /// <param name="inputs">In the graph's order.</param>
+    /// <param name="cancellation">Stops between steps.</param>
+    /// <returns>In the graph's order; memory of their own.</returns>
+    public TensorData[] Run(IReadOnlyList<TensorData> inputs, CancellationToken cancellation)
+    {
+        if (!_states.TryTake(out RunState? state)) state = new RunState(_slots, _arenaLength);
+        try
+        {
+            for (int i = 0; i < _inputs.Length; i++) state.Set(_inputs[i], inputs[i]);
+            foreach (Step step in _steps)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                step.Run(state);
+            }
+            return [.. _outputs.Select(o => o.Kind == SlotKind.Constant ? o.Constant!.Clone() : state.Tensor(o))];
+        }
+        finally
+        {
+            state.Clear();
+            _states.Add(state);
+        }
+    }
+
+    /// <summary>The plan as a table: which kernel each layer got and why.</summary>
+    public string Describe()
+    {
+        var text = new StringBuilder();
+        text.Append("passes: ").AppendJoin(", ", Passes.Select(p => $"{p.Name} {p.Changes}")).AppendLine();
+        long multiplyAdds = _steps.Sum(s => s.MultiplyAdds);
+        text.AppendLine($"steps: {_steps.Count(s => !s.IsView)}, intermediate memory {ArenaBytes / 1e6:0.00} MB, {multiplyAdds / 1e6:0.0} M multiply-adds when dense");
+        foreach (Step step in _steps)
+        {
+            if (step.IsView) continue;
+            text.Append($"  {step.Node.OpType,-22} {step.Node.Name,-36} {step.Kernel,-26}");
+            if (step.MultiplyAdds > 0) text.Append($" {step.MultiplyAdds / 1e6,9:0.000} M  density {step.Density,6:P1}");
+            if (step.Reason.Length > 0) text.Append("  ").Append(step.Reason);
+            text.AppendLine();
+        }
+        return text.ToString();
+    }
+
+    private int PlaceMemory()
+    {
+        var first = new Dictionary<Slot, int>();
+        var last = new Dictionary<Slot, int>();
+        for (int s = 0; s < _steps.Count; s++)
+        {
+            foreach (Slot? slot in _steps[s].Outputs)
+            {
+                if (slot is { Kind: SlotKind.Arena }) first.TryAdd(slot.Owner, s);
+            }
+            IEnumerable<Slot?> read = _steps[s].Inputs;
+            if (_steps[s] is FallbackStep fallback) read = read.Concat(fallback.Captured);
+            foreach (Slot? slot in read.Concat(_steps[s].Outputs))
+            {
+                if (slot is { Kind: SlotKind.Arena }) last[slot.Owner] = s;
+            }
+        }
+        foreach (Slot slot in _outputs)
+        {
+            if (slot.Kind == SlotKind.Arena) last[slot.Owner] = _steps.Count;
+        }
+        return MemoryPlan.Place([.. first.Select(f => new MemoryPlan.Life(f.Key, f.Value, last[f.Key]))]);
+    }
+}

@@ -1,0 +1,34 @@
+using Sparseland.Model.Graph;
+
+namespace Sparseland.Runtime.Planning;
+
+/// <summary>One thing that a plan does.</summary>
+internal abstract class Step(Node node, IReadOnlyList<Slot?> inputs, IReadOnlyList<Slot?> outputs)
+{
+    /// <summary>The graph node behind the step.</summary>
+    public Node Node { get; } = node;
+
+    /// <summary>Inputs; null where one is left out.</summary>
+    public IReadOnlyList<Slot?> Inputs { get; } = inputs;
+
+    /// <summary>Outputs; null where one is left out.</summary>
+    public IReadOnlyList<Slot?> Outputs { get; } = outputs;
+
+    /// <summary>The kernel, as the plan prints it.</summary>
+    public abstract string Kernel { get; }
+
+    /// <summary>Why this kernel; empty when there was no choice.</summary>
+    public virtual string Reason => "";
+
+    /// <summary>Kept fraction of the step's weight; 1 for steps without one.</summary>
+    public virtual double Density => 1;
+
+    /// <summary>Multiply-adds of the dense computation; 0 when they do not count.</summary>
+    public virtual long MultiplyAdds => 0;
+
+    /// <summary>Whether the step only gives memory another shape.</summary>
+    public virtual bool IsView => false;
+
+    /// <summary>Computes the outputs.</summary>
+    public abstract void Run(RunState state);
+}

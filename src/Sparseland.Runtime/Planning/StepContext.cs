@@ -1,0 +1,52 @@
+using Sparseland.Model.Graph;
+
+namespace Sparseland.Runtime.Planning;
+
+/// <summary>What a step factory may ask while a plan is made.</summary>
+internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, Dictionary<string, Slot> slots, List<Slot> all, SessionOptions options)
+{
+    /// <summary>The session's options.</summary>
+    public SessionOptions Options { get; } = options;
+
+    /// <summary>The static shape of a single-precision value; null for everything else.</summary>
+    public int[]? FloatShape(string name) =>
+        name.Length > 0 && TypeOf(name) is { ElementType: ElementType.Float32, Shape: { IsStatic: true } shape } ? shape.ToSizes() : null;
+
+    /// <summary>What inference knows about a value; null when nothing.</summary>
+    public TensorType? TypeOf(string name) => types.TryGetValue(name, out TensorType? type)
+        ? type
+        : graph.Weights.TryGetValue(name, out Weight? weight) ? weight.Type : null;
+
+    /// <summary>The constant weight of that name, or null.</summary>
+    public Weight? Weight(string name) => name.Length > 0 && graph.Weights.TryGetValue(name, out Weight? weight) ? weight : null;
+
+    /// <summary>The slots of a node's inputs.</summary>
+    public Slot?[] Inputs(Node node) => [.. node.Inputs.Select(n => n.Length == 0 ? null : Find(n))];
+
+    /// <summary>The slot that holds a value.</summary>
+    public Slot Find(string name)
+    {
+        if (slots.TryGetValue(name, out Slot? slot)) return slot;
+        if (graph.Weights.TryGetValue(name, out Weight? weight))
+            return Add(new Slot(all.Count, name, SlotKind.Constant) { Constant = weight.Read(), Shape = weight.Shape.ToArray() });
+        throw new Model.GraphException("SL2006", $"'{name}' has no value");
+    }
+
+    /// <summary>Makes the arena slot for an output of known shape.</summary>
+    public Slot NewArena(string name, int[] shape) =>
+        Add(new Slot(all.Count, name, SlotKind.Arena) { Shape = shape, Length = TensorData.CountElements(shape) });
+
+    /// <summary>Makes a slot that shows another arena slot's memory under another shape.</summary>
+    public Slot NewView(string name, Slot of, int[] shape) =>
+        Add(new Slot(all.Count, name, SlotKind.Arena) { Shape = shape, Length = TensorData.CountElements(shape), AliasOf = of });
+
+    /// <summary>Makes the slot for a tensor that appears while the plan runs.</summary>
+    public Slot NewTensor(string name) => Add(new Slot(all.Count, name, SlotKind.Tensor));
+
+    private Slot Add(Slot slot)
+    {
+        all.Add(slot);
+        slots[slot.Name] = slot;
+        return slot;
+    }
+}

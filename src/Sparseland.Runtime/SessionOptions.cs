@@ -1,0 +1,17 @@
+namespace Sparseland.Runtime;
+
+/// <summary>How a session plans its work.</summary>
+public sealed record SessionOptions
+{
+    /// <summary>The defaults.</summary>
+    public static SessionOptions Default { get; } = new();
+
+    /// <summary>Uses dense kernels for every weight: the dense twin of the same model on the same engine.</summary>
+    public bool ForceDense { get; init; }
+
+    /// <summary>Folds batch norms and fuses biases, residuals and activations.</summary>
+    public bool Fuse { get; init; } = true;
+
+    /// <summary>Input shapes whose plans are kept; the oldest is dropped beyond that. At least 1.</summary>
+    public int CachedPlans { get; init; } = 8;
+}

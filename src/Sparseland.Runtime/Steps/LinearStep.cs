@@ -1,0 +1,62 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Model.Graph;
+using Sparseland.Runtime.Planning;
+
+namespace Sparseland.Runtime.Steps;
+
+/// <summary>Gemm or MatMul with a constant weight: y [rows, out] = clamp(x [rows, in] w + bias + residual).</summary>
+internal sealed class LinearStep : Step
+{
+    private readonly LinearKernel _kernel;
+    private readonly int _rows;
+    private readonly Clamp _clamp;
+
+    private LinearStep(Node node, Slot?[] inputs, Slot output, LinearKernel kernel, int rows, Clamp clamp) : base(node, inputs, [output])
+    {
+        _kernel = kernel;
+        _rows = rows;
+        _clamp = clamp;
+    }
+
+    public override string Kernel => _kernel.Name;
+
+    public override string Reason => _kernel.Reason;
+
+    public override double Density => _kernel.Density;
+
+    public override long MultiplyAdds => (long)_rows * _kernel.Inputs * _kernel.Outputs;
+
+    /// <summary>The step, or null when the node is no linear layer with a constant weight and known shapes.</summary>
+    public static Step? TryCreate(Node node, StepContext context, bool fused)
+    {
+        if (context.Weight(node.Input(1)) is not { ElementType: ElementType.Float32 } weight || weight.Shape.Length != 2) return null;
+        if (context.FloatShape(node.Inputs[0]) is not { Length: >= 1 } x || context.FloatShape(node.Outputs[0]) is not { } y) return null;
+        bool transposed = false;
+        if (node.OpType == "Gemm")
+        {
+            if (node.Attributes.Int("transA", 0) != 0 || node.Attributes.Float("alpha", 1) != 1 || node.Attributes.Float("beta", 1) != 1) return null;
+            transposed = node.Attributes.Int("transB", 0) != 0;
+        }
+        int inputs = transposed ? weight.Shape[1] : weight.Shape[0], outputs = transposed ? weight.Shape[0] : weight.Shape[1];
+        if (x[^1] != inputs || inputs == 0 || outputs == 0) return null;
+        if (node.HasInput(2) && (context.FloatShape(node.Input(2)) is not { Length: 1 } bias || bias[0] != outputs)) return null;
+
+        int rows = TensorData.CountElements(x) / inputs;
+        LinearKernel kernel = LinearKernel.Choose(weight, transposed, rows, context.Options);
+        Clamp clamp = fused ? new Clamp(node.Attributes.Float("low", float.NegativeInfinity), node.Attributes.Float("high", float.PositiveInfinity)) : Clamp.None;
+        return new LinearStep(node, context.Inputs(node), context.NewArena(node.Outputs[0], y), kernel, rows, clamp);
+    }
+
+    public override void Run(RunState state)
+    {
+        Span<float> y = state.Write(Outputs[0]!);
+        ReadOnlySpan<float> bias = Inputs.Count > 2 && Inputs[2] is { } b ? state.Read(b) : default;
+        float beta = 0;
+        if (Inputs.Count > 3 && Inputs[3] is { } residual)
+        {
+            state.Read(residual).CopyTo(y);
+            beta = 1;
+        }
+        _kernel.Multiply(state.Read(Inputs[0]!), _rows, y, bias, beta, _clamp);
+    }
+}
