@@ -48,6 +48,7 @@ public abstract partial class Operator
     public abstract void Infer(InferenceContext context);
 
     /// <summary>Computes the outputs. Entries for omitted optional outputs may be null.</summary>
+    /// <remarks>Thread-safe. An output may share memory with an input (Reshape, Identity), so neither may be written to.</remarks>
     /// <exception cref="GraphException">The inputs break the operator's rules.</exception>
     public abstract TensorData?[] Evaluate(EvaluationContext context);
 }

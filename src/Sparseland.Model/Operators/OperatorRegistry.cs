@@ -1,7 +1,7 @@
 namespace Sparseland.Model.Operators;
 
 /// <summary>All operators that are known, as an explicit list.</summary>
-public static class OperatorRegistry
+public static partial class OperatorRegistry
 {
     private static readonly Dictionary<(string Domain, string OpType), Operator> s_operators = Build();
 
@@ -16,7 +16,69 @@ public static class OperatorRegistry
     {
         Operator[] list =
         [
+            .. UnaryOperator.All(),
+            .. Activation.All(),
+            .. Relations.All(),
+            .. Arithmetic(),
+            .. Movement(),
         ];
         return list.ToDictionary(o => (o.Domain, o.OpType));
     }
+
+    private static Operator[] Arithmetic() =>
+    [
+        new BroadcastOperator<AddFunction>("Add"),
+        new BroadcastOperator<SubFunction>("Sub"),
+        new BroadcastOperator<MulFunction>("Mul"),
+        new BroadcastOperator<DivFunction>("Div"),
+        new BroadcastOperator<MaxFunction>("Max", variadic: true),
+        new BroadcastOperator<MinFunction>("Min", variadic: true),
+        new BroadcastOperator<AddFunction>("Sum", variadic: true),
+        new Mean(),
+        new Mod(),
+        new Pow(),
+        new Where(),
+        new Clip(),
+        new Cast(),
+        new CastLike(),
+        new BitCast(),
+    ];
+
+    private static Operator[] Movement() =>
+    [
+        new Reshape(),
+        new Flatten(),
+        new Squeeze(),
+        new Unsqueeze(),
+        new Transpose(),
+        new Expand(),
+        new Tile(),
+        new Concat(),
+        new Split(),
+        new Slice(),
+        new Gather(),
+        new GatherElements(),
+        new GatherND(),
+        new ScatterElements("ScatterElements"),
+        new ScatterElements("Scatter"),
+        new ScatterND(),
+        new TensorScatter(),
+        new Pad(),
+        new DepthToSpace(),
+        new SpaceToDepth(),
+        new Identity(),
+        new Shape(),
+        new Size(),
+        new Constant(),
+        new ConstantOfShape(),
+        new SequenceOfNumbers(),
+        new OneHot(),
+        new EyeLike(),
+        new Trilu(),
+        new NonZero(),
+        new Compress(),
+        new Unique(),
+        new ReverseSequence(),
+        new CenterCropPad(),
+    ];
 }
