@@ -1,0 +1,308 @@
+using Sparseland.Kernels.Simd;
+
+namespace Sparseland.Kernels.Dense;
+
+/// <summary>The geometry of a 2-D convolution (cross-correlation, as in ONNX and PyTorch) and its products.</summary>
+/// <remarks>
+/// input [batch, inChannels, height, width], weight [outChannels, inChannels / groups, kernelHeight, kernelWidth],
+/// output [batch, outChannels, outHeight, outWidth]. Results are the same bits on every instruction set and thread count.
+/// A transposed convolution is <see cref="BackwardInput"/> of the geometry whose input is its output. A 1-D convolution is
+/// one with height 1. Outputs must not overlap inputs.
+/// </remarks>
+public readonly partial record struct Convolution2D
+{
+    /// <summary>A convolution without padding, stride or dilation; set the rest with an initialiser.</summary>
+    /// <param name="batch">Images, at least 0.</param>
+    /// <param name="inChannels">Channels of the input, at least 1.</param>
+    /// <param name="height">Height of the input, at least 0.</param>
+    /// <param name="width">Width of the input, at least 0.</param>
+    /// <param name="outChannels">Channels of the output, at least 1.</param>
+    /// <param name="kernelHeight">Height of the kernel, at least 1.</param>
+    /// <param name="kernelWidth">Width of the kernel, at least 1.</param>
+    public Convolution2D(int batch, int inChannels, int height, int width, int outChannels, int kernelHeight, int kernelWidth)
+    {
+        (Batch, InChannels, Height, Width, OutChannels, KernelHeight, KernelWidth) = (batch, inChannels, height, width, outChannels, kernelHeight, kernelWidth);
+    }
+
+    /// <summary>Images.</summary>
+    public int Batch { get; init; }
+
+    /// <summary>Channels of the input.</summary>
+    public int InChannels { get; init; }
+
+    /// <summary>Height of the input.</summary>
+    public int Height { get; init; }
+
+    /// <summary>Width of the input.</summary>
+    public int Width { get; init; }
+
+    /// <summary>Channels of the output.</summary>
+    public int OutChannels { get; init; }
+
+    /// <summary>Height of the kernel.</summary>
+    public int KernelHeight { get; init; }
+
+    /// <summary>Width of the kernel.</summary>
+    public int KernelWidth { get; init; }
+
+    /// <summary>Vertical stride, at least 1.</summary>
+    public int StrideY { get; init; } = 1;
+
+    /// <summary>Horizontal stride, at least 1.</summary>
+    public int StrideX { get; init; } = 1;
+
+    /// <summary>Zero rows above the image; negative crops.</summary>
+    public int PadTop { get; init; }
+
+    /// <summary>Zero columns left of the image; negative crops.</summary>
+    public int PadLeft { get; init; }
+
+    /// <summary>Zero rows below the image; negative crops.</summary>
+    public int PadBottom { get; init; }
+
+    /// <summary>Zero columns right of the image; negative crops.</summary>
+    public int PadRight { get; init; }
+
+    /// <summary>Vertical distance of taps, at least 1.</summary>
+    public int DilationY { get; init; } = 1;
+
+    /// <summary>Horizontal distance of taps, at least 1.</summary>
+    public int DilationX { get; init; } = 1;
+
+    /// <summary>Groups of channels that do not see each other; divides both numbers of channels.</summary>
+    public int Groups { get; init; } = 1;
+
+    /// <summary>Height of the output, 0 if the kernel does not fit.</summary>
+    public int OutHeight => OutSize(Height, PadTop, PadBottom, KernelHeight, DilationY, StrideY);
+
+    /// <summary>Width of the output, 0 if the kernel does not fit.</summary>
+    public int OutWidth => OutSize(Width, PadLeft, PadRight, KernelWidth, DilationX, StrideX);
+
+    /// <summary>Values of the input.</summary>
+    public long InputLength => (long)Batch * InChannels * Height * Width;
+
+    /// <summary>Values of the output.</summary>
+    public long OutputLength => (long)Batch * OutChannels * OutHeight * OutWidth;
+
+    /// <summary>Values of the weight.</summary>
+    public long WeightLength => (long)OutChannels * (InChannels / Groups) * KernelHeight * KernelWidth;
+
+    /// <summary>Multiply-adds of one forward product without padding left out.</summary>
+    public long MultiplyAdds => (long)OutputLength * (InChannels / Groups) * KernelHeight * KernelWidth;
+
+    /// <summary>Sets the same padding on all sides.</summary>
+    /// <param name="pad">Zero rows and columns on each side.</param>
+    public Convolution2D WithPadding(int pad) => this with { PadTop = pad, PadLeft = pad, PadBottom = pad, PadRight = pad };
+
+    /// <summary>Sets the same stride in both directions.</summary>
+    /// <param name="stride">At least 1.</param>
+    public Convolution2D WithStride(int stride) => this with { StrideY = stride, StrideX = stride };
+
+    /// <summary>output = clamp(weight * input + bias + residual).</summary>
+    /// <param name="input">[batch, inChannels, height, width].</param>
+    /// <param name="weight">[outChannels, inChannels / groups, kernelHeight, kernelWidth].</param>
+    /// <param name="bias">[outChannels] or empty.</param>
+    /// <param name="output">[batch, outChannels, outHeight, outWidth]; overwritten.</param>
+    /// <param name="activation">Applied last; null for none.</param>
+    /// <param name="residual">Added before the activation, shaped like output and not overlapping it, or empty.</param>
+    /// <exception cref="ArgumentException">The geometry is invalid or a span does not fit it.</exception>
+    public unsafe void Forward(ReadOnlySpan<float> input, ReadOnlySpan<float> weight, ReadOnlySpan<float> bias, Span<float> output,
+        Clamp? activation = null, ReadOnlySpan<float> residual = default)
+    {
+        CheckForward(input, bias, output, residual);
+        CheckLength(weight.Length, WeightLength, nameof(weight));
+        PlanarSpec spec = ForwardSpec();
+        int rows = OutChannels / Groups;
+        ConvolutionMode mode = ConvolutionJob.Choose(spec, rows);
+        fixed (float* pi = input, pw = weight, pb = bias, po = output, pr = residual)
+        {
+            RunPacked(spec, mode, rows, pi, pw, pb, po, pr, activation ?? Clamp.None);
+        }
+    }
+
+    /// <summary>Packs weights for <see cref="Forward(ReadOnlySpan{float}, PackedConvolution, ReadOnlySpan{float}, Span{float}, Clamp?, ReadOnlySpan{float})"/>.</summary>
+    /// <param name="weight">[outChannels, inChannels / groups, kernelHeight, kernelWidth].</param>
+    /// <exception cref="ArgumentException">The geometry is invalid or the span does not fit it.</exception>
+    public unsafe PackedConvolution Pack(ReadOnlySpan<float> weight)
+    {
+        Validate();
+        CheckLength(weight.Length, WeightLength, nameof(weight));
+        PlanarSpec spec = ForwardSpec();
+        int rows = OutChannels / Groups, depth = InChannels / Groups * KernelHeight * KernelWidth;
+        ConvolutionMode mode = ConvolutionJob.Choose(spec, rows);
+        SimdLevel level = SimdDispatch.Level;
+        long size = ConvolutionWeights.Size(mode, rows, depth, level);
+        var packed = new PackedConvolution(this, mode, level, size * Groups);
+        fixed (float* pw = weight)
+        {
+            for (int g = 0; g < Groups; g++) ConvolutionWeights.Pack(mode, rows, depth, level, pw + ((nint)g * rows * depth), packed.Pointer + (nint)(g * size));
+        }
+        return packed;
+    }
+
+    /// <summary>output = clamp(weight * input + bias + residual) with prepared weights.</summary>
+    /// <param name="input">[batch, inChannels, height, width].</param>
+    /// <param name="weight">Packed by a geometry that is equal apart from the batch.</param>
+    /// <param name="bias">[outChannels] or empty.</param>
+    /// <param name="output">[batch, outChannels, outHeight, outWidth]; overwritten.</param>
+    /// <param name="activation">Applied last; null for none.</param>
+    /// <param name="residual">Added before the activation, shaped like output and not overlapping it, or empty.</param>
+    /// <exception cref="ArgumentException">The geometry is invalid or differs from the packed one, or a span does not fit it.</exception>
+    public unsafe void Forward(ReadOnlySpan<float> input, PackedConvolution weight, ReadOnlySpan<float> bias, Span<float> output,
+        Clamp? activation = null, ReadOnlySpan<float> residual = default)
+    {
+        ArgumentNullException.ThrowIfNull(weight);
+        CheckForward(input, bias, output, residual);
+        if (weight.Geometry with { Batch = Batch } != this) throw new ArgumentException("The weights were packed for another geometry.", nameof(weight));
+        PlanarSpec spec = ForwardSpec();
+        int rows = OutChannels / Groups;
+        fixed (float* pi = input, pb = bias, po = output, pr = residual)
+        {
+            using (SimdDispatch.Force(weight.Level))
+            {
+                SimdDispatch.Run(new ConvolutionJob
+                {
+                    Spec = spec, Mode = weight.Mode, Batch = Batch, Groups = Groups, Rows = rows, Input = pi, Output = po,
+                    Weights = weight.Pointer, WeightsPerGroup = (nint)ConvolutionWeights.Size(weight.Mode, rows, spec.Depth, weight.Level),
+                    Bias = pb, Residual = pr, Clamp = activation ?? Clamp.None,
+                });
+            }
+        }
+        GC.KeepAlive(weight);
+    }
+
+    /// <summary>The gradient of the input (or the output of a transposed convolution): inputGradient = weight^T * outputGradient + bias, then clamped.</summary>
+    /// <param name="outputGradient">[batch, outChannels, outHeight, outWidth].</param>
+    /// <param name="weight">[outChannels, inChannels / groups, kernelHeight, kernelWidth].</param>
+    /// <param name="inputGradient">[batch, inChannels, height, width]; overwritten.</param>
+    /// <param name="bias">[inChannels], for transposed convolutions; or empty.</param>
+    /// <param name="activation">For transposed convolutions; null for none.</param>
+    /// <exception cref="ArgumentException">The geometry is invalid or a span does not fit it.</exception>
+    public unsafe void BackwardInput(ReadOnlySpan<float> outputGradient, ReadOnlySpan<float> weight, Span<float> inputGradient,
+        ReadOnlySpan<float> bias = default, Clamp? activation = null)
+    {
+        Validate();
+        CheckLength(outputGradient.Length, OutputLength, nameof(outputGradient));
+        CheckLength(weight.Length, WeightLength, nameof(weight));
+        CheckLength(inputGradient.Length, InputLength, nameof(inputGradient));
+        if (!bias.IsEmpty) CheckLength(bias.Length, InChannels, nameof(bias));
+        int rows = InChannels / Groups, inner = OutChannels / Groups;
+        if (InputLength == 0) return;
+        fixed (float* pi = outputGradient, pw = weight, po = inputGradient, pb = bias)
+        {
+            // The pixels of one remainder modulo the stride see the same taps: each remainder is a convolution of stride 1.
+            for (int py = 0; py < StrideY; py++)
+            {
+                for (int px = 0; px < StrideX; px++)
+                {
+                    int gridHeight = (Height - py + StrideY - 1) / StrideY, gridWidth = (Width - px + StrideX - 1) / StrideX;
+                    if (gridHeight <= 0 || gridWidth <= 0) continue;
+                    (int[] taps, int[] dy, int[] dx) = TapsOfRemainder(py, px);
+                    if (OutHeight == 0 || OutWidth == 0) (taps, dy, dx) = ([], [], []);
+                    var spec = new PlanarSpec(inner, OutHeight, OutWidth, dy, dx, 1, 1, gridHeight, gridWidth, joinRows: StrideY == 1 && StrideX == 1)
+                    {
+                        OutHeight = Height, OutWidth = Width, OutY = py, OutX = px, OutStepY = StrideY, OutStepX = StrideX,
+                    };
+                    int depth = spec.Depth;
+                    using Scratch.Buffer turned = Scratch.Rent((long)InChannels * depth);
+                    float* w = turned.Pointer;
+                    int kernel = KernelHeight * KernelWidth;
+                    for (int g = 0; g < Groups; g++)
+                    {
+                        for (int c = 0; c < rows; c++)
+                        {
+                            for (int m = 0; m < inner; m++)
+                            {
+                                float* from = pw + (((((nint)g * inner) + m) * rows) + c) * kernel;
+                                for (int t = 0; t < taps.Length; t++) *w++ = from[taps[t]];
+                            }
+                        }
+                    }
+                    RunPacked(spec, ConvolutionJob.Choose(spec, rows), rows, pi, turned.Pointer, pb, po, null, activation ?? Clamp.None);
+                }
+            }
+        }
+    }
+
+    /// <summary>Throws unless sizes, strides, dilations and groups are possible.</summary>
+    /// <exception cref="ArgumentException">They are not; the message names the value.</exception>
+    public void Validate()
+    {
+        if (Batch < 0 || Height < 0 || Width < 0) throw new ArgumentException($"Input is [{Batch}, {InChannels}, {Height}, {Width}]; sizes cannot be negative.");
+        if (InChannels < 1 || OutChannels < 1) throw new ArgumentException($"A convolution from {InChannels} to {OutChannels} channels; at least 1 each.");
+        if (KernelHeight < 1 || KernelWidth < 1) throw new ArgumentException($"Kernel is {KernelHeight} x {KernelWidth}; at least 1 x 1.");
+        if (StrideY < 1 || StrideX < 1 || DilationY < 1 || DilationX < 1) throw new ArgumentException($"Strides {StrideY} x {StrideX} and dilations {DilationY} x {DilationX} must be at least 1.");
+        if (Groups < 1 || InChannels % Groups != 0 || OutChannels % Groups != 0) throw new ArgumentException($"{Groups} groups do not divide {InChannels} and {OutChannels} channels.");
+    }
+
+    internal PlanarSpec ForwardSpec()
+    {
+        var dy = new int[KernelHeight * KernelWidth];
+        var dx = new int[dy.Length];
+        for (int r = 0, t = 0; r < KernelHeight; r++)
+        {
+            for (int s = 0; s < KernelWidth; s++, t++)
+            {
+                dy[t] = (r * DilationY) - PadTop;
+                dx[t] = (s * DilationX) - PadLeft;
+            }
+        }
+        return new PlanarSpec(InChannels / Groups, Height, Width, dy, dx, StrideY, StrideX, OutHeight, OutWidth, joinRows: true);
+    }
+
+    private (int[] Taps, int[] Dy, int[] Dx) TapsOfRemainder(int py, int px)
+    {
+        var taps = new List<int>();
+        var dy = new List<int>();
+        var dx = new List<int>();
+        for (int r = 0; r < KernelHeight; r++)
+        {
+            int y = py + PadTop - (r * DilationY);
+            if (y % StrideY != 0) continue;
+            for (int s = 0; s < KernelWidth; s++)
+            {
+                int x = px + PadLeft - (s * DilationX);
+                if (x % StrideX != 0) continue;
+                taps.Add((r * KernelWidth) + s);
+                dy.Add(y / StrideY);
+                dx.Add(x / StrideX);
+            }
+        }
+        return ([.. taps], [.. dy], [.. dx]);
+    }
+
+    // Packs plain weights [groups, rows, depth] and runs the engine.
+    private unsafe void RunPacked(PlanarSpec spec, ConvolutionMode mode, int rows, float* input, float* weights, float* bias, float* output, float* residual, Clamp clamp)
+    {
+        SimdLevel level = SimdDispatch.Level;
+        int depth = spec.Depth;
+        long size = ConvolutionWeights.Size(mode, rows, depth, level);
+        using Scratch.Buffer packed = Scratch.Rent(size * Groups);
+        for (int g = 0; g < Groups; g++) ConvolutionWeights.Pack(mode, rows, depth, level, weights + ((nint)g * rows * depth), packed.Pointer + (nint)(g * size));
+        SimdDispatch.Run(new ConvolutionJob
+        {
+            Spec = spec, Mode = mode, Batch = Batch, Groups = Groups, Rows = rows, Input = input, Output = output,
+            Weights = packed.Pointer, WeightsPerGroup = (nint)size, Bias = bias, Residual = residual, Clamp = clamp,
+        });
+    }
+
+    private void CheckForward(ReadOnlySpan<float> input, ReadOnlySpan<float> bias, ReadOnlySpan<float> output, ReadOnlySpan<float> residual)
+    {
+        Validate();
+        CheckLength(input.Length, InputLength, nameof(input));
+        if (!bias.IsEmpty) CheckLength(bias.Length, OutChannels, nameof(bias));
+        CheckLength(output.Length, OutputLength, nameof(output));
+        if (!residual.IsEmpty) CheckLength(residual.Length, OutputLength, nameof(residual));
+    }
+
+    private void CheckLength(int length, long needed, string name)
+    {
+        if (length < needed) throw new ArgumentException($"'{name}' needs {needed} values for {this}; it has {length}.", name);
+    }
+
+    private static int OutSize(int size, int before, int after, int kernel, int dilation, int stride)
+    {
+        long room = (long)size + before + after - (((long)(kernel - 1) * dilation) + 1);
+        return room < 0 ? 0 : checked((int)((room / stride) + 1));
+    }
+}

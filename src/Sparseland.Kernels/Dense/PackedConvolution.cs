@@ -1,0 +1,68 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using Sparseland.Kernels.Simd;
+
+namespace Sparseland.Kernels.Dense;
+
+/// <summary>The weights of a convolution in the order in which its kernel reads them; made once, used for every call.</summary>
+/// <remarks>
+/// Made by <see cref="Convolution2D.Pack"/>; belongs to the geometry (apart from the batch) and to the instruction level of
+/// this process. Immutable and safe to use from several threads.
+/// </remarks>
+public sealed unsafe class PackedConvolution
+{
+    private readonly float[] _values;
+    private readonly int _start;
+
+    internal PackedConvolution(Convolution2D geometry, ConvolutionMode mode, SimdLevel level, long length)
+    {
+        Geometry = geometry;
+        Mode = mode;
+        Level = level;
+        _values = GC.AllocateUninitializedArray<float>(checked((int)(length + 16 + 32)), pinned: true);
+        nint address = (nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_values));
+        _start = (int)(((64 - (address & 63)) & 63) / sizeof(float));
+    }
+
+    /// <summary>The geometry that the weights were packed for; calls may change its batch only.</summary>
+    public Convolution2D Geometry { get; }
+
+    internal ConvolutionMode Mode { get; }
+
+    internal SimdLevel Level { get; }
+
+    internal float* Pointer => (float*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_values)) + _start;
+}
+
+/// <summary>Packs [groups] matrices [rows, depth] for <see cref="ConvolutionEngine"/>.</summary>
+internal static unsafe class ConvolutionWeights
+{
+    /// <summary>Floats that one group takes.</summary>
+    public static long Size(ConvolutionMode mode, int rows, int depth, SimdLevel level)
+    {
+        if (mode == ConvolutionMode.Rows) return (long)rows * depth;
+        int panel = level == SimdLevel.Vector512 ? MicroKernel.Rows<V512>() : MicroKernel.Rows<V1>();
+        return ((long)rows + panel - 1) / panel * panel * depth;
+    }
+
+    /// <summary>Packs the matrix of one group.</summary>
+    public static void Pack(ConvolutionMode mode, int rows, int depth, SimdLevel level, float* source, float* target)
+    {
+        if (mode == ConvolutionMode.Rows)
+        {
+            new ReadOnlySpan<float>(source, rows * depth).CopyTo(new Span<float>(target, rows * depth));
+            return;
+        }
+        int panel = level == SimdLevel.Vector512 ? MicroKernel.Rows<V512>() : MicroKernel.Rows<V1>();
+        int block = Packing.BlockLength(depth);
+        for (int k0 = 0; k0 < depth; k0 += block)
+        {
+            int k = Math.Min(block, depth - k0);
+            for (int i = 0; i < rows; i += panel)
+            {
+                Packing.Left(false, source + ((nint)i * depth) + k0, depth, Math.Min(panel, rows - i), k, panel, 1f, target);
+                target += (nint)panel * k;
+            }
+        }
+    }
+}

@@ -1,0 +1,152 @@
+using Sparseland.Kernels.Dense;
+using static Sparseland.Kernels.Tests.Dense.DenseTesting;
+
+namespace Sparseland.Kernels.Tests.Dense;
+
+[Collection("threads")]
+public sealed class Convolution2DTests
+{
+    public static IEnumerable<object[]> Geometries()
+    {
+        Convolution2D[] fixedOnes =
+        [
+            new(1, 1, 1, 1, 1, 1, 1),
+            new Convolution2D(9, 3, 16, 16, 16, 3, 3).WithPadding(1),
+            new Convolution2D(2, 16, 16, 32, 20, 3, 3).WithPadding(1),
+            new Convolution2D(3, 6, 8, 8, 40, 3, 3).WithPadding(1),
+            new Convolution2D(10, 8, 7, 7, 50, 3, 3).WithPadding(1),
+            new Convolution2D(2, 12, 9, 11, 24, 3, 3).WithPadding(1).WithStride(2),
+            new Convolution2D(2, 40, 6, 6, 60, 3, 3).WithPadding(1).WithStride(2),
+            new Convolution2D(1, 3, 31, 29, 10, 7, 7).WithPadding(3).WithStride(2),
+            new Convolution2D(2, 5, 28, 28, 6, 5, 5),
+            new Convolution2D(2, 20, 7, 7, 36, 1, 1),
+            new Convolution2D(1, 20, 16, 16, 36, 1, 1),
+            new Convolution2D(2, 10, 8, 8, 14, 1, 1).WithStride(2),
+            new Convolution2D(2, 10, 9, 9, 14, 1, 1).WithStride(3),
+            new Convolution2D(2, 8, 10, 13, 8, 3, 3) { Groups = 8, DilationY = 2, DilationX = 3, PadTop = 2, PadLeft = 1, PadBottom = 3 },
+            new Convolution2D(2, 6, 17, 19, 6, 3, 3) { Groups = 6 }.WithPadding(1).WithStride(2),
+            new Convolution2D(2, 6, 20, 20, 12, 3, 3) { Groups = 6 }.WithPadding(1),
+            new Convolution2D(1, 6, 20, 35, 6, 3, 3) { Groups = 6 },
+            new Convolution2D(2, 8, 12, 12, 12, 3, 3) { Groups = 4 }.WithPadding(1),
+            new Convolution2D(1, 36, 14, 14, 70, 3, 3).WithPadding(1),
+            new Convolution2D(1, 2, 5, 5, 3, 3, 3) { PadTop = -1, PadLeft = -1, PadRight = 2 },
+            new Convolution2D(1, 4, 1, 40, 6, 1, 5) { PadLeft = 4, DilationX = 2 },
+            new Convolution2D(3, 2, 2, 2, 2, 3, 3),
+        ];
+        foreach (Convolution2D g in fixedOnes) yield return [g];
+        var random = new Random(17);
+        for (int i = 0; i < 40; i++)
+        {
+            int groups = random.Next(1, 4), kh = random.Next(1, 5), kw = random.Next(1, 5);
+            yield return
+            [
+                new Convolution2D(random.Next(1, 12), groups * random.Next(1, 8), random.Next(1, 20), random.Next(1, 36), groups * random.Next(1, 20), kh, kw)
+                {
+                    Groups = groups, StrideY = random.Next(1, 4), StrideX = random.Next(1, 4), DilationY = random.Next(1, 3), DilationX = random.Next(1, 3),
+                    PadTop = random.Next(0, 4), PadBottom = random.Next(0, 4), PadLeft = random.Next(0, 4), PadRight = random.Next(0, 4),
+                },
+            ];
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Geometries))]
+    public void ForwardAgreesWithTheReference(Convolution2D g)
+    {
+        float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), bias = Random(g.OutChannels, 3);
+        var expected = new float[g.OutputLength];
+        g.ForwardReference(x, w, bias, expected);
+        float[] actual = SameEverywhere(() =>
+        {
+            var y = new float[g.OutputLength];
+            g.Forward(x, w, bias, y);
+            return y;
+        }, g.ToString());
+        Near.Equal(expected, actual, 2e-5, 1e-5, g.ToString());
+
+        float[] residual = Random(expected.Length, 4);
+        for (int i = 0; i < expected.Length; i++) expected[i] = Math.Clamp(expected[i] + residual[i], -0.5f, 1f);
+        float[] fused = SameEverywhere(() =>
+        {
+            var y = new float[g.OutputLength];
+            g.Forward(x, g.Pack(w), bias, y, new Clamp(-0.5f, 1f), residual);
+            return y;
+        }, g.ToString());
+        Near.Equal(expected, fused, 2e-5, 1e-5, $"fused {g}");
+    }
+
+    [Theory]
+    [MemberData(nameof(Geometries))]
+    public void GradientsAgreeWithTheReference(Convolution2D g)
+    {
+        float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), dy = Random((int)g.OutputLength, 3);
+
+        var expectedInput = new float[x.Length];
+        g.BackwardInputReference(dy, w, expectedInput);
+        float[] dx = SameEverywhere(() =>
+        {
+            var result = Random(x.Length, 9);
+            g.BackwardInput(dy, w, result);
+            return result;
+        }, $"input gradient {g}");
+        Near.Equal(expectedInput, dx, 2e-5, 1e-5, $"input gradient {g}");
+
+        var expectedWeight = new float[w.Length];
+        g.BackwardWeightReference(x, dy, expectedWeight);
+        float[] dw = SameEverywhere(() =>
+        {
+            var result = Random(w.Length, 9);
+            g.BackwardWeight(x, dy, result);
+            return result;
+        }, $"weight gradient {g}");
+        Near.Equal(expectedWeight, dw, 1e-4, 1e-5, $"weight gradient {g}");
+
+        float[] db = SameEverywhere(() =>
+        {
+            var result = new float[g.OutChannels];
+            g.BackwardBias(dy, result);
+            return result;
+        }, $"bias gradient {g}");
+        var expectedBias = new float[g.OutChannels];
+        int points = g.OutHeight * g.OutWidth;
+        for (int i = 0; i < dy.Length; i++) expectedBias[i / points % g.OutChannels] += dy[i];
+        Near.Equal(expectedBias, db, 1e-3, 1e-5, $"bias gradient {g}");
+    }
+
+    [Fact]
+    public void TransposedConvolutionAddsBiasAndClamps()
+    {
+        var g = new Convolution2D(2, 3, 8, 8, 4, 2, 2).WithStride(3);
+        float[] dy = Random((int)g.OutputLength, 1), w = Random((int)g.WeightLength, 2), bias = [0.5f, -1f, 2f];
+        var expected = new float[g.InputLength];
+        g.BackwardInputReference(dy, w, expected);
+        for (int i = 0; i < expected.Length; i++) expected[i] = Math.Max(0f, expected[i] + bias[i / 64 % 3]);
+        var actual = new float[g.InputLength];
+        g.BackwardInput(dy, w, actual, bias, Clamp.Relu);
+        Near.Equal(expected, actual, 1e-5, 1e-5, "transposed");
+    }
+
+    [Fact]
+    public void NaNStaysInItsReceptiveField()
+    {
+        Convolution2D g = new Convolution2D(1, 2, 16, 16, 8, 3, 3).WithPadding(1);
+        float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), y = new float[g.OutputLength];
+        x[(5 * 16) + 7] = float.NaN;
+        g.Forward(x, w, default, y, Clamp.Relu);
+        for (int i = 0; i < y.Length; i++)
+        {
+            int row = i / 16 % 16, column = i % 16;
+            Assert.Equal(row is >= 4 and <= 6 && column is >= 6 and <= 8, float.IsNaN(y[i]));
+        }
+    }
+
+    [Fact]
+    public void RefusesImpossibleGeometry()
+    {
+        var g = new Convolution2D(1, 4, 8, 8, 6, 3, 3) { Groups = 3 };
+        Assert.Throws<ArgumentException>(g.Validate);
+        var ok = new Convolution2D(1, 4, 8, 8, 6, 3, 3);
+        Assert.Throws<ArgumentException>(() => ok.Forward(new float[10], new float[ok.WeightLength], default, new float[ok.OutputLength]));
+        Assert.Throws<ArgumentException>(() => ok.Forward(new float[ok.InputLength], ok.WithPadding(1).Pack(new float[ok.WeightLength]), default, new float[ok.OutputLength]));
+    }
+}
