@@ -15,6 +15,7 @@ internal static class StepFactory
         Step? compiled = node.OpType switch
         {
             "Reshape" or "Flatten" or "Squeeze" or "Unsqueeze" or "Identity" => ViewStep.TryCreate(node, context),
+            "Conv" => ConvolutionStep.TryCreate(node, context, fused: false),
             "MatMul" or "Gemm" => LinearStep.TryCreate(node, context, fused: false),
             _ => null,
         };
@@ -25,6 +26,7 @@ internal static class StepFactory
     {
         Step? compiled = node.OpType switch
         {
+            "Conv" => ConvolutionStep.TryCreate(node, context, fused: true),
             "MatMul" or "Gemm" => LinearStep.TryCreate(node, context, fused: true),
             _ => null,
         };

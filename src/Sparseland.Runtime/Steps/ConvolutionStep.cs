@@ -1,0 +1,74 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Model.Graph;
+using Sparseland.Runtime.Planning;
+
+namespace Sparseland.Runtime.Steps;
+
+/// <summary>A 2-D convolution with a constant weight: y = clamp(w * x + bias + residual), all [batch, channels, height, width].</summary>
+internal sealed class ConvolutionStep : Step
+{
+    private readonly ConvolutionKernel _kernel;
+    private readonly Clamp _clamp;
+
+    private ConvolutionStep(Node node, Slot?[] inputs, Slot output, ConvolutionKernel kernel, Clamp clamp) : base(node, inputs, [output])
+    {
+        _kernel = kernel;
+        _clamp = clamp;
+    }
+
+    public override string Kernel => _kernel.Name;
+
+    public override string Reason => _kernel.Reason;
+
+    public override double Density => _kernel.Density;
+
+    public override long MultiplyAdds => _kernel.Geometry.MultiplyAdds;
+
+    /// <summary>The step, or null when the node is no 2-D convolution with a constant weight and known shapes.</summary>
+    public static Step? TryCreate(Node node, StepContext context, bool fused)
+    {
+        if (context.Weight(node.Input(1)) is not { ElementType: ElementType.Float32 } weight || weight.Shape.Length != 4) return null;
+        if (context.FloatShape(node.Inputs[0]) is not { Length: 4 } x || context.FloatShape(node.Outputs[0]) is not { Length: 4 } y) return null;
+        if (node.HasInput(2) && context.FloatShape(node.Input(2)) is not { Length: 1 }) return null;
+        if (Geometry(node, x, y, weight.Shape) is not { } geometry) return null;
+
+        ConvolutionKernel kernel = ConvolutionKernel.Choose(weight, geometry, context.Options);
+        Clamp clamp = fused ? new Clamp(node.Attributes.Float("low", float.NegativeInfinity), node.Attributes.Float("high", float.PositiveInfinity)) : Clamp.None;
+        return new ConvolutionStep(node, context.Inputs(node), context.NewArena(node.Outputs[0], y), kernel, clamp);
+    }
+
+    public override void Run(RunState state)
+    {
+        ReadOnlySpan<float> bias = Inputs.Count > 2 && Inputs[2] is { } b ? state.Read(b) : default;
+        ReadOnlySpan<float> residual = Inputs.Count > 3 && Inputs[3] is { } r ? state.Read(r) : default;
+        _kernel.Forward(state.Read(Inputs[0]!), bias, state.Write(Outputs[0]!), _clamp, residual);
+    }
+
+    private static Convolution2D? Geometry(Node node, int[] x, int[] y, ReadOnlySpan<int> w)
+    {
+        long[] strides = node.Attributes.Ints("strides") ?? [1, 1], dilations = node.Attributes.Ints("dilations") ?? [1, 1];
+        var geometry = new Convolution2D(x[0], x[1], x[2], x[3], w[0], w[2], w[3])
+        {
+            StrideY = (int)strides[0], StrideX = (int)strides[1], DilationY = (int)dilations[0], DilationX = (int)dilations[1],
+            Groups = (int)node.Attributes.Int("group", 1),
+        };
+        string autoPad = node.Attributes.String("auto_pad", "NOTSET");
+        if (autoPad is "SAME_UPPER" or "SAME_LOWER")
+        {
+            int totalY = Math.Max(0, (y[2] - 1) * geometry.StrideY + (w[2] - 1) * geometry.DilationY + 1 - x[2]);
+            int totalX = Math.Max(0, (y[3] - 1) * geometry.StrideX + (w[3] - 1) * geometry.DilationX + 1 - x[3]);
+            int smallY = totalY / 2, smallX = totalX / 2;
+            bool upper = autoPad == "SAME_UPPER";
+            geometry = geometry with
+            {
+                PadTop = upper ? smallY : totalY - smallY, PadBottom = upper ? totalY - smallY : smallY,
+                PadLeft = upper ? smallX : totalX - smallX, PadRight = upper ? totalX - smallX : smallX,
+            };
+        }
+        else if (autoPad == "NOTSET" && node.Attributes.Ints("pads") is { } pads)
+        {
+            geometry = geometry with { PadTop = (int)pads[0], PadLeft = (int)pads[1], PadBottom = (int)pads[2], PadRight = (int)pads[3] };
+        }
+        return geometry.OutHeight == y[2] && geometry.OutWidth == y[3] && geometry.OutChannels == y[1] ? geometry : null;
+    }
+}
