@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 
 namespace Sparseland.Model.Operators;
 
@@ -51,6 +52,16 @@ public abstract partial class Operator
     /// <remarks>Thread-safe. An output may share memory with an input (Reshape, Identity), so neither may be written to.</remarks>
     /// <exception cref="GraphException">The inputs break the operator's rules.</exception>
     public abstract TensorData?[] Evaluate(EvaluationContext context);
+
+    /// <summary>Says how the axes of inputs and outputs hang together when entries are to be removed.</summary>
+    /// <remarks>An operator that does not override this freezes every axis that it touches (docs/adr/0003).</remarks>
+    public virtual void Couple(AxisCoupling coupling) =>
+        coupling.FreezeAll(RefusalReason.UnknownOperator, $"{OpType} does not say how its axes are coupled");
+
+    /// <summary>Brings attributes and constant inputs up to date after entries of axes were removed.</summary>
+    public virtual void AfterRemoval(RemovalContext removal)
+    {
+    }
 }
 
 /// <summary>What an operator sees while types are inferred.</summary>
