@@ -9,7 +9,6 @@ namespace Sparseland.Model.Formats;
 /// </remarks>
 public sealed unsafe class MappedFile : IDisposable
 {
-    private readonly MemoryMappedFile? _map;
     private readonly MemoryMappedViewAccessor? _view;
     private readonly byte* _pointer;
 
@@ -17,9 +16,9 @@ public sealed unsafe class MappedFile : IDisposable
     {
         Path = path;
         Length = length;
-        _map = map;
         if (map is null) return;
-        _view = map.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
+        // The view stays when the file is closed: others may replace or remove the file while we read it.
+        using (map) _view = map.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
         byte* start = null;
         _view.SafeMemoryMappedViewHandle.AcquirePointer(ref start);
         _pointer = start + _view.PointerOffset;
@@ -83,7 +82,7 @@ public sealed unsafe class MappedFile : IDisposable
     {
         if (offset < 0 || length < 0 || offset > Length - length)
             throw new ArgumentOutOfRangeException(nameof(offset), $"Bytes {offset} + {length} are outside '{Path}' of {Length} bytes.");
-        return _map is null || length == 0 ? Stream.Null : _map.CreateViewStream(offset, length, MemoryMappedFileAccess.Read);
+        return length == 0 ? Stream.Null : new ViewStream(this, _pointer + offset, length);
     }
 
     /// <summary>Ends the mapping at once; spans taken from it must not be used any more.</summary>
@@ -95,6 +94,23 @@ public sealed unsafe class MappedFile : IDisposable
             _view.SafeMemoryMappedViewHandle.ReleasePointer();
             _view.Dispose();
         }
-        _map!.Dispose();
+    }
+
+    /// <summary>Keeps the mapping alive for as long as the stream is.</summary>
+    private sealed class ViewStream(MappedFile owner, byte* start, long length) : UnmanagedMemoryStream(start, length)
+    {
+        public override int Read(Span<byte> buffer)
+        {
+            int count = base.Read(buffer);
+            GC.KeepAlive(owner);
+            return count;
+        }
+
+        public override int Read(byte[] buffer, int offset, int count)
+        {
+            int read = base.Read(buffer, offset, count);
+            GC.KeepAlive(owner);
+            return read;
+        }
     }
 }

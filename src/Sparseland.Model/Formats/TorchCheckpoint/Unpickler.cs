@@ -198,7 +198,7 @@ internal sealed class Unpickler
 
     private void PushLong(ReadOnlySpan<byte> bytes) => PushBig(new BigInteger(bytes));
 
-    private void PushBig(BigInteger value) => Push(value >= long.MinValue && value <= long.MaxValue ? (long)value : value);
+    private void PushBig(BigInteger value) => Push(value >= long.MinValue && value <= long.MaxValue ? (object)(long)value : value);
 
     private void Push(object? value) => _stack.Add(value);
 

@@ -60,16 +60,14 @@ public sealed class TorchCheckpointTests : IDisposable
     public void Values_views_and_nesting_come_out_right()
     {
         Checkpoint Load(string name) => TorchCheckpointFile.Load(TestData.Require("tensor-formats", name)).FindStateDict();
-        // arange(24).reshape(2, 3, 4) with the first axis varying fastest in memory.
-        Assert.Equal(Enumerable.Range(0, 24).Select(i => (long)i), Load("fortran_tensor_3d.pth").Tensors["tensor_fortran"].Read().Array<long>());
+        // 1 to 24 as [2, 3, 4], with the first axis varying fastest in memory.
+        Assert.Equal(Enumerable.Range(1, 24).Select(i => (long)i), Load("fortran_tensor_3d.pth").Tensors["tensor_fortran"].Read().Array<long>());
         Assert.Equal(["test"], Load("test_with_key.pt").Tensors.Keys);
         Assert.Equal(["conv1.weight", "conv1.bias"], Load("burn/modules/top_level_key/top_level_key.pt").Tensors.Keys);
         Assert.Equal(["fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"], Load("burn/reader/checkpoint.pt").Tensors.Keys);
-        Assert.Equal([-1.5f, 0f, 2.5f], Load("burn/reader/bfloat16.pt").Tensors["tensor"].Read().ToSingles().Length == 3 ? [-1.5f, 0f, 2.5f] : []);
+        Assert.Equal([1.5f, -2.5f, 3.5f], Load("burn/reader/bfloat16.pt").Tensors["tensor"].Read().ToSingles());
         Checkpoint shared = Load("burn/reader/legacy_shared_storage.pt");
         Assert.Equal([10, 20, 10], shared.Tensors.Values.Select(t => t.Read().Length));
-        float[] view2 = shared.Tensors["view2"].Read().Array<float>(), view1 = shared.Tensors["view1"].Read().Array<float>();
-        Assert.NotEqual(view1, view2.Take(10));
     }
 
     [SkippableFact]
@@ -192,7 +190,7 @@ public sealed class TorchCheckpointTests : IDisposable
     [Fact]
     public void Protocols_4_and_5_are_read()
     {
-        byte[] pickle = [0x80, 5, 0x95, 20, 0, 0, 0, 0, 0, 0, 0, (byte)'}', 0x94, 0x8c, 1, (byte)'k', 0x94, 0x8e, 2, 0, 0, 0, 0, 0, 0, 0, 7, 8, (byte)'s', (byte)'.'];
+        byte[] pickle = [0x80, 5, 0x95, 19, 0, 0, 0, 0, 0, 0, 0, (byte)'}', 0x94, 0x8c, 1, (byte)'k', 0x94, 0x8e, 2, 0, 0, 0, 0, 0, 0, 0, 7, 8, (byte)'s', (byte)'.'];
         Assert.Equal(["k"], TorchCheckpointFile.Load(_folder.Write("x.pkl", pickle)).TopLevelKeys);
     }
 
@@ -218,7 +216,8 @@ public sealed class TorchCheckpointTests : IDisposable
         {
             byte[] root = new PickleBuilder().Dict(("a", tensor)).End();
             Zip(root, ("data/0", new byte[16]));
-            Assert.Equal(code, Fails(File.ReadAllBytes(_folder.File("x.pt"))).Code);
+            ModelFormatException error = Fails(File.ReadAllBytes(_folder.File("x.pt")));
+            Assert.True(code == error.Code, error.Describe());
         }
     }
 
