@@ -1,0 +1,91 @@
+using System.Runtime.CompilerServices;
+
+namespace Sparseland.Kernels.SparseOps;
+
+/// <summary>
+/// How one image is copied so that every kernel tap becomes a constant shift: padded with zeros, and for a stride s taken
+/// apart into s x s phases (every s-th pixel), each of them a plane that is read with stride 1.
+/// </summary>
+/// <remarks>
+/// Rows have a stride of <see cref="RowStride"/> floats. Outputs are computed along the flat plane, position oh * RowStride + ow,
+/// columns at the end of a row that belong to no output included: they cost less than starting a register at each row. Where the zeros
+/// right of a row and left of the next one meet, they share their columns (3x3, padding 1: one extra column, not two).
+/// </remarks>
+internal sealed unsafe class PlaneLayout
+{
+    private readonly int _channels, _height, _width, _padTop, _padLeft, _strideHeight, _strideWidth, _rows, _columns;
+    private readonly (int Row, int Column)[] _phases;
+
+    /// <param name="channels">Channels of the image.</param>
+    /// <param name="height">Rows of the image.</param>
+    /// <param name="width">Columns of the image.</param>
+    /// <param name="padTop">Zero rows above.</param>
+    /// <param name="padLeft">Zero columns at the left.</param>
+    /// <param name="strideHeight">Vertical distance of the pixels of a phase.</param>
+    /// <param name="strideWidth">Horizontal distance of the pixels of a phase.</param>
+    /// <param name="phases">Which phases are needed.</param>
+    /// <param name="rows">Rows of a plane that are read.</param>
+    /// <param name="columns">Columns of a plane that are read.</param>
+    /// <param name="maxShift">columns minus the columns of the output: how far right of an output taps reach.</param>
+    public PlaneLayout(int channels, int height, int width, int padTop, int padLeft, int strideHeight, int strideWidth,
+        (int Row, int Column)[] phases, int rows, int columns, int maxShift)
+    {
+        (_channels, _height, _width, _padTop, _padLeft) = (channels, height, width, padTop, padLeft);
+        (_strideHeight, _strideWidth, _phases, _rows) = (strideHeight, strideWidth, phases, rows);
+        int shared = maxShift;
+        foreach ((_, int b) in phases)
+        {
+            int left = FirstInside(b), firstRight = Math.Max(0, CeilDiv(width + padLeft - b, strideWidth));
+            shared = Math.Min(shared, Math.Min(left, Math.Max(0, columns - firstRight)));
+        }
+        RowStride = Math.Max(columns - shared, 1);
+        _columns = Math.Min(columns, RowStride);
+        // An odd number of cache lines, so that channels do not fall onto the same cache sets.
+        int lines = (rows * RowStride + shared + 15) / 16;
+        PlaneStride = (lines | 1) * 16;
+    }
+
+    /// <summary>Floats between rows of a plane.</summary>
+    public int RowStride { get; }
+
+    /// <summary>Floats between planes.</summary>
+    public int PlaneStride { get; }
+
+    /// <summary>Floats of all planes, with room for reading a widest tile behind the end.</summary>
+    public long TotalLength => (long)PlaneStride * _channels * _phases.Length + 128 + RowStride;
+
+    /// <summary>Number of planes: fill them in any order.</summary>
+    public int Planes => _phases.Length * _channels;
+
+    /// <summary>The first float of a channel in a phase, given by its index in the list of phases.</summary>
+    public int PlaneStart(int phase, int channel) => checked((phase * _channels + channel) * PlaneStride);
+
+    /// <summary>Fills one plane from an image [channels, height, width].</summary>
+    public void Fill(int plane, float* image, float* planes)
+    {
+        (int phaseRow, int phaseColumn) = _phases[plane / _channels];
+        float* source = image + (nint)(plane % _channels) * _height * _width;
+        float* to = planes + (nint)plane * PlaneStride;
+        new Span<float>(to, PlaneStride).Clear();
+        int q0 = FirstInside(phaseColumn);
+        int q1 = Math.Min(_columns, Math.Max(0, CeilDiv(_width + _padLeft - phaseColumn, _strideWidth)));
+        if (q1 <= q0) return;
+        for (int r = 0; r < _rows; r++)
+        {
+            int row = r * _strideHeight + phaseRow - _padTop;
+            if ((uint)row >= (uint)_height) continue;
+            float* from = source + (nint)row * _width + q0 * _strideWidth + phaseColumn - _padLeft;
+            float* at = to + (nint)r * RowStride + q0;
+            if (_strideWidth == 1)
+            {
+                Unsafe.CopyBlockUnaligned(at, from, (uint)(q1 - q0) * sizeof(float));
+                continue;
+            }
+            for (int q = 0; q < q1 - q0; q++) at[q] = from[(nint)q * _strideWidth];
+        }
+    }
+
+    private int FirstInside(int phaseColumn) => Math.Max(0, CeilDiv(_padLeft - phaseColumn, _strideWidth));
+
+    private static int CeilDiv(int a, int b) => a >= 0 ? (a + b - 1) / b : -(-a / b);
+}

@@ -1,0 +1,280 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Kernels.SparseOps;
+
+/// <summary>A 2-D convolution whose weight is sparse, ready for forward and both gradients; cost follows the stored weights.</summary>
+/// <remarks>
+/// Direct and channel-first: every stored weight is broadcast against registers full of pixels of one shifted, padded plane
+/// (Elsen et al., "Fast Sparse ConvNets", 2019, for 1x1; here for any kernel). Images are [batch, channels, height, width].
+/// The structure is prepared once per image size; values are updated in place. Stored entries alone take part. Results are
+/// the same bits on every instruction set and for every number of threads. Calls may run at the same time on several
+/// threads, updates of values may not.
+/// </remarks>
+public sealed unsafe partial class PreparedSparseConvolution
+{
+    // From this batch on, images are shared among threads; below, the rows and tiles of one image are.
+    private const int BatchWorthSharing = 8;
+
+    private readonly int[] _rowPointers;
+    private readonly int[] _columns;
+    private readonly float[] _values;
+    private readonly Lock _gate = new();
+    private readonly List<ConvolutionPlan> _plans = [];
+    private int _version;
+
+    /// <summary>Prepares a weight; it is copied.</summary>
+    /// <param name="shape">The convolution.</param>
+    /// <param name="weight">[outChannels, inChannels/groups * kernelHeight * kernelWidth].</param>
+    /// <exception cref="ArgumentException">The weight does not fit the shape, or the shape is not valid.</exception>
+    public PreparedSparseConvolution(SparseConvolutionShape shape, CsrMatrix weight)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        ArgumentNullException.ThrowIfNull(weight);
+        shape.Validate();
+        if (weight.Rows != shape.OutChannels || weight.Columns != shape.WeightsPerOutput)
+            throw new ArgumentException($"A weight of [{weight.Rows}, {weight.Columns}] for {shape}; expected [{shape.OutChannels}, {shape.WeightsPerOutput}].", nameof(weight));
+        Shape = shape;
+        _rowPointers = weight.RowPointers.ToArray();
+        _columns = weight.ColumnIndices.ToArray();
+        _values = weight.Values.ToArray();
+    }
+
+    /// <summary>The convolution.</summary>
+    public SparseConvolutionShape Shape { get; }
+
+    /// <summary>Number of stored weights.</summary>
+    public int StoredCount => _values.Length;
+
+    /// <summary>The stored weights, by output channel, then input channel, then tap.</summary>
+    public ReadOnlySpan<float> Values => _values;
+
+    /// <summary>Replaces the stored weights, in stored order.</summary>
+    /// <exception cref="ArgumentException">Not <see cref="StoredCount"/> values.</exception>
+    public void SetValues(ReadOnlySpan<float> values)
+    {
+        if (values.Length != StoredCount) throw new ArgumentException($"{values.Length} values for {StoredCount} stored entries.", nameof(values));
+        values.CopyTo(_values);
+        _version++;
+    }
+
+    /// <summary>Reads the stored entries out of a dense weight [outChannels, inChannels/groups, kernelHeight, kernelWidth].</summary>
+    /// <exception cref="ArgumentException">The span has the wrong length.</exception>
+    public void SetValuesFromDense(ReadOnlySpan<float> dense)
+    {
+        CsrMatrix.RequireLength(dense.Length, Shape.OutChannels, Shape.WeightsPerOutput, nameof(dense));
+        for (int r = 0; r < Shape.OutChannels; r++)
+        {
+            ReadOnlySpan<float> row = dense.Slice(r * Shape.WeightsPerOutput, Shape.WeightsPerOutput);
+            for (int j = _rowPointers[r]; j < _rowPointers[r + 1]; j++) _values[j] = row[_columns[j]];
+        }
+        _version++;
+    }
+
+    /// <summary>Writes packed numbers (a gradient in stored order) to their places in a dense weight; other places become zero.</summary>
+    /// <param name="packed"><see cref="StoredCount"/> numbers.</param>
+    /// <param name="dense">[outChannels, inChannels/groups, kernelHeight, kernelWidth].</param>
+    /// <exception cref="ArgumentException">A span has the wrong length.</exception>
+    public void Scatter(ReadOnlySpan<float> packed, Span<float> dense)
+    {
+        if (packed.Length != StoredCount) throw new ArgumentException($"{packed.Length} values for {StoredCount} stored entries.", nameof(packed));
+        CsrMatrix.RequireLength(dense.Length, Shape.OutChannels, Shape.WeightsPerOutput, nameof(dense));
+        dense.Clear();
+        for (int r = 0; r < Shape.OutChannels; r++)
+        {
+            Span<float> row = dense.Slice(r * Shape.WeightsPerOutput, Shape.WeightsPerOutput);
+            for (int j = _rowPointers[r]; j < _rowPointers[r + 1]; j++) row[_columns[j]] = packed[j];
+        }
+    }
+
+    /// <summary>output = convolution of input.</summary>
+    /// <inheritdoc cref="Forward(ReadOnlySpan{float}, int, int, int, Span{float}, ReadOnlySpan{float}, ReadOnlySpan{float}, Clamp)"/>
+    public void Forward(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output) =>
+        Forward(input, batch, height, width, output, default, default, Clamp.None);
+
+    /// <summary>output = clamp(convolution of input + bias + residual).</summary>
+    /// <param name="input">[batch, inChannels, height, width].</param>
+    /// <param name="batch">Images, at least 0.</param>
+    /// <param name="height">Rows of an image.</param>
+    /// <param name="width">Columns of an image.</param>
+    /// <param name="output">[batch, outChannels, outHeight, outWidth]; must not overlap input.</param>
+    /// <param name="bias">[outChannels], or empty.</param>
+    /// <param name="residual">As output, or empty; may be output itself.</param>
+    /// <param name="activation">Applied last.</param>
+    /// <exception cref="ArgumentException">A span has the wrong length.</exception>
+    public void Forward(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp activation)
+    {
+        ConvolutionPlan plan = GetPlan(height, width);
+        CheckImages(input.Length, batch, Shape.InChannels, height, width, nameof(input));
+        CheckImages(output.Length, batch, Shape.OutChannels, plan.OutHeight, plan.OutWidth, nameof(output));
+        PreparedSpMM.CheckOptional(bias.Length, Shape.OutChannels, nameof(bias));
+        PreparedSpMM.CheckOptional(residual.Length, output.Length, nameof(residual));
+        if (output.IsEmpty) return;
+        fixed (float* pi = input, po = output, pb = bias, pr = residual)
+        {
+            SimdDispatch.Run(new ImagesCall
+            {
+                Layout = plan.Input, Passes = [plan.Forward], Batch = batch, Input = pi, InputImage = (nint)Shape.InChannels * height * width,
+                Output = po, OutputImage = (nint)Shape.OutChannels * plan.OutHeight * plan.OutWidth, Bias = pb, Residual = pr, Clamp = activation,
+            });
+        }
+    }
+
+    /// <summary>The gradient of the input from the gradient of the output.</summary>
+    /// <param name="outputGradient">[batch, outChannels, outHeight, outWidth].</param>
+    /// <param name="batch">Images, at least 0.</param>
+    /// <param name="height">Rows of an input image.</param>
+    /// <param name="width">Columns of an input image.</param>
+    /// <param name="inputGradient">[batch, inChannels, height, width]; overwritten.</param>
+    /// <exception cref="ArgumentException">A span has the wrong length.</exception>
+    public void InputGradient(ReadOnlySpan<float> outputGradient, int batch, int height, int width, Span<float> inputGradient)
+    {
+        ConvolutionPlan plan = GetPlan(height, width, backward: true);
+        CheckImages(outputGradient.Length, batch, Shape.OutChannels, plan.OutHeight, plan.OutWidth, nameof(outputGradient));
+        CheckImages(inputGradient.Length, batch, Shape.InChannels, height, width, nameof(inputGradient));
+        if (inputGradient.IsEmpty) return;
+        if (outputGradient.IsEmpty)
+        {
+            inputGradient.Clear();
+            return;
+        }
+        fixed (float* pi = outputGradient, po = inputGradient)
+        {
+            SimdDispatch.Run(new ImagesCall
+            {
+                Layout = plan.OutputGradient!, Passes = plan.Backward, Batch = batch, Input = pi, InputImage = (nint)Shape.OutChannels * plan.OutHeight * plan.OutWidth,
+                Output = po, OutputImage = (nint)Shape.InChannels * height * width, Clamp = Clamp.None,
+            });
+        }
+    }
+
+    internal static void CheckImages(int length, int batch, int channels, int height, int width, string name)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(batch);
+        if (length != (long)batch * channels * height * width)
+            throw new ArgumentException($"{length} elements; expected [{batch}, {channels}, {height}, {width}].", name);
+    }
+
+    private ConvolutionPlan GetPlan(int height, int width, bool backward = false)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(height);
+        ArgumentOutOfRangeException.ThrowIfNegative(width);
+        lock (_gate)
+        {
+            ConvolutionPlan? plan = _plans.Find(p => p.Height == height && p.Width == width);
+            if (plan is null)
+            {
+                plan = ConvolutionPlan.Create(Shape, height, width, _rowPointers, _columns, _values);
+                if (_plans.Count == 8) _plans.RemoveAt(0);
+                _plans.Add(plan);
+            }
+            if (!backward) return plan;
+            plan.PlanBackward(Shape, _rowPointers, _columns);
+            if (plan.BackwardVersion != _version)
+            {
+                foreach (ConvolutionPass pass in plan.Backward)
+                {
+                    for (int i = 0; i < pass.Source!.Length; i++) pass.Values[i] = _values[pass.Source[i]];
+                }
+                plan.BackwardVersion = _version;
+            }
+            return plan;
+        }
+    }
+
+    /// <summary>Passes over all images of a batch.</summary>
+    private struct ImagesCall : ILevelWork
+    {
+        public PlaneLayout Layout;
+        public ConvolutionPass[] Passes;
+        public int Batch;
+        public float* Input;
+        public nint InputImage;
+        public float* Output;
+        public nint OutputImage;
+        public float* Bias;
+        public float* Residual;
+        public Clamp Clamp;
+
+        public readonly void Run<V>() where V : unmanaged, IVector<V>
+        {
+            if (Batch >= BatchWorthSharing)
+            {
+                WorkPool.Run(Batch, new ImageParts<V> { Call = this });
+                return;
+            }
+            using Scratch.Buffer planes = Scratch.Rent(Layout.TotalLength);
+            int* boundaries = stackalloc int[RowPartition.MaxBlocks + 1];
+            for (int image = 0; image < Batch; image++)
+            {
+                const int PlanesPerPart = 8;
+                WorkPool.Run((Layout.Planes + PlanesPerPart - 1) / PlanesPerPart,
+                    new FillParts { Layout = Layout, Image = Input + image * InputImage, Planes = planes.Pointer, PerPart = PlanesPerPart });
+                foreach (ConvolutionPass pass in Passes)
+                {
+                    fixed (int* rows = pass.RowPointers, offsets = pass.Offsets)
+                    fixed (float* values = pass.Values)
+                    {
+                        ConvolutionPassRun run = Prepare(pass, rows, offsets, values, planes.Pointer, image);
+                        (int tiles, int blocks) = run.Split<V>();
+                        RowPartition.Fill(rows, pass.Rows, new Span<int>(boundaries, blocks + 1));
+                        WorkPool.Run(tiles * blocks, new TileParts<V> { Call = run, Blocks = blocks, Boundaries = boundaries });
+                    }
+                }
+            }
+        }
+
+        private readonly ConvolutionPassRun Prepare(ConvolutionPass pass, int* rows, int* offsets, float* values, float* planes, int image) => new()
+        {
+            Pass = pass, RowPointers = rows, Offsets = offsets, Values = values, Planes = planes, Out = Output + image * OutputImage,
+            Bias = Bias, Residual = Residual == null ? null : Residual + image * OutputImage, Clamp = Clamp,
+        };
+
+        private struct ImageParts<V> : IParts where V : unmanaged, IVector<V>
+        {
+            public ImagesCall Call;
+
+            public readonly void Run(int image)
+            {
+                using Scratch.Buffer planes = Scratch.Rent(Call.Layout.TotalLength);
+                for (int p = 0; p < Call.Layout.Planes; p++) Call.Layout.Fill(p, Call.Input + image * Call.InputImage, planes.Pointer);
+                foreach (ConvolutionPass pass in Call.Passes)
+                {
+                    fixed (int* rows = pass.RowPointers, offsets = pass.Offsets)
+                    fixed (float* values = pass.Values)
+                    {
+                        Call.Prepare(pass, rows, offsets, values, planes.Pointer, image).All<V>();
+                    }
+                }
+            }
+        }
+    }
+
+    private struct FillParts : IParts
+    {
+        public PlaneLayout Layout;
+        public float* Image;
+        public float* Planes;
+        public int PerPart;
+
+        public readonly void Run(int part)
+        {
+            for (int p = part * PerPart; p < Math.Min((part + 1) * PerPart, Layout.Planes); p++) Layout.Fill(p, Image, Planes);
+        }
+    }
+
+    private struct TileParts<V> : IParts where V : unmanaged, IVector<V>
+    {
+        public ConvolutionPassRun Call;
+        public int Blocks;
+        public int* Boundaries;
+
+        public readonly void Run(int part)
+        {
+            int block = part % Blocks;
+            Call.Tile<V>(part / Blocks, Boundaries[block], Boundaries[block + 1]);
+        }
+    }
+}

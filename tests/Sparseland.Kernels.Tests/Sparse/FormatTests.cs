@@ -1,0 +1,131 @@
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.Tests.SparseOps;
+
+namespace Sparseland.Kernels.Tests.Sparse;
+
+public class FormatTests
+{
+    [Fact]
+    public void Every_format_gives_back_what_went_in()
+    {
+        var random = new Random(1);
+        foreach ((int rows, int columns) in new[] { (0, 0), (0, 5), (4, 0), (1, 1), (3, 64), (5, 65), (9, 130), (17, 31) })
+        {
+            foreach (double density in SparseTesting.Densities)
+            {
+                float[] dense = SparseTesting.SparseDense(random, rows, columns, density), back = new float[dense.Length];
+                Mask mask = Mask.FromNonZeros([rows, columns], dense);
+
+                CsrMatrix csr = CsrMatrix.FromDense(dense, rows, columns);
+                csr.ToDense(back);
+                Near.BitEqual(dense, back);
+                Assert.Equal(mask, csr.ToMask());
+                csr.Transpose().Transpose().ToDense(back);
+                Near.BitEqual(dense, back);
+                csr.Transpose().ToDense(back);
+                Near.BitEqual(SparseTesting.Transpose(dense, rows, columns), back);
+
+                BitmaskMatrix bits = BitmaskMatrix.FromDense(dense, rows, columns);
+                bits.ToDense(back);
+                Near.BitEqual(dense, back);
+                Assert.Equal(mask, bits.ToMask());
+                Assert.Equal(mask.KeptCount, bits.StoredCount);
+                BitmaskMatrix.FromParts(rows, columns, bits.Bits, bits.Values).ToDense(back);
+                Near.BitEqual(dense, back);
+
+                foreach ((int r, int c) in new[] { (1, 1), (4, 1), (2, 3), (64, 64) })
+                {
+                    BlockCsrMatrix block = BlockCsrMatrix.FromDense(dense, rows, columns, r, c);
+                    block.ToDense(back);
+                    Near.BitEqual(dense, back);
+                    Assert.True(mask.IsSubsetOf(block.ToMask()));
+                    Assert.True(PatternCheck.Conforms(SparsityPattern.Block(r, c), block.ToMask(), rows, columns));
+                }
+                foreach ((int n, int m) in new[] { (2, 4), (1, 2), (3, 7), (256, 256) })
+                {
+                    float[] pruned = (float[])dense.Clone();
+                    PatternProjection.KeepBest(SparsityPattern.NofM(n, m), Array.ConvertAll(dense, Math.Abs), rows, columns, 1).Apply(pruned);
+                    NmMatrix nm = NmMatrix.FromDense(pruned, rows, columns, n, m);
+                    nm.ToDense(back);
+                    Near.BitEqual(pruned, back);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Masked_zeros_keep_their_place()
+    {
+        Mask mask = Mask.FromFlags([2, 2], [true, true, false, true]);
+        float[] dense = [1f, 0f, 9f, -0f];
+        Assert.Equal(3, CsrMatrix.FromMask(mask, dense, 2, 2).StoredCount);
+        Assert.Equal(mask, BitmaskMatrix.FromMask(mask, dense, 2, 2).ToMask());
+        Assert.Equal(mask, NmMatrix.FromMask(mask, dense, 2, 2, 2, 2).ToMask());
+        // A convolution's mask has four dimensions.
+        Assert.Equal(3, CsrMatrix.FromMask(mask.Reshape(2, 1, 1, 2), dense, 2, 2).StoredCount);
+    }
+
+    [Fact]
+    public void Contradicting_parts_are_refused()
+    {
+        Assert.Throws<ArgumentException>(() => new CsrMatrix(2, 3, [0, 1], [0], [1f]));
+        Assert.Throws<ArgumentException>(() => new CsrMatrix(1, 3, [0, 2], [0], [1f]));
+        Assert.Throws<ArgumentException>(() => new CsrMatrix(1, 3, [0, 1], [3], [1f]));
+        Assert.Throws<ArgumentException>(() => new CsrMatrix(1, 3, [0, 1], [-1], [1f]));
+        Assert.Throws<ArgumentException>(() => new CsrMatrix(1, 3, [0, 2], [1, 1], [1f, 2f]));
+        Assert.Throws<ArgumentException>(() => new CsrMatrix(2, 3, [0, 2, 1], [0, 1], [1f, 2f]));
+        Assert.Throws<ArgumentException>(() => new CsrMatrix(2, 3, [1, 1, 2], [0, 1], [1f, 2f]));
+        Assert.Throws<ArgumentException>(() => BitmaskMatrix.FromParts(1, 3, [0b1000], [1f]));
+        Assert.Throws<ArgumentException>(() => BitmaskMatrix.FromParts(1, 3, [0b101], [1f]));
+        Assert.Throws<ArgumentException>(() => BitmaskMatrix.FromParts(2, 3, [0b101], [1f, 2f]));
+        Assert.Throws<ArgumentException>(() => new BlockCsrMatrix(3, 3, 2, 2, [0, 1, 1], [1], [1f, 1f, 5f, 0f]));
+        Assert.Throws<ArgumentException>(() => new BlockCsrMatrix(3, 3, 2, 2, [0, 1, 1], [1], [1f, 1f]));
+        Assert.Throws<ArgumentException>(() => NmMatrix.FromDense([1f, 1f, 1f, 0f], 1, 4, 2, 4));
+    }
+
+    [Fact]
+    public void The_first_violation_is_named()
+    {
+        float[] w =
+        [
+            1, 1, 0, 0, 0, 1,
+            1, 0, 0, 0, 1, 1,
+            1, 1, 1, 0, 0, 0,
+        ];
+        Mask mask = Mask.FromNonZeros([3, 6], w);
+        PatternViolation? violation = PatternCheck.FirstViolation(SparsityPattern.NofM(2, 4), mask, 3, 6);
+        Assert.NotNull(violation);
+        Assert.Equal((2, 0), (violation.Row, violation.Column));
+        Assert.Contains("3 kept, pattern 2:4 allows 2", violation.Message);
+        Assert.True(PatternCheck.Conforms(SparsityPattern.NofM(3, 4), mask, 3, 6));
+        violation = PatternCheck.FirstViolation(SparsityPattern.Block(2, 2), mask, 3, 6);
+        Assert.Equal((0, 0), (violation!.Row, violation.Column));
+        Assert.Equal((0, 0), (PatternCheck.FirstViolation(SparsityPattern.Row, mask, 3, 6)!.Row, 0));
+        violation = PatternCheck.FirstViolation(SparsityPattern.Column, mask, 3, 6);
+        Assert.Equal((0, 1), (violation!.Row, violation.Column));
+        Assert.Null(PatternCheck.FirstViolation(SparsityPattern.Unstructured, mask, 3, 6));
+    }
+
+    [Fact]
+    public void Projection_keeps_an_exact_number_and_breaks_ties_by_index()
+    {
+        var random = new Random(2);
+        foreach (string name in new[] { "unstructured", "row", "column", "4x1", "3x5", "2:4", "1:3" })
+        {
+            SparsityPattern pattern = SparsityPattern.Parse(name);
+            foreach ((int rows, int columns) in new[] { (8, 12), (7, 13), (1, 1) })
+            {
+                float[] scores = SparseTesting.Uniform(random, rows * columns);
+                Mask mask = PatternProjection.KeepBest(pattern, scores, rows, columns, 0.4);
+                Assert.True(PatternCheck.Conforms(pattern, mask, rows, columns), name);
+                if (name == "unstructured") Assert.Equal((int)Math.Round(0.4 * rows * columns), mask.KeptCount);
+                if (name == "2:4") Assert.Equal(rows * (columns / 4 * 2 + Math.Min(2, columns % 4)), mask.KeptCount);
+            }
+        }
+        Mask ties = PatternProjection.KeepBest(SparsityPattern.Unstructured, new float[10], 2, 5, 0.3);
+        Assert.Equal([true, true, true, false, false, false, false, false, false, false], ties.ToFlags());
+        Mask nan = PatternProjection.KeepBest(SparsityPattern.Unstructured, [float.NaN, -5f, 1f, float.NegativeInfinity], 1, 4, 0.75);
+        Assert.Equal([false, true, true, true], nan.ToFlags());
+        Assert.Throws<ArgumentOutOfRangeException>(() => PatternProjection.KeepBest(SparsityPattern.Row, [1f], 1, 1, 1.1));
+    }
+}

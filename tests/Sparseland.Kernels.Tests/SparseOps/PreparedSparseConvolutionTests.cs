@@ -1,0 +1,124 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
+
+namespace Sparseland.Kernels.Tests.SparseOps;
+
+public class PreparedSparseConvolutionTests
+{
+    public static TheoryData<string, SparseConvolutionShape, int, int, int> Cases
+    {
+        get
+        {
+            var data = new TheoryData<string, SparseConvolutionShape, int, int, int>
+            {
+                { "1x1", new(5, 7, 1, 1), 2, 6, 9 },
+                { "3x3 padded", Same3x3(6, 8), 1, 32, 32 },
+                { "3x3 8x8 images", Same3x3(4, 5), 9, 8, 8 },
+                { "3x3 stride 2", Same3x3(4, 6) with { StrideHeight = 2, StrideWidth = 2 }, 2, 16, 17 },
+                { "1x1 stride 2", new(4, 6, 1, 1) { StrideHeight = 2, StrideWidth = 2 }, 3, 9, 8 },
+                { "3x3 dilated", new(3, 4, 3, 3) { DilationHeight = 2, DilationWidth = 3, PadTop = 2, PadLeft = 3, PadBottom = 2, PadRight = 3 }, 2, 11, 13 },
+                { "depthwise", Same3x3(6, 6) with { Groups = 6 }, 2, 7, 5 },
+                { "groups, two outputs each", Same3x3(6, 12) with { Groups = 3 }, 2, 7, 5 },
+                { "uneven padding, strides and kernel", new(3, 5, 2, 4) { StrideHeight = 3, StrideWidth = 2, PadTop = 1, PadLeft = 0, PadBottom = 0, PadRight = 3 }, 2, 10, 12 },
+                { "7x7 stride 2", new(3, 4, 7, 7) { StrideHeight = 2, StrideWidth = 2, PadTop = 3, PadLeft = 3, PadBottom = 3, PadRight = 3 }, 1, 21, 22 },
+                { "padding beyond the kernel", new(2, 3, 1, 1) { PadTop = 2, PadLeft = 1, PadBottom = 1, PadRight = 4 }, 2, 3, 4 },
+                { "stride beyond the kernel", new(2, 3, 2, 2) { StrideHeight = 3, StrideWidth = 4 }, 2, 9, 11 },
+                { "one pixel", Same3x3(2, 2), 1, 1, 1 },
+            };
+            return data;
+        }
+    }
+
+    [Theory, MemberData(nameof(Cases))]
+    public void Forward_and_gradients_follow_the_definition(string name, SparseConvolutionShape shape, int batch, int height, int width)
+    {
+        var random = new Random(name.Length * 31 + height);
+        foreach (double density in Densities)
+        {
+            CsrMatrix weight = Csr(random, shape.OutChannels, shape.WeightsPerOutput, density);
+            var convolution = new PreparedSparseConvolution(shape, weight);
+            int outputs = batch * shape.OutChannels * shape.OutHeight(height) * shape.OutWidth(width), inputs = batch * shape.InChannels * height * width;
+            float[] x = Uniform(random, inputs), dy = Uniform(random, outputs), bias = Uniform(random, shape.OutChannels), residual = Uniform(random, outputs);
+            double[] y = new double[outputs], dx = new double[inputs], dw = new double[weight.StoredCount];
+            float[] w = weight.Values.ToArray();
+            convolution.VisitProducts(batch, height, width, (o, i, j) =>
+            {
+                y[o] += (double)w[j] * x[i];
+                dx[i] += (double)w[j] * dy[o];
+                dw[j] += (double)dy[o] * x[i];
+            });
+            string what = $"{name} density {density}";
+            Near.Equal(Array.ConvertAll(y, v => (float)v), SameEverywhere(outputs, r => convolution.Forward(x, batch, height, width, r), what: what), 2e-5, 1e-5, what);
+            Near.Equal(Array.ConvertAll(dx, v => (float)v), SameEverywhere(inputs, r => convolution.InputGradient(dy, batch, height, width, r), what: what), 2e-5, 1e-5, what);
+            Near.Equal(Array.ConvertAll(dw, v => (float)v), SameEverywhere(weight.StoredCount, r => convolution.WeightGradient(x, dy, batch, height, width, r), what: what), 1e-4, 1e-5, what);
+
+            int plane = shape.OutHeight(height) * shape.OutWidth(width);
+            float[] clamped = new float[outputs];
+            for (int i = 0; i < outputs; i++) clamped[i] = (float)Math.Max(0, y[i] + bias[i / plane % shape.OutChannels] + residual[i]);
+            Near.Equal(clamped, SameEverywhere(outputs, r => convolution.Forward(x, batch, height, width, r, bias, residual, Clamp.Relu), what: what), 2e-5, 1e-5, what);
+        }
+    }
+
+    [Fact]
+    public void Updated_values_reach_every_direction_and_image_size()
+    {
+        var random = new Random(11);
+        SparseConvolutionShape shape = Same3x3(3, 4);
+        float[] dense = SparseDense(random, 4, 27, 0.4), other = SparseDense(random, 4, 27, 1);
+        CsrMatrix csr = CsrMatrix.FromDense(dense, 4, 27);
+        var convolution = new PreparedSparseConvolution(shape, csr);
+        foreach (int size in new[] { 5, 9, 5 })
+        {
+            float[] x = Uniform(random, 3 * size * size), dy = Uniform(random, 4 * size * size);
+            float[] y = new float[dy.Length], dx = new float[x.Length];
+            convolution.InputGradient(dy, 1, size, size, dx);
+            convolution.SetValuesFromDense(other);
+            convolution.Forward(x, 1, size, size, y);
+            convolution.InputGradient(dy, 1, size, size, dx);
+            float[] masked = (float[])other.Clone();
+            csr.ToMask().Apply(masked);
+            var fresh = new PreparedSparseConvolution(shape, CsrMatrix.FromMask(csr.ToMask(), masked, 4, 27));
+            float[] y2 = new float[y.Length], dx2 = new float[dx.Length];
+            fresh.Forward(x, 1, size, size, y2);
+            fresh.InputGradient(dy, 1, size, size, dx2);
+            Near.BitEqual(y2, y);
+            Near.BitEqual(dx2, dx);
+            convolution.SetValues(csr.Values);
+        }
+    }
+
+    [Fact]
+    public void Infinite_pixels_reach_stored_taps_only()
+    {
+        // A single tap in the middle: a copy of channel 1, whatever channel 0 and the borders hold.
+        var w = new CsrMatrix(1, 18, [0, 1], [9 + 4], [1f]);
+        var convolution = new PreparedSparseConvolution(Same3x3(2, 1), w);
+        var x = new float[2 * 36];
+        Array.Fill(x, float.NaN, 0, 36);
+        for (int i = 0; i < 36; i++) x[36 + i] = i;
+        x[36 + 7] = float.PositiveInfinity;
+        Near.BitEqual(x.AsSpan(36), SameEverywhere(36, y => convolution.Forward(x, 1, 6, 6, y)));
+    }
+
+    [Fact]
+    public void Sizes_that_do_not_fit_are_named()
+    {
+        Assert.Throws<ArgumentException>(() => new PreparedSparseConvolution(Same3x3(2, 2), Csr(new Random(0), 2, 17, 1)));
+        Assert.Throws<ArgumentException>(() => (Same3x3(4, 6) with { Groups = 4 }).Validate());
+        var convolution = new PreparedSparseConvolution(Same3x3(2, 2), Csr(new Random(0), 2, 18, 1));
+        var error = Assert.Throws<ArgumentException>(() => convolution.Forward(new float[10], 1, 3, 3, new float[18]));
+        Assert.Contains("[1, 2, 3, 3]", error.Message);
+        // A kernel that does not fit gives an empty output.
+        var large = new PreparedSparseConvolution(new SparseConvolutionShape(1, 1, 5, 5), Csr(new Random(0), 1, 25, 1));
+        large.Forward(new float[9], 1, 3, 3, []);
+        var dx = new float[9];
+        Array.Fill(dx, 5f);
+        large.InputGradient([], 1, 3, 3, dx);
+        Assert.All(dx, v => Assert.Equal(0f, v));
+    }
+
+    private static SparseConvolutionShape Same3x3(int inChannels, int outChannels) =>
+        new(inChannels, outChannels, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 };
+}

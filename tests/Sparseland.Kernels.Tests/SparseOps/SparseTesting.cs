@@ -1,0 +1,94 @@
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Kernels.Tests.SparseOps;
+
+/// <summary>Seeded matrices and the sweep over levels and threads.</summary>
+internal static class SparseTesting
+{
+    public static readonly double[] Densities = [0, 0.01, 0.1, 0.5, 1];
+
+    public static readonly SimdLevel[] Levels = [SimdLevel.Scalar, SimdLevel.Vector128, SimdLevel.Vector256, SimdLevel.Vector512];
+
+    public static float[] Uniform(Random random, int length)
+    {
+        var values = new float[length];
+        for (int i = 0; i < length; i++) values[i] = (float)(random.NextDouble() * 2 - 1);
+        return values;
+    }
+
+    /// <summary>Non-zeros at the density; about every seventh row is empty.</summary>
+    public static float[] SparseDense(Random random, int rows, int columns, double density)
+    {
+        var values = new float[rows * columns];
+        for (int r = 0; r < rows; r++)
+        {
+            if (density < 1 && random.Next(7) == 0) continue;
+            for (int c = 0; c < columns; c++)
+            {
+                if (random.NextDouble() < density) values[r * columns + c] = (float)(random.NextDouble() + 0.1) * (random.Next(2) * 2 - 1);
+            }
+        }
+        return values;
+    }
+
+    public static CsrMatrix Csr(Random random, int rows, int columns, double density) =>
+        CsrMatrix.FromDense(SparseDense(random, rows, columns, density), rows, columns);
+
+    /// <summary>Runs the kernel at every level and with 1, 2 and 3 threads: all results must be the same bits. Returns one of them.</summary>
+    public static float[] SameEverywhere(int length, Action<float[]> kernel, float initial = float.NaN, string? what = null)
+    {
+        float[]? expected = null;
+        int threads = WorkPool.Threads;
+        try
+        {
+            foreach (SimdLevel level in Levels)
+            {
+                for (int t = 1; t <= 3; t++)
+                {
+                    WorkPool.Threads = t;
+                    var result = new float[length];
+                    Array.Fill(result, initial);
+                    using (SimdDispatch.Force(level)) kernel(result);
+                    if (expected is null) expected = result;
+                    else Near.BitEqual(expected, result, $"{what} {level} threads {t}");
+                }
+            }
+        }
+        finally
+        {
+            WorkPool.Threads = threads;
+        }
+        return expected!;
+    }
+
+    /// <summary>[rows, columns] times [columns, n] in double precision.</summary>
+    public static float[] Product(ReadOnlySpan<float> w, int rows, int columns, ReadOnlySpan<float> b, int n)
+    {
+        var c = new float[rows * n];
+        var sums = new double[n];
+        for (int r = 0; r < rows; r++)
+        {
+            Array.Clear(sums);
+            for (int k = 0; k < columns; k++)
+            {
+                double v = w[r * columns + k];
+                if (v == 0) continue;
+                for (int i = 0; i < n; i++) sums[i] += v * b[k * n + i];
+            }
+            for (int i = 0; i < n; i++) c[r * n + i] = (float)sums[i];
+        }
+        return c;
+    }
+
+    public static float[] Transpose(ReadOnlySpan<float> a, int rows, int columns)
+    {
+        var t = new float[a.Length];
+        for (int r = 0; r < rows; r++)
+        {
+            for (int c = 0; c < columns; c++) t[c * rows + r] = a[r * columns + c];
+        }
+        return t;
+    }
+}
