@@ -21,6 +21,10 @@ public static partial class OperatorRegistry
             .. Relations.All(),
             .. Arithmetic(),
             .. Movement(),
+            .. Reduction.All(),
+            .. Networks(),
+            .. Quantised(),
+            .. Rest(),
         ];
         return list.ToDictionary(o => (o.Domain, o.OpType));
     }
@@ -80,5 +84,71 @@ public static partial class OperatorRegistry
         new Unique(),
         new ReverseSequence(),
         new CenterCropPad(),
+    ];
+
+    private static Operator[] Networks() =>
+    [
+        new MatMul(),
+        new GeneralMatrixProduct(),
+        new Einsum(),
+        new Conv(),
+        new ConvTranspose(),
+        new MaxPool(),
+        new WindowReduction("AveragePool"),
+        new WindowReduction("LpPool"),
+        new GlobalPool("GlobalAveragePool"),
+        new GlobalPool("GlobalMaxPool"),
+        new GlobalPool("GlobalLpPool"),
+        new MaxUnpool(),
+        new Col2Im(),
+        new BatchNormalization(),
+        new GroupedNormalisation("InstanceNormalization"),
+        new GroupedNormalisation("GroupNormalization"),
+        new LayerNormalization(),
+        new RmsNormalization(),
+        new SkipLayerNormalization(),
+        new LocalResponseNormalization(),
+        new LpNormalization(),
+        new MeanVarianceNormalization(),
+        new AxisNormalisation("Softmax"),
+        new AxisNormalisation("LogSoftmax"),
+        new AxisNormalisation("Hardmax"),
+        new Attention(),
+        new RotaryEmbedding(),
+        new NegativeLogLikelihoodLoss(),
+        new SoftmaxCrossEntropyLoss(),
+        new Dropout(),
+    ];
+
+    private static Operator[] Quantised() =>
+    [
+        new MatMulInteger(),
+        new QLinearMatMul(),
+        new ConvInteger(),
+        new QLinearConv(),
+        new QuantizeLinear(),
+        new DequantizeLinear(),
+        new DynamicQuantizeLinear(),
+    ];
+
+    private static Operator[] Rest() =>
+    [
+        new ArgExtreme("ArgMax"),
+        new ArgExtreme("ArgMin"),
+        new TopK(),
+        new Cumulative("CumSum"),
+        new Cumulative("CumProd"),
+        new RandomDraw("RandomNormal"),
+        new RandomDraw("RandomUniform"),
+        new RandomDraw("RandomNormalLike"),
+        new RandomDraw("RandomUniformLike"),
+        new RandomDraw("Bernoulli"),
+        new CosineWindow("HannWindow", 0.5, 0.5, 0),
+        new CosineWindow("HammingWindow", 25.0 / 46, 21.0 / 46, 0),
+        new CosineWindow("BlackmanWindow", 0.42, 0.5, 0.08),
+        new Determinant(),
+        new If(),
+        new Loop(),
+        new Scan(),
     ];
 }
