@@ -1,0 +1,96 @@
+using System.Diagnostics;
+
+namespace Sparseland.Cli.Measuring;
+
+/// <summary>The times of one variant.</summary>
+/// <param name="Name">The variant.</param>
+/// <param name="Milliseconds">Every measured repetition, in order.</param>
+internal sealed record Timing(string Name, double[] Milliseconds)
+{
+    /// <summary>The median.</summary>
+    public double Median => Quantile(0.5);
+
+    /// <summary>A distribution-free interval for the median at about 95 %: order statistics n/2 -+ 0.98 sqrt(n).</summary>
+    public (double Low, double High) Interval
+    {
+        get
+        {
+            double[] sorted = Sorted();
+            int n = sorted.Length;
+            double half = 0.98 * Math.Sqrt(n);
+            int low = Math.Clamp((int)Math.Floor(n / 2.0 - half), 0, n - 1), high = Math.Clamp((int)Math.Ceiling(n / 2.0 + half), 0, n - 1);
+            return (sorted[low], sorted[high]);
+        }
+    }
+
+    /// <summary>The q-quantile, linear between neighbours.</summary>
+    public double Quantile(double q)
+    {
+        double[] sorted = Sorted();
+        double position = q * (sorted.Length - 1);
+        int below = (int)position;
+        return below + 1 < sorted.Length ? sorted[below] + (position - below) * (sorted[below + 1] - sorted[below]) : sorted[below];
+    }
+
+    private double[] Sorted()
+    {
+        var sorted = (double[])Milliseconds.Clone();
+        Array.Sort(sorted);
+        return sorted;
+    }
+}
+
+/// <summary>How long and how often to measure.</summary>
+/// <param name="Repetitions">At least this many per variant.</param>
+/// <param name="Seconds">Goes on until this much time was measured over all variants, or <see cref="MostRepetitions"/>.</param>
+internal sealed record TimingOptions(int Repetitions = 30, double Seconds = 10)
+{
+    /// <summary>Upper bound, so that microsecond models do not run forever.</summary>
+    public const int MostRepetitions = 20_000;
+}
+
+/// <summary>Times several variants in turn (A B C A B C ...), so that drift of the machine meets all of them alike.</summary>
+internal static class InterleavedTimer
+{
+    /// <summary>Warms up until the last times of every variant are steady, then measures.</summary>
+    public static IReadOnlyList<Timing> Measure(
+        IReadOnlyList<(string Name, Action Run)> variants, TimingOptions options, Action<double>? progress = null, CancellationToken cancellation = default)
+    {
+        for (int v = 0; v < variants.Count; v++) WarmUp(variants[v].Run, cancellation);
+
+        var times = variants.Select(_ => new List<double>()).ToArray();
+        var total = Stopwatch.StartNew();
+        for (int repetition = 0; repetition < TimingOptions.MostRepetitions; repetition++)
+        {
+            if (repetition >= options.Repetitions && total.Elapsed.TotalSeconds >= options.Seconds) break;
+            for (int v = 0; v < variants.Count; v++)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                // Rotating the order keeps one variant from always running behind the same other one.
+                int index = (v + repetition) % variants.Count;
+                long start = Stopwatch.GetTimestamp();
+                variants[index].Run();
+                times[index].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+            }
+            progress?.Invoke(Math.Min((repetition + 1.0) / options.Repetitions, total.Elapsed.TotalSeconds / options.Seconds));
+        }
+        return [.. variants.Select((v, i) => new Timing(v.Name, [.. times[i]]))];
+    }
+
+    private static void WarmUp(Action run, CancellationToken cancellation)
+    {
+        var watch = Stopwatch.StartNew();
+        double previous = double.MaxValue;
+        for (int i = 0; i < 200; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            long start = Stopwatch.GetTimestamp();
+            run();
+            double now = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+            // Tiered compilation settles after some tens of calls and a few hundred milliseconds.
+            bool steady = i >= 30 && Math.Abs(now - previous) <= 0.05 * previous;
+            previous = now;
+            if ((steady && watch.ElapsedMilliseconds > 300) || (i >= 2 && watch.ElapsedMilliseconds > 2000)) return;
+        }
+    }
+}
