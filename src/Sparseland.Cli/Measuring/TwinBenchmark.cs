@@ -48,12 +48,12 @@ internal static class TwinBenchmark
     /// <param name="graph">The model.</param>
     /// <param name="inputs">Inputs by name.</param>
     /// <param name="options">How long.</param>
+    /// <param name="dense">Another model to be the twin (the unpruned original); null for the same model on dense kernels.</param>
     /// <param name="progress">0 to 1.</param>
     /// <param name="cancellation">Stops between repetitions.</param>
-    /// <param name="dense">Another model to be the twin (the unpruned original); null for the same model on dense kernels.</param>
     public static BenchmarkResult Run(
-        ModelGraph graph, IReadOnlyDictionary<string, TensorData> inputs, TimingOptions options, Action<double>? progress = null,
-        CancellationToken cancellation = default, ModelGraph? dense = null)
+        ModelGraph graph, IReadOnlyDictionary<string, TensorData> inputs, TimingOptions options, ModelGraph? dense = null,
+        Action<double>? progress = null, CancellationToken cancellation = default)
     {
         var sparseSession = new InferenceSession(graph);
         var denseSession = new InferenceSession(dense ?? graph, new SessionOptions { ForceDense = true });
