@@ -87,7 +87,7 @@ internal sealed class CommonOptions
         foreach ((string suffix, double unit) in units)
         {
             if (!t.EndsWith(suffix, StringComparison.Ordinal)) continue;
-            t = t[..^suffix.Length];
+            t = t[..^suffix.Length].TrimEnd();
             scale = unit;
             break;
         }
