@@ -123,7 +123,7 @@ internal static class Broadcasting
             var partial = new double[chunks];
             Chunks.Ranges(chunks, (start, count) =>
             {
-                for (int c = start; c < start + count; c++) partial[c] = TensorPrimitives.Sum(source.AsSpan(c * 65536, Math.Min(65536, plan.Length - (c * 65536))));
+                for (int c = start; c < start + count; c++) partial[c] = LaneMath.Sum(source.AsSpan(c * 65536, Math.Min(65536, plan.Length - (c * 65536))));
             }, 1);
             target[0] += (float)partial.Sum();
             return;
@@ -169,7 +169,7 @@ internal static class Broadcasting
                         }
                         else
                         {
-                            target[to] += TensorPrimitives.Sum(row);
+                            target[to] += LaneMath.Sum(row);
                         }
                     }
                 }

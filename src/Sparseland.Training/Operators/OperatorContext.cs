@@ -19,6 +19,9 @@ internal sealed class OperatorContext(Node node, ModelValue[] inputs, Parameter?
 
     public TrainableModelOptions Options { get; init; } = new();
 
+    /// <summary>Whether the Relu that follows is to be computed here (set only for operators that can).</summary>
+    public bool FuseRelu { get; init; }
+
     public NodeAttributes Attributes => Node.Attributes;
 
     public bool Has(int index) => index < Inputs.Length && !Inputs[index].IsEmpty;

@@ -118,15 +118,15 @@ internal static class Reductions
         }
         switch (kind)
         {
-            case Reduction.Sum: return TensorPrimitives.Sum(row);
-            case Reduction.Mean: return TensorPrimitives.Sum(row) / row.Length;
+            case Reduction.Sum: return LaneMath.Sum(row);
+            case Reduction.Mean: return LaneMath.Sum(row) / row.Length;
             case Reduction.Max: return TensorPrimitives.Max<float>(row);
             case Reduction.Min: return TensorPrimitives.Min<float>(row);
             case Reduction.Prod: return TensorPrimitives.Product(row);
             case Reduction.L1: return TensorPrimitives.SumOfMagnitudes(row);
-            case Reduction.L2: return MathF.Sqrt(TensorPrimitives.SumOfSquares(row));
-            case Reduction.SumSquare: return TensorPrimitives.SumOfSquares(row);
-            case Reduction.LogSum: return MathF.Log(TensorPrimitives.Sum(row));
+            case Reduction.L2: return MathF.Sqrt(LaneMath.Dot(row, row));
+            case Reduction.SumSquare: return LaneMath.Dot(row, row);
+            case Reduction.LogSum: return MathF.Log(LaneMath.Sum(row));
             default:
                 float max = TensorPrimitives.Max<float>(row);
                 if (float.IsInfinity(max)) return max;

@@ -34,7 +34,7 @@ internal static class Softmax
         float max = TensorPrimitives.Max(x);
         TensorPrimitives.Subtract(x, max, y);
         TensorPrimitives.Exp(y, y);
-        TensorPrimitives.Divide(y, TensorPrimitives.Sum<float>(y), y);
+        TensorPrimitives.Divide(y, LaneMath.Sum(y), y);
     }
 
     private static Tensor Last(Tensor x, bool log)
@@ -67,11 +67,11 @@ internal static class Softmax
                 ReadOnlySpan<float> result = s.AsSpan(r * length, length);
                 if (log)
                 {
-                    float sum = TensorPrimitives.Sum<float>(target);
+                    float sum = LaneMath.Sum(target);
                     for (int i = 0; i < length; i++) target[i] -= MathF.Exp(result[i]) * sum;
                     return;
                 }
-                float dot = TensorPrimitives.Dot(target, result);
+                float dot = LaneMath.Dot(target, result);
                 TensorPrimitives.Subtract(target, dot, target);
                 TensorPrimitives.Multiply(target, result, target);
             });

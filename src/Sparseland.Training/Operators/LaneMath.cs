@@ -1,0 +1,122 @@
+using System.Runtime.Intrinsics;
+
+namespace Sparseland.Training.Operators;
+
+/// <summary>Sums over contiguous values with 16 partial sums on every instruction set, folded in one order.</summary>
+internal static class LaneMath
+{
+    public static float Sum(ReadOnlySpan<float> x)
+    {
+        Vector512<float> a = default;
+        int i = 0;
+        for (; i <= x.Length - 16; i += 16) a += Vector512.Create(x.Slice(i, 16));
+        float tail = 0;
+        for (; i < x.Length; i++) tail += x[i];
+        return Fold(a) + tail;
+    }
+
+    public static float Dot(ReadOnlySpan<float> x, ReadOnlySpan<float> y)
+    {
+        Vector512<float> a = default;
+        int i = 0;
+        for (; i <= x.Length - 16; i += 16) a = Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), Vector512.Create(y.Slice(i, 16)), a);
+        float tail = 0;
+        for (; i < x.Length; i++) tail = MathF.FusedMultiplyAdd(x[i], y[i], tail);
+        return Fold(a) + tail;
+    }
+
+    /// <summary>The sum of (x - shift) and of (x - shift)^2.</summary>
+    public static (float Sum, float Squares) ShiftedMoments(ReadOnlySpan<float> x, float shift)
+    {
+        Vector512<float> s = default, q = default, k = Vector512.Create(shift);
+        int i = 0;
+        for (; i <= x.Length - 16; i += 16)
+        {
+            Vector512<float> d = Vector512.Create(x.Slice(i, 16)) - k;
+            s += d;
+            q = Vector512.FusedMultiplyAdd(d, d, q);
+        }
+        float ts = 0, tq = 0;
+        for (; i < x.Length; i++)
+        {
+            float d = x[i] - shift;
+            ts += d;
+            tq = MathF.FusedMultiplyAdd(d, d, tq);
+        }
+        return (Fold(s) + ts, Fold(q) + tq);
+    }
+
+    /// <summary>The sum of g and of g * (x - shift).</summary>
+    public static (float Sum, float Product) GradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> x, float shift)
+    {
+        Vector512<float> s = default, p = default, k = Vector512.Create(shift);
+        int i = 0;
+        for (; i <= x.Length - 16; i += 16)
+        {
+            Vector512<float> v = Vector512.Create(g.Slice(i, 16));
+            s += v;
+            p = Vector512.FusedMultiplyAdd(v, Vector512.Create(x.Slice(i, 16)) - k, p);
+        }
+        float ts = 0, tp = 0;
+        for (; i < x.Length; i++)
+        {
+            ts += g[i];
+            tp = MathF.FusedMultiplyAdd(g[i], x[i] - shift, tp);
+        }
+        return (Fold(s) + ts, Fold(p) + tp);
+    }
+
+    /// <summary>As <see cref="GradientMoments"/> where y is positive; elsewhere g is set to zero.</summary>
+    public static (float Sum, float Product) GatedGradientMoments(Span<float> g, ReadOnlySpan<float> y, ReadOnlySpan<float> x, float shift)
+    {
+        Vector512<float> s = default, p = default, k = Vector512.Create(shift);
+        int i = 0;
+        for (; i <= x.Length - 16; i += 16)
+        {
+            Vector512<float> v = Vector512.ConditionalSelect(
+                Vector512.GreaterThan(Vector512.Create(y.Slice(i, 16)), Vector512<float>.Zero), Vector512.Create<float>(g.Slice(i, 16)), Vector512<float>.Zero);
+            v.CopyTo(g.Slice(i, 16));
+            s += v;
+            p = Vector512.FusedMultiplyAdd(v, Vector512.Create(x.Slice(i, 16)) - k, p);
+        }
+        float ts = 0, tp = 0;
+        for (; i < x.Length; i++)
+        {
+            if (!(y[i] > 0)) g[i] = 0;
+            ts += g[i];
+            tp = MathF.FusedMultiplyAdd(g[i], x[i] - shift, tp);
+        }
+        return (Fold(s) + ts, Fold(p) + tp);
+    }
+
+    /// <summary>y = x * scale + shift, then max(., 0) if asked for.</summary>
+    public static void Affine(ReadOnlySpan<float> x, float scale, float shift, Span<float> y, bool relu)
+    {
+        Vector512<float> a = Vector512.Create(scale), b = Vector512.Create(shift), low = relu ? default : Vector512.Create(float.NegativeInfinity);
+        int i = 0;
+        for (; i <= x.Length - 16; i += 16)
+            Vector512.Max(Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), a, b), low).CopyTo(y.Slice(i, 16));
+        float floor = relu ? 0 : float.NegativeInfinity;
+        for (; i < x.Length; i++) y[i] = MathF.Max(MathF.FusedMultiplyAdd(x[i], scale, shift), floor);
+    }
+
+    /// <summary>g = g * a + x * b + c.</summary>
+    public static void Combine(Span<float> g, float a, ReadOnlySpan<float> x, float b, float c)
+    {
+        Vector512<float> va = Vector512.Create(a), vb = Vector512.Create(b), vc = Vector512.Create(c);
+        int i = 0;
+        for (; i <= x.Length - 16; i += 16)
+        {
+            Span<float> target = g.Slice(i, 16);
+            Vector512.FusedMultiplyAdd(Vector512.Create<float>(target), va, Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), vb, vc)).CopyTo(target);
+        }
+        for (; i < x.Length; i++) g[i] = MathF.FusedMultiplyAdd(g[i], a, MathF.FusedMultiplyAdd(x[i], b, c));
+    }
+
+    private static float Fold(Vector512<float> a)
+    {
+        Vector256<float> b = a.GetLower() + a.GetUpper();
+        Vector128<float> c = b.GetLower() + b.GetUpper();
+        return c[0] + c[2] + (c[1] + c[3]);
+    }
+}
