@@ -120,5 +120,13 @@ public static class DifferentiableOperators
         ["Softmax"] = Softmax.FromNode,
         ["LogSoftmax"] = Softmax.FromNode,
         ["Dropout"] = Dropout.FromNode,
+        ["MaxPool"] = Pooling.MaxFromNode,
+        ["AveragePool"] = Pooling.AverageFromNode,
+        ["GlobalAveragePool"] = Pooling.Global(Reduction.Mean),
+        ["GlobalMaxPool"] = Pooling.Global(Reduction.Max),
+        ["Attention"] = Attention.FromNode,
+        ["RotaryEmbedding"] = RotaryEmbedding.FromNode,
+        ["Resize"] = Resize.FromNode,
+        ["Einsum"] = Einsum.FromNode,
     };
 }
