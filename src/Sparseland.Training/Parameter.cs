@@ -1,5 +1,6 @@
 using Sparseland.Kernels.Sparse;
 using Sparseland.Training.Autograd;
+using Sparseland.Training.Execution;
 
 namespace Sparseland.Training;
 
@@ -13,6 +14,7 @@ public sealed class Parameter
         Value = value;
         Value.RequiresGrad = true;
         Mask = mask;
+        Value.GradientMask = mask;
         mask?.Apply(value.Values);
     }
 
@@ -39,7 +41,15 @@ public sealed class Parameter
     }
 
     /// <summary>Whether backward passes compute the gradient at removed entries as well (RigL and SNIP need it); stays until it is reset.</summary>
-    public bool WantsDenseGradient { get; set; }
+    public bool WantsDenseGradient
+    {
+        get;
+        set
+        {
+            field = value;
+            Value.GradientMask = value ? null : Mask;
+        }
+    }
 
     /// <summary>Grows whenever values or mask change; caches of prepared values compare it.</summary>
     public long Version { get; private set; }
@@ -54,6 +64,9 @@ public sealed class Parameter
         Version++;
     }
 
+    /// <summary>What sparse kernels prepared for this parameter.</summary>
+    internal SparseParameter Sparse { get; } = new();
+
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {Value} {Kind}{(Mask is null ? "" : $" density {Mask.Density:P1}")}";
 
@@ -62,6 +75,7 @@ public sealed class Parameter
         if (mask is not null && !mask.Shape.SequenceEqual(Value.Shape))
             throw new ArgumentException($"Parameter '{Name}' is {Value}; the mask is [{string.Join(", ", mask.Shape.ToArray())}].", nameof(mask));
         Mask = mask;
+        Value.GradientMask = WantsDenseGradient ? null : mask;
         MaskVersion++;
         TouchValues();
     }

@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 
 namespace Sparseland.Training.Autograd;
@@ -58,6 +59,9 @@ public sealed partial class Tensor
     internal int[] ShapeArray { get; }
 
     internal GradientNode? Producer { get; set; }
+
+    /// <summary>Entries of a leaf that gradients may reach; null for all.</summary>
+    internal Mask? GradientMask { get; set; }
 
     internal int ProducerOutput { get; set; }
 
@@ -198,5 +202,6 @@ public sealed partial class Tensor
             gradient.Storage.Release();
         }
         _gradientStale = false;
+        GradientMask?.Apply(_gradient.Values);
     }
 }
