@@ -3,7 +3,12 @@ namespace Sparseland.Model.Graph;
 /// <summary>A graph input or output.</summary>
 /// <param name="Name">The value's name.</param>
 /// <param name="Type">What is known about it.</param>
-public sealed record GraphValue(string Name, TensorType Type);
+public sealed record GraphValue(string Name, TensorType Type)
+{
+    /// <summary>The ONNX type in text when the value is no tensor of our element types, such as <c>seq(tensor(float))</c>; else null.</summary>
+    /// <remarks>Such values are carried from file to file; nothing here computes with them.</remarks>
+    public string? ForeignType { get; init; }
+}
 
 /// <summary>The one model type: ONNX semantics, named weights, typed values.</summary>
 /// <remarks>

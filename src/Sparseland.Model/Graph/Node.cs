@@ -58,7 +58,8 @@ public sealed class Node
 }
 
 /// <summary>A node's attributes: numbers, strings, lists of them, tensors, graphs.</summary>
-/// <remarks>Values are <see cref="long"/>, <see cref="float"/>, <see cref="string"/>, arrays of those, <see cref="TensorData"/> or <see cref="ModelGraph"/>.</remarks>
+/// <remarks>Values are <see cref="long"/>, <see cref="float"/>, <see cref="string"/>, arrays of those, <see cref="TensorData"/> or <see cref="ModelGraph"/>;
+/// a string of a file that is not valid UTF-8 is a byte array.</remarks>
 public sealed class NodeAttributes
 {
     private readonly SortedDictionary<string, object> _values = new(StringComparer.Ordinal);
@@ -127,7 +128,7 @@ public sealed class NodeAttributes
     /// <exception cref="ArgumentException">The value's type is no attribute type.</exception>
     public NodeAttributes SetValue(string name, object value)
     {
-        if (value is not (long or float or string or long[] or float[] or string[] or TensorData or TensorData[] or ModelGraph or ModelGraph[]))
+        if (value is not (long or float or string or long[] or float[] or string[] or TensorData or TensorData[] or ModelGraph or ModelGraph[] or byte[]))
             throw new ArgumentException($"{value?.GetType().Name ?? "null"} is no attribute type.", nameof(value));
         _values[name] = value;
         return this;
