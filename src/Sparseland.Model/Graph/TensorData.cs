@@ -63,8 +63,8 @@ public sealed class TensorData
 
     /// <summary>The array behind the tensor, not a copy.</summary>
     /// <exception cref="InvalidOperationException">The tensor's elements are of another type.</exception>
-    public T[] Array<T>() => _elements as T[]
-        ?? throw new InvalidOperationException($"The tensor holds {ElementType}, not {typeof(T).Name}.");
+    public T[] Array<T>() => _elements is T[] typed && ElementTypes.Of<T>() == ElementType ? typed
+        : throw new InvalidOperationException($"The tensor holds {ElementType}, not {typeof(T).Name}.");
 
     /// <summary>The elements as little-endian bytes, in place.</summary>
     /// <exception cref="InvalidOperationException">The tensor holds strings.</exception>
@@ -103,36 +103,37 @@ public sealed class TensorData
 
     /// <summary>The elements as singles; the array itself when the tensor already holds singles.</summary>
     /// <exception cref="InvalidOperationException">The tensor holds strings.</exception>
-    public float[] ToSingles() => _elements switch
+    // Switching on the array's own type would take an sbyte[] for a byte[]: the runtime lets one be cast to the other.
+    public float[] ToSingles() => ElementType switch
     {
-        float[] a => a,
-        double[] a => System.Array.ConvertAll(a, v => (float)v),
-        Half[] a => System.Array.ConvertAll(a, v => (float)v),
-        BFloat16[] a => System.Array.ConvertAll(a, v => (float)v),
-        long[] a => System.Array.ConvertAll(a, v => (float)v),
-        int[] a => System.Array.ConvertAll(a, v => (float)v),
-        bool[] a => System.Array.ConvertAll(a, v => v ? 1f : 0f),
-        byte[] a => System.Array.ConvertAll(a, v => (float)v),
-        sbyte[] a => System.Array.ConvertAll(a, v => (float)v),
-        short[] a => System.Array.ConvertAll(a, v => (float)v),
-        ushort[] a => System.Array.ConvertAll(a, v => (float)v),
-        uint[] a => System.Array.ConvertAll(a, v => (float)v),
-        ulong[] a => System.Array.ConvertAll(a, v => (float)v),
+        ElementType.Float32 => (float[])_elements,
+        ElementType.Float64 => System.Array.ConvertAll((double[])_elements, v => (float)v),
+        ElementType.Float16 => System.Array.ConvertAll((Half[])_elements, v => (float)v),
+        ElementType.BFloat16 => System.Array.ConvertAll((BFloat16[])_elements, v => (float)v),
+        ElementType.Int64 => System.Array.ConvertAll((long[])_elements, v => (float)v),
+        ElementType.Int32 => System.Array.ConvertAll((int[])_elements, v => (float)v),
+        ElementType.Bool => System.Array.ConvertAll((bool[])_elements, v => v ? 1f : 0f),
+        ElementType.UInt8 => System.Array.ConvertAll((byte[])_elements, v => (float)v),
+        ElementType.Int8 => System.Array.ConvertAll((sbyte[])_elements, v => (float)v),
+        ElementType.Int16 => System.Array.ConvertAll((short[])_elements, v => (float)v),
+        ElementType.UInt16 => System.Array.ConvertAll((ushort[])_elements, v => (float)v),
+        ElementType.UInt32 => System.Array.ConvertAll((uint[])_elements, v => (float)v),
+        ElementType.UInt64 => System.Array.ConvertAll((ulong[])_elements, v => (float)v),
         _ => throw new InvalidOperationException($"{ElementType} elements are no numbers."),
     };
 
     /// <summary>The elements of an integer tensor (any width) as 64-bit integers.</summary>
     /// <exception cref="InvalidOperationException">The tensor holds no integers.</exception>
-    public long[] ToInt64s() => _elements switch
+    public long[] ToInt64s() => ElementType switch
     {
-        long[] a => a,
-        int[] a => System.Array.ConvertAll(a, v => (long)v),
-        bool[] a => System.Array.ConvertAll(a, v => v ? 1L : 0L),
-        byte[] a => System.Array.ConvertAll(a, v => (long)v),
-        sbyte[] a => System.Array.ConvertAll(a, v => (long)v),
-        short[] a => System.Array.ConvertAll(a, v => (long)v),
-        ushort[] a => System.Array.ConvertAll(a, v => (long)v),
-        uint[] a => System.Array.ConvertAll(a, v => (long)v),
+        ElementType.Int64 => (long[])_elements,
+        ElementType.Int32 => System.Array.ConvertAll((int[])_elements, v => (long)v),
+        ElementType.Bool => System.Array.ConvertAll((bool[])_elements, v => v ? 1L : 0L),
+        ElementType.UInt8 => System.Array.ConvertAll((byte[])_elements, v => (long)v),
+        ElementType.Int8 => System.Array.ConvertAll((sbyte[])_elements, v => (long)v),
+        ElementType.Int16 => System.Array.ConvertAll((short[])_elements, v => (long)v),
+        ElementType.UInt16 => System.Array.ConvertAll((ushort[])_elements, v => (long)v),
+        ElementType.UInt32 => System.Array.ConvertAll((uint[])_elements, v => (long)v),
         _ => throw new InvalidOperationException($"{ElementType} elements are no integers."),
     };
 

@@ -106,8 +106,8 @@ internal sealed class Attention() : Operator("Attention", minInputs: 3, maxInput
         return [output.To(type), k, v, seen.Length > 0 ? TensorData.Wrap(seen, batch, heads, length, total).To(type) : null];
     }
 
-    private const int CapStage = 2;
-    private const int MaskStage = 1;
+    private const int CapStage = 1;
+    private const int MaskStage = 2;
 
     private static void Normalise(double[] row)
     {
