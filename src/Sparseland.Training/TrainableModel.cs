@@ -66,6 +66,9 @@ public sealed class TrainableModel
     /// <summary>Training mode: batch statistics, dropout, and recording of gradients. True at first.</summary>
     public bool IsTraining { get; set; } = true;
 
+    /// <summary>Whether batch normalisations use and keep their running statistics while training (fine-tuning on little data); false at first.</summary>
+    public bool FreezesBatchStatistics { get; set; }
+
     /// <summary>Number of forward passes in training mode so far; with the seed it fixes what dropout drops. Part of a checkpoint.</summary>
     public long TrainingPasses { get; set; }
 

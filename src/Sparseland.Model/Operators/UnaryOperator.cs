@@ -75,7 +75,7 @@ internal static class Map
                     TensorData y = TensorData.Zeros(ElementType.Float32, x.Shape);
                     ReadOnlySpan<float> source = x.Span<float>();
                     Span<float> target = y.Span<float>();
-                    if (row is not null) row(source, target);
+                    if (row is not null && !target.IsEmpty) row(source, target);
                     else
                     {
                         for (int i = 0; i < target.Length; i++) target[i] = (float)function(source[i]);

@@ -144,6 +144,7 @@ internal sealed class GraphExecutor
                 outputs = differentiable(new OperatorContext(step.Node, inputs, step.Parameters, step.Buffers, step.Dying)
                 {
                     IsTraining = _model.IsTraining,
+                    FreezesBatchStatistics = _model.FreezesBatchStatistics,
                     Seed = seed,
                     Options = _model.Options,
                 });

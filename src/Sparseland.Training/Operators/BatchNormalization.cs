@@ -135,7 +135,7 @@ internal static class BatchNormalization
             if (c.Tensor(i).Length != channels) throw c.Error($"input {i} has {c.Tensor(i).Length} elements for {channels} channels");
         }
         float epsilon = c.Attributes.Float("epsilon", 1e-5f), momentum = c.Attributes.Float("momentum", 0.9f);
-        bool flagged = c.Attributes.Int("training_mode", 0) != 0, learns = c.IsTraining && c.Buffer(3) is not null && c.Buffer(4) is not null;
+        bool flagged = c.Attributes.Int("training_mode", 0) != 0, learns = c.IsTraining && !c.FreezesBatchStatistics && c.Buffer(3) is not null && c.Buffer(4) is not null;
         if (!flagged && !learns) return [Infer(x, scale, shift, mean, variance, epsilon, c.FuseRelu)];
 
         var batchMean = new float[channels];

@@ -45,6 +45,7 @@ public static class DifferentiableOperators
         ["Softplus"] = Unary.Entry<SoftplusOp>(),
         ["Softsign"] = Unary.Entry<SoftsignOp>(),
         ["Mish"] = Unary.Entry<MishOp>(),
+        ["SwiGLU"] = Unary.SwiGluFromNode,
         ["Clip"] = Unary.ClipFromNode,
 
         // Elementary functions

@@ -14,6 +14,9 @@ internal sealed class OperatorContext(Node node, ModelValue[] inputs, Parameter?
     /// <summary>Whether the model is in training mode.</summary>
     public bool IsTraining { get; init; }
 
+    /// <summary>Whether batch normalisations keep their running statistics.</summary>
+    public bool FreezesBatchStatistics { get; init; }
+
     /// <summary>Seed for what is random in this node in this forward pass.</summary>
     public ulong Seed { get; init; }
 

@@ -87,6 +87,15 @@ internal static class Unary
         return [Apply<ClipOp>("Clip", c.Tensor(0), new(low, high))];
     }
 
+    /// <summary>swish(gate) * value (Shazeer 2020, "GLU Variants Improve Transformer", equation 5).</summary>
+    public static ModelValue[]? SwiGluFromNode(OperatorContext c)
+    {
+        if (!c.AreFloat32(0, 1)) return null;
+        Tensor gate = Apply<SwishOp>("Swish", c.Tensor(0), new(c.Attributes.Float("alpha", 1))), y = Binary.Multiply(gate, c.Tensor(1));
+        gate.Storage.Release();
+        return [y];
+    }
+
     private readonly struct PReluForward : IScalarBinary
     {
         public static float Apply(float a, float b) => a < 0 ? a * b : a;
