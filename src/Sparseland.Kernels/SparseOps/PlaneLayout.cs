@@ -60,6 +60,13 @@ internal sealed unsafe class PlaneLayout
     /// <summary>The first float of a channel in a phase, given by its index in the list of phases.</summary>
     public int PlaneStart(int phase, int channel) => checked((phase * _channels + channel) * PlaneStride);
 
+    /// <summary>Zeroes what lies behind the last plane, for readers that multiply it.</summary>
+    public void ClearEnd(float* planes)
+    {
+        long used = (long)PlaneStride * Planes;
+        new Span<float>(planes + used, (int)(TotalLength - used)).Clear();
+    }
+
     /// <summary>Fills one plane from an image [channels, height, width].</summary>
     public void Fill(int plane, float* image, float* planes)
     {

@@ -8,8 +8,8 @@ public sealed unsafe partial class PreparedSparseConvolution
 {
     /// <summary>The gradient of the stored weights: gradient[j] = sum over images and pixels of outputGradient * the input that weight j meets.</summary>
     /// <remarks>
-    /// Images are summed in at most 16 groups that depend on the batch alone, and the groups in order. A NaN or infinity in an
-    /// input channel may reach the gradients of all taps on that channel.
+    /// Images are summed in at most 16 groups that depend on the batch alone, and the groups in order. A NaN or infinity in
+    /// an image may reach the gradients of weights that do not meet it.
     /// </remarks>
     /// <param name="input">[batch, inChannels, height, width].</param>
     /// <param name="outputGradient">[batch, outChannels, outHeight, outWidth].</param>
@@ -73,8 +73,10 @@ public sealed unsafe partial class PreparedSparseConvolution
                 new Span<float>(sums, Call.Stored).Clear();
                 using Scratch.Buffer planes = Scratch.Rent(plan.Input.TotalLength);
                 // One channel of the output's gradient along the flat plane, zero between rows.
-                using Scratch.Buffer flat = Scratch.Rent(positions);
-                new Span<float>(flat.Pointer, positions).Clear();
+                int whole = (positions + Lanes.Count - 1) / Lanes.Count * Lanes.Count;
+                using Scratch.Buffer flat = Scratch.Rent(whole);
+                new Span<float>(flat.Pointer, whole).Clear();
+                plan.Input.ClearEnd(planes.Pointer);
                 for (int image = first; image < end; image++)
                 {
                     float* from = Call.Input + (nint)image * shape.InChannels * plan.Height * plan.Width;
@@ -86,7 +88,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                         float* channel = Call.OutputGradient + ((nint)image * shape.OutChannels + o) * plan.OutHeight * plan.OutWidth;
                         for (int row = 0; row < plan.OutHeight; row++)
                             new ReadOnlySpan<float>(channel + (nint)row * plan.OutWidth, plan.OutWidth).CopyTo(new Span<float>(flat.Pointer + (nint)row * pass.RowStride, plan.OutWidth));
-                        RowKernel.Dots<V>(flat.Pointer, planes.Pointer, Call.Offsets + j, count, 1, positions, sums + j);
+                        RowKernel.Dots<V>(flat.Pointer, planes.Pointer, Call.Offsets + j, count, 1, whole, sums + j);
                     }
                 }
             }

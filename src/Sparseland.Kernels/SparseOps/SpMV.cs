@@ -19,6 +19,9 @@ public static unsafe class SpMV
 {
     private const int StoredPerPart = 32 * 1024;
 
+    // Rows side by side hide the latency of each row's chain of multiply-adds.
+    private const int RowsAtATime = 4;
+
     /// <summary>y = clamp(w x + bias) from compressed rows.</summary>
     /// <param name="w">The sparse matrix.</param>
     /// <param name="x">[columns].</param>
@@ -129,7 +132,8 @@ public static unsafe class SpMV
     /// <summary>One row's product as 16 partial sums.</summary>
     private interface IRowSums
     {
-        void Row(int row, float* lanes);
+        /// <summary>Rows row .. row + count - 1 (1 to <see cref="RowsAtATime"/>), 16 lanes each.</summary>
+        void Rows(int row, int count, float* lanes);
     }
 
     private struct Parts<TRows> : IParts where TRows : struct, IRowSums
@@ -142,14 +146,18 @@ public static unsafe class SpMV
 
         public readonly void Run(int part)
         {
-            float* lanes = stackalloc float[Lanes.Count];
+            float* lanes = stackalloc float[RowsAtATime * Lanes.Count];
             bool clamped = !Clamp.IsNone;
-            for (int r = Boundaries[part]; r < Boundaries[part + 1]; r++)
+            for (int r = Boundaries[part], end = Boundaries[part + 1]; r < end;)
             {
-                Kernel.Row(r, lanes);
-                float sum = DotKernel.Fold(lanes);
-                if (Bias != null) sum += Bias[r];
-                Y[r] = clamped ? MathF.Min(MathF.Max(sum, Clamp.Low), Clamp.High) : sum;
+                int count = Math.Min(RowsAtATime, end - r);
+                Kernel.Rows(r, count, lanes);
+                for (int i = 0; i < count; i++, r++)
+                {
+                    float sum = DotKernel.Fold(lanes + i * Lanes.Count);
+                    if (Bias != null) sum += Bias[r];
+                    Y[r] = clamped ? MathF.Min(MathF.Max(sum, Clamp.Low), Clamp.High) : sum;
+                }
             }
         }
     }
@@ -162,8 +170,13 @@ public static unsafe class SpMV
         public float* X;
         public bool Wide;
 
+        public readonly void Rows(int row, int count, float* lanes)
+        {
+            for (int i = 0; i < count; i++) Row(row + i, lanes + i * Lanes.Count);
+        }
+
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        public readonly void Row(int row, float* lanes)
+        private readonly void Row(int row, float* lanes)
         {
             int j = RowPointers[row], end = RowPointers[row + 1];
             if (Wide && Avx2.IsSupported && Fma.IsSupported)
@@ -197,8 +210,13 @@ public static unsafe class SpMV
         public float* Values;
         public float* X;
 
+        public readonly void Rows(int row, int count, float* lanes)
+        {
+            for (int i = 0; i < count; i++) Row(row + i, lanes + i * Lanes.Count);
+        }
+
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        public readonly void Row(int row, float* lanes)
+        private readonly void Row(int row, float* lanes)
         {
             new Span<float>(lanes, Lanes.Count).Clear();
             int group = row * Groups;
@@ -225,13 +243,49 @@ public static unsafe class SpMV
         public float* X;
         public SimdLevel Level;
 
-        public readonly void Row(int row, float* lanes)
+        public readonly void Rows(int row, int count, float* lanes)
         {
-            ulong* bits = Bits + (nint)row * WordsPerRow;
-            float* values = Values + RowPointers[row];
-            if (Level >= SimdLevel.Vector512 && Avx512F.IsSupported) Wide512(bits, values, lanes);
-            else if (Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported) Wide256(bits, values, lanes);
-            else Portable(bits, values, lanes);
+            if (count == RowsAtATime && Level >= SimdLevel.Vector512 && Avx512F.IsSupported)
+            {
+                Wide512x4(row, lanes);
+                return;
+            }
+            for (int i = 0; i < count; i++, lanes += Lanes.Count)
+            {
+                ulong* bits = Bits + (nint)(row + i) * WordsPerRow;
+                float* values = Values + RowPointers[row + i];
+                if (Level >= SimdLevel.Vector512 && Avx512F.IsSupported) Wide512(bits, values, lanes);
+                else if (Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported) Wide256(bits, values, lanes);
+                else Portable(bits, values, lanes);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Wide512x4(int row, float* lanes)
+        {
+            Vector512<int> select = Vector512.Create(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768);
+            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            float* v0 = Values + RowPointers[row], v1 = Values + RowPointers[row + 1], v2 = Values + RowPointers[row + 2], v3 = Values + RowPointers[row + 3];
+            // 16 columns a step; on a little-endian machine the words read as 16-bit pieces in order.
+            nint pieces = (nint)WordsPerRow * 4;
+            ushort* b0 = (ushort*)(Bits + (nint)row * WordsPerRow), b1 = b0 + pieces, b2 = b1 + pieces, b3 = b2 + pieces;
+            float* x = X;
+            for (nint p = 0; p < pieces; p++, x += 16)
+            {
+                Vector512<float> input = Vector512.Load(x);
+                s0 = Step(s0, b0[p], v0, input, select);
+                v0 += BitOperations.PopCount(b0[p]);
+                s1 = Step(s1, b1[p], v1, input, select);
+                v1 += BitOperations.PopCount(b1[p]);
+                s2 = Step(s2, b2[p], v2, input, select);
+                v2 += BitOperations.PopCount(b2[p]);
+                s3 = Step(s3, b3[p], v3, input, select);
+                v3 += BitOperations.PopCount(b3[p]);
+            }
+            s0.Store(lanes);
+            s1.Store(lanes + 16);
+            s2.Store(lanes + 32);
+            s3.Store(lanes + 48);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -243,17 +297,22 @@ public static unsafe class SpMV
             for (int w = 0; w < WordsPerRow; w++, x += 64)
             {
                 ulong word = bits[w];
-                if (word == 0) continue;
                 for (int part = 0; part < 4; part++, word >>= 16)
                 {
                     uint here = (uint)word & 0xFFFF;
-                    Vector512<float> mask = ~Vector512.Equals(Vector512.Create((int)here) & select, Vector512<int>.Zero).AsSingle();
-                    Vector512<float> v = Avx512F.Expand(Vector512<float>.Zero, mask, Vector512.Load(values));
-                    sum = Vector512.ConditionalSelect(mask, Avx512F.FusedMultiplyAdd(v, Vector512.Load(x + part * 16), sum), sum);
+                    sum = Step(sum, (int)here, values, Vector512.Load(x + part * 16), select);
                     values += BitOperations.PopCount(here);
                 }
             }
             sum.Store(lanes);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static Vector512<float> Step(Vector512<float> sum, int bits, float* values, Vector512<float> x, Vector512<int> select)
+        {
+            Vector512<float> mask = Vector512.Equals(Vector512.Create(bits) & select, select).AsSingle();
+            Vector512<float> v = Avx512F.Expand(Vector512<float>.Zero, mask, Vector512.Load(values));
+            return Vector512.ConditionalSelect(mask, Avx512F.FusedMultiplyAdd(v, x, sum), sum);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
