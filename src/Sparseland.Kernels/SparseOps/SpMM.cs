@@ -110,6 +110,40 @@ public static unsafe partial class SpMM
         }
     }
 
+    /// <summary>y [batch, rows] = clamp(x [batch, columns] w^T + bias + residual): a linear layer of tiles. Zeros inside stored tiles take part.</summary>
+    /// <param name="x">[batch, columns], row-major.</param>
+    /// <param name="batch">Rows of x and y, at least 0.</param>
+    /// <param name="w">The sparse matrix.</param>
+    /// <param name="y">[batch, rows]; must not overlap x.</param>
+    /// <param name="bias">[rows], or empty.</param>
+    /// <param name="residual">[batch, rows], or empty; may be y itself.</param>
+    /// <param name="activation">Applied last.</param>
+    /// <exception cref="ArgumentException">A span has the wrong length.</exception>
+    public static void Linear(ReadOnlySpan<float> x, int batch, BlockCsrMatrix w, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp activation)
+    {
+        ArgumentNullException.ThrowIfNull(w);
+        PreparedSpMM.Check(x.Length, batch, w.Columns, nameof(x));
+        PreparedSpMM.Check(y.Length, batch, w.Rows, nameof(y));
+        PreparedSpMM.CheckOptional(bias.Length, w.Rows, nameof(bias));
+        PreparedSpMM.CheckOptional(residual.Length, y.Length, nameof(residual));
+        if (batch == 0) return;
+        if (batch == 1 && residual.IsEmpty)
+        {
+            SpMV.Multiply(w, x, y, bias, activation);
+            return;
+        }
+        // The kernels want the batch along the registers.
+        using Scratch.Buffer xt = Scratch.Rent(x.Length), yt = Scratch.Rent(y.Length);
+        fixed (float* px = x, py = y, pr = residual)
+        {
+            Transposition.Copy(px, w.Columns, batch, w.Columns, xt.Pointer, batch);
+            if (pr != null) Transposition.Copy(pr, w.Rows, batch, w.Rows, yt.Pointer, batch);
+            var result = new Span<float>(yt.Pointer, y.Length);
+            Multiply(w, new ReadOnlySpan<float>(xt.Pointer, x.Length), batch, result, bias, pr != null ? result : default, activation);
+            Transposition.Copy(yt.Pointer, batch, w.Rows, batch, py, w.Rows);
+        }
+    }
+
     /// <summary>The product sampled at the structure of a sparse matrix (SDDMM): values[j] = dot(a[row of j, :], b[column of j, :]).</summary>
     /// <param name="structure">Which entries of a b^T are wanted.</param>
     /// <param name="a">[rows, n], row-major.</param>

@@ -84,6 +84,8 @@ public class FormatProductTests
                 Near.Equal(expected, SameEverywhere(rows * n, c => SpMM.Multiply(block, b, n, c)), 1e-5, 1e-5);
                 for (int i = 0; i < expected.Length; i++) expected[i] = Math.Clamp(expected[i] + bias[i / n] + residual[i], -0.5f, 1f);
                 Near.Equal(expected, SameEverywhere(rows * n, c => SpMM.Multiply(block, b, n, c, bias, residual, new Clamp(-0.5f, 1f))), 1e-5, 1e-5);
+                float[] x = Transpose(b, columns, n), xr = Transpose(residual, rows, n);
+                Near.Equal(Transpose(expected, rows, n), SameEverywhere(n * rows, y => SpMM.Linear(x, n, block, y, bias, xr, new Clamp(-0.5f, 1f))), 1e-5, 1e-5);
             }
         }
     }
