@@ -15,6 +15,7 @@ public sealed class InferenceSession
     private readonly ModelGraph _graph;
     private readonly SessionOptions _options;
     private readonly IReadOnlyList<PassResult> _passes;
+    private readonly PreparedWeights _prepared = new();
     private readonly Lock _gate = new();
     private readonly LinkedList<(string Key, Lazy<Plan> Plan)> _plans = [];
 
@@ -131,6 +132,6 @@ public sealed class InferenceSession
         for (int i = 0; i < inputs.Length; i++)
             inputTypes[_graph.Inputs[i].Name] = new TensorType(inputs[i].ElementType, TensorShape.Of(inputs[i].Shape));
         IReadOnlyDictionary<string, TensorType> types = FusedShapeInference.Run(_graph, inputTypes);
-        return Plan.Create(_graph, types, _passes, _options);
+        return Plan.Create(_graph, types, _passes, _options, _prepared);
     }
 }

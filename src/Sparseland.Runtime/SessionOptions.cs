@@ -12,6 +12,12 @@ public sealed record SessionOptions
     /// <summary>Folds batch norms and fuses biases, residuals and activations.</summary>
     public bool Fuse { get; init; } = true;
 
+    /// <summary>At which densities sparse kernels are chosen.</summary>
+    public BreakEvenTable BreakEven { get; init; } = BreakEvenTable.BuiltIn;
+
+    /// <summary>Times the candidates of every sparse layer when a plan is made (tens of milliseconds a layer) and keeps the fastest, instead of trusting the table.</summary>
+    public bool AutoTune { get; init; }
+
     /// <summary>Input shapes whose plans are kept; the oldest is dropped beyond that. At least 1.</summary>
     public int CachedPlans { get; init; } = 8;
 }

@@ -16,11 +16,11 @@ internal sealed class Plan
     private readonly ConcurrentBag<RunState> _states = [];
     private readonly int _arenaLength;
 
-    private Plan(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, IReadOnlyList<PassResult> passes, SessionOptions options)
+    private Plan(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared)
     {
         Passes = passes;
         var byName = new Dictionary<string, Slot>(StringComparer.Ordinal);
-        var context = new StepContext(graph, types, byName, _slots, options);
+        var context = new StepContext(graph, types, byName, _slots, options, prepared);
         _inputs = [.. graph.Inputs.Select(i => context.NewTensor(i.Name))];
         foreach (Node node in graph.Nodes) _steps.Add(StepFactory.Create(node, context));
         _outputs = [.. graph.Outputs.Select(o => context.Find(o.Name))];
@@ -41,8 +41,9 @@ internal sealed class Plan
     /// <param name="types">Types of all values with the input shapes filled in.</param>
     /// <param name="passes">What the passes did, for printing.</param>
     /// <param name="options">The session's options.</param>
-    public static Plan Create(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, IReadOnlyList<PassResult> passes, SessionOptions options) =>
-        new(graph, types, passes, options);
+    /// <param name="prepared">What the session prepared for other plans.</param>
+    public static Plan Create(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared) =>
+        new(graph, types, passes, options, prepared);
 
     /// <summary>Runs the plan.</summary>
     /// <param name="inputs">In the graph's order.</param>
@@ -74,7 +75,8 @@ internal sealed class Plan
         var text = new StringBuilder();
         text.Append("passes: ").AppendJoin(", ", Passes.Select(p => $"{p.Name} {p.Changes}")).AppendLine();
         long multiplyAdds = _steps.Sum(s => s.MultiplyAdds);
-        text.AppendLine($"steps: {_steps.Count(s => !s.IsView)}, intermediate memory {ArenaBytes / 1e6:0.00} MB, {multiplyAdds / 1e6:0.0} M multiply-adds when dense");
+        double done = _steps.Sum(s => s.MultiplyAdds * (s.SkipsZeros ? s.Density : 1));
+        text.AppendLine($"steps: {_steps.Count(s => !s.IsView)}, intermediate memory {ArenaBytes / 1e6:0.00} MB, {multiplyAdds / 1e6:0.0} M multiply-adds when dense, {done / 1e6:0.0} M as planned");
         foreach (Step step in _steps)
         {
             if (step.IsView) continue;

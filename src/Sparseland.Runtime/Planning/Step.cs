@@ -26,6 +26,9 @@ internal abstract class Step(Node node, IReadOnlyList<Slot?> inputs, IReadOnlyLi
     /// <summary>Multiply-adds of the dense computation; 0 when they do not count.</summary>
     public virtual long MultiplyAdds => 0;
 
+    /// <summary>Whether the kernel's cost follows the density.</summary>
+    public virtual bool SkipsZeros => false;
+
     /// <summary>Whether the step only gives memory another shape.</summary>
     public virtual bool IsView => false;
 

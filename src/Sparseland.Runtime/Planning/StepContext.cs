@@ -3,10 +3,13 @@ using Sparseland.Model.Graph;
 namespace Sparseland.Runtime.Planning;
 
 /// <summary>What a step factory may ask while a plan is made.</summary>
-internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, Dictionary<string, Slot> slots, List<Slot> all, SessionOptions options)
+internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, Dictionary<string, Slot> slots, List<Slot> all, SessionOptions options, PreparedWeights prepared)
 {
     /// <summary>The session's options.</summary>
     public SessionOptions Options { get; } = options;
+
+    /// <summary>Weights that other plans of the session prepared already.</summary>
+    public PreparedWeights Prepared { get; } = prepared;
 
     /// <summary>The static shape of a single-precision value; null for everything else.</summary>
     public int[]? FloatShape(string name) =>

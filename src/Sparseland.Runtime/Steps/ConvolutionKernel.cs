@@ -1,36 +1,62 @@
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
 using Sparseland.Model.Graph;
+using Sparseland.Runtime.Planning;
 
 namespace Sparseland.Runtime.Steps;
 
 /// <summary>A prepared convolution weight and the convolution with it.</summary>
-internal abstract class ConvolutionKernel(Convolution2D geometry, double density)
+internal abstract class ConvolutionKernel
 {
-    public Convolution2D Geometry { get; } = geometry;
-
-    /// <summary>Kept fraction of the weight.</summary>
-    public double Density { get; } = density;
-
     /// <summary>As the plan prints it.</summary>
     public abstract string Name { get; }
 
-    /// <summary>Why this kernel was chosen.</summary>
-    public string Reason { get; protected init; } = "";
-
     /// <summary>output = clamp(weight * input + bias + residual).</summary>
-    public abstract void Forward(ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual);
+    public abstract void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual);
 
     /// <summary>Chooses the kernel for a weight [outChannels, inChannels / groups, kernelHeight, kernelWidth].</summary>
-    public static ConvolutionKernel Choose(Weight weight, Convolution2D geometry, SessionOptions options) => new DenseConvolutionKernel(weight, geometry);
+    public static KernelChoice<ConvolutionKernel> Choose(Weight weight, Convolution2D geometry, StepContext context)
+    {
+        WeightMatrix matrix = context.Prepared.Matrix(weight, transposed: false);
+        // The batch and the image size do not enter the sparse weight; the dense one is packed for its geometry.
+        Convolution2D g = geometry;
+        string layer = $"{g.StrideY},{g.StrideX},{g.PadTop},{g.PadLeft},{g.PadBottom},{g.PadRight},{g.DilationY},{g.DilationX},{g.Groups}";
+        Candidate<ConvolutionKernel>[] candidates =
+        [
+            new(KernelKind.Dense, 1, $"{weight.Name}|dense|{layer}|{g.Batch},{g.Height},{g.Width}", () => new DenseConvolution(weight, geometry), ""),
+            new(KernelKind.Convolution, matrix.Density, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, geometry), ""),
+        ];
+        return KernelChooser.Choose(candidates, (long)geometry.OutHeight * geometry.OutWidth, matrix.Density, context, kernel =>
+        {
+            var x = new float[geometry.InputLength];
+            Array.Fill(x, 0.5f);
+            var y = new float[geometry.OutputLength];
+            return () => kernel.Forward(geometry, x, default, y, Clamp.None, default);
+        });
+    }
 
-    private sealed class DenseConvolutionKernel(Weight weight, Convolution2D geometry)
-        : ConvolutionKernel(geometry, weight.Read().NonZeros().Density)
+    private sealed class DenseConvolution(Weight weight, Convolution2D geometry) : ConvolutionKernel
     {
         private readonly PackedConvolution _weight = geometry.Pack(weight.Read().Span<float>());
 
         public override string Name => "dense packed convolution";
 
-        public override void Forward(ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual) =>
-            Geometry.Forward(input, _weight, bias, output, clamp.IsNone ? null : clamp, residual);
+        public override void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual) =>
+            geometry.Forward(input, _weight, bias, output, clamp.IsNone ? null : clamp, residual);
+    }
+
+    private sealed class SparseConvolution(CsrMatrix weight, Convolution2D geometry) : ConvolutionKernel
+    {
+        private readonly PreparedSparseConvolution _weight = new(new SparseConvolutionShape(geometry.InChannels, geometry.OutChannels, geometry.KernelHeight, geometry.KernelWidth)
+        {
+            StrideHeight = geometry.StrideY, StrideWidth = geometry.StrideX, DilationHeight = geometry.DilationY, DilationWidth = geometry.DilationX,
+            PadTop = geometry.PadTop, PadLeft = geometry.PadLeft, PadBottom = geometry.PadBottom, PadRight = geometry.PadRight, Groups = geometry.Groups,
+        }, weight);
+
+        public override string Name => "sparse convolution";
+
+        public override void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual) =>
+            _weight.Forward(input, geometry.Batch, geometry.Height, geometry.Width, output, bias, residual, clamp);
     }
 }

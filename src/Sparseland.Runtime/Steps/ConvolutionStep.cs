@@ -7,22 +7,26 @@ namespace Sparseland.Runtime.Steps;
 /// <summary>A 2-D convolution with a constant weight: y = clamp(w * x + bias + residual), all [batch, channels, height, width].</summary>
 internal sealed class ConvolutionStep : Step
 {
-    private readonly ConvolutionKernel _kernel;
+    private readonly KernelChoice<ConvolutionKernel> _choice;
+    private readonly Convolution2D _geometry;
     private readonly Clamp _clamp;
 
-    private ConvolutionStep(Node node, Slot?[] inputs, Slot output, ConvolutionKernel kernel, Clamp clamp) : base(node, inputs, [output])
+    private ConvolutionStep(Node node, Slot?[] inputs, Slot output, KernelChoice<ConvolutionKernel> choice, Convolution2D geometry, Clamp clamp) : base(node, inputs, [output])
     {
-        _kernel = kernel;
+        _choice = choice;
+        _geometry = geometry;
         _clamp = clamp;
     }
 
-    public override string Kernel => _kernel.Name;
+    public override string Kernel => _choice.Kernel.Name;
 
-    public override string Reason => _kernel.Reason;
+    public override string Reason => _choice.Reason;
 
-    public override double Density => _kernel.Density;
+    public override double Density => _choice.Density;
 
-    public override long MultiplyAdds => _kernel.Geometry.MultiplyAdds;
+    public override bool SkipsZeros => _choice.Kind != KernelKind.Dense;
+
+    public override long MultiplyAdds => _geometry.MultiplyAdds;
 
     /// <summary>The step, or null when the node is no 2-D convolution with a constant weight and known shapes.</summary>
     public static Step? TryCreate(Node node, StepContext context, bool fused)
@@ -32,16 +36,16 @@ internal sealed class ConvolutionStep : Step
         if (node.HasInput(2) && context.FloatShape(node.Input(2)) is not { Length: 1 }) return null;
         if (Geometry(node, x, y, weight.Shape) is not { } geometry) return null;
 
-        ConvolutionKernel kernel = ConvolutionKernel.Choose(weight, geometry, context.Options);
+        KernelChoice<ConvolutionKernel> choice = ConvolutionKernel.Choose(weight, geometry, context);
         Clamp clamp = fused ? new Clamp(node.Attributes.Float("low", float.NegativeInfinity), node.Attributes.Float("high", float.PositiveInfinity)) : Clamp.None;
-        return new ConvolutionStep(node, context.Inputs(node), context.NewArena(node.Outputs[0], y), kernel, clamp);
+        return new ConvolutionStep(node, context.Inputs(node), context.NewArena(node.Outputs[0], y), choice, geometry, clamp);
     }
 
     public override void Run(RunState state)
     {
         ReadOnlySpan<float> bias = Inputs.Count > 2 && Inputs[2] is { } b ? state.Read(b) : default;
         ReadOnlySpan<float> residual = Inputs.Count > 3 && Inputs[3] is { } r ? state.Read(r) : default;
-        _kernel.Forward(state.Read(Inputs[0]!), bias, state.Write(Outputs[0]!), _clamp, residual);
+        _choice.Kernel.Forward(_geometry, state.Read(Inputs[0]!), bias, state.Write(Outputs[0]!), _clamp, residual);
     }
 
     private static Convolution2D? Geometry(Node node, int[] x, int[] y, ReadOnlySpan<int> w)

@@ -1,47 +1,135 @@
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
 using Sparseland.Model.Graph;
+using Sparseland.Runtime.Planning;
 
 namespace Sparseland.Runtime.Steps;
 
 /// <summary>A prepared weight of a linear layer and the product with it.</summary>
-internal abstract class LinearKernel(int inputs, int outputs, double density)
+internal abstract class LinearKernel(int inputs, int outputs)
 {
     public int Inputs { get; } = inputs;
 
     public int Outputs { get; } = outputs;
 
-    /// <summary>Kept fraction of the weight.</summary>
-    public double Density { get; } = density;
-
     /// <summary>As the plan prints it.</summary>
     public abstract string Name { get; }
 
-    /// <summary>Why this kernel was chosen.</summary>
-    public string Reason { get; protected init; } = "";
-
-    /// <summary>y [rows, Outputs] = clamp(x [rows, Inputs] w + bias + beta y).</summary>
-    public abstract void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, float beta, Clamp clamp);
+    /// <summary>y [rows, Outputs] = clamp(x [rows, Inputs] w + bias + residual); residual [rows, Outputs] or empty.</summary>
+    public abstract void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp);
 
     /// <summary>Chooses the kernel for a weight.</summary>
     /// <param name="weight">[Inputs, Outputs], or [Outputs, Inputs] when transposed.</param>
     /// <param name="transposed">Whether the weight is stored [Outputs, Inputs].</param>
     /// <param name="rows">Rows of x.</param>
-    /// <param name="options">The session's options.</param>
-    public static LinearKernel Choose(Weight weight, bool transposed, int rows, SessionOptions options) => new DenseLinearKernel(weight, transposed);
-
-    private sealed class DenseLinearKernel : LinearKernel
+    /// <param name="context">The plan in the making.</param>
+    public static KernelChoice<LinearKernel> Choose(Weight weight, bool transposed, int rows, StepContext context)
     {
-        private readonly PackedMatrix _weight;
-
-        public DenseLinearKernel(Weight weight, bool transposed)
-            : base(transposed ? weight.Shape[1] : weight.Shape[0], transposed ? weight.Shape[0] : weight.Shape[1], weight.Read().NonZeros().Density)
+        int inputs = transposed ? weight.Shape[1] : weight.Shape[0], outputs = transposed ? weight.Shape[0] : weight.Shape[1];
+        WeightMatrix matrix = context.Prepared.Matrix(weight, !transposed);
+        var candidates = new List<Candidate<LinearKernel>> { new(KernelKind.Dense, 1, Key(KernelKind.Dense), () => new DenseLinear(weight, transposed, inputs, outputs), "") };
+        if (rows > 1)
         {
-            _weight = PackedMatrix.Right(transposed, Inputs, Outputs, weight.Read().Span<float>(), transposed ? Inputs : Outputs);
+            candidates.Add(new(KernelKind.Csr, matrix.Density, Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), ""));
+            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, matrix.Density, Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
         }
+        else
+        {
+            candidates.Add(new(KernelKind.CsrVector, matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), ""));
+            candidates.Add(new(KernelKind.BitmaskVector, matrix.Density, Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.IsTwoOfFour ? "2:4 pattern, " : ""));
+            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockLinear(matrix), Tiles()));
+        }
+        long size = rows > 1 ? rows : (long)inputs * outputs * sizeof(float);
+        return KernelChooser.Choose(candidates, size, matrix.Density, context, kernel =>
+        {
+            var x = new float[rows * inputs];
+            Array.Fill(x, 0.5f);
+            var y = new float[rows * outputs];
+            return () => kernel.Multiply(x, rows, y, default, default, Clamp.None);
+        });
+
+        string Key(KernelKind kind) => $"{weight.Name}|linear|{transposed}|{kind}";
+
+        string Tiles() => $"{matrix.BlockRows}x1 tiles, ";
+    }
+
+    private sealed class DenseLinear(Weight weight, bool transposed, int inputs, int outputs) : LinearKernel(inputs, outputs)
+    {
+        private readonly PackedMatrix _weight = PackedMatrix.Right(transposed, inputs, outputs, weight.Read().Span<float>(), transposed ? inputs : outputs);
 
         public override string Name => "dense packed GEMM";
 
-        public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, float beta, Clamp clamp) =>
-            Gemm.Multiply(false, rows, x, Inputs, _weight, beta, y, Outputs, default, bias, clamp);
+        public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp)
+        {
+            if (!residual.IsEmpty) residual.CopyTo(y);
+            Gemm.Multiply(false, rows, x, Inputs, _weight, residual.IsEmpty ? 0 : 1, y, Outputs, default, bias, clamp);
+        }
+    }
+
+    private sealed class CsrLinear(CsrMatrix weight) : LinearKernel(weight.Columns, weight.Rows)
+    {
+        private readonly PreparedSpMM _weight = new(weight);
+
+        public override string Name => "CSR SpMM";
+
+        public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp) =>
+            _weight.Linear(x, rows, y, bias, residual, clamp);
+    }
+
+    private sealed class BlockLinear(WeightMatrix matrix) : LinearKernel(matrix.Csr.Columns, matrix.Csr.Rows)
+    {
+        private readonly BlockCsrMatrix _weight = Tiles(matrix);
+
+        public override string Name => $"{_weight.BlockRows}x1 block SpMM";
+
+        public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp) =>
+            SpMM.Linear(x, rows, _weight, y, bias, residual, clamp);
+
+        private static BlockCsrMatrix Tiles(WeightMatrix matrix)
+        {
+            var dense = new float[matrix.Csr.Rows * matrix.Csr.Columns];
+            matrix.Csr.ToDense(dense);
+            return BlockCsrMatrix.FromMask(matrix.Csr.ToMask(), dense, matrix.Csr.Rows, matrix.Csr.Columns, matrix.BlockRows, 1);
+        }
+    }
+
+    /// <summary>Formats that multiply one vector; a residual is added before the clamp.</summary>
+    private abstract class VectorKernel(int inputs, int outputs) : LinearKernel(inputs, outputs)
+    {
+        public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp)
+        {
+            for (int r = 0; r < rows; r++)
+            {
+                Span<float> to = y.Slice(r * Outputs, Outputs);
+                ReadOnlySpan<float> from = x.Slice(r * Inputs, Inputs);
+                if (residual.IsEmpty)
+                {
+                    Product(from, to, bias, clamp);
+                    continue;
+                }
+                ReadOnlySpan<float> add = residual.Slice(r * Outputs, Outputs);
+                Product(from, to, bias, Clamp.None);
+                for (int i = 0; i < to.Length; i++) to[i] = MathF.Min(MathF.Max(to[i] + add[i], clamp.Low), clamp.High);
+            }
+        }
+
+        protected abstract void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp);
+    }
+
+    private sealed class CsrVector(CsrMatrix weight) : VectorKernel(weight.Columns, weight.Rows)
+    {
+        public override string Name => "CSR SpMV";
+
+        protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => SpMV.Multiply(weight, x, y, bias, clamp);
+    }
+
+    private sealed class BitmaskVector(CsrMatrix weight) : VectorKernel(weight.Columns, weight.Rows)
+    {
+        private readonly BitmaskMatrix _weight = BitmaskMatrix.FromCsr(weight);
+
+        public override string Name => "bit-mask SpMV";
+
+        protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => SpMV.Multiply(_weight, x, y, bias, clamp);
     }
 }

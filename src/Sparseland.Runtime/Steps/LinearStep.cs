@@ -7,24 +7,26 @@ namespace Sparseland.Runtime.Steps;
 /// <summary>Gemm or MatMul with a constant weight: y [rows, out] = clamp(x [rows, in] w + bias + residual).</summary>
 internal sealed class LinearStep : Step
 {
-    private readonly LinearKernel _kernel;
+    private readonly KernelChoice<LinearKernel> _choice;
     private readonly int _rows;
     private readonly Clamp _clamp;
 
-    private LinearStep(Node node, Slot?[] inputs, Slot output, LinearKernel kernel, int rows, Clamp clamp) : base(node, inputs, [output])
+    private LinearStep(Node node, Slot?[] inputs, Slot output, KernelChoice<LinearKernel> choice, int rows, Clamp clamp) : base(node, inputs, [output])
     {
-        _kernel = kernel;
+        _choice = choice;
         _rows = rows;
         _clamp = clamp;
     }
 
-    public override string Kernel => _kernel.Name;
+    public override string Kernel => _choice.Kernel.Name;
 
-    public override string Reason => _kernel.Reason;
+    public override string Reason => _choice.Reason;
 
-    public override double Density => _kernel.Density;
+    public override double Density => _choice.Density;
 
-    public override long MultiplyAdds => (long)_rows * _kernel.Inputs * _kernel.Outputs;
+    public override bool SkipsZeros => _choice.Kind != KernelKind.Dense;
+
+    public override long MultiplyAdds => (long)_rows * _choice.Kernel.Inputs * _choice.Kernel.Outputs;
 
     /// <summary>The step, or null when the node is no linear layer with a constant weight and known shapes.</summary>
     public static Step? TryCreate(Node node, StepContext context, bool fused)
@@ -42,21 +44,16 @@ internal sealed class LinearStep : Step
         if (node.HasInput(2) && (context.FloatShape(node.Input(2)) is not { Length: 1 } bias || bias[0] != outputs)) return null;
 
         int rows = TensorData.CountElements(x) / inputs;
-        LinearKernel kernel = LinearKernel.Choose(weight, transposed, rows, context.Options);
+        KernelChoice<LinearKernel> choice = LinearKernel.Choose(weight, transposed, rows, context);
         Clamp clamp = fused ? new Clamp(node.Attributes.Float("low", float.NegativeInfinity), node.Attributes.Float("high", float.PositiveInfinity)) : Clamp.None;
-        return new LinearStep(node, context.Inputs(node), context.NewArena(node.Outputs[0], y), kernel, rows, clamp);
+        return new LinearStep(node, context.Inputs(node), context.NewArena(node.Outputs[0], y), choice, rows, clamp);
     }
 
     public override void Run(RunState state)
     {
         Span<float> y = state.Write(Outputs[0]!);
         ReadOnlySpan<float> bias = Inputs.Count > 2 && Inputs[2] is { } b ? state.Read(b) : default;
-        float beta = 0;
-        if (Inputs.Count > 3 && Inputs[3] is { } residual)
-        {
-            state.Read(residual).CopyTo(y);
-            beta = 1;
-        }
-        _kernel.Multiply(state.Read(Inputs[0]!), _rows, y, bias, beta, _clamp);
+        ReadOnlySpan<float> residual = Inputs.Count > 3 && Inputs[3] is { } r ? state.Read(r) : default;
+        _choice.Kernel.Multiply(state.Read(Inputs[0]!), _rows, y, bias, residual, _clamp);
     }
 }

@@ -1,0 +1,119 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+
+namespace Sparseland.Runtime;
+
+/// <summary>One rule: from this much work on, a sparse kernel wins below this density.</summary>
+/// <param name="Kernel">The kernel.</param>
+/// <param name="Size">Lower bound of what the rule is for: output pixels for convolutions, rows of the input for matrices, bytes of the dense weight for vectors.</param>
+/// <param name="Density">The density at which the sparse kernel is as fast as the dense one, 0 to 1.</param>
+public sealed record BreakEven(KernelKind Kernel, long Size, double Density);
+
+/// <summary>At which density sparse kernels begin to win: data, not code.</summary>
+/// <remarks>
+/// The time of a sparse kernel is nearly proportional to its density, so one number per kernel and size says both where it
+/// wins and by how much (about break-even / density). The built-in constants are conservative; <see cref="Measure"/> finds those of
+/// this machine in seconds, and <see cref="Save"/> and <see cref="Load"/> keep them.
+/// </remarks>
+public sealed class BreakEvenTable
+{
+    /// <summary>A sparse kernel is chosen only when it is expected to win by this factor.</summary>
+    public const double Margin = 1.1;
+
+    private readonly BreakEven[] _entries;
+
+    /// <summary>A table of rules.</summary>
+    /// <param name="entries">In any order.</param>
+    /// <param name="origin">Where the numbers come from, as the plan prints it.</param>
+    /// <exception cref="ArgumentException">A size is negative, a density is not in 0..1, or a rule occurs twice.</exception>
+    public BreakEvenTable(IEnumerable<BreakEven> entries, string origin)
+    {
+        ArgumentNullException.ThrowIfNull(entries);
+        ArgumentNullException.ThrowIfNull(origin);
+        _entries = [.. entries.OrderBy(e => e.Kernel).ThenBy(e => e.Size)];
+        Origin = origin;
+        for (int i = 0; i < _entries.Length; i++)
+        {
+            BreakEven e = _entries[i];
+            if (e.Size < 0 || !(e.Density >= 0 && e.Density <= 1)) throw new ArgumentException($"{e} is no rule: sizes are at least 0, densities in 0..1.", nameof(entries));
+            if (i > 0 && _entries[i - 1].Kernel == e.Kernel && _entries[i - 1].Size == e.Size) throw new ArgumentException($"{e.Kernel} from {e.Size} on is given twice.", nameof(entries));
+        }
+    }
+
+    /// <summary>The constants that are used when nothing was measured: below what was seen on x64 with AVX2 and AVX-512.</summary>
+    public static BreakEvenTable BuiltIn { get; } = new(
+    [
+        new(KernelKind.Convolution, 0, 0.08), new(KernelKind.Convolution, 16, 0.12), new(KernelKind.Convolution, 60, 0.18),
+        new(KernelKind.Convolution, 200, 0.28), new(KernelKind.Convolution, 900, 0.33),
+        new(KernelKind.Csr, 2, 0.03), new(KernelKind.Csr, 8, 0.08), new(KernelKind.Csr, 16, 0.1),
+        new(KernelKind.Block, 2, 0.1), new(KernelKind.Block, 16, 0.2), new(KernelKind.Block, 64, 0.25),
+        new(KernelKind.CsrVector, 0, 0.05), new(KernelKind.CsrVector, 4 << 20, 0.12), new(KernelKind.CsrVector, 32 << 20, 0.2),
+        new(KernelKind.BitmaskVector, 0, 0), new(KernelKind.BitmaskVector, 32 << 20, 0.4),
+        new(KernelKind.BlockVector, 0, 0.4), new(KernelKind.BlockVector, 4 << 20, 0.6),
+    ], "built in");
+
+    /// <summary>Where the numbers come from.</summary>
+    public string Origin { get; }
+
+    /// <summary>The rules, sorted by kernel and size.</summary>
+    public IReadOnlyList<BreakEven> Entries => _entries;
+
+    /// <summary>The density at which a kernel breaks even for work of a size (see <see cref="BreakEven.Size"/>); 0 when it never wins.</summary>
+    public double For(KernelKind kernel, long size)
+    {
+        double density = 0;
+        foreach (BreakEven e in _entries)
+        {
+            if (e.Kernel == kernel && e.Size <= size) density = e.Density;
+        }
+        return density;
+    }
+
+    /// <summary>How many times faster than dense a kernel is expected to be; below 1 it loses.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="size">See <see cref="BreakEven.Size"/>.</param>
+    /// <param name="density">Stored fraction of the weight, in the kernel's own format.</param>
+    public double Speedup(KernelKind kernel, long size, double density) =>
+        kernel == KernelKind.Dense ? 1 : For(kernel, size) / Math.Max(density, 0.005);
+
+    /// <summary>Measures the break-even points of this machine with the threads in use; takes a few seconds.</summary>
+    /// <param name="progress">Told the kernel and size that is measured.</param>
+    /// <param name="cancellation">Stops between measurements.</param>
+    public static BreakEvenTable Measure(IProgress<string>? progress = null, CancellationToken cancellation = default) =>
+        Planning.BreakEvenMeasurement.Run(progress, cancellation);
+
+    /// <summary>Writes the table as JSON, under a temporary name first.</summary>
+    /// <param name="path">The file; replaced when it exists.</param>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    public void Save(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        string temporary = path + ".tmp";
+        File.WriteAllText(temporary, JsonSerializer.Serialize(new BreakEvenFile(Origin, _entries), BreakEvenJson.Default.BreakEvenFile));
+        File.Move(temporary, path, overwrite: true);
+    }
+
+    /// <summary>Reads a table that <see cref="Save"/> wrote.</summary>
+    /// <exception cref="Model.ModelFormatException">SL1090: the file is no break-even table.</exception>
+    /// <exception cref="IOException">The file cannot be read.</exception>
+    public static BreakEvenTable Load(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        try
+        {
+            BreakEvenFile? file = JsonSerializer.Deserialize(File.ReadAllText(path), BreakEvenJson.Default.BreakEvenFile);
+            if (file is { Entries: not null, Origin: not null }) return new BreakEvenTable(file.Entries, file.Origin);
+            throw new ArgumentException("entries or origin are missing");
+        }
+        catch (Exception e) when (e is JsonException or ArgumentException)
+        {
+            throw new Model.ModelFormatException("SL1090", $"'{path}' is no break-even table: {e.Message}", e) { Where = path, Try = "sparseland doctor --calibrate writes a new one" };
+        }
+    }
+}
+
+internal sealed record BreakEvenFile(string Origin, BreakEven[] Entries);
+
+[JsonSourceGenerationOptions(WriteIndented = true, UseStringEnumConverter = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
+[JsonSerializable(typeof(BreakEvenFile))]
+internal sealed partial class BreakEvenJson : JsonSerializerContext;

@@ -1,0 +1,114 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Runtime.Planning;
+
+/// <summary>Times sparse kernels beside dense ones at one density each and reads the break-even point off the ratio.</summary>
+internal static class BreakEvenMeasurement
+{
+    private const double BudgetMilliseconds = 60;
+    private const double Density = 0.1;
+
+    public static BreakEvenTable Run(IProgress<string>? progress, CancellationToken cancellation)
+    {
+        var entries = new List<BreakEven>();
+        foreach ((int channels, int image, long size) in new[] { (256, 4, 0L), (256, 8, 60L), (128, 16, 200L), (64, 32, 900L) })
+            Add(KernelKind.Convolution, size, () => Convolution(channels, image));
+        foreach ((int rows, long size) in new[] { (2, 2L), (8, 8L), (16, 16L), (128, 64L) })
+        {
+            Add(KernelKind.Csr, size, () => Matrix(rows, block: false));
+            Add(KernelKind.Block, size, () => Matrix(rows, block: true));
+        }
+        foreach ((int side, long size) in new[] { (512, 0L), (1536, 4L << 20), (3072, 32L << 20) })
+        {
+            Add(KernelKind.CsrVector, size, () => Vector(side, KernelKind.CsrVector));
+            Add(KernelKind.BitmaskVector, size, () => Vector(side, KernelKind.BitmaskVector));
+            Add(KernelKind.BlockVector, size, () => Vector(side, KernelKind.BlockVector));
+        }
+        return new BreakEvenTable(entries, $"measured with {SimdSupport.Level}, {WorkPool.Threads} threads");
+
+        void Add(KernelKind kernel, long size, Func<double> measure)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            progress?.Report($"{kernel} from {size}");
+            entries.Add(new BreakEven(kernel, size, Math.Round(Math.Clamp(measure(), 0, 1), 3)));
+        }
+    }
+
+    private static double Convolution(int channels, int image)
+    {
+        var random = new Random(1);
+        Convolution2D geometry = new Convolution2D(1, channels, image, image, channels, 3, 3).WithPadding(1);
+        float[] weight = Uniform(random, (int)geometry.WeightLength), x = Uniform(random, (int)geometry.InputLength), y = new float[geometry.OutputLength];
+        PackedConvolution packed = geometry.Pack(weight);
+        var shape = new SparseConvolutionShape(channels, channels, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 };
+        var sparse = new PreparedSparseConvolution(shape, CsrMatrix.FromMask(RandomMask(random, channels, channels * 9, 1, Density), weight, channels, channels * 9));
+        return BreakEvenOf(Density, () => geometry.Forward(x, packed, default, y), () => sparse.Forward(x, 1, image, image, y));
+    }
+
+    private static double Matrix(int rows, bool block)
+    {
+        const int Side = 512;
+        var random = new Random(2);
+        float[] weight = Uniform(random, Side * Side), x = Uniform(random, rows * Side), y = new float[rows * Side];
+        PackedMatrix packed = PackedMatrix.Right(true, Side, Side, weight, Side);
+        Mask mask = RandomMask(random, Side, Side, block ? 4 : 1, Density);
+        Action dense = () => Gemm.Multiply(false, rows, x, Side, packed, 0, y, Side, default, default, Clamp.None);
+        if (block)
+        {
+            BlockCsrMatrix tiles = BlockCsrMatrix.FromMask(mask, weight, Side, Side, 4, 1);
+            return BreakEvenOf(Density, dense, () => SpMM.Linear(x, rows, tiles, y, default, default, Clamp.None));
+        }
+        var sparse = new PreparedSpMM(CsrMatrix.FromMask(mask, weight, Side, Side));
+        return BreakEvenOf(Density, dense, () => sparse.Linear(x, rows, y));
+    }
+
+    private static double Vector(int side, KernelKind kernel)
+    {
+        var random = new Random(3);
+        // A bit-mask reads all its bits whatever the density: it is measured where it is meant to win.
+        double density = kernel == KernelKind.BitmaskVector ? 0.4 : Density;
+        float[] weight = Uniform(random, side * side), x = Uniform(random, side), y = new float[side];
+        PackedMatrix packed = PackedMatrix.Right(true, side, side, weight, side);
+        Mask mask = RandomMask(random, side, side, kernel == KernelKind.BlockVector ? 16 : 1, density);
+        Action dense = () => Gemm.Multiply(false, 1, x, side, packed, 0, y, side, default, default, Clamp.None);
+        switch (kernel)
+        {
+            case KernelKind.CsrVector:
+                CsrMatrix csr = CsrMatrix.FromMask(mask, weight, side, side);
+                return BreakEvenOf(density, dense, () => SpMV.Multiply(csr, x, y));
+            case KernelKind.BitmaskVector:
+                BitmaskMatrix bits = BitmaskMatrix.FromMask(mask, weight, side, side);
+                return BreakEvenOf(density, dense, () => SpMV.Multiply(bits, x, y));
+            default:
+                BlockCsrMatrix tiles = BlockCsrMatrix.FromMask(mask, weight, side, side, 16, 1);
+                return BreakEvenOf(density, dense, () => SpMV.Multiply(tiles, x, y));
+        }
+    }
+
+    private static double BreakEvenOf(double density, Action dense, Action sparse)
+    {
+        double[] times = KernelTimer.Best(BudgetMilliseconds, dense, sparse);
+        return density * times[0] / times[1];
+    }
+
+    private static float[] Uniform(Random random, int length)
+    {
+        var values = new float[length];
+        for (int i = 0; i < length; i++) values[i] = random.NextSingle() - 0.5f;
+        return values;
+    }
+
+    private static Mask RandomMask(Random random, int rows, int columns, int blockRows, double density)
+    {
+        var scores = new float[rows * columns];
+        for (int r = 0; r < rows; r += blockRows)
+        {
+            for (int c = 0; c < columns; c++) scores[r * columns + c] = random.NextSingle();
+        }
+        return PatternProjection.KeepBest(blockRows == 1 ? SparsityPattern.Unstructured : SparsityPattern.Block(blockRows, 1), scores, rows, columns, density);
+    }
+}

@@ -1,0 +1,26 @@
+namespace Sparseland.Runtime;
+
+/// <summary>The kernels that a plan chooses from for a weight.</summary>
+public enum KernelKind
+{
+    /// <summary>Dense, prepared in panels.</summary>
+    Dense,
+
+    /// <summary>Compressed rows against many rows of input, or shifted planes of an image.</summary>
+    Csr,
+
+    /// <summary>Compressed rows against one vector.</summary>
+    CsrVector,
+
+    /// <summary>Bit-mask and packed values against one vector; N:M weights are of this kind.</summary>
+    BitmaskVector,
+
+    /// <summary>Tiles of at least 4 outputs by 1 input, against many rows of input.</summary>
+    Block,
+
+    /// <summary>Tiles of at least 4 outputs by 1 input, against one vector.</summary>
+    BlockVector,
+
+    /// <summary>Direct sparse convolution.</summary>
+    Convolution,
+}

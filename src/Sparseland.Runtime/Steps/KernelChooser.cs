@@ -1,0 +1,64 @@
+using Sparseland.Runtime.Planning;
+
+namespace Sparseland.Runtime.Steps;
+
+/// <summary>A kernel that could compute a layer.</summary>
+/// <param name="Kind">Which.</param>
+/// <param name="Density">Stored fraction of the weight in its format.</param>
+/// <param name="Key">Under which the prepared weight is shared among plans.</param>
+/// <param name="Prepare">Prepares the weight.</param>
+/// <param name="Note">A fact about the weight for the plan's reason, ending in ", " or empty.</param>
+internal sealed record Candidate<T>(KernelKind Kind, double Density, string Key, Func<T> Prepare, string Note) where T : class;
+
+/// <summary>The kernel that was chosen, and why.</summary>
+/// <param name="Kernel">The prepared kernel.</param>
+/// <param name="Kind">Which.</param>
+/// <param name="Density">Kept fraction of the weight.</param>
+/// <param name="Reason">For the plan.</param>
+internal sealed record KernelChoice<T>(T Kernel, KernelKind Kind, double Density, string Reason) where T : class;
+
+/// <summary>Chooses among kernels by the break-even table, or by timing them.</summary>
+internal static class KernelChooser
+{
+    private const double TuningMilliseconds = 20;
+
+    /// <summary>Chooses; the first candidate is the dense one.</summary>
+    /// <param name="candidates">At least one.</param>
+    /// <param name="size">What the table's sizes are compared with.</param>
+    /// <param name="density">Kept fraction of the weight.</param>
+    /// <param name="context">The plan in the making.</param>
+    /// <param name="work">A runnable call of the layer with a kernel, for timing.</param>
+    public static KernelChoice<T> Choose<T>(IReadOnlyList<Candidate<T>> candidates, long size, double density, StepContext context, Func<T, Action> work) where T : class
+    {
+        Candidate<T> dense = candidates[0];
+        // NaN weights and full ones have nothing to skip.
+        if (density >= 0.95) return Take(dense, density >= 1 ? "" : $"density {density:0.00}");
+        if (context.Options.ForceDense) return Take(dense, "dense was asked for");
+        BreakEvenTable table = context.Options.BreakEven;
+        var ranked = candidates.Skip(1).Select(c => (Candidate: c, Speedup: table.Speedup(c.Kind, size, c.Density))).OrderByDescending(c => c.Speedup).ToList();
+
+        if (context.Options.AutoTune)
+        {
+            // Candidates that the table rules out by far are not worth preparing.
+            List<Candidate<T>> tried = [dense, .. ranked.Where(r => r.Speedup > 0.3).Select(r => r.Candidate)];
+            if (tried.Count == 1) return Take(dense, $"density {density:0.00}, no sparse kernel comes near (break-even {table.Origin})");
+            T[] kernels = [.. tried.Select(c => context.Prepared.Get(c.Key, c.Prepare))];
+            double[] times = KernelTimer.Best(TuningMilliseconds, [.. kernels.Select(work)]);
+            int best = 0;
+            for (int i = 1; i < times.Length; i++)
+            {
+                // Within noise the dense kernel stays.
+                if (times[i] < times[best] / (best == 0 ? 1.05 : 1)) best = i;
+            }
+            string reason = tried[best].Note + "timed: " + string.Join(", ", tried.Select((c, i) => $"{c.Kind} {times[i]:0} us"));
+            return new KernelChoice<T>(kernels[best], tried[best].Kind, density, reason);
+        }
+
+        (Candidate<T> first, double speedup) = ranked[0];
+        if (speedup < BreakEvenTable.Margin)
+            return Take(dense, $"density {density:0.00} is not below break-even {table.For(first.Kind, size):0.00} / {BreakEvenTable.Margin} ({table.Origin})");
+        return Take(first, $"{first.Note}density {density:0.000} below break-even {table.For(first.Kind, size):0.00} ({table.Origin})");
+
+        KernelChoice<T> Take(Candidate<T> chosen, string reason) => new(context.Prepared.Get(chosen.Key, chosen.Prepare), chosen.Kind, density, reason);
+    }
+}

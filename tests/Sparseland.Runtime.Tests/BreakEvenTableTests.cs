@@ -1,0 +1,60 @@
+using Sparseland.Model;
+
+namespace Sparseland.Runtime.Tests;
+
+public class BreakEvenTableTests
+{
+    [Fact]
+    public void The_largest_size_that_fits_decides()
+    {
+        var table = new BreakEvenTable([new(KernelKind.Csr, 16, 0.2), new(KernelKind.Csr, 2, 0.05), new(KernelKind.Convolution, 0, 0.3)], "test");
+        Assert.Equal(0, table.For(KernelKind.Csr, 1));
+        Assert.Equal(0.05, table.For(KernelKind.Csr, 15));
+        Assert.Equal(0.2, table.For(KernelKind.Csr, 1000));
+        Assert.Equal(0, table.For(KernelKind.Block, 1000));
+        Assert.Equal(2, table.Speedup(KernelKind.Csr, 16, 0.1), 12);
+        Assert.Equal(1, table.Speedup(KernelKind.Dense, 16, 0.1));
+    }
+
+    [Fact]
+    public void Tables_survive_a_file_and_refuse_nonsense()
+    {
+        string path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        try
+        {
+            BreakEvenTable.BuiltIn.Save(path);
+            BreakEvenTable loaded = BreakEvenTable.Load(path);
+            Assert.Equal(BreakEvenTable.BuiltIn.Entries, loaded.Entries);
+            Assert.Equal("built in", loaded.Origin);
+            Assert.False(File.Exists(path + ".tmp"));
+            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""" })
+            {
+                File.WriteAllText(path, bad);
+                Assert.Equal("SL1090", Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path)).Code);
+            }
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public void Measuring_gives_a_table_for_every_kernel()
+    {
+        var told = new List<string>();
+        BreakEvenTable table = BreakEvenTable.Measure(new Listener(told));
+        Assert.NotEmpty(told);
+        Assert.Contains("measured with", table.Origin);
+        foreach (KernelKind kernel in Enum.GetValues<KernelKind>().Where(k => k != KernelKind.Dense))
+            Assert.Contains(table.Entries, e => e.Kernel == kernel && e.Density is >= 0 and <= 1);
+        using var cancelled = new CancellationTokenSource();
+        cancelled.Cancel();
+        Assert.Throws<OperationCanceledException>(() => BreakEvenTable.Measure(null, cancelled.Token));
+    }
+
+    private sealed class Listener(List<string> told) : IProgress<string>
+    {
+        public void Report(string value) => told.Add(value);
+    }
+}

@@ -1,0 +1,134 @@
+using Sparseland.Kernels.Threading;
+using Sparseland.Model;
+using Sparseland.Model.Graph;
+
+namespace Sparseland.Runtime.Tests;
+
+public class InferenceSessionTests
+{
+    /// <summary>Sparse kernels everywhere, whatever they cost: what the tests of equality want.</summary>
+    private static readonly SessionOptions s_alwaysSparse = new()
+    {
+        BreakEven = new BreakEvenTable(Enum.GetValues<KernelKind>().Select(k => new BreakEven(k, 0, 1)), "tests"),
+    };
+
+    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 12)];
+
+    [Theory, MemberData(nameof(Seeds))]
+    public void Plans_agree_with_the_reference_and_with_each_other(int seed)
+    {
+        foreach (double density in new[] { 1, 0.3, 0.05, 0 })
+        {
+            ModelGraph cnn = RandomNetworks.Convolutional(seed, density), transformer = RandomNetworks.Transformer(seed, density);
+            foreach (int batch in new[] { 1, 3 })
+            {
+                Check(cnn, RandomNetworks.Input(seed, batch, 3, 12, 12), $"cnn {seed} density {density} batch {batch}");
+                Check(transformer, RandomNetworks.Input(seed, batch, 1 + seed % 7, 16), $"transformer {seed} density {density} batch {batch}");
+            }
+        }
+    }
+
+    [Fact]
+    public void Results_do_not_depend_on_threads()
+    {
+        int before = WorkPool.Threads;
+        try
+        {
+            ModelGraph graph = RandomNetworks.Convolutional(3, 0.2);
+            TensorData x = RandomNetworks.Input(1, 9, 3, 12, 12);
+            WorkPool.Threads = 1;
+            float[] one = new InferenceSession(graph, s_alwaysSparse).Run(x).Values.First().Array<float>();
+            WorkPool.Threads = 3;
+            Near.BitEqual(one, new InferenceSession(graph, s_alwaysSparse).Run(x).Values.First().Span<float>());
+        }
+        finally
+        {
+            WorkPool.Threads = before;
+        }
+    }
+
+    [Fact]
+    public void Calls_at_the_same_time_do_not_meet()
+    {
+        var session = new InferenceSession(RandomNetworks.Convolutional(5, 0.2));
+        TensorData[] inputs = [.. Enumerable.Range(0, 8).Select(i => RandomNetworks.Input(i, 1 + i % 3, 3, 12, 12))];
+        float[][] alone = [.. inputs.Select(i => session.Run(i).Values.First().Array<float>())];
+        Parallel.For(0, 32, i => Near.BitEqual(alone[i % 8], session.Run(inputs[i % 8]).Values.First().Span<float>()));
+    }
+
+    [Fact]
+    public void A_pruned_network_is_planned_with_sparse_kernels_and_says_why()
+    {
+        var b = new GraphBuilder("wide");
+        Value x = b.Input("x", ElementType.Float32, 1, 16, 32, 32);
+        ModelGraph graph = b.Build(b.Relu(b.Conv(x, "conv", 32, 3, padding: 1)));
+        Weight weight = graph.Weights["conv.weight"];
+        float[] scores = Array.ConvertAll(weight.Read().ToSingles(), Math.Abs);
+        weight.SetMask(Kernels.Sparse.PatternProjection.KeepBest(Kernels.Sparse.SparsityPattern.Unstructured, scores, 32, 144, 0.05).Reshape(weight.Shape));
+        var inputs = new Dictionary<string, TensorData> { ["x"] = RandomNetworks.Input(1, 1, 16, 32, 32) };
+
+        string sparse = new InferenceSession(graph).DescribePlan(inputs);
+        Assert.Contains("sparse convolution", sparse);
+        Assert.Contains("density 0.050 below break-even 0.33 (built in)", sparse);
+        string dense = new InferenceSession(graph, new SessionOptions { ForceDense = true }).DescribePlan(inputs);
+        Assert.Contains("dense packed convolution", dense);
+        Assert.Contains("dense was asked for", dense);
+        string timed = new InferenceSession(graph, new SessionOptions { AutoTune = true }).DescribePlan(inputs);
+        Assert.Contains("timed: Dense", timed);
+
+        // A table that says sparse never wins keeps it dense.
+        string never = new InferenceSession(graph, new SessionOptions { BreakEven = new BreakEvenTable([], "nothing") }).DescribePlan(inputs);
+        Assert.Contains("dense packed convolution", never);
+    }
+
+    [Fact]
+    public void Fusion_leaves_one_step_per_layer()
+    {
+        var b = new GraphBuilder("residual");
+        Value x = b.Input("x", ElementType.Float32, 2, 4, 8, 8);
+        Value y = b.Relu(b.BatchNorm(b.Conv(x, "a", 4, 3, padding: 1, bias: false), "bn"));
+        ModelGraph graph = b.Build(b.Relu(b.Add(b.BatchNorm(b.Conv(y, "b", 4, 3, padding: 1, bias: false), "bn2"), x)));
+        string plan = new InferenceSession(graph).DescribePlan(new Dictionary<string, TensorData> { ["x"] = RandomNetworks.Input(1, 2, 4, 8, 8) });
+        Assert.Contains("steps: 2,", plan);
+        Assert.Contains("batch-norm folding 2", plan);
+        Assert.Contains("fusion 3", plan);
+    }
+
+    [Fact]
+    public void Inputs_that_do_not_fit_are_named()
+    {
+        var session = new InferenceSession(RandomNetworks.Convolutional(1, 1));
+        Assert.Contains("no input 'y'", Assert.Throws<GraphException>(() => session.Run(new Dictionary<string, TensorData> { ["y"] = TensorData.Scalar(1f) })).Message);
+        Assert.Contains("'x' was not given", Assert.Throws<GraphException>(() => session.Run(new Dictionary<string, TensorData>())).Message);
+        Assert.Contains("'x' must be", Assert.Throws<GraphException>(() => session.Run(RandomNetworks.Input(1, 1, 4, 12, 12))).Message);
+        Assert.Contains("'x' must be", Assert.Throws<GraphException>(() => session.Run(TensorData.Zeros(ElementType.Int64, 1, 3, 12, 12))).Message);
+        using var cancelled = new CancellationTokenSource();
+        cancelled.Cancel();
+        Assert.Throws<OperationCanceledException>(() => session.Run(RandomNetworks.Input(1, 1, 3, 12, 12), cancelled.Token));
+        // The session goes on after an error.
+        Assert.Equal(5, session.Run(RandomNetworks.Input(1, 1, 3, 12, 12)).Values.First().Length);
+    }
+
+    [Fact]
+    public void Later_edits_of_the_graph_do_not_reach_the_session()
+    {
+        ModelGraph graph = RandomNetworks.Convolutional(2, 1);
+        TensorData x = RandomNetworks.Input(1, 1, 3, 12, 12);
+        var session = new InferenceSession(graph);
+        graph.Nodes.Clear();
+        Assert.Equal(5, session.Run(x).Values.First().Length);
+    }
+
+    private static void Check(ModelGraph graph, TensorData x, string what)
+    {
+        float[] expected = GraphEvaluator.Run(graph, new Dictionary<string, TensorData> { ["x"] = x }).Values.First().ToSingles();
+        foreach ((string name, SessionOptions options) in new[]
+        {
+            ("default", SessionOptions.Default), ("sparse", s_alwaysSparse), ("dense", new SessionOptions { ForceDense = true }),
+            ("unfused", s_alwaysSparse with { Fuse = false }),
+        })
+        {
+            Near.Equal(expected, new InferenceSession(graph, options).Run(x).Values.First().Span<float>(), 1e-4, 1e-4, $"{what} {name}");
+        }
+    }
+}
