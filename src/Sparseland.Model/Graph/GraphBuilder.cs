@@ -100,8 +100,17 @@ public sealed partial class GraphBuilder
     }
 
     /// <summary>Adds a weight that is drawn now, from the builder's seed and the weight's name.</summary>
-    public Value Weight(string name, Initializer initializer, params ReadOnlySpan<int> shape) =>
-        Weight(name, initializer.Create(Initializer.RandomFor(Seed, _prefix + name), shape));
+    public Value Weight(string name, Initializer initializer, params ReadOnlySpan<int> shape)
+    {
+        if (!StructureOnly) return Weight(name, initializer.Create(Initializer.RandomFor(Seed, _prefix + name), shape));
+        name = _prefix + name;
+        Claim(name);
+        _graph.AddWeight(new Weight(name, new UndrawnStorage(shape.ToArray())));
+        return Remember(name);
+    }
+
+    /// <summary>Whether drawn weights are left out, as when a checkpoint's values will take their places.</summary>
+    internal bool StructureOnly { get; init; }
 
     /// <summary>Adds a constant (a weight with a name that is made up).</summary>
     public Value Constant(TensorData data, string hint = "constant")
@@ -215,6 +224,16 @@ public sealed partial class GraphBuilder
         string name = stem;
         for (int i = 1; !taken.Add(name); i++) name = $"{stem}_{i}";
         return name;
+    }
+
+    /// <summary>Stands where a weight has not been given values yet.</summary>
+    internal sealed class UndrawnStorage(int[] shape) : WeightStorage
+    {
+        public override ElementType ElementType => ElementType.Float32;
+
+        public override ReadOnlySpan<int> Shape => shape;
+
+        public override TensorData Read() => throw new InvalidOperationException("The graph was built for its structure only; this weight has no values.");
     }
 
     private sealed class ScopeEnd(GraphBuilder builder, string prefix) : IDisposable
