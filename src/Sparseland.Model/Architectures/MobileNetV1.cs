@@ -38,7 +38,7 @@ internal sealed class MobileNetV1 : Architecture
             (int channels, int stride) = s_blocks[i];
             using (g.Scope($"model.{i + 1}"))
             {
-                h = g.Relu(g.BatchNorm(g.Conv(h, "0", h.Size(1), 3, stride, padding: 1, groups: h.Size(1), bias: false), "1"));
+                h = g.Relu(g.BatchNorm(g.Conv(h, "0", h.Size(1), 3, stride, padding: 1, groups: h.Size(1), bias: false, initializer: Initializer.KaimingNormal()), "1"));
                 h = g.Relu(g.BatchNorm(g.Conv(h, "3", Channels(channels), 1, bias: false), "4"));
             }
         }

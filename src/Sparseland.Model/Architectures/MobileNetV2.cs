@@ -69,7 +69,9 @@ internal sealed class MobileNetV2 : Architecture
     }
 
     private static Value ConvNormClip(GraphBuilder g, Value x, string name, int channels, int kernel, int stride, int groups) =>
-        g.Clip(g.BatchNorm(g.Conv(x, name + ".0", channels, kernel, stride, padding: kernel / 2, groups: groups, bias: false), name + ".1"), 0, 6);
+        // A depthwise filter feeds one channel only: its outputs are as many as its inputs.
+        g.Clip(g.BatchNorm(g.Conv(x, name + ".0", channels, kernel, stride, padding: kernel / 2, groups: groups, bias: false,
+            initializer: Initializer.KaimingNormal(fanOut: groups == 1)), name + ".1"), 0, 6);
 
     /// <summary>The nearest multiple of 8, at least 8, never more than a tenth below.</summary>
     private static int Rounded(double channels)

@@ -226,14 +226,14 @@ public sealed partial class GraphBuilder
         return name;
     }
 
-    /// <summary>Stands where a weight has not been given values yet.</summary>
+    /// <summary>Stands where a weight has not been given values yet. Shape inference may fold it as zeros; nothing else reads it.</summary>
     internal sealed class UndrawnStorage(int[] shape) : WeightStorage
     {
         public override ElementType ElementType => ElementType.Float32;
 
         public override ReadOnlySpan<int> Shape => shape;
 
-        public override TensorData Read() => throw new InvalidOperationException("The graph was built for its structure only; this weight has no values.");
+        public override TensorData Read() => TensorData.Zeros(ElementType.Float32, shape);
     }
 
     private sealed class ScopeEnd(GraphBuilder builder, string prefix) : IDisposable

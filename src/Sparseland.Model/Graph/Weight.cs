@@ -54,7 +54,11 @@ public sealed class Weight
         ArgumentNullException.ThrowIfNull(storage);
         Name = name;
         _storage = storage;
-        if (mask is not null) RequireShape(mask.Shape);
+        if (mask is not null)
+        {
+            RequireShape(mask.Shape);
+            if (!storage.IsLazy) _storage = WeightStorage.InMemory(Masked(storage.Read(), mask));
+        }
         Mask = mask;
     }
 
@@ -119,7 +123,7 @@ public sealed class Weight
     /// <summary>An independent copy; values in files stay there.</summary>
     public Weight Clone(string? name = null) => _storage.IsLazy
         ? new(name ?? Name, _storage, Mask)
-        : new(name ?? Name, WeightStorage.InMemory(_storage.Read().Clone()), Mask);
+        : new(name ?? Name, WeightStorage.InMemory(Mask is null ? _storage.Read().Clone() : _storage.Read()), Mask);
 
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {Type}{(Mask is null ? "" : $" density {Mask.Density:P1}")}";
