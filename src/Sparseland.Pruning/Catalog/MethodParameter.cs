@@ -1,0 +1,126 @@
+using System.Globalization;
+
+namespace Sparseland.Pruning.Catalog;
+
+/// <summary>Type of a method's parameter.</summary>
+public enum ParameterType
+{
+    /// <summary>A whole number.</summary>
+    Integer,
+
+    /// <summary>A number.</summary>
+    Number,
+
+    /// <summary>A share: 0.3 or 30%.</summary>
+    Share,
+
+    /// <summary>true or false.</summary>
+    Switch,
+
+    /// <summary>One of a list of words.</summary>
+    Choice,
+}
+
+/// <summary>A parameter of a method: the command line, recipes and documentation are made from it.</summary>
+/// <param name="Name">Name in recipes.</param>
+/// <param name="Type">Type.</param>
+/// <param name="Default">Default, as it would be written.</param>
+/// <param name="Description">One sentence.</param>
+public sealed record MethodParameter(string Name, ParameterType Type, string Default, string Description)
+{
+    /// <summary>Smallest value.</summary>
+    public double Min { get; init; } = double.NegativeInfinity;
+
+    /// <summary>Largest value.</summary>
+    public double Max { get; init; } = double.PositiveInfinity;
+
+    /// <summary>The words of a choice.</summary>
+    public IReadOnlyList<string> Choices { get; init; } = [];
+
+    /// <summary>Checks a value and brings it into its usual form.</summary>
+    /// <exception cref="PruningException">SL4002: it is not of the type, or out of range.</exception>
+    public string Normalize(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        switch (Type)
+        {
+            case ParameterType.Switch:
+                return text.ToLowerInvariant() switch { "true" or "yes" or "on" => "true", "false" or "no" or "off" => "false", _ => throw Wrong(text, "true or false") };
+            case ParameterType.Choice:
+                if (Choices.FirstOrDefault(c => string.Equals(c, text, StringComparison.OrdinalIgnoreCase)) is { } choice) return choice;
+                throw Wrong(text, "one of " + string.Join(", ", Choices));
+            case ParameterType.Integer:
+                if (long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out long whole) && whole >= Min && whole <= Max) return whole.ToString(CultureInfo.InvariantCulture);
+                throw Wrong(text, "a whole number" + Range());
+            default:
+                if (Values.TryNumber(text, out double number) && number >= Min && number <= Max) return number.ToString("R", CultureInfo.InvariantCulture);
+                throw Wrong(text, (Type == ParameterType.Share ? "a share such as 0.3 or 30%" : "a number") + Range());
+        }
+    }
+
+    private string Range() => (double.IsInfinity(Min), double.IsInfinity(Max)) switch
+    {
+        (true, true) => "",
+        (false, true) => $" from {Min}",
+        (true, false) => $" up to {Max}",
+        _ => $" from {Min} to {Max}",
+    };
+
+    private PruningException Wrong(string text, string expected) => new("SL4002", $"'{Name}: {text}': expected {expected}");
+}
+
+/// <summary>Numbers as people write them.</summary>
+internal static class Values
+{
+    /// <summary>Reads 0.3, 3e-4 or 30%.</summary>
+    public static bool TryNumber(string text, out double value)
+    {
+        string t = text.Trim();
+        bool percent = t.EndsWith('%');
+        bool ok = double.TryParse(percent ? t[..^1].Trim() : t, NumberStyles.Float, CultureInfo.InvariantCulture, out value) && double.IsFinite(value);
+        if (percent) value /= 100;
+        return ok;
+    }
+}
+
+/// <summary>Checked values of a method's parameters.</summary>
+public sealed class MethodArguments
+{
+    private readonly Dictionary<string, string> _values;
+
+    /// <summary>Checks values; what is not given takes its default.</summary>
+    /// <exception cref="PruningException">SL4010: a name is unknown (near misses are named); SL4002: a value is wrong.</exception>
+    public MethodArguments(string method, IReadOnlyList<MethodParameter> parameters, IReadOnlyDictionary<string, string>? given = null)
+    {
+        ArgumentNullException.ThrowIfNull(parameters);
+        _values = parameters.ToDictionary(p => p.Name, p => p.Normalize(p.Default), StringComparer.OrdinalIgnoreCase);
+        foreach ((string name, string value) in given ?? new Dictionary<string, string>())
+        {
+            MethodParameter? parameter = parameters.FirstOrDefault(p => string.Equals(p.Name, name, StringComparison.OrdinalIgnoreCase));
+            if (parameter is null)
+            {
+                string[] near = [.. parameters.Select(p => p.Name).Where(n => Layers.NameFilter.Distance(n.ToLowerInvariant(), name.ToLowerInvariant()) <= 3)];
+                throw new PruningException("SL4010", $"the method '{method}' has no parameter '{name}'")
+                {
+                    Try = near.Length > 0 ? "did you mean " + string.Join(", ", near) : parameters.Count > 0 ? "it has " + string.Join(", ", parameters.Select(p => p.Name)) : "it has none",
+                };
+            }
+            _values[parameter.Name] = parameter.Normalize(value);
+        }
+    }
+
+    /// <summary>All values by name, as they would be written.</summary>
+    public IReadOnlyDictionary<string, string> Values => _values;
+
+    /// <summary>A whole number.</summary>
+    public int Int(string name) => int.Parse(_values[name], CultureInfo.InvariantCulture);
+
+    /// <summary>A number or share.</summary>
+    public double Number(string name) => double.Parse(_values[name], CultureInfo.InvariantCulture);
+
+    /// <summary>A switch.</summary>
+    public bool Switch(string name) => _values[name] == "true";
+
+    /// <summary>A choice.</summary>
+    public string Choice(string name) => _values[name];
+}

@@ -1,0 +1,155 @@
+using Sparseland.Kernels.Sparse;
+using Sparseland.Model.Graph;
+using Sparseland.Pruning.Allocations;
+using Sparseland.Pruning.Criteria;
+using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Regrowth;
+using Sparseland.Pruning.Schedules;
+using Sparseland.Pruning.Selection;
+using Sparseland.Training;
+using Sparseland.Training.Runs;
+
+namespace Sparseland.Pruning.Methods;
+
+/// <summary>Sparse from the first step to the last: now and then the smallest weights of every layer are dropped and as many grown elsewhere.</summary>
+/// <remarks>
+/// RigL: Evci, Gale, Menick, Castro and Elsen, "Rigging the Lottery: Making All Tickets Winners", ICML 2020, section 3 and algorithm 1: grown where the dense
+/// gradient is largest; at the step of an exchange the masks are updated instead of the weights. SET: Mocanu et al., Nature Communications 2018: grown at random,
+/// and the weights are updated as well. A position can be dropped and grown in the same exchange; it then keeps its value and its moments.
+/// Grown weights start at zero with fresh moments. The number of weights per layer never changes. Difference to the authors' code: a step on which masks are
+/// exchanged counts as a step of the run (learning rate and data go on).
+/// </remarks>
+public sealed class DynamicSparseTraining : TrainingSparsifier
+{
+    private readonly IAllocation _allocation;
+    private readonly IntervalSchedule _drop;
+    private readonly IRegrowth _regrowth;
+    private readonly bool _replacesUpdate;
+    private bool _initialised;
+    private long _exchanged;
+
+    /// <summary>Composes the method.</summary>
+    /// <param name="id">The method's id.</param>
+    /// <param name="settings">What every method is told; unstructured patterns only.</param>
+    /// <param name="allocation">Density per layer, from shapes.</param>
+    /// <param name="drop">Share of the active weights that is exchanged, by step; a share of 0 keeps the first masks (static sparse training).</param>
+    /// <param name="regrowth">What comes back.</param>
+    /// <param name="replacesUpdate">Whether the optimizer is left out on steps of exchange (RigL).</param>
+    /// <exception cref="PruningException">SL4009: the pattern is not unstructured.</exception>
+    public DynamicSparseTraining(string id, PruningSettings settings, IAllocation allocation, IntervalSchedule drop, IRegrowth regrowth, bool replacesUpdate) : base(id, settings)
+    {
+        ArgumentNullException.ThrowIfNull(allocation);
+        ArgumentNullException.ThrowIfNull(drop);
+        ArgumentNullException.ThrowIfNull(regrowth);
+        if (settings.Pattern.Kind != SparsityKind.Unstructured) throw new PruningException("SL4009", $"'{id}' exchanges single weights; the pattern {settings.Pattern} is not possible") { Try = "the pattern unstructured, or the method gmp" };
+        _allocation = allocation;
+        _drop = drop;
+        _regrowth = regrowth;
+        _replacesUpdate = replacesUpdate;
+    }
+
+    /// <summary>Weights that were exchanged so far.</summary>
+    public long Exchanged => _exchanged;
+
+    /// <inheritdoc/>
+    public override void OnStart(TrainingContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        base.OnStart(context);
+        if (_initialised) return;
+        _initialised = true;
+        IReadOnlyList<PrunableLayer> layers = LayerPlan.Layers;
+        long wanted = ExactSelection.Count(Settings.Density, LayerPlan.Length), kept = layers.Sum(l => (long)Target.KeptCount(l));
+        // A network that is as sparse as asked for brings its own masks.
+        if (kept <= wanted)
+        {
+            if (kept < wanted) Warn($"the model already has a sparsity of {1 - (double)kept / LayerPlan.Length:P1}; its masks are the start");
+            return;
+        }
+        AllocationResult plan = _allocation.Allocate(new AllocationRequest(layers, Settings.Density)
+        {
+            Bounds = Settings.Bounds, Alive = [.. layers.Select(l => Target.Mask(l)?.ToFlags())],
+        });
+        var random = new RandomCriterion();
+        for (int l = 0; l < layers.Count; l++)
+        {
+            float[] scores = random.Score(new ScoreInput(layers[l], Target.Values(layers[l])) { Seed = Settings.Seed });
+            bool[] flags = ExactSelection.KeepBest(scores, plan.Keep[l], Target.Mask(layers[l])?.ToFlags());
+            Target.SetMask(layers[l], Mask.FromFlags(layers[l].Shape.ToArray(), flags));
+        }
+        foreach (string warning in plan.Warnings) Warn(warning);
+    }
+
+    /// <inheritdoc/>
+    public override void OnStepStart(TrainingContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        SetDenseGradients(context.Model, _regrowth.NeedsGradient && IsExchange(context.Step));
+    }
+
+    /// <inheritdoc/>
+    public override void OnGradients(TrainingContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        if (!IsExchange(context.Step)) return;
+        double share = _drop.At(context.Step);
+        foreach (PrunableLayer layer in LayerPlan.Layers) Exchange(context, layer, share);
+        SetDenseGradients(context.Model, false);
+        if (_replacesUpdate) context.SkipUpdate = true;
+    }
+
+    /// <inheritdoc/>
+    public override IReadOnlyDictionary<string, TensorData> Export() => new Dictionary<string, TensorData>
+    {
+        ["initialised"] = TensorData.Scalar(_initialised ? 1L : 0L), ["exchanged"] = TensorData.Scalar(_exchanged),
+    };
+
+    /// <inheritdoc/>
+    public override void Import(IReadOnlyDictionary<string, TensorData> state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        _initialised = state["initialised"].ToInt64s()[0] != 0;
+        _exchanged = state["exchanged"].ToInt64s()[0];
+    }
+
+    /// <summary>The new mask of one layer: floor(share * active) smallest magnitudes go, the best by the growth score among all that are not kept come.</summary>
+    /// <param name="weights">Values.</param>
+    /// <param name="active">Entries that are active.</param>
+    /// <param name="growth">Growth scores.</param>
+    /// <param name="share">Share of the active entries that is dropped.</param>
+    /// <returns>As many active entries as before.</returns>
+    public static bool[] Exchange(ReadOnlySpan<float> weights, bool[] active, float[] growth, double share)
+    {
+        ArgumentNullException.ThrowIfNull(active);
+        ArgumentNullException.ThrowIfNull(growth);
+        int count = active.Count(a => a), drop = (int)Math.Floor(share * count + 1e-9);
+        float[] magnitudes = new float[weights.Length];
+        for (int i = 0; i < magnitudes.Length; i++) magnitudes[i] = MathF.Abs(weights[i]);
+        bool[] kept = ExactSelection.KeepBest(magnitudes, count - drop, active);
+        bool[] free = Array.ConvertAll(kept, k => !k);
+        bool[] grown = ExactSelection.KeepBest(growth, drop, free);
+        for (int i = 0; i < kept.Length; i++) kept[i] |= grown[i];
+        return kept;
+    }
+
+    private void Exchange(TrainingContext context, PrunableLayer layer, double share)
+    {
+        Parameter parameter = context.Model.Parameter(layer.Name);
+        if (parameter.Mask is not { } before || before.KeptCount == before.Length || before.KeptCount == 0) return;
+        float[]? gradient = _regrowth.NeedsGradient
+            ? (parameter.Grad ?? throw new InvalidOperationException($"Parameter '{layer.Name}' has no gradient.")).ToArray()
+            : null;
+        bool[] flags = Exchange(parameter.Value.Values, before.ToFlags(), _regrowth.Score(layer, gradient, Settings.Seed, context.Step), share);
+        Mask after = Mask.FromFlags(layer.Shape.ToArray(), flags);
+        if (after.Equals(before)) return;
+        _exchanged += after.KeptCount - after.And(before).KeptCount;
+        context.Model.SetMask(parameter, after);
+    }
+
+    private bool IsExchange(long step) => _drop.IsUpdate(step) && _drop.At(step) > 0;
+
+    private void SetDenseGradients(TrainableModel model, bool wanted)
+    {
+        foreach (PrunableLayer layer in LayerPlan.Layers) model.Parameter(layer.Name).WantsDenseGradient = wanted;
+    }
+}

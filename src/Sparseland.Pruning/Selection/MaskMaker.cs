@@ -1,0 +1,72 @@
+using Sparseland.Kernels.Sparse;
+using Sparseland.Pruning.Allocations;
+using Sparseland.Pruning.Layers;
+
+namespace Sparseland.Pruning.Selection;
+
+/// <summary>Turns scores into masks of a pattern; weights that are removed stay removed.</summary>
+internal static class MaskMaker
+{
+    /// <summary>The masks and what there is to say about them.</summary>
+    public static (Mask[] Masks, string?[] Notes, IReadOnlyList<string> Warnings) Make(
+        IReadOnlyList<PrunableLayer> layers, SparsityPattern pattern, double density, IAllocation allocation, LayerBounds bounds,
+        IReadOnlyList<float[]> scores, IReadOnlyList<float[]> weights, IReadOnlyList<Mask?> present)
+    {
+        var notes = new string?[layers.Count];
+        if (pattern.Kind == SparsityKind.NofM)
+        {
+            Mask[] fixedMasks = [.. layers.Select((l, i) => NofM(l, pattern, scores[i], present[i], out notes[i]))];
+            return (fixedMasks, notes, []);
+        }
+        UnitView[] views = [.. layers.Select(l => new UnitView(l, pattern))];
+        bool[]?[] alive = [.. present.Select((m, i) => m is null ? null : views[i].Alive(m.ToFlags()))];
+        float[][] units = [.. scores.Select((s, i) => views[i].Scores(s))];
+        // Allocations count units; a unit's layer keeps its shape for ERK, only its length differs.
+        PrunableLayer[] counted = pattern.Kind == SparsityKind.Unstructured ? [.. layers] : [.. layers.Select((l, i) => l with { Shape = UnitShape(l, views[i].Count) })];
+        AllocationResult plan = allocation.Allocate(new AllocationRequest(counted, density)
+        {
+            Bounds = pattern.Kind == SparsityKind.Unstructured ? bounds : bounds with { MinKeep = Math.Min(bounds.MinKeep, 1) },
+            Scores = units,
+            Weights = pattern.Kind == SparsityKind.Unstructured ? weights : units,
+            Alive = alive,
+        });
+        var masks = new Mask[layers.Count];
+        for (int l = 0; l < masks.Length; l++)
+        {
+            bool[] kept = views[l].Expand(ExactSelection.KeepBest(units[l], plan.Keep[l], alive[l]));
+            Mask mask = Mask.FromFlags(layers[l].Shape.ToArray(), kept);
+            // A unit that is partly alive does not bring its removed weights back.
+            masks[l] = present[l] is { } before ? mask.And(before) : mask;
+        }
+        return (masks, notes, plan.Warnings);
+    }
+
+    /// <summary>N of every M consecutive inputs; ties keep the lower index. A row that M does not divide leaves the layer as it is.</summary>
+    public static Mask NofM(PrunableLayer layer, SparsityPattern pattern, float[] scores, Mask? present, out string? note)
+    {
+        note = null;
+        if (layer.Columns % pattern.B != 0)
+        {
+            note = $"{layer.Columns} inputs are no multiple of {pattern.B}: stays as it is (group divisibility)";
+            return present ?? Mask.Ones(layer.Shape.ToArray());
+        }
+        float[] matrix = layer.ToMatrix(scores);
+        if (present is not null)
+        {
+            // Removed weights rank below all others.
+            bool[] alive = layer.ToMatrix(present.ToFlags());
+            matrix = [.. matrix.Select((s, i) => alive[i] ? s : float.NegativeInfinity)];
+        }
+        Mask mask = PatternProjection.KeepBest(pattern, matrix, layer.Rows, layer.Columns, 1);
+        Mask result = layer.MaskFromMatrix(mask.ToFlags());
+        return present is null ? result : result.And(present);
+    }
+
+    private static int[] UnitShape(PrunableLayer layer, int units)
+    {
+        // Two dimensions whose product is the number of units, in the proportion of the grid.
+        int rows = Math.Max(1, Math.Min(layer.Rows, units));
+        while (units % rows != 0) rows--;
+        return [rows, units / rows];
+    }
+}
