@@ -103,6 +103,9 @@ public abstract class AxisCoupling
     /// <summary>A graph input or output at this port may change the size of this axis with the model (the heads of a key/value cache).</summary>
     public abstract void MayResizeInterface(Port port, int axis);
 
+    /// <summary>The entries of this axis are attention heads (or belong to heads, whole heads at a time).</summary>
+    public abstract void MarkHeads(Port port, int axis);
+
     /// <summary>Whether entries of the axis are zero in this value once their weights are zero.</summary>
     public abstract bool IsZero(Port port, int axis);
 
