@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -7,6 +8,8 @@ namespace Sparseland.Model.Operators;
 internal sealed class Activation(string opType, Func<NodeAttributes, Func<double, double>> make, string domain = "") : Operator(opType, domain)
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling) => coupling.Pointwise(keepsZero: make(coupling.Node.Attributes)(0) == 0);
 
     public override TensorData?[] Evaluate(EvaluationContext context) => [Map.Run(context.Input(0), make(context.Node.Attributes))];
 
@@ -76,6 +79,8 @@ internal sealed class Shrink() : Operator("Shrink")
 {
     public override void Infer(InferenceContext context) => context.Copy();
 
+    public override void Couple(AxisCoupling coupling) => coupling.Pointwise(keepsZero: true);
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         float lambda = context.Node.Attributes.Float("lambd", 0.5f), bias = context.Node.Attributes.Float("bias", 0);
@@ -90,6 +95,8 @@ internal sealed class PRelu() : Operator("PRelu", minInputs: 2)
 {
     public override void Infer(InferenceContext context) => context.Copy();
 
+    public override void Couple(AxisCoupling coupling) => coupling.Broadcast(ZeroRule.First);
+
     public override TensorData?[] Evaluate(EvaluationContext context) =>
         [Map2.Run<double>(context.Input(0).To(ElementType.Float64), context.Input(1).To(ElementType.Float64), (v, slope) => v < 0 ? slope * v : v).To(context.Input(0).ElementType)];
 }
@@ -98,6 +105,8 @@ internal sealed class PRelu() : Operator("PRelu", minInputs: 2)
 internal sealed class BiasGelu(string opType, bool tanh) : Operator(opType, "com.microsoft", minInputs: 1, maxInputs: 2)
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling) => coupling.Broadcast(ZeroRule.All);
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

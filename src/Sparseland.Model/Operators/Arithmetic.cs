@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Numerics.Tensors;
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -86,6 +87,10 @@ internal sealed class Pow() : Operator("Pow", minInputs: 2)
 {
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, context.Element(0), context.Broadcast(context.Shape(0), context.Shape(1)));
+
+    // 0 to a positive power is 0; to the power 0 it is 1.
+    public override void Couple(AxisCoupling coupling) =>
+        coupling.Broadcast(coupling.Constant(1) is { } power && power.ElementType != ElementType.String && power.ToDoubles().All(p => p > 0) ? ZeroRule.First : ZeroRule.Never);
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

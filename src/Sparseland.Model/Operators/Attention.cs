@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -32,6 +33,74 @@ internal sealed class Attention() : Operator("Attention", minInputs: 3, maxInput
         context.SetOutput(1, context.Element(1), new TensorShape(q[0], keyHeads, total, keySize));
         context.SetOutput(2, context.Element(2), new TensorShape(q[0], keyHeads, total, valueSize));
         context.SetOutput(3, type, new TensorShape(q[0], queryHeads, length, total));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port q = Port.In(0), k = Port.In(1), v = Port.In(2), y = Port.Out();
+        int heads = HeadCount(q, "q_num_heads"), shared = HeadCount(k, "kv_num_heads");
+        if (heads < 1 || shared < 1 || heads % shared != 0)
+        {
+            coupling.FreezeAll(RefusalReason.DynamicShape, "the numbers of heads are not known");
+            return;
+        }
+        // With one key/value head for all, each query head may leave on its own; the single head may not.
+        bool single = shared == 1 && heads > 1;
+        Port hub = single ? q : k;
+        int units = single ? heads : shared;
+        foreach (Port port in coupling.Ports())
+        {
+            int axis = HeadAxis(port);
+            if (axis < 0) continue;
+            int size = coupling.Size(port, axis);
+            bool keyValue = port == k || port == v || (!port.IsOutput && port.Index is 4 or 5) || (port.IsOutput && port.Index is 1 or 2);
+            if (size == 1 && port == Port.In(3)) coupling.Free(port, axis);
+            else if (single && keyValue) coupling.Freeze(port, axis, RefusalReason.HeadArithmetic, "the only key and value head serves all query heads");
+            else if (size < 0 || size % units != 0) coupling.Freeze(port, axis, RefusalReason.DynamicShape, "the number of heads is not known");
+            else LinkHeads(coupling, hub, HeadAxis(hub), port, axis, units);
+            if (port != Port.In(3)) coupling.MarkHeads(port, axis);
+            if (keyValue && port != k && port != v) coupling.MayResizeInterface(port, axis);
+        }
+        foreach (Port port in (Port[])[k, v, y, Port.In(4), Port.In(5), Port.Out(1), Port.Out(2), Port.Out(3)]) coupling.Link(q, 0, port, 0);
+        coupling.Link(q, coupling.Rank(q) - 2, y, coupling.Rank(y) - 2);
+        if (coupling.Rank(q) == 4)
+        {
+            foreach (Port port in (Port[])[q, k]) coupling.Freeze(port, 3, RefusalReason.HeadArithmetic, "the scale of the scores follows the head size");
+            foreach (Port port in (Port[])[y, Port.In(5), Port.Out(2)]) coupling.Link(v, 3, port, 3);
+            coupling.SetZero(y, 3, coupling.IsZero(v, 3));
+        }
+        if (!single) coupling.SetZero(y, HeadAxis(y), coupling.IsZero(v, HeadAxis(v)));
+
+        int HeadCount(Port port, string attribute) => coupling.Rank(port) == 4 ? coupling.Size(port, 1) : (int)coupling.Node.Attributes.Int(attribute, 0);
+
+        int HeadAxis(Port port) => (port.IsOutput, port.Index) switch
+        {
+            (false, 3) => coupling.Rank(port) - 3,
+            (false, 6) => -1,
+            _ => coupling.Rank(port) == 4 ? 1 : 2,
+        };
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        Adjust(Port.In(0), "q_num_heads");
+        Adjust(Port.In(1), "kv_num_heads");
+
+        void Adjust(Port port, string attribute)
+        {
+            int rank = removal.OldShape(port).Rank;
+            long heads = removal.Node.Attributes.Int(attribute, 0);
+            if (heads < 1 || removal.Kept(port, rank == 4 ? 1 : 2) is not { } kept) return;
+            removal.Node.Attributes.Set(attribute, rank == 4 ? kept.Count : kept.Count * heads / removal.OldShape(port)[2].Value);
+        }
+    }
+
+    /// <summary>Unit i of one axis is unit i of the other, each unit being an equal share of the axis.</summary>
+    internal static void LinkHeads(AxisCoupling coupling, Port a, int axisA, Port b, int axisB, int units)
+    {
+        int widthA = coupling.Size(a, axisA) / units, widthB = coupling.Size(b, axisB) / units;
+        for (int i = 0; i < widthA; i++) coupling.LinkRange(a, axisA, 0, a, axisA, i, units, widthA, widthA);
+        for (int i = 0; i < widthB; i++) coupling.LinkRange(a, axisA, 0, b, axisB, i, units, widthA, widthB);
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -168,6 +237,26 @@ internal sealed class Attention() : Operator("Attention", minInputs: 3, maxInput
 internal sealed class RotaryEmbedding() : Operator("RotaryEmbedding", minInputs: 3, maxInputs: 4)
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        bool flat = coupling.Rank(x) == 3;
+        int axis = flat ? 2 : 1, heads = flat ? (int)coupling.Node.Attributes.Int("num_heads", 0) : coupling.Size(x, 1);
+        coupling.SameExcept(x, y, flat ? [2] : [1, 3]);
+        if (heads < 1 || coupling.Size(x, axis) < 0) return;
+        Attention.LinkHeads(coupling, x, axis, y, axis, heads);
+        coupling.MarkHeads(x, axis);
+        coupling.SetZero(y, axis, coupling.IsZero(x, axis));
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        long heads = removal.Node.Attributes.Int("num_heads", 0);
+        bool flat = removal.OldShape(Port.In(0)).Rank == 3;
+        if (heads < 1 || removal.Kept(Port.In(0), flat ? 2 : 1) is not { } kept) return;
+        removal.Node.Attributes.Set("num_heads", flat ? kept.Count * heads / removal.OldShape(Port.In(0))[2].Value : kept.Count);
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

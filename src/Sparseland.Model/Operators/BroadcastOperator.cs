@@ -1,5 +1,6 @@
 using System.Numerics;
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -28,6 +29,11 @@ internal class BroadcastOperator<TFunction>(string opType, bool variadic = false
         context.SetOutput(0, context.Element(0), context.Broadcast(shapes));
         if (shapes.Length == 2) InferSizes(context);
     }
+
+    public override void Couple(AxisCoupling coupling) => coupling.Broadcast(
+        typeof(TFunction) == typeof(MulFunction) ? ZeroRule.Any
+        : typeof(TFunction) == typeof(DivFunction) || typeof(TFunction) == typeof(FloorModFunction) ? ZeroRule.First
+        : ZeroRule.All);
 
     public override TensorData?[] Evaluate(EvaluationContext context) => Conversion.InSingle(context, c =>
     {

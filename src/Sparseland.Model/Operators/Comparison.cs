@@ -1,5 +1,6 @@
 using System.Numerics;
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -41,6 +42,8 @@ internal sealed class Relation<TRelation>(string opType) : Operator(opType, minI
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, ElementType.Bool, context.Broadcast(context.Shape(0), context.Shape(1)));
 
+    public override void Couple(AxisCoupling coupling) => coupling.Broadcast(ZeroRule.Never);
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData a = context.Input(0), b = context.Input(1);
@@ -64,6 +67,8 @@ internal sealed class FloatTest(string opType, Func<NodeAttributes, Func<double,
 {
     public override void Infer(InferenceContext context) => context.SetOutput(0, ElementType.Bool, context.Shape(0));
 
+    public override void Couple(AxisCoupling coupling) => coupling.Pointwise(keepsZero: false);
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         Func<double, bool> test = make(context.Node.Attributes);
@@ -77,6 +82,8 @@ internal sealed class Logical(string opType, Func<bool, bool, bool> function) : 
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, ElementType.Bool, context.Broadcast(context.Shape(0), context.Shape(1)));
 
+    public override void Couple(AxisCoupling coupling) => coupling.Broadcast(ZeroRule.Never);
+
     public override TensorData?[] Evaluate(EvaluationContext context) => [Map2.Run<bool>(context.Input(0), context.Input(1), function)];
 }
 
@@ -84,6 +91,8 @@ internal sealed class Logical(string opType, Func<bool, bool, bool> function) : 
 internal sealed class Not() : Operator("Not")
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling) => coupling.Pointwise(keepsZero: false);
 
     public override TensorData?[] Evaluate(EvaluationContext context) =>
         [TensorData.Wrap(Array.ConvertAll(context.Input(0).Array<bool>(), v => !v), context.Input(0).Shape)];
@@ -94,6 +103,8 @@ internal sealed class Bitwise(string opType, Func<NodeAttributes, Func<ulong, ul
 {
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, context.Element(0), context.Broadcast(context.Shape(0), context.Shape(1)));
+
+    public override void Couple(AxisCoupling coupling) => coupling.Broadcast(ZeroRule.Never);
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
@@ -107,6 +118,8 @@ internal sealed class Bitwise(string opType, Func<NodeAttributes, Func<ulong, ul
 internal sealed class BitwiseNot() : Operator("BitwiseNot")
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling) => coupling.Pointwise(keepsZero: false);
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

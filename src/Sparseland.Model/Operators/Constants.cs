@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -10,6 +11,20 @@ internal sealed class Constant() : Operator("Constant", minInputs: 0)
     {
         TensorData value = Value(context.Node) ?? throw context.Error("there is no value");
         context.SetOutput(0, value.ElementType, TensorShape.Of(value.Shape));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        for (int axis = 0; axis < coupling.Rank(Port.Out()); axis++) coupling.Free(Port.Out(), axis);
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        if (!removal.IsCut(Port.Out()) || Value(removal.Node) is not { } value) return;
+        var kept = new IReadOnlyList<int>?[value.Rank];
+        for (int axis = 0; axis < kept.Length; axis++) kept[axis] = removal.Kept(Port.Out(), axis);
+        foreach (string name in removal.Node.Attributes.Names.ToList()) removal.Node.Attributes.Remove(name);
+        removal.Node.Attributes.Set("value", Moving.Keep(value, kept));
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context) => [Value(context.Node) ?? throw context.Error("there is no value")];
@@ -33,6 +48,22 @@ internal sealed class ConstantOfShape() : Operator("ConstantOfShape")
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, context.Node.Attributes.Tensor("value")?.ElementType ?? ElementType.Float32, context.InputAsShape(0));
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        bool zero = coupling.Node.Attributes.Tensor("value") is not { } value || value.ToDoubles().All(v => v == 0);
+        if (coupling.Constant(0) is null) return;
+        for (int axis = 0; axis < coupling.Rank(Port.Out()); axis++)
+        {
+            coupling.Free(Port.Out(), axis);
+            coupling.SetZero(Port.Out(), axis, zero);
+        }
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        if (removal.IsCut(Port.Out())) removal.SetConstant(0, TensorData.Vector([.. removal.NewShape(Port.Out()).Select(d => (long)d.Value)]));
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         int[] shape = Array.ConvertAll(context.Input(0).ToInt64s(), v => checked((int)v));
@@ -54,6 +85,12 @@ internal sealed class Shape() : Operator("Shape")
         (int start, int end) = Range(context.Node, x.Rank);
         context.SetOutput(0, ElementType.Int64, new TensorShape(end - start));
         context.SetOutputAsShape(0, new TensorShape([.. x.Skip(start).Take(end - start)]));
+    }
+
+    // Sizes that are computed with are followed by the dependency graph itself.
+    public override void Couple(AxisCoupling coupling)
+    {
+        for (int axis = 0; axis < coupling.Rank(Port.In(0)); axis++) coupling.Free(Port.In(0), axis);
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -80,6 +117,12 @@ internal sealed class Size() : Operator("Size")
         if (context.Shape(0) is { } x) context.SetOutputAsShape(0, new TensorShape(Flatten.Product(x)));
     }
 
+    // Sizes that are computed with are followed by the dependency graph itself.
+    public override void Couple(AxisCoupling coupling)
+    {
+        for (int axis = 0; axis < coupling.Rank(Port.In(0)); axis++) coupling.Free(Port.In(0), axis);
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context) => [TensorData.Scalar((long)context.Input(0).Length)];
 }
 
@@ -92,6 +135,11 @@ internal sealed class SequenceOfNumbers() : Operator("Range", minInputs: 3)
         if (context.InputValue(0) is { } a && context.InputValue(1) is { } b && context.InputValue(2) is { } c) count = Count(a, b, c);
         else if (context.InputValue(0)?.ToDoubles()[0] == 0 && context.InputValue(2)?.ToDoubles()[0] == 1 && context.InputAsShape(1) is { Rank: 1 } limit) count = limit[0];
         context.SetOutput(0, context.Element(0), new TensorShape(count));
+    }
+
+    // Positions stay as they are.
+    public override void Couple(AxisCoupling coupling)
+    {
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -130,6 +178,11 @@ internal sealed class OneHot() : Operator("OneHot", minInputs: 3)
         context.SetOutput(0, context.Element(2), result);
     }
 
+    // Classes stay as they are.
+    public override void Couple(AxisCoupling coupling)
+    {
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData at = context.Input(0), values = context.Input(2);
@@ -157,6 +210,11 @@ internal sealed class EyeLike() : Operator("EyeLike")
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, (ElementType)context.Node.Attributes.Int("dtype", (long)context.Element(0)), context.Shape(0));
 
+    // Rows and columns stay as they are.
+    public override void Couple(AxisCoupling coupling)
+    {
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0);
@@ -175,6 +233,9 @@ internal sealed class EyeLike() : Operator("EyeLike")
 internal sealed class Trilu() : Operator("Trilu", minInputs: 1, maxInputs: 2)
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling) =>
+        coupling.SameExcept(Port.In(0), Port.Out(), [coupling.Rank(Port.In(0)) - 1, coupling.Rank(Port.In(0)) - 2]);
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

@@ -1,5 +1,6 @@
 using System.Numerics;
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -8,6 +9,48 @@ namespace Sparseland.Model.Operators;
 internal sealed class Conv() : Operator("Conv", minInputs: 2, maxInputs: 3)
 {
     public override void Infer(InferenceContext context) => context.SetOutput(0, context.Element(0), InferShape(context, 0, 1));
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), w = Port.In(1), bias = Port.In(2), y = Port.Out();
+        int groups = (int)coupling.Node.Attributes.Int("group", 1), filters = coupling.Size(w, 0), perGroup = coupling.Size(w, 1);
+        foreach (Port port in (Port[])[x, y, w]) coupling.FreezeFrom(port, 2, "a window moves over it");
+        if (filters < 0 || perGroup < 0 || coupling.Size(x, 1) != perGroup * groups)
+        {
+            coupling.FreezeAll(RefusalReason.DynamicShape, "the number of channels is not known");
+            return;
+        }
+        coupling.Link(x, 0, y, 0);
+        coupling.Link(w, 0, y, 1);
+        coupling.Link(bias, 0, y, 1);
+        coupling.SetZero(y, 1, coupling.IsZero(w, 0) && (!coupling.Has(bias) || coupling.IsZero(bias, 0)));
+        if (groups == 1)
+        {
+            coupling.Contract(x, 1, w, 1);
+            return;
+        }
+        if (perGroup == 1)
+        {
+            // Depthwise: a channel leaves with the filters that read it, and the number of groups shrinks.
+            coupling.LinkBlocks(x, 1, y, 1);
+            coupling.Free(w, 1);
+            return;
+        }
+        // Groups stay equally large: the same place leaves from every group.
+        int perGroupOut = filters / groups;
+        for (int g = 0; g < groups; g++)
+        {
+            coupling.LinkRange(x, 1, g * perGroup, w, 1, 0, perGroup);
+            coupling.LinkRange(y, 1, 0, y, 1, g * perGroupOut, perGroupOut);
+        }
+        if (!coupling.IsZero(w, 1) && !coupling.IsZero(x, 1)) coupling.Freeze(x, 1, RefusalReason.NonZeroSum, "products of entries that need not be zero are summed over it");
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        bool depthwise = removal.Node.Attributes.Int("group", 1) > 1 && removal.OldShape(Port.In(1))[1] is { Value: 1 };
+        if (depthwise && removal.Kept(Port.In(0), 1) is { } kept) removal.Node.Attributes.Set("group", (long)kept.Count);
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context) => Conversion.InSingle(context, c =>
         [c.Input(0).ElementType == ElementType.Float64
@@ -77,6 +120,51 @@ internal sealed class ConvTranspose() : Operator("ConvTranspose", minInputs: 2, 
                 .. window.Input.Select((o, i) => x[i + 2].IsKnown ? o : Dimension.Unknown)]);
         }
         context.SetOutput(0, context.Element(0), result);
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), w = Port.In(1), bias = Port.In(2), y = Port.Out();
+        int groups = (int)coupling.Node.Attributes.Int("group", 1), channels = coupling.Size(w, 0), perGroupOut = coupling.Size(w, 1);
+        foreach (Port port in (Port[])[x, y, w]) coupling.FreezeFrom(port, 2, "a window moves over it");
+        if (channels < 0 || perGroupOut < 0 || coupling.Size(x, 1) != channels)
+        {
+            coupling.FreezeAll(RefusalReason.DynamicShape, "the number of channels is not known");
+            return;
+        }
+        coupling.Link(x, 0, y, 0);
+        coupling.Link(bias, 0, y, 1);
+        bool noBias = !coupling.Has(bias) || coupling.IsZero(bias, 0);
+        if (groups == 1)
+        {
+            coupling.Contract(x, 1, w, 0);
+            coupling.Link(w, 1, y, 1);
+            coupling.SetZero(y, 1, coupling.IsZero(w, 1) && noBias);
+            return;
+        }
+        coupling.Link(x, 1, w, 0);
+        if (groups == channels)
+        {
+            coupling.LinkBlocks(x, 1, y, 1);
+            if (perGroupOut > 1) coupling.Freeze(w, 1, RefusalReason.GroupDivisibility, "its entries stand for different outputs of every group");
+            coupling.SetZero(y, 1, coupling.IsZero(w, 0) && noBias);
+            return;
+        }
+        int perGroup = channels / groups;
+        for (int g = 0; g < groups; g++)
+        {
+            coupling.LinkRange(x, 1, 0, x, 1, g * perGroup, perGroup);
+            coupling.LinkRange(w, 1, 0, y, 1, g * perGroupOut, perGroupOut);
+        }
+        if (!coupling.IsZero(w, 0) && !coupling.IsZero(x, 1)) coupling.Freeze(x, 1, RefusalReason.NonZeroSum, "products of entries that need not be zero are summed over it");
+        coupling.SetZero(y, 1, coupling.IsZero(w, 1) && noBias);
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        long groups = removal.Node.Attributes.Int("group", 1);
+        bool depthwise = groups > 1 && groups == removal.OldShape(Port.In(1))[0].Value;
+        if (depthwise && removal.Kept(Port.In(0), 1) is { } kept) removal.Node.Attributes.Set("group", (long)kept.Count);
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context) => Conversion.InSingle(context, c =>

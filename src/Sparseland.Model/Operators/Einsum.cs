@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -32,6 +33,40 @@ internal sealed class Einsum() : Operator("Einsum", minInputs: 1, maxInputs: int
             }
         }
         context.SetOutput(0, context.Element(0), new TensorShape([.. equation.Output.Select(l => sizes[l])]));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port y = Port.Out();
+        Port[] inputs = [.. coupling.Ports().Where(p => !p.IsOutput)];
+        Equation equation = Equation.Parse(coupling.Node.Attributes.String("equation", ""), [.. inputs.Select(coupling.Rank)]);
+        var places = new Dictionary<int, List<(Port Port, int Axis)>>();
+        for (int i = 0; i < inputs.Length; i++)
+        {
+            for (int d = 0; d < equation.Inputs[i].Length; d++)
+            {
+                int letter = equation.Inputs[i][d];
+                // A letter twice in one term takes a diagonal: the axis stays unspoken, and with it whole.
+                if (equation.Inputs[i].Count(l => l == letter) > 1) return;
+                if (!places.TryGetValue(letter, out List<(Port, int)>? list)) places[letter] = list = [];
+                if (coupling.Size(inputs[i], d) == 1) coupling.Free(inputs[i], d);
+                else list.Add((inputs[i], d));
+            }
+        }
+        foreach ((int letter, List<(Port Port, int Axis)> list) in places)
+        {
+            if (list.Count == 0) continue;
+            bool zero = list.Any(p => coupling.IsZero(p.Port, p.Axis));
+            for (int k = 1; k < list.Count; k++) coupling.Link(list[0].Port, list[0].Axis, list[k].Port, list[k].Axis);
+            int to = Array.IndexOf(equation.Output, letter);
+            if (to >= 0)
+            {
+                coupling.Link(list[0].Port, list[0].Axis, y, to);
+                coupling.SetZero(y, to, zero);
+            }
+            else if (zero) coupling.Free(list[0].Port, list[0].Axis);
+            else coupling.Freeze(list[0].Port, list[0].Axis, RefusalReason.NonZeroSum, "products of entries that need not be zero are summed over it");
+        }
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)

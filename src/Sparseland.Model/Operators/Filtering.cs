@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -8,6 +9,11 @@ internal sealed class NonZero() : Operator("NonZero")
 {
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, ElementType.Int64, new TensorShape(context.Shape(0)?.Rank ?? Dimension.Unknown, Dimension.Unknown));
+
+    // Positions stay as they are.
+    public override void Couple(AxisCoupling coupling)
+    {
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -17,6 +18,49 @@ internal sealed class Gather() : Operator("Gather", minInputs: 2)
         context.SetOutput(0, context.Element(0), result);
         if (context.Shape(0) is { Rank: 1 } && context.InputAsShape(0) is { } sizes && context.Integers(1) is { } indices && context.Shape(1) is { Rank: <= 1 })
             context.SetOutputAsShape(0, new TensorShape([.. indices.Select(i => sizes[Axes.Normalize(i, sizes.Rank)])]));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), at = Port.In(1), y = Port.Out();
+        int picked = coupling.Normalize(x, (int)coupling.Node.Attributes.Int("axis", 0)), width = coupling.Rank(at), size = coupling.Size(x, picked);
+        for (int axis = 0; axis < coupling.Rank(x); axis++)
+        {
+            if (axis == picked) continue;
+            int to = axis < picked ? axis : axis + width - 1;
+            coupling.Link(x, axis, y, to);
+            coupling.SetZero(y, to, coupling.IsZero(x, axis));
+        }
+        long[]? indices = coupling.Constant(1)?.ToInt64s();
+        if (indices is null || width > 1)
+        {
+            coupling.Freeze(x, picked, RefusalReason.IndexedAxis, "its entries are picked by index");
+            for (int i = 0; i < width; i++) coupling.Link(at, i, y, picked + i);
+            return;
+        }
+        if (size < 0) return;
+        coupling.Free(x, picked);
+        for (int i = 0; i < indices.Length; i++)
+        {
+            int entry = (int)(indices[i] < 0 ? indices[i] + size : indices[i]);
+            if (width == 0) coupling.FreezeEntry(x, picked, entry, RefusalReason.IndexedAxis, "it is the one entry that is picked");
+            else coupling.LinkRange(x, picked, entry, y, picked, i, 1);
+        }
+        if (width == 0) return;
+        // The list of indices is written anew, so that a list shared with other nodes ties nothing together.
+        coupling.Free(at, 0);
+        coupling.SetZero(y, picked, coupling.IsZero(x, picked));
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        TensorShape x = removal.OldShape(Port.In(0));
+        int picked = Axes.Normalize(removal.Node.Attributes.Int("axis", 0), x.Rank), size = x[picked].Value;
+        if (removal.OldConstant(1) is not { } at || at.Rank > 1 || (removal.Kept(Port.In(0), picked) is null && removal.Kept(Port.Out(), picked) is null)) return;
+        long[] indices = at.ToInt64s();
+        IEnumerable<int> kept = at.Rank == 0 ? [0] : removal.Kept(Port.Out(), picked) ?? Enumerable.Range(0, indices.Length);
+        long[] moved = [.. kept.Select(i => (long)removal.NewPosition(Port.In(0), picked, (int)(indices[i] < 0 ? indices[i] + size : indices[i])))];
+        removal.SetConstant(1, at.Rank == 0 ? TensorData.Scalar(moved[0]) : TensorData.Vector(moved));
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)

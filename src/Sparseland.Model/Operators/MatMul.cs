@@ -1,5 +1,6 @@
 using System.Numerics;
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -11,6 +12,36 @@ internal sealed class MatMul() : Operator("MatMul", minInputs: 2)
     {
         if (context.Element(0) != context.Element(1)) throw context.Error("the inputs are of different element types");
         context.SetOutput(0, context.Element(0), InferShape(context, context.Shape(0), context.Shape(1)));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port a = Port.In(0), b = Port.In(1), y = Port.Out();
+        int rankA = coupling.Rank(a), rankB = coupling.Rank(b), rank = coupling.Rank(y);
+        int matrixAxes = (rankA > 1 ? 1 : 0) + (rankB > 1 ? 1 : 0);
+        coupling.Contract(a, rankA - 1, b, Math.Max(0, rankB - 2));
+        if (rankA > 1) Same(a, rankA - 2, rank - matrixAxes);
+        if (rankB > 1) Same(b, rankB - 1, rank - 1);
+        for (int axis = 0; axis < rank - matrixAxes; axis++)
+        {
+            int ownA = axis - (rank - matrixAxes) + Math.Max(0, rankA - 2), ownB = axis - (rank - matrixAxes) + Math.Max(0, rankB - 2);
+            Batch(a, ownA, axis);
+            Batch(b, ownB, axis);
+        }
+        if (rankA > 2 && rankB > 2) coupling.MarkHeads(a, rankA - 3);
+
+        void Same(Port x, int axis, int to)
+        {
+            coupling.Link(x, axis, y, to);
+            coupling.SetZero(y, to, coupling.IsZero(x, axis));
+        }
+
+        void Batch(Port x, int axis, int to)
+        {
+            if (axis < 0) return;
+            if (coupling.Size(x, axis) == 1 && coupling.Size(y, to) != 1) coupling.Free(x, axis);
+            else Same(x, axis, to);
+        }
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context) => Conversion.InSingle(context, c => [Multiply(c.Input(0), c.Input(1))]);
@@ -92,6 +123,35 @@ internal sealed class GeneralMatrixProduct() : Operator("Gemm", minInputs: 2, ma
         }
         if (ka.IsKnown && kb.IsKnown && ka != kb) throw context.Error($"inner sizes differ: {ka} and {kb}");
         context.SetOutput(0, context.Element(0), new TensorShape(m, n));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port a = Port.In(0), b = Port.In(1), c = Port.In(2), y = Port.Out();
+        int rows = coupling.Node.Attributes.Int("transA", 0) != 0 ? 1 : 0, columns = coupling.Node.Attributes.Int("transB", 0) != 0 ? 0 : 1;
+        coupling.Contract(a, 1 - rows, b, 1 - columns);
+        coupling.Link(a, rows, y, 0);
+        coupling.Link(b, columns, y, 1);
+        bool zeroRows = coupling.IsZero(a, rows), zeroColumns = coupling.IsZero(b, columns);
+        if (coupling.Has(c))
+        {
+            zeroColumns &= Bias(coupling.Rank(c) - 1, 1);
+            zeroRows &= Bias(coupling.Rank(c) - 2, 0);
+        }
+        coupling.SetZero(y, 0, zeroRows);
+        coupling.SetZero(y, 1, zeroColumns);
+
+        bool Bias(int axis, int to)
+        {
+            if (axis < 0) return false;
+            if (coupling.Size(c, axis) == 1 && coupling.Size(y, to) != 1)
+            {
+                coupling.Free(c, axis);
+                return false;
+            }
+            coupling.Link(c, axis, y, to);
+            return coupling.IsZero(c, axis);
+        }
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context) => Conversion.InSingle(context, c =>

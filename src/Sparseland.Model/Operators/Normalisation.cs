@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -13,6 +14,19 @@ internal sealed class BatchNormalization() : Operator("BatchNormalization", minI
         context.Copy();
         context.Copy(3, 1);
         context.Copy(4, 2);
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        bool training = coupling.Node.Attributes.Int("training_mode", 0) == 1;
+        for (int axis = 0; axis < coupling.Rank(x); axis++)
+        {
+            if (axis == 1 || !training) coupling.Link(x, axis, y, axis);
+        }
+        coupling.PerChannel([1, 2, 3, 4]);
+        foreach (int statistic in (int[])[1, 2]) coupling.Link(x, 1, Port.Out(statistic), 0);
+        coupling.SetZero(y, 1, coupling.IsZero(Port.In(1), 0) && coupling.IsZero(Port.In(2), 0));
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -65,6 +79,33 @@ internal sealed class GroupedNormalisation(string opType) : Operator(opType, min
 {
     public override void Infer(InferenceContext context) => context.Copy();
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        int channels = coupling.Size(x, 1), groups = OpType == "InstanceNormalization" ? channels : (int)coupling.Node.Attributes.Int("num_groups", 1);
+        coupling.Link(x, 0, y, 0);
+        coupling.Link(x, 1, y, 1);
+        foreach (Port port in (Port[])[x, y]) coupling.FreezeFrom(port, 2, "its mean is taken");
+        coupling.SetZero(y, 1, coupling.IsZero(Port.In(1), 0) && coupling.IsZero(Port.In(2), 0));
+        if (channels < 0 || groups < 1 || channels % groups != 0) return;
+        if (groups == 1) coupling.Freeze(x, 1, RefusalReason.NormalizedAxis, "one mean is taken over all channels");
+        foreach (Port vector in (Port[])[Port.In(1), Port.In(2)])
+        {
+            if (coupling.Size(vector, 0) == channels) coupling.Link(x, 1, vector, 0);
+            else coupling.LinkBlocks(vector, 0, x, 1);
+        }
+        // A whole group leaves at a time: a part of one would change its mean.
+        int width = channels / groups;
+        for (int i = 1; i < width; i++) coupling.LinkRange(x, 1, 0, x, 1, i, groups, width, width);
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        if (OpType == "InstanceNormalization" || removal.Kept(Port.In(0), 1) is not { } kept) return;
+        long groups = removal.Node.Attributes.Int("num_groups", 1), width = removal.OldShape(Port.In(0))[1].Value / groups;
+        removal.Node.Attributes.Set("num_groups", kept.Count / width);
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0);
@@ -104,6 +145,28 @@ internal sealed class LayerNormalization() : Operator("LayerNormalization", minI
         context.SetOutput(2, ElementType.Float32, statistics);
     }
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        int first = coupling.Normalize(x, (int)coupling.Node.Attributes.Int("axis", -1));
+        for (int axis = 0; axis < coupling.Rank(x); axis++)
+        {
+            if (axis < first)
+            {
+                coupling.Link(x, axis, y, axis);
+                foreach (Port statistic in (Port[])[Port.Out(1), Port.Out(2)]) coupling.Link(x, axis, statistic, axis);
+                continue;
+            }
+            coupling.Freeze(x, axis, RefusalReason.NormalizedAxis, "a mean is taken over it");
+            coupling.Freeze(y, axis, RefusalReason.NormalizedAxis, "a mean is taken over it");
+        }
+        foreach (Port vector in (Port[])[Port.In(1), Port.In(2)])
+        {
+            for (int axis = 0; coupling.Has(vector) && axis < coupling.Rank(vector); axis++)
+                coupling.Freeze(vector, axis, RefusalReason.NormalizedAxis, "a mean is taken over it");
+        }
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0);
@@ -126,6 +189,28 @@ internal sealed class LayerNormalization() : Operator("LayerNormalization", minI
 internal sealed class RmsNormalization() : Operator("RMSNormalization", minInputs: 2)
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        int first = coupling.Normalize(x, (int)coupling.Node.Attributes.Int("axis", -1));
+        for (int axis = 0; axis < coupling.Rank(x); axis++)
+        {
+            if (axis < first)
+            {
+                coupling.Link(x, axis, y, axis);
+                coupling.SetZero(y, axis, coupling.IsZero(x, axis));
+                continue;
+            }
+            coupling.Freeze(x, axis, RefusalReason.NormalizedAxis, "a mean square is taken over it");
+            coupling.Freeze(y, axis, RefusalReason.NormalizedAxis, "a mean square is taken over it");
+        }
+        foreach (Port vector in (Port[])[Port.In(1)])
+        {
+            for (int axis = 0; coupling.Has(vector) && axis < coupling.Rank(vector); axis++)
+                coupling.Freeze(vector, axis, RefusalReason.NormalizedAxis, "a mean square is taken over it");
+        }
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
@@ -157,6 +242,19 @@ internal sealed class SkipLayerNormalization() : Operator("SkipLayerNormalizatio
         context.Copy(0, 3);
     }
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        int last = coupling.Rank(Port.In(0)) - 1;
+        for (int axis = 0; axis < last; axis++)
+        {
+            foreach (Port port in (Port[])[Port.In(1), Port.Out(), Port.Out(3)]) coupling.Link(Port.In(0), axis, port, axis);
+        }
+        foreach (Port port in coupling.Ports())
+        {
+            if (coupling.Size(port, -1) != 1) coupling.Freeze(port, -1, RefusalReason.NormalizedAxis, "a mean is taken over it");
+        }
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = Binary.Apply<AddFunction>(context.Input(0), context.Input(1));
@@ -170,6 +268,12 @@ internal sealed class SkipLayerNormalization() : Operator("SkipLayerNormalizatio
 internal sealed class LocalResponseNormalization() : Operator("LRN")
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        coupling.SameExcept(Port.In(0), Port.Out(), [1]);
+        foreach (Port port in (Port[])[Port.In(0), Port.Out()]) coupling.Freeze(port, 1, RefusalReason.NormalizedAxis, "neighbour channels divide each other");
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
@@ -197,6 +301,15 @@ internal sealed class LocalResponseNormalization() : Operator("LRN")
 internal sealed class LpNormalization() : Operator("LpNormalization")
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0);
+        int axis = coupling.Normalize(x, (int)coupling.Node.Attributes.Int("axis", -1));
+        coupling.Pointwise(keepsZero: true);
+        // Zeros add nothing to the norm.
+        if (!coupling.IsZero(x, axis)) coupling.Freeze(x, axis, RefusalReason.NormalizedAxis, "a norm is taken over it");
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
@@ -228,6 +341,14 @@ internal sealed class LpNormalization() : Operator("LpNormalization")
 internal sealed class MeanVarianceNormalization() : Operator("MeanVarianceNormalization")
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0);
+        coupling.Pointwise(keepsZero: true);
+        foreach (int axis in Axes.Normalize(coupling.Node.Attributes.Ints("axes") ?? [0, 2, 3], coupling.Rank(x)))
+            coupling.Freeze(x, axis, RefusalReason.NormalizedAxis, "a mean is taken over it");
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

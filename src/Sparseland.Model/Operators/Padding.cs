@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -19,6 +20,54 @@ internal sealed class Pad() : Operator("Pad", minInputs: 1, maxInputs: 4)
         (int[] before, int[] after) = PerAxis(pads, axes, x.Rank);
         context.SetOutput(0, context.Element(0), new TensorShape([.. x.Select((d, i) =>
             before[i] + after[i] == 0 ? d : d.IsKnown ? d.Value + before[i] + after[i] : Dimension.Unknown)]));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        if (Pads(coupling.Node, coupling.Constant, coupling.Rank(x)) is not { } pads) return;
+        bool constant = coupling.Node.Attributes.String("mode", "constant") == "constant";
+        bool zeros = constant && (coupling.Has(Port.In(2)) ? coupling.Constant(2) is { Length: 1 } fill && fill.ToDoubles()[0] == 0 : coupling.Node.Attributes.Float("value", 0) == 0);
+        for (int axis = 0; axis < coupling.Rank(x); axis++)
+        {
+            int before = pads.Before[axis], after = pads.After[axis];
+            if (before == 0 && after == 0) coupling.Link(x, axis, y, axis);
+            else if (!constant || before < 0 || after < 0 || coupling.Size(x, axis) < 0) continue;
+            else
+            {
+                coupling.Free(y, axis);
+                coupling.LinkRange(x, axis, 0, y, axis, before, coupling.Size(x, axis));
+            }
+            coupling.SetZero(y, axis, zeros && coupling.IsZero(x, axis));
+        }
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        TensorShape x = removal.OldShape(Port.In(0));
+        if (!removal.IsCut(Port.Out()) || Pads(removal.Node, removal.OldConstant, x.Rank) is not { } pads) return;
+        for (int axis = 0; axis < x.Rank; axis++)
+        {
+            if (removal.Kept(Port.Out(), axis) is not { } kept || (pads.Before[axis] == 0 && pads.After[axis] == 0)) continue;
+            int before = pads.Before[axis];
+            pads.Before[axis] = kept.Count(i => i < before);
+            pads.After[axis] = kept.Count(i => i >= before + x[axis].Value);
+        }
+        long[] all = [.. pads.Before.Concat(pads.After).Select(p => (long)p)];
+        if (!removal.Node.HasInput(1))
+        {
+            removal.Node.Attributes.Set("pads", all);
+            return;
+        }
+        removal.SetConstant(1, TensorData.Vector(all));
+        if (removal.Node.HasInput(3)) removal.SetConstant(3, TensorData.Vector([.. Enumerable.Range(0, x.Rank).Select(i => (long)i)]));
+    }
+
+    private static (int[] Before, int[] After)? Pads(Node node, Func<int, TensorData?> constant, int rank)
+    {
+        long[]? pads = node.HasInput(1) ? constant(1)?.ToInt64s() : node.Attributes.Ints("pads");
+        long[]? axes = node.HasInput(3) ? constant(3)?.ToInt64s() : null;
+        return pads is null || (axes is null && node.HasInput(3)) ? null : PerAxis(pads, axes, rank);
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -150,6 +199,19 @@ internal sealed class DepthToSpace() : Operator("DepthToSpace")
             : new TensorShape(x[0], Divide(x[1], b * b), Times(x[2], b), Times(x[3], b)));
     }
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        int blocks = (int)coupling.Node.Attributes.Int("blocksize", 1), channels = coupling.Size(y, 1);
+        bool outer = coupling.Node.Attributes.String("mode", "DCR") == "DCR";
+        coupling.Link(x, 0, y, 0);
+        if (channels < 0) return;
+        // All cells of a block come from the same output channel.
+        for (int cell = 0; cell < blocks * blocks; cell++)
+            coupling.LinkRange(y, 1, 0, x, 1, outer ? cell * channels : cell, channels, 1, outer ? 1 : blocks * blocks);
+        coupling.SetZero(y, 1, coupling.IsZero(x, 1));
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0);
@@ -173,6 +235,16 @@ internal sealed class SpaceToDepth() : Operator("SpaceToDepth")
         int b = (int)context.Node.Attributes.Int("blocksize", 1);
         context.SetOutput(0, context.Element(0), context.Shape(0) is not { Rank: 4 } x ? Inference.OfRank(4)
             : new TensorShape(x[0], DepthToSpace.Times(x[1], b * b), DepthToSpace.Divide(x[2], b), DepthToSpace.Divide(x[3], b)));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        int blocks = (int)coupling.Node.Attributes.Int("blocksize", 1), channels = coupling.Size(x, 1);
+        coupling.Link(x, 0, y, 0);
+        if (channels < 0) return;
+        for (int cell = 0; cell < blocks * blocks; cell++) coupling.LinkRange(x, 1, 0, y, 1, cell * channels, channels);
+        coupling.SetZero(y, 1, coupling.IsZero(x, 1));
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)

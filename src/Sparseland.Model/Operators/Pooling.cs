@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -11,6 +12,13 @@ internal sealed class MaxPool() : Operator("MaxPool", maxOutputs: 2)
         TensorShape? y = context.Shape(0) is { } x ? Window.Infer(context.Node, x, x[1]) : null;
         context.SetOutput(0, context.Element(0), y);
         context.SetOutput(1, ElementType.Int64, y);
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        // Positions of maxima count through all channels: with them asked for, every channel must stay.
+        if (coupling.Has(Port.Out(1))) coupling.FreezeAll(RefusalReason.FixedAxis, "positions of maxima count through all channels");
+        else coupling.Windowed(keepsZero: true);
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -64,6 +72,8 @@ internal sealed class WindowReduction(string opType) : Operator(opType)
 {
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, context.Element(0), context.Shape(0) is { } x ? Window.Infer(context.Node, x, x[1]) : null);
+
+    public override void Couple(AxisCoupling coupling) => coupling.Windowed(keepsZero: true);
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
@@ -126,6 +136,8 @@ internal sealed class GlobalPool(string opType) : Operator(opType)
 {
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, context.Element(0), context.Shape(0) is { } x ? new TensorShape([.. x.Select((d, i) => i < 2 ? d : 1)]) : null);
+
+    public override void Couple(AxisCoupling coupling) => coupling.Windowed(keepsZero: true);
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

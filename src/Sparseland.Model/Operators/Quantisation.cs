@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -50,6 +51,18 @@ internal sealed class QuantizeLinear() : Operator("QuantizeLinear", minInputs: 2
 {
     public override void Infer(InferenceContext context) => context.SetOutput(0, Target(context.Node, context.InputType(2)?.ElementType), context.Shape(0));
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0);
+        coupling.Pointwise(keepsZero: !coupling.Has(Port.In(2)) || (coupling.Constant(2) is { } zero && zero.ToInt64s().All(v => v == 0)));
+        int axis = coupling.Normalize(x, (int)coupling.Node.Attributes.Int("axis", 1));
+        foreach (Port vector in (Port[])[Port.In(1), Port.In(2)])
+        {
+            if (coupling.Has(vector) && coupling.Rank(vector) == 1 && coupling.Size(vector, 0) == coupling.Size(x, axis)) coupling.Link(vector, 0, x, axis);
+        }
+        if (coupling.Node.Attributes.Int("block_size", 0) > 0) coupling.FreezeAll(RefusalReason.FixedAxis, "blocks of it share a scale");
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0), scale = context.Input(1);
@@ -72,6 +85,18 @@ internal sealed class DequantizeLinear() : Operator("DequantizeLinear", minInput
 {
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, context.Node.Attributes.Int("output_dtype", 0) is > 0 and var t ? (ElementType)t : context.Element(1), context.Shape(0));
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0);
+        coupling.Pointwise(keepsZero: !coupling.Has(Port.In(2)) || (coupling.Constant(2) is { } zero && zero.ToInt64s().All(v => v == 0)));
+        int axis = coupling.Normalize(x, (int)coupling.Node.Attributes.Int("axis", 1));
+        foreach (Port vector in (Port[])[Port.In(1), Port.In(2)])
+        {
+            if (coupling.Has(vector) && coupling.Rank(vector) == 1 && coupling.Size(vector, 0) == coupling.Size(x, axis)) coupling.Link(vector, 0, x, axis);
+        }
+        if (coupling.Node.Attributes.Int("block_size", 0) > 0) coupling.FreezeAll(RefusalReason.FixedAxis, "blocks of it share a scale");
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -12,6 +13,12 @@ internal sealed class Dropout() : Operator("Dropout", minInputs: 1, maxInputs: 3
     {
         context.Copy();
         context.SetOutput(1, ElementType.Bool, context.Shape(0));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        coupling.Pointwise(keepsZero: true);
+        if (coupling.Has(Port.Out(1))) coupling.Pointwise(keepsZero: false, output: 1);
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -75,6 +82,11 @@ internal sealed class CosineWindow(string opType, double a0, double a1, double a
 {
     public override void Infer(InferenceContext context) => context.SetOutput(0, (ElementType)context.Node.Attributes.Int("output_datatype", 1),
         new TensorShape(context.Integers(0) is { } n ? (int)n[0] : Dimension.Unknown));
+
+    // Positions stay as they are.
+    public override void Couple(AxisCoupling coupling)
+    {
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -10,6 +11,16 @@ internal sealed class Transpose() : Operator("Transpose")
     {
         TensorShape? x = context.Shape(0);
         context.SetOutput(0, context.Element(0), x is null ? null : new TensorShape([.. Permutation(context.Node, x.Rank).Select(p => x[p])]));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        int[] permutation = Permutation(coupling.Node, coupling.Rank(Port.In(0)));
+        for (int axis = 0; axis < permutation.Length; axis++)
+        {
+            coupling.Link(Port.In(0), permutation[axis], Port.Out(), axis);
+            coupling.SetZero(Port.Out(), axis, coupling.IsZero(Port.In(0), permutation[axis]));
+        }
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context) =>
@@ -28,6 +39,46 @@ internal sealed class Expand() : Operator("Expand", minInputs: 2)
 {
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, context.Element(0), context.InputAsShape(1) is { } target ? context.Broadcast(context.Shape(0), target) : null);
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        if (coupling.Constant(1) is null && ShapeTargets.Expand(coupling.Shape(x), coupling.Shape(y)) is null)
+        {
+            coupling.FreezeAll(RefusalReason.DynamicShape, "the target shape is computed while the model runs");
+            return;
+        }
+        int lead = coupling.Rank(y) - coupling.Rank(x);
+        for (int axis = 0; axis < coupling.Rank(y); axis++)
+        {
+            if (axis < lead || (coupling.Size(x, axis - lead) == 1 && coupling.Size(y, axis) != 1))
+            {
+                // All entries are the same: any of them may leave.
+                coupling.Free(y, axis);
+                continue;
+            }
+            coupling.Link(x, axis - lead, y, axis);
+            coupling.SetZero(y, axis, coupling.IsZero(x, axis - lead));
+        }
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        TensorShape x = removal.NewShape(Port.In(0)), y = removal.NewShape(Port.Out());
+        if (removal.OldConstant(1) is not { } constant || removal.OldInputIsComputed(1))
+        {
+            if (ShapeTargets.Expand(x, y) is { } written) removal.SetConstant(1, TensorData.Vector(written));
+            return;
+        }
+        if (!removal.IsCut(Port.Out())) return;
+        long[] target = (long[])constant.ToInt64s().Clone();
+        for (int i = 0; i < target.Length; i++)
+        {
+            int axis = i + y.Rank - target.Length;
+            if (target[i] != 1 && y[axis].IsKnown) target[i] = y[axis].Value;
+        }
+        removal.SetConstant(1, TensorData.Vector(target));
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
@@ -55,6 +106,22 @@ internal sealed class Tile() : Operator("Tile", minInputs: 2)
             result = Inference.OfRank(x.Rank);
         }
         context.SetOutput(0, context.Element(0), result);
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        if (coupling.Constant(1)?.ToInt64s() is not { } repeats) return;
+        Port x = Port.In(0), y = Port.Out();
+        for (int axis = 0; axis < coupling.Rank(x); axis++)
+        {
+            int size = coupling.Size(x, axis);
+            if (repeats[axis] == 1) coupling.Link(x, axis, y, axis);
+            else if (size > 0)
+            {
+                for (int r = 0; r < repeats[axis]; r++) coupling.LinkRange(x, axis, 0, y, axis, r * size, size);
+            }
+            coupling.SetZero(y, axis, coupling.IsZero(x, axis));
+        }
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -120,6 +187,35 @@ internal sealed class Concat() : Operator("Concat", minInputs: 1, maxInputs: int
         }
     }
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port y = Port.Out();
+        int joined = coupling.Normalize(y, (int)coupling.Node.Attributes.Int("axis", 0));
+        int count = coupling.Node.Inputs.Count, start = 0;
+        for (int axis = 0; axis < coupling.Rank(y); axis++)
+        {
+            bool zero = true;
+            for (int i = 0; i < count; i++)
+            {
+                zero &= coupling.IsZero(Port.In(i), axis);
+                if (axis != joined) coupling.Link(Port.In(i), axis, y, axis);
+            }
+            coupling.SetZero(y, axis, zero);
+        }
+        bool known = coupling.Size(y, joined) >= 0;
+        for (int i = 0; i < count; i++)
+        {
+            int size = coupling.Size(Port.In(i), joined);
+            if (!known)
+            {
+                coupling.Freeze(Port.In(i), joined, RefusalReason.DynamicShape, "a part of unknown size is joined to it");
+                continue;
+            }
+            coupling.LinkRange(Port.In(i), joined, 0, y, joined, start, size);
+            start += size;
+        }
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData first = context.Input(0);
@@ -170,6 +266,39 @@ internal sealed class Split() : Operator("Split", minInputs: 1, maxInputs: 2, ma
             }
             context.SetOutput(i, context.Element(0), part);
         }
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0);
+        int cut = coupling.Normalize(x, (int)coupling.Node.Attributes.Int("axis", 0)), start = 0;
+        bool known = coupling.Size(x, cut) >= 0 && coupling.Ports().Where(p => p.IsOutput).All(p => coupling.Size(p, cut) >= 0)
+            && coupling.Node.Outputs.All(o => o.Length > 0);
+        for (int i = 0; i < coupling.Node.Outputs.Count; i++)
+        {
+            Port y = Port.Out(i);
+            if (!coupling.Has(y)) continue;
+            coupling.SameExcept(x, y, [cut]);
+            if (!known)
+            {
+                coupling.Freeze(y, cut, RefusalReason.DynamicShape, "the sizes of the parts are not known");
+                continue;
+            }
+            coupling.LinkRange(x, cut, start, y, cut, 0, coupling.Size(y, cut));
+            coupling.SetZero(y, cut, coupling.IsZero(x, cut));
+            start += coupling.Size(y, cut);
+        }
+        if (!known) coupling.Freeze(x, cut, RefusalReason.DynamicShape, "the sizes of the parts are not known");
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        int rank = removal.OldShape(Port.In(0)).Rank, cut = Axes.Normalize(removal.Node.Attributes.Int("axis", 0), rank);
+        if (removal.Kept(Port.In(0), cut) is null) return;
+        long[] sizes = [.. Enumerable.Range(0, removal.Node.Outputs.Count).Select(i => (long)removal.NewSize(Port.Out(i), cut))];
+        removal.Node.Attributes.Remove("num_outputs");
+        if (removal.Node.Attributes.Has("split")) removal.Node.Attributes.Set("split", sizes);
+        else removal.SetConstant(1, TensorData.Vector(sizes));
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -246,6 +375,61 @@ internal sealed class Slice() : Operator("Slice", minInputs: 1, maxInputs: 5)
             (int start, int length, int by) = Range(starts[0], ends[0], steps?[0] ?? 1, sizes.Rank);
             context.SetOutputAsShape(0, new TensorShape([.. Enumerable.Range(0, length).Select(i => sizes[start + (i * by)])]));
         }
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        if (Cuts(coupling.Node, coupling.Constant, coupling.Rank(x)) is not { } cuts) return;
+        for (int axis = 0; axis < coupling.Rank(x); axis++)
+        {
+            int size = coupling.Size(x, axis);
+            bool whole = !cuts.TryGetValue(axis, out (long Start, long End, long Step) cut) || (cut is { Start: 0, Step: 1 } && cut.End >= (size < 0 ? int.MaxValue : size));
+            if (whole) coupling.Link(x, axis, y, axis);
+            else if (size < 0 || cut.Step != 1) continue;
+            else
+            {
+                (int start, int count, int step) = Range(cut.Start, cut.End, cut.Step, size);
+                coupling.LinkRange(x, axis, start, y, axis, 0, count, step);
+            }
+            coupling.SetZero(y, axis, coupling.IsZero(x, axis));
+        }
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        TensorShape x = removal.OldShape(Port.In(0));
+        if (!removal.IsCut(Port.In(0)) || Cuts(removal.Node, removal.OldConstant, x.Rank) is not { } cuts) return;
+        foreach (int axis in cuts.Keys.ToList())
+        {
+            if (removal.Kept(Port.In(0), axis) is null) continue;
+            (int start, _, _) = Range(cuts[axis].Start, cuts[axis].End, 1, x[axis].Value);
+            int first = removal.NewPosition(Port.In(0), axis, start);
+            cuts[axis] = (first, first + removal.NewSize(Port.Out(), axis), 1);
+        }
+        long[] axes = [.. cuts.Keys.Select(a => (long)a)], starts = [.. cuts.Values.Select(c => c.Start)], ends = [.. cuts.Values.Select(c => c.End)], steps = [.. cuts.Values.Select(c => c.Step)];
+        if (!removal.Node.HasInput(1))
+        {
+            removal.Node.Attributes.Set("axes", axes).Set("starts", starts).Set("ends", ends);
+            return;
+        }
+        removal.SetConstant(1, TensorData.Vector(starts));
+        removal.SetConstant(2, TensorData.Vector(ends));
+        removal.SetConstant(3, TensorData.Vector(axes));
+        removal.SetConstant(4, TensorData.Vector(steps));
+    }
+
+    // What is cut from which axis, when all of it is constant.
+    private static SortedDictionary<int, (long Start, long End, long Step)>? Cuts(Node node, Func<int, TensorData?> constant, int rank)
+    {
+        long[]? starts = node.HasInput(1) ? constant(1)?.ToInt64s() : node.Attributes.Ints("starts");
+        long[]? ends = node.HasInput(2) ? constant(2)?.ToInt64s() : node.Attributes.Ints("ends");
+        long[]? axes = node.HasInput(3) ? constant(3)?.ToInt64s() : node.Attributes.Ints("axes");
+        long[]? steps = node.HasInput(4) ? constant(4)?.ToInt64s() : null;
+        if (starts is null || ends is null || (axes is null && node.HasInput(3)) || (steps is null && node.HasInput(4))) return null;
+        var cuts = new SortedDictionary<int, (long, long, long)>();
+        for (int i = 0; i < starts.Length; i++) cuts[axes is null ? i : Axes.Normalize(axes[i], rank)] = (starts[i], ends[i], steps?[i] ?? 1);
+        return cuts;
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)

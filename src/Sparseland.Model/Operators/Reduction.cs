@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -25,6 +26,15 @@ internal sealed class Reduction(string opType, RowReduction<double> real, RowRed
         }
         context.SetOutput(0, context.Element(0), result);
         if (result is { Rank: 0 } && OpType == "ReduceProd" && context.InputAsShape(0) is { } sizes) context.SetOutputAsShape(0, new TensorShape(Flatten.Product(sizes)));
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        long[]? axes = coupling.Has(Port.In(1)) ? coupling.Constant(1)?.ToInt64s() : coupling.Node.Attributes.Ints("axes");
+        if (axes is null && coupling.Has(Port.In(1))) return;
+        coupling.Reduce(Over(coupling.Node, axes, coupling.Rank(Port.In(0))), coupling.Node.Attributes.Int("keepdims", 1) == 1,
+            ignoresZeros: OpType is "ReduceSum" or "ReduceL1" or "ReduceL2" or "ReduceSumSquare",
+            keepsZero: OpType is not ("ReduceLogSum" or "ReduceLogSumExp"));
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -114,6 +124,12 @@ internal sealed class ArgExtreme(string opType) : Operator(opType)
         context.SetOutput(0, ElementType.Int64, result);
     }
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        int axis = coupling.Normalize(Port.In(0), (int)coupling.Node.Attributes.Int("axis", 0));
+        coupling.Reduce([axis], coupling.Node.Attributes.Int("keepdims", 1) == 1, ignoresZeros: false, keepsZero: false);
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0);
@@ -151,6 +167,12 @@ internal sealed class TopK() : Operator("TopK", minInputs: 2, maxOutputs: 2)
         context.SetOutput(1, ElementType.Int64, result);
     }
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        int axis = coupling.Normalize(Port.In(0), (int)coupling.Node.Attributes.Int("axis", -1));
+        foreach (Port y in coupling.Ports().Where(p => p.IsOutput)) coupling.SameExcept(Port.In(0), y, [axis], keepsZero: y.Index == 0);
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0);
@@ -185,6 +207,12 @@ internal sealed class TopK() : Operator("TopK", minInputs: 2, maxOutputs: 2)
 internal sealed class Cumulative(string opType) : Operator(opType, minInputs: 2)
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        if (coupling.Constant(1) is { Length: 1 } axis)
+            coupling.SameExcept(Port.In(0), Port.Out(), [coupling.Normalize(Port.In(0), (int)axis.ToInt64s()[0])], keepsZero: OpType == "CumSum");
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

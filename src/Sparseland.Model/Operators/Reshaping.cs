@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -47,6 +48,42 @@ internal sealed class Reshape() : Operator("Reshape", minInputs: 1, maxInputs: 2
         context.SetOutput(0, context.Element(0), result);
         if (result.Rank <= 1 && context.InputAsShape(0) is { } values) context.SetOutputAsShape(0, values);
     }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        Port x = Port.In(0), y = Port.Out();
+        long[]? target = Target(coupling.Node, coupling.Constant(1));
+        if (target is null && ShapeTargets.Reshape(coupling.Shape(x), coupling.Shape(y)) is null)
+        {
+            coupling.FreezeAll(RefusalReason.DynamicShape, "the target shape is computed while the model runs");
+            return;
+        }
+        bool allowZero = coupling.Node.Attributes.Int("allowzero", 0) == 1;
+        coupling.Reshaped(x, y, (from, to) => from == to && !allowZero && target is not null && target[to] == 0);
+    }
+
+    public override void AfterRemoval(RemovalContext removal)
+    {
+        TensorShape x = removal.NewShape(Port.In(0)), y = removal.NewShape(Port.Out());
+        long[]? target = Target(removal.Node, removal.OldConstant(1));
+        if (target is null || removal.OldInputIsComputed(1))
+        {
+            // A target that is computed from sizes may no longer be what it was: it is written down instead.
+            if (ShapeTargets.Reshape(x, y) is { } written) removal.SetConstant(1, TensorData.Vector(written));
+            return;
+        }
+        if (!removal.IsCut(Port.Out())) return;
+        target = (long[])target.Clone();
+        for (int axis = 0; axis < target.Length; axis++)
+        {
+            bool copied = target[axis] == 0 && axis < x.Rank && x[axis] == y[axis];
+            if (target[axis] != -1 && !copied && y[axis].IsKnown) target[axis] = y[axis].Value;
+        }
+        if (removal.Node.HasInput(1)) removal.SetConstant(1, TensorData.Vector(target));
+        else removal.Node.Attributes.Set("shape", target);
+    }
+
+    private static long[]? Target(Node node, TensorData? constant) => node.HasInput(1) ? constant?.ToInt64s() : node.Attributes.Ints("shape");
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
@@ -135,6 +172,8 @@ internal sealed class Flatten() : Operator("Flatten")
         context.SetOutput(0, context.Element(0), result);
     }
 
+    public override void Couple(AxisCoupling coupling) => coupling.Reshaped(Port.In(0), Port.Out());
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0);
@@ -177,6 +216,20 @@ internal sealed class Squeeze() : Operator("Squeeze", minInputs: 1, maxInputs: 2
         if (context.InputAsShape(0) is { Rank: 1 } sizes) context.SetOutputAsShape(0, sizes);
     }
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        long[]? axes = coupling.Has(Port.In(1)) ? coupling.Constant(1)?.ToInt64s() : coupling.Node.Attributes.Ints("axes");
+        if (axes is null && coupling.Has(Port.In(1))) return;
+        int rank = coupling.Rank(Port.In(0));
+        int[] drop = axes is null ? [.. Enumerable.Range(0, rank).Where(i => coupling.Size(Port.In(0), i) == 1)] : Axes.Normalize(axes, rank);
+        for (int axis = 0, to = 0; axis < rank; axis++)
+        {
+            if (drop.Contains(axis)) continue;
+            coupling.Link(Port.In(0), axis, Port.Out(), to);
+            coupling.SetZero(Port.Out(), to++, coupling.IsZero(Port.In(0), axis));
+        }
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0);
@@ -209,6 +262,20 @@ internal sealed class Unsqueeze() : Operator("Unsqueeze", minInputs: 1, maxInput
         if (result is { Rank: <= 1 } && context.InputAsShape(0) is { } sizes) context.SetOutputAsShape(0, sizes);
     }
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        long[]? axes = coupling.Has(Port.In(1)) ? coupling.Constant(1)?.ToInt64s() : coupling.Node.Attributes.Ints("axes");
+        if (axes is null) return;
+        int rank = coupling.Rank(Port.Out());
+        int[] add = Axes.Normalize(axes, rank);
+        for (int to = 0, axis = 0; to < rank; to++)
+        {
+            if (add.Contains(to)) continue;
+            coupling.Link(Port.In(0), axis, Port.Out(), to);
+            coupling.SetZero(Port.Out(), to, coupling.IsZero(Port.In(0), axis++));
+        }
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0);
@@ -228,6 +295,8 @@ internal sealed class Identity() : Operator("Identity")
         context.Copy();
         if (context.InputAsShape(0) is { } sizes && context.Shape(0) is { Rank: <= 1 }) context.SetOutputAsShape(0, sizes);
     }
+
+    public override void Couple(AxisCoupling coupling) => coupling.Pointwise(keepsZero: true);
 
     public override TensorData?[] Evaluate(EvaluationContext context) => [context.Input(0)];
 }

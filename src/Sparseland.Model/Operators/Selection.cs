@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -11,6 +12,12 @@ internal sealed class Where() : Operator("Where", minInputs: 3)
         if (context.Element(1) != context.Element(2)) throw context.Error("X and Y are of different element types");
         context.SetOutput(0, context.Element(1), context.Broadcast(context.Shape(0), context.Shape(1), context.Shape(2)));
         InferSizes(context);
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        coupling.Broadcast(ZeroRule.Never, [0]);
+        coupling.Broadcast(ZeroRule.All, [1, 2]);
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)
@@ -53,6 +60,16 @@ internal sealed class Clip() : Operator("Clip", minInputs: 1, maxInputs: 3)
 {
     public override void Infer(InferenceContext context) => context.Copy();
 
+    public override void Couple(AxisCoupling coupling)
+    {
+        NodeAttributes a = coupling.Node.Attributes;
+        double low = Value(1, a.Float("min", float.NegativeInfinity)), high = Value(2, a.Float("max", float.PositiveInfinity));
+        coupling.Pointwise(keepsZero: low <= 0 && high >= 0);
+
+        double Value(int input, double fallback) => !coupling.Has(Port.In(input)) ? fallback
+            : coupling.Constant(input) is { Length: 1 } bound ? bound.ToDoubles()[0] : double.NaN;
+    }
+
     public override TensorData?[] Evaluate(EvaluationContext context)
     {
         TensorData x = context.Input(0);
@@ -79,6 +96,8 @@ internal sealed class Cast() : Operator("Cast")
         if (to is ElementType.Int64 or ElementType.Int32 && context.InputAsShape(0) is { } sizes) context.SetOutputAsShape(0, sizes);
     }
 
+    public override void Couple(AxisCoupling coupling) => coupling.Pointwise(keepsZero: true);
+
     public override TensorData?[] Evaluate(EvaluationContext context) => [context.Input(0).To((ElementType)context.Node.Attributes.Int("to", 0))];
 }
 
@@ -86,6 +105,12 @@ internal sealed class Cast() : Operator("Cast")
 internal sealed class CastLike() : Operator("CastLike", minInputs: 2)
 {
     public override void Infer(InferenceContext context) => context.SetOutput(0, context.Element(1), context.Shape(0));
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        coupling.Pointwise(keepsZero: true);
+        for (int axis = 0; axis < coupling.Rank(Port.In(1)); axis++) coupling.Free(Port.In(1), axis);
+    }
 
     public override TensorData?[] Evaluate(EvaluationContext context) => [context.Input(0).To(context.Input(1).ElementType)];
 }
@@ -99,6 +124,8 @@ internal sealed class BitCast() : Operator("BitCast")
         if (to.Size() == 0 || to.Size() != context.Element(0).Size()) throw context.Error($"cannot read {context.Element(0)} bits as {to}");
         context.SetOutput(0, to, context.Shape(0));
     }
+
+    public override void Couple(AxisCoupling coupling) => coupling.Pointwise(keepsZero: true);
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -10,6 +11,12 @@ internal sealed class AxisNormalisation(string opType) : Operator(opType)
     {
         if (context.Shape(0) is { } x && x.Rank > 0) Axes.Normalize(context.Node.Attributes.Int("axis", -1), x.Rank);
         context.Copy();
+    }
+
+    public override void Couple(AxisCoupling coupling)
+    {
+        coupling.Pointwise(keepsZero: false);
+        coupling.Freeze(Port.In(0), (int)coupling.Node.Attributes.Int("axis", -1), RefusalReason.NormalizedAxis, $"{OpType} runs over it");
     }
 
     public override TensorData?[] Evaluate(EvaluationContext context)

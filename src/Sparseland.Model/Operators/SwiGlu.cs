@@ -1,4 +1,5 @@
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -8,6 +9,8 @@ internal sealed class SwiGlu() : Operator("SwiGLU", minInputs: 2)
 {
     public override void Infer(InferenceContext context) =>
         context.SetOutput(0, context.Element(0), context.Broadcast(context.Shape(0), context.Shape(1)));
+
+    public override void Couple(AxisCoupling coupling) => coupling.Broadcast(ZeroRule.Any);
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using Sparseland.Model.Graph;
+using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
 
 namespace Sparseland.Model.Operators;
@@ -15,6 +16,8 @@ internal delegate void RowFunction(ReadOnlySpan<float> x, Span<float> y);
 internal class UnaryOperator(string opType, Func<double, double> function, RowFunction? row = null, Func<long, long>? integers = null) : Operator(opType)
 {
     public override void Infer(InferenceContext context) => context.Copy();
+
+    public override void Couple(AxisCoupling coupling) => coupling.Pointwise(keepsZero: function(0) == 0);
 
     public override TensorData?[] Evaluate(EvaluationContext context)
     {

@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using Sparseland.Model.Graph;
 using Sparseland.Model.Operators.Coupling;
 

@@ -67,12 +67,13 @@ public static class Surgeon
         foreach (GraphValue input in old.Inputs) graph.Inputs.Add(Resized(input, kept));
         foreach (GraphValue output in old.Outputs) graph.Outputs.Add(Resized(output, kept));
         var replaced = new HashSet<string>(StringComparer.Ordinal);
+        var computed = new HashSet<string>(old.Nodes.Where(n => n.OpType != "Constant").SelectMany(n => n.Outputs), StringComparer.Ordinal);
         foreach (Node node in old.Nodes)
         {
             Node copy = node.Clone();
             graph.Nodes.Add(copy);
             if (removal.Count > 0 && OperatorRegistry.Find(node.OpType, node.Domain) is { } op && node.Inputs.Concat(node.Outputs).All(n => n.Length == 0 || dependencies.Axes.Shape(n) is not null))
-                op.AfterRemoval(new Context(dependencies, kept, graph, copy, replaced));
+                op.AfterRemoval(new Context(dependencies, kept, graph, copy, replaced, computed));
         }
         DropUnread(graph, replaced);
         GraphValidator.Validate(graph, allowUnknownOperators: true);
@@ -190,7 +191,7 @@ public static class Surgeon
         }
     }
 
-    private sealed class Context(DependencyGraph dependencies, KeptEntries kept, ModelGraph graph, Node node, HashSet<string> replaced) : RemovalContext
+    private sealed class Context(DependencyGraph dependencies, KeptEntries kept, ModelGraph graph, Node node, HashSet<string> replaced, HashSet<string> computed) : RemovalContext
     {
         // Input names from before constants were replaced.
         private readonly string[] _inputs = [.. node.Inputs];
@@ -205,11 +206,12 @@ public static class Surgeon
 
         public override TensorData? OldConstant(int input) => input < _inputs.Length && _inputs[input].Length > 0 ? dependencies.Types.ConstantOf(_inputs[input]) : null;
 
+        public override bool OldInputIsComputed(int input) => input < _inputs.Length && computed.Contains(_inputs[input]);
+
         public override void SetConstant(int input, TensorData value)
         {
             string name = $"{node.Name}.input{input}";
-            var values = graph.Producers();
-            for (int i = 1; graph.Weights.ContainsKey(name) || dependencies.Graph.Weights.ContainsKey(name) || dependencies.Axes.Shape(name) is not null || values.ContainsKey(name); i++) name = $"{node.Name}.input{input}_{i}";
+            for (int i = 1; graph.Weights.ContainsKey(name) || dependencies.Graph.Weights.ContainsKey(name) || computed.Contains(name) || dependencies.Axes.Shape(name) is not null; i++) name = $"{node.Name}.input{input}_{i}";
             graph.AddWeight(new Weight(name, value));
             while (node.Inputs.Count <= input) node.Inputs.Add("");
             if (node.Inputs[input].Length > 0) replaced.Add(node.Inputs[input]);

@@ -21,6 +21,9 @@ public abstract class RemovalContext
     /// <summary>The value that a constant input had before; null when it is not constant.</summary>
     public abstract TensorData? OldConstant(int input);
 
+    /// <summary>Whether an input is computed by nodes, constant or not; false for weights and graph inputs.</summary>
+    public abstract bool OldInputIsComputed(int input);
+
     /// <summary>Gives an input a constant value of its own; other nodes that read the old constant are not affected.</summary>
     public abstract void SetConstant(int input, TensorData value);
 

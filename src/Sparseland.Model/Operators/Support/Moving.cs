@@ -6,6 +6,20 @@ namespace Sparseland.Model.Operators.Support;
 /// <summary>Copies elements of any type from one arrangement to another; types are told apart by size only.</summary>
 internal static class Moving
 {
+    /// <summary>The elements at the kept positions of each axis; null keeps an axis whole.</summary>
+    public static TensorData Keep(TensorData x, IReadOnlyList<IReadOnlyList<int>?> kept)
+    {
+        int[] shape = x.Shape.ToArray(), strides = Axes.Strides(x.Shape), at = new int[x.Rank];
+        for (int axis = 0; axis < shape.Length; axis++) shape[axis] = kept[axis]?.Count ?? shape[axis];
+        var picks = new int[Axes.Product(shape)];
+        for (int to = 0; to < picks.Length; to++)
+        {
+            for (int axis = 0; axis < at.Length; axis++) picks[to] += (kept[axis]?[at[axis]] ?? at[axis]) * strides[axis];
+            Axes.Next(at, shape);
+        }
+        return Pick(x, shape, picks);
+    }
+
     /// <summary>out[i0, i1 ...] = x[offset + sum of i_k * strides_k].</summary>
     public static TensorData Strided(TensorData x, ReadOnlySpan<int> shape, ReadOnlySpan<int> strides, int offset = 0)
     {
