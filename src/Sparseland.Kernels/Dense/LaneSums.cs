@@ -26,4 +26,54 @@ internal static unsafe class LaneSums
         Add<V>(values, count, lanes);
         return DotKernel.Fold(lanes);
     }
+
+    /// <summary>lanes [16] += (x - center)^2, value t to lane t % 16.</summary>
+    public static void AddSquares<V>(float* x, int count, float center, float* lanes) where V : unmanaged, IVector<V>
+    {
+        int whole = count & ~(Lanes.Count - 1);
+        V c = V.Broadcast(center);
+        for (int lane = 0; lane < Lanes.Count; lane += V.Count)
+        {
+            V s = V.Load(lanes + lane);
+            for (nint t = lane; t < whole; t += Lanes.Count)
+            {
+                V d = V.Subtract(V.Load(x + t), c);
+                s = V.MultiplyAdd(d, d, s);
+            }
+            V.Store(s, lanes + lane);
+        }
+        for (int t = whole; t < count; t++) lanes[t - whole] = MathF.FusedMultiplyAdd(x[t] - center, x[t] - center, lanes[t - whole]);
+    }
+
+    /// <summary>lanes [16] += x * (y - center), value t to lane t % 16.</summary>
+    public static void AddProducts<V>(float* x, float* y, int count, float center, float* lanes) where V : unmanaged, IVector<V>
+    {
+        int whole = count & ~(Lanes.Count - 1);
+        V c = V.Broadcast(center);
+        for (int lane = 0; lane < Lanes.Count; lane += V.Count)
+        {
+            V s = V.Load(lanes + lane);
+            for (nint t = lane; t < whole; t += Lanes.Count) s = V.MultiplyAdd(V.Load(x + t), V.Subtract(V.Load(y + t), c), s);
+            V.Store(s, lanes + lane);
+        }
+        for (int t = whole; t < count; t++) lanes[t - whole] = MathF.FusedMultiplyAdd(x[t], y[t] - center, lanes[t - whole]);
+    }
+
+    /// <summary>The sum of squares of differences from <paramref name="center"/>.</summary>
+    public static float Squares<V>(float* x, int count, float center) where V : unmanaged, IVector<V>
+    {
+        float* lanes = stackalloc float[Lanes.Count];
+        new Span<float>(lanes, Lanes.Count).Clear();
+        AddSquares<V>(x, count, center, lanes);
+        return DotKernel.Fold(lanes);
+    }
+
+    /// <summary>The sum of products.</summary>
+    public static float Dot<V>(float* x, float* y, int count) where V : unmanaged, IVector<V>
+    {
+        float* lanes = stackalloc float[Lanes.Count];
+        new Span<float>(lanes, Lanes.Count).Clear();
+        AddProducts<V>(x, y, count, 0f, lanes);
+        return DotKernel.Fold(lanes);
+    }
 }

@@ -17,10 +17,12 @@ internal sealed unsafe class PlanarSpec
     private readonly int _stepY;
     private readonly int _stepX;
     private readonly int _planeRows;
+    private readonly float _padding;
 
     /// <summary>Lays out the planes; <paramref name="joinRows"/> says that grid rows are written one after the other.</summary>
-    public PlanarSpec(int channels, int height, int width, int[] dy, int[] dx, int stepY, int stepX, int gridHeight, int gridWidth, bool joinRows)
+    public PlanarSpec(int channels, int height, int width, int[] dy, int[] dx, int stepY, int stepX, int gridHeight, int gridWidth, bool joinRows, float padding = 0f)
     {
+        _padding = padding;
         (Channels, Height, Width, Taps, GridHeight, GridWidth) = (channels, height, width, dy.Length, gridHeight, gridWidth);
         (_stepY, _stepX) = (stepY, stepX);
         OutHeight = gridHeight;
@@ -138,12 +140,12 @@ internal sealed unsafe class PlanarSpec
                 int y = _minY + _slotY[slot] + (r * _stepY);
                 if (y < 0 || y >= Height || end == begin)
                 {
-                    new Span<float>(target, Pitch).Clear();
+                    new Span<float>(target, Pitch).Fill(_padding);
                 }
                 else
                 {
                     float* row = source + ((nint)y * Width) + firstX;
-                    for (int q = 0; q < begin; q++) target[q] = 0f;
+                    for (int q = 0; q < begin; q++) target[q] = _padding;
                     if (_stepX == 1)
                     {
                         new ReadOnlySpan<float>(row + begin, end - begin).CopyTo(new Span<float>(target + begin, end - begin));
@@ -152,7 +154,7 @@ internal sealed unsafe class PlanarSpec
                     {
                         for (int q = begin; q < end; q++) target[q] = row[(nint)q * _stepX];
                     }
-                    for (int q = end; q < Pitch; q++) target[q] = 0f;
+                    for (int q = end; q < Pitch; q++) target[q] = _padding;
                 }
                 target += Pitch;
             }

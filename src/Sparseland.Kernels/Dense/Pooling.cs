@@ -1,0 +1,305 @@
+using Sparseland.Kernels.Simd;
+
+namespace Sparseland.Kernels.Dense;
+
+/// <summary>The geometry of max and average pooling in 1, 2 or 3 dimensions over [planes, spatial...] (planes = batch * channels).</summary>
+public sealed class Pooling
+{
+    private readonly int[] _size, _kernel, _stride, _before, _after, _dilation, _out;
+
+    /// <summary>A pooling window.</summary>
+    /// <param name="size">Spatial sizes of the input, 1 to 3 of them, each at least 0.</param>
+    /// <param name="kernel">Window, at least 1 per axis.</param>
+    /// <param name="stride">Stride per axis, at least 1.</param>
+    /// <param name="padBefore">Padding before, 0 or more per axis.</param>
+    /// <param name="padAfter">Padding after, 0 or more per axis.</param>
+    /// <param name="dilation">Distance of window elements per axis, at least 1; empty for 1.</param>
+    /// <param name="ceilMode">Whether a window that begins inside the input or its left padding but ends beyond the padding counts.</param>
+    /// <exception cref="ArgumentException">Ranks differ or a value is out of range.</exception>
+    public Pooling(ReadOnlySpan<int> size, ReadOnlySpan<int> kernel, ReadOnlySpan<int> stride, ReadOnlySpan<int> padBefore, ReadOnlySpan<int> padAfter,
+        ReadOnlySpan<int> dilation = default, bool ceilMode = false)
+    {
+        int rank = size.Length;
+        if (rank is < 1 or > 3) throw new ArgumentException($"Pooling over {rank} dimensions; 1 to 3 are possible.", nameof(size));
+        if (kernel.Length != rank || stride.Length != rank || padBefore.Length != rank || padAfter.Length != rank || (!dilation.IsEmpty && dilation.Length != rank))
+            throw new ArgumentException("The ranks of the arguments differ.");
+        (_size, _kernel, _stride, _before, _after, _dilation, _out) = (Ones(), Ones(), Ones(), new int[3], new int[3], Ones(), Ones());
+        for (int i = 0; i < rank; i++)
+        {
+            int at = 3 - rank + i;
+            _size[at] = size[i];
+            _kernel[at] = kernel[i];
+            _stride[at] = stride[i];
+            _before[at] = padBefore[i];
+            _after[at] = padAfter[i];
+            if (!dilation.IsEmpty) _dilation[at] = dilation[i];
+            if (size[i] < 0 || kernel[i] < 1 || stride[i] < 1 || padBefore[i] < 0 || padAfter[i] < 0 || _dilation[at] < 1)
+                throw new ArgumentException($"Axis {i}: size {size[i]}, kernel {kernel[i]}, stride {stride[i]}, padding {padBefore[i]} and {padAfter[i]}, dilation {_dilation[at]}.");
+            long room = (long)size[i] + padBefore[i] + padAfter[i] - (((long)(kernel[i] - 1) * _dilation[at]) + 1);
+            long windows = room < 0 ? 0 : ((ceilMode ? room + stride[i] - 1 : room) / stride[i]) + 1;
+            // A window that lies wholly in the padding behind the input is none.
+            if (ceilMode && windows > 0 && (windows - 1) * stride[i] >= (long)size[i] + padBefore[i]) windows--;
+            _out[at] = checked((int)windows);
+        }
+        OutputSize = _out[(3 - rank)..];
+
+        static int[] Ones() => [1, 1, 1];
+    }
+
+    /// <summary>Spatial sizes of the output.</summary>
+    public IReadOnlyList<int> OutputSize { get; }
+
+    /// <summary>Values of one plane of the input.</summary>
+    public int InputPlane => _size[0] * _size[1] * _size[2];
+
+    /// <summary>Values of one plane of the output.</summary>
+    public int OutputPlane => _out[0] * _out[1] * _out[2];
+
+    /// <summary>The largest value of each window; NaN if the window has one, negative infinity if it has nothing.</summary>
+    /// <param name="input">[planes, spatial].</param>
+    /// <param name="output">[planes, output spatial].</param>
+    /// <param name="planes">batch * channels.</param>
+    /// <param name="indices">Receives the position of each value in its plane (the first of equals; -1 if there is none), or empty.</param>
+    /// <exception cref="ArgumentException">A span is too short.</exception>
+    public unsafe void Max(ReadOnlySpan<float> input, Span<float> output, int planes, Span<int> indices = default)
+    {
+        Check(input.Length, output.Length, planes);
+        if (!indices.IsEmpty) Parts.Need(indices.Length, (long)planes * OutputPlane, nameof(indices));
+        bool wanted = !indices.IsEmpty;
+        fixed (float* fi = input, fo = output)
+        {
+            fixed (int* fx = indices)
+            {
+                if (!wanted && _size[0] == 1 && _kernel[0] == 1 && OutputPlane > 0 && InputPlane > 0)
+                {
+                    SimdDispatch.Run(new FlatMax { Input = fi, Output = fo, Planes = planes, Pooling = this });
+                    return;
+                }
+                float* pi = fi, po = fo;
+                int* px = fx;
+                int inPlane = InputPlane, outPlane = OutputPlane;
+                Parts.Rows(planes, Work, (first, end) =>
+                {
+                    for (int plane = first; plane < end; plane++)
+                    {
+                        float* x = pi + ((nint)plane * inPlane);
+                        for (int o = 0; o < outPlane; o++)
+                        {
+                            float best = float.NegativeInfinity;
+                            int at = -1;
+                            Window w = WindowAt(o);
+                            for (int z = w.Z0; z < w.Z1; z += _dilation[0])
+                            {
+                                for (int y = w.Y0; y < w.Y1; y += _dilation[1])
+                                {
+                                    for (int c = w.X0; c < w.X1; c += _dilation[2])
+                                    {
+                                        int index = (((z * _size[1]) + y) * _size[2]) + c;
+                                        float v = x[index];
+                                        if (at >= 0 && !(v > best) && !(float.IsNaN(v) && !float.IsNaN(best))) continue;
+                                        (best, at) = (v, index);
+                                    }
+                                }
+                            }
+                            po[((nint)plane * outPlane) + o] = best;
+                            if (wanted) px[((nint)plane * outPlane) + o] = at;
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    /// <summary>Adds each output gradient to the position that won its window.</summary>
+    /// <param name="outputGradient">[planes, output spatial].</param>
+    /// <param name="indices">From <see cref="Max"/>.</param>
+    /// <param name="inputGradient">[planes, spatial]; overwritten.</param>
+    /// <param name="planes">batch * channels.</param>
+    /// <exception cref="ArgumentException">A span is too short or an index is outside its plane.</exception>
+    public unsafe void MaxBackward(ReadOnlySpan<float> outputGradient, ReadOnlySpan<int> indices, Span<float> inputGradient, int planes)
+    {
+        Check(inputGradient.Length, outputGradient.Length, planes);
+        Parts.Need(indices.Length, (long)planes * OutputPlane, nameof(indices));
+        int inPlane = InputPlane, outPlane = OutputPlane;
+        foreach (int index in indices[..(planes * outPlane)])
+        {
+            if (index < -1 || index >= inPlane) throw new ArgumentException($"Index {index} is outside its plane of {inPlane}.", nameof(indices));
+        }
+        fixed (float* fg = outputGradient, fd = inputGradient)
+        {
+            fixed (int* fx = indices)
+            {
+                float* g = fg, d = fd;
+                int* px = fx;
+                Parts.Rows(planes, inPlane, (first, end) =>
+                {
+                    new Span<float>(d + ((nint)first * inPlane), (end - first) * inPlane).Clear();
+                    for (int plane = first; plane < end; plane++)
+                    {
+                        for (int o = 0; o < outPlane; o++)
+                        {
+                            nint at = ((nint)plane * outPlane) + o;
+                            if (px[at] >= 0) d[((nint)plane * inPlane) + px[at]] += g[at];
+                        }
+                    }
+                });
+            }
+        }
+    }
+
+    /// <summary>The mean of each window.</summary>
+    /// <param name="input">[planes, spatial].</param>
+    /// <param name="output">[planes, output spatial].</param>
+    /// <param name="planes">batch * channels.</param>
+    /// <param name="countIncludePad">Whether padding counts as zeros (never what lies beyond it in ceil mode); an empty window gives NaN otherwise.</param>
+    /// <exception cref="ArgumentException">A span is too short.</exception>
+    public unsafe void Average(ReadOnlySpan<float> input, Span<float> output, int planes, bool countIncludePad)
+    {
+        Check(input.Length, output.Length, planes);
+        int inPlane = InputPlane, outPlane = OutputPlane;
+        fixed (float* fi = input, fo = output)
+        {
+            float* pi = fi, po = fo;
+            Parts.Rows(planes, Work, (first, end) =>
+            {
+                for (int plane = first; plane < end; plane++)
+                {
+                    float* x = pi + ((nint)plane * inPlane);
+                    for (int o = 0; o < outPlane; o++)
+                    {
+                        Window w = WindowAt(o);
+                        float sum = 0f;
+                        for (int z = w.Z0; z < w.Z1; z += _dilation[0])
+                        {
+                            for (int y = w.Y0; y < w.Y1; y += _dilation[1])
+                            {
+                                for (int c = w.X0; c < w.X1; c += _dilation[2]) sum += x[(((z * _size[1]) + y) * _size[2]) + c];
+                            }
+                        }
+                        po[((nint)plane * outPlane) + o] = sum / Divisor(o, w, countIncludePad);
+                    }
+                }
+            });
+        }
+    }
+
+    /// <summary>Spreads each output gradient evenly over its window.</summary>
+    /// <param name="outputGradient">[planes, output spatial].</param>
+    /// <param name="inputGradient">[planes, spatial]; overwritten.</param>
+    /// <param name="planes">batch * channels.</param>
+    /// <param name="countIncludePad">As in <see cref="Average"/>.</param>
+    /// <exception cref="ArgumentException">A span is too short.</exception>
+    public unsafe void AverageBackward(ReadOnlySpan<float> outputGradient, Span<float> inputGradient, int planes, bool countIncludePad)
+    {
+        Check(inputGradient.Length, outputGradient.Length, planes);
+        int inPlane = InputPlane, outPlane = OutputPlane;
+        fixed (float* fg = outputGradient, fd = inputGradient)
+        {
+            float* g = fg, d = fd;
+            Parts.Rows(planes, Work, (first, end) =>
+            {
+                new Span<float>(d + ((nint)first * inPlane), (end - first) * inPlane).Clear();
+                for (int plane = first; plane < end; plane++)
+                {
+                    float* to = d + ((nint)plane * inPlane);
+                    for (int o = 0; o < outPlane; o++)
+                    {
+                        Window w = WindowAt(o);
+                        float share = g[((nint)plane * outPlane) + o] / Divisor(o, w, countIncludePad);
+                        for (int z = w.Z0; z < w.Z1; z += _dilation[0])
+                        {
+                            for (int y = w.Y0; y < w.Y1; y += _dilation[1])
+                            {
+                                for (int c = w.X0; c < w.X1; c += _dilation[2]) to[(((z * _size[1]) + y) * _size[2]) + c] += share;
+                            }
+                        }
+                    }
+                }
+            });
+        }
+    }
+
+    private long Work => Math.Max(1L, (long)OutputPlane * _kernel[0] * _kernel[1] * _kernel[2]);
+
+    private void Check(int input, int output, int planes)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(planes);
+        Parts.Need(input, (long)planes * InputPlane, "input");
+        Parts.Need(output, (long)planes * OutputPlane, "output");
+    }
+
+    private readonly record struct Window(int Z0, int Z1, int Y0, int Y1, int X0, int X1);
+
+    private Window WindowAt(int o)
+    {
+        (int z0, int z1) = Range(0, o / (_out[1] * _out[2]));
+        (int y0, int y1) = Range(1, o / _out[2] % _out[1]);
+        (int x0, int x1) = Range(2, o % _out[2]);
+        return new Window(z0, z1, y0, y1, x0, x1);
+    }
+
+    // First and end position inside the input; the first is on the window's raster.
+    private (int First, int End) Range(int axis, int o)
+    {
+        int start = (o * _stride[axis]) - _before[axis], end = start + ((_kernel[axis] - 1) * _dilation[axis]) + 1;
+        if (start < 0) start += (-start + _dilation[axis] - 1) / _dilation[axis] * _dilation[axis];
+        return (start, Math.Min(end, _size[axis]));
+    }
+
+    private float Divisor(int o, Window w, bool countIncludePad)
+    {
+        if (!countIncludePad) return (float)Steps(w.Z0, w.Z1, 0) * Steps(w.Y0, w.Y1, 1) * Steps(w.X0, w.X1, 2);
+        return (float)Padded(0, o / (_out[1] * _out[2])) * Padded(1, o / _out[2] % _out[1]) * Padded(2, o % _out[2]);
+    }
+
+    private int Steps(int first, int end, int axis) => end <= first ? 0 : (end - first + _dilation[axis] - 1) / _dilation[axis];
+
+    private int Padded(int axis, int o)
+    {
+        int start = (o * _stride[axis]) - _before[axis], end = Math.Min(start + ((_kernel[axis] - 1) * _dilation[axis]) + 1, _size[axis] + _after[axis]);
+        return Steps(start, end, axis);
+    }
+
+    // 2-D without indices: the planes of the convolution, padded with negative infinity; a tap is one offset.
+    private unsafe struct FlatMax : ILevelWork
+    {
+        public float* Input;
+        public float* Output;
+        public int Planes;
+        public Pooling Pooling;
+
+        public readonly void Run<V>() where V : unmanaged, IVector<V>
+        {
+            FlatMax w = this;
+            Pooling p = Pooling;
+            int taps = p._kernel[1] * p._kernel[2];
+            var dy = new int[taps];
+            var dx = new int[taps];
+            for (int t = 0; t < taps; t++)
+            {
+                dy[t] = (t / p._kernel[2] * p._dilation[1]) - p._before[1];
+                dx[t] = (t % p._kernel[2] * p._dilation[2]) - p._before[2];
+            }
+            var spec = new PlanarSpec(1, p._size[1], p._size[2], dy, dx, p._stride[1], p._stride[2], p._out[1], p._out[2], joinRows: false, padding: float.NegativeInfinity);
+            Parts.Rows(Planes, p.Work, (first, end) =>
+            {
+                int length = spec.FlatLength;
+                using Scratch.Buffer planes = Scratch.Rent(spec.ChannelSize + (2 * V.Count)), flat = Scratch.Rent(length + (2 * V.Count));
+                for (int plane = first; plane < end; plane++)
+                {
+                    float* x = w.Input + ((nint)plane * p.InputPlane);
+                    if (spec.InPlace) new ReadOnlySpan<float>(x, p.InputPlane).CopyTo(new Span<float>(planes.Pointer, p.InputPlane));
+                    else spec.BuildChannel(x, planes.Pointer);
+                    for (int q = 0; q < length; q += V.Count)
+                    {
+                        V best = V.Broadcast(float.NegativeInfinity);
+                        foreach (nint tap in spec.TapOffsets) best = V.Max(best, V.Load(planes.Pointer + tap + q));
+                        V.Store(best, flat.Pointer + q);
+                    }
+                    for (int i = 0; i < spec.GridHeight; i++)
+                        new ReadOnlySpan<float>(flat.Pointer + ((nint)i * spec.Pitch), spec.GridWidth).CopyTo(new Span<float>(w.Output + ((nint)plane * p.OutputPlane) + (i * spec.GridWidth), spec.GridWidth));
+                }
+            });
+        }
+    }
+}

@@ -1,0 +1,147 @@
+using Sparseland.Kernels.Dense;
+using static Sparseland.Kernels.Tests.Dense.DenseTesting;
+
+namespace Sparseland.Kernels.Tests.Dense;
+
+[Collection("threads")]
+public sealed class AttentionTests
+{
+    public static IEnumerable<object[]> Shapes()
+    {
+        yield return [new Attention(1, 1, 1, 1, 1, 1)];
+        yield return [new Attention(2, 4, 2, 7, 9, 8)];
+        yield return [new Attention(1, 2, 2, 70, 150, 16) { ValueSize = 24 }];
+        yield return [new Attention(1, 4, 1, 65, 65, 32) { Causal = true }];
+        yield return [new Attention(2, 2, 1, 1, 300, 16) { Causal = true, CausalOffset = 299 }];
+        yield return [new Attention(2, 2, 2, 5, 20, 8) { Causal = true, CausalOffset = 10, SoftCap = 3f, KeyCapacity = 32 }];
+        yield return [new Attention(1, 2, 2, 6, 6, 4) { Causal = true, CausalOffset = -3, Scale = 0.7f }];
+    }
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public void AgreesWithTheDefinition(Attention shape)
+    {
+        foreach (bool masked in (bool[])[false, true])
+        {
+            Case c = new(shape, masked);
+            float[] actual = SameEverywhere(() =>
+            {
+                var y = new float[c.OutputLength];
+                c.Shape.Forward(c.Query, c.Key, c.Value, y, c.Lengths, c.Bias);
+                return y;
+            }, shape.ToString());
+            Near.Equal(c.Reference().Select(v => (float)v).ToArray(), actual, 2e-5, 1e-5, $"{shape} masked {masked}");
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Shapes))]
+    public void GradientsAgreeWithFiniteDifferences(Attention shape)
+    {
+        foreach (bool masked in (bool[])[false, true])
+        {
+            Case c = new(shape, masked);
+            float[] g = Random(c.OutputLength, 7);
+            float[] all = SameEverywhere(() =>
+            {
+                float[] y = new float[c.OutputLength], lse = new float[shape.Batch * shape.QueryHeads * shape.Queries];
+                float[] dq = new float[c.Query.Length], dk = new float[c.Key.Length], dv = new float[c.Value.Length];
+                c.Shape.Forward(c.Query, c.Key, c.Value, y, c.Lengths, c.Bias, lse);
+                c.Shape.Backward(c.Query, c.Key, c.Value, y, lse, g, dq, dk, dv, c.Lengths, c.Bias);
+                return [.. dq, .. dk, .. dv];
+            }, shape.ToString());
+            var random = new Random(3);
+            int start = 0;
+            foreach (float[] values in (float[][])[c.Query, c.Key, c.Value])
+            {
+                for (int probe = 0; probe < 6; probe++)
+                {
+                    int i = random.Next(values.Length);
+                    double slope = NormalizationTests.Slope(values, i, () => c.Reference().Zip(g, (a, b) => a * b).Sum());
+                    Assert.Equal(slope, all[start + i], 1e-3);
+                }
+                start += values.Length;
+            }
+        }
+    }
+
+    [Fact]
+    public void AQueryWithoutKeysGivesZeros()
+    {
+        var shape = new Attention(1, 1, 1, 2, 3, 4);
+        float[] y = Random(8, 1), lse = new float[2];
+        shape.Forward(Random(8, 2), Random(12, 3), Random(12, 4), y, [0], default, lse);
+        Assert.All(y, v => Assert.Equal(0f, v));
+        Assert.All(lse, v => Assert.Equal(float.NegativeInfinity, v));
+    }
+
+    [Fact]
+    public void RefusesImpossibleShapes()
+    {
+        Assert.Throws<ArgumentException>(() => new Attention(1, 3, 2, 1, 1, 1).Forward(new float[3], new float[2], new float[2], new float[3]));
+        Assert.Throws<ArgumentException>(() => new Attention(1, 1, 1, 1, 4, 1).Forward(new float[1], new float[4], new float[4], new float[1], [5]));
+    }
+
+    private sealed class Case
+    {
+        public Case(Attention shape, bool masked)
+        {
+            Shape = shape with { BiasBatchStride = masked ? shape.Queries * shape.Keys : 0, BiasQueryStride = masked ? shape.Keys : 0 };
+            Query = Random(shape.Batch * shape.QueryHeads * shape.Queries * shape.HeadSize, 1, 2f);
+            Key = Random(shape.Batch * shape.KeyHeads * shape.KeyCapacity * shape.HeadSize, 2, 2f);
+            Value = Random(shape.Batch * shape.KeyHeads * shape.KeyCapacity * shape.ValueSize, 3);
+            if (!masked) return;
+            Bias = Random(shape.Batch * shape.Queries * shape.Keys, 4);
+            for (int i = 0; i < Bias.Length; i += 5) Bias[i] = float.NegativeInfinity;
+            Lengths = Enumerable.Range(0, shape.Batch).Select(i => Math.Max(1, shape.Keys - (2 * i) - 1)).ToArray();
+        }
+
+        public Attention Shape { get; }
+
+        public float[] Query { get; }
+
+        public float[] Key { get; }
+
+        public float[] Value { get; }
+
+        public float[] Bias { get; } = [];
+
+        public int[] Lengths { get; } = [];
+
+        public int OutputLength => Shape.Batch * Shape.QueryHeads * Shape.Queries * Shape.ValueSize;
+
+        public double[] Reference()
+        {
+            var y = new double[OutputLength];
+            int group = Shape.QueryHeads / Shape.KeyHeads;
+            for (int b = 0; b < Shape.Batch; b++)
+            {
+                for (int h = 0; h < Shape.QueryHeads; h++)
+                {
+                    for (int i = 0; i < Shape.Queries; i++)
+                    {
+                        int keys = Lengths.Length == 0 ? Shape.Keys : Lengths[b], row = (((b * Shape.QueryHeads) + h) * Shape.Queries) + i, first = ((b * Shape.KeyHeads) + (h / group)) * Shape.KeyCapacity;
+                        if (Shape.Causal) keys = Math.Clamp(i + Shape.CausalOffset + 1, 0, keys);
+                        var weights = new double[keys];
+                        double sum = 0;
+                        for (int j = 0; j < keys; j++)
+                        {
+                            double s = 0;
+                            for (int d = 0; d < Shape.HeadSize; d++) s += (double)Query[(row * Shape.HeadSize) + d] * Key[((first + j) * Shape.HeadSize) + d];
+                            s *= Shape.Scale;
+                            if (Shape.SoftCap > 0) s = Shape.SoftCap * Math.Tanh(s / Shape.SoftCap);
+                            if (Bias.Length > 0) s += Bias[(b * Shape.BiasBatchStride) + (i * Shape.BiasQueryStride) + j];
+                            sum += weights[j] = Math.Exp(s);
+                        }
+                        if (sum == 0) continue;
+                        for (int j = 0; j < keys; j++)
+                        {
+                            for (int d = 0; d < Shape.ValueSize; d++) y[(row * Shape.ValueSize) + d] += weights[j] / sum * Value[((first + j) * Shape.ValueSize) + d];
+                        }
+                    }
+                }
+            }
+            return y;
+        }
+    }
+}
