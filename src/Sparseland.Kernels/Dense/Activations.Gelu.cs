@@ -39,9 +39,9 @@ public static unsafe partial class Activations
             Span<float> phi = stackalloc float[Piece];
             phi = phi[..a.Length];
             NormalDistribution(a, phi, level);
-            TensorPrimitives.Multiply(a, phi, b);
-            // 0 * infinity does not occur, but -infinity * 0 does; the limit is 0.
-            for (int i = 0; i < a.Length; i++) if (float.IsNegativeInfinity(a[i])) b[i] = 0f;
+            // -infinity times 0 would be NaN; the limit is 0.
+            TensorPrimitives.Max(a, float.MinValue, b);
+            TensorPrimitives.Multiply(b, phi, b);
         });
     }
 

@@ -132,7 +132,9 @@ public static unsafe partial class Activations
             Span<float> s = stackalloc float[Piece];
             s = s[..a.Length];
             SigmoidPiece(a, s);
-            TensorPrimitives.Multiply(a, s, b);
+            // -infinity times 0 would be NaN; the limit is 0.
+            TensorPrimitives.Max(a, float.MinValue, b);
+            TensorPrimitives.Multiply(b, s, b);
         });
 
     /// <summary>d = g * s * (1 + x * (1 - s)) with s = 1 / (1 + exp(-x)).</summary>
