@@ -158,10 +158,14 @@ internal sealed class GeneralMatrixProduct() : Operator("Gemm", minInputs: 2, ma
     {
         TensorData a = c.Input(0), b = c.Input(1);
         if (a.Rank != 2 || b.Rank != 2) throw c.Error("A and B must be matrices");
-        if (c.Node.Attributes.Int("transA", 0) != 0) a = Moving.Transpose(a, [1, 0]);
-        if (c.Node.Attributes.Int("transB", 0) != 0) b = Moving.Transpose(b, [1, 0]);
+        bool ta = c.Node.Attributes.Int("transA", 0) != 0, tb = c.Node.Attributes.Int("transB", 0) != 0;
         float alpha = c.Node.Attributes.Float("alpha", 1), beta = c.Node.Attributes.Float("beta", 1);
-        TensorData y = MatMul.Multiply(a, b);
+        TensorData y = a.ElementType switch
+        {
+            ElementType.Float32 => Multiply<float>(c, a, b, ta, tb),
+            ElementType.Float64 => Multiply<double>(c, a, b, ta, tb),
+            _ => MatMul.Multiply(ta ? Moving.Transpose(a, [1, 0]) : a, tb ? Moving.Transpose(b, [1, 0]) : b),
+        };
         if (alpha != 1) y = Binary.Apply<MulFunction>(y, TensorData.Scalar(alpha).To(y.ElementType));
         if (!c.Has(2)) return [y];
         TensorData bias = c.Input(2);
@@ -169,6 +173,15 @@ internal sealed class GeneralMatrixProduct() : Operator("Gemm", minInputs: 2, ma
         TensorData sum = Binary.Apply<AddFunction>(y, bias);
         return [sum.Shape.SequenceEqual(y.Shape) ? sum : throw c.Error("C does not broadcast to the product")];
     });
+
+    private static TensorData Multiply<T>(EvaluationContext context, TensorData a, TensorData b, bool ta, bool tb) where T : unmanaged, INumber<T>
+    {
+        int m = a.Shape[ta ? 1 : 0], k = a.Shape[ta ? 0 : 1], n = b.Shape[tb ? 0 : 1];
+        if (b.Shape[tb ? 1 : 0] != k) throw context.Error("inner sizes differ");
+        TensorData y = TensorData.Zeros(a.ElementType, m, n);
+        MatrixProduct.Run<T>(m, n, k, a.Span<T>(), b.Span<T>(), y.Span<T>(), ta, tb);
+        return y;
+    }
 }
 
 /// <summary>MatMulInteger: 8-bit matrices with zero points, 32-bit result.</summary>
