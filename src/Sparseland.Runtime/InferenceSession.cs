@@ -31,7 +31,15 @@ public sealed class InferenceSession
         ArgumentOutOfRangeException.ThrowIfLessThan(_options.CachedPlans, 1);
         GraphValidator.Validate(graph);
         _graph = graph.Clone();
-        _passes = Optimise(_graph, _options);
+        _passes = Optimise(_graph, _options, null);
+    }
+
+    /// <summary>Prepares a model that keeps a key/value cache.</summary>
+    internal InferenceSession(ModelGraph graph, SessionOptions options, KeyValueCachePass cachePass)
+    {
+        _options = options;
+        _graph = graph.Clone();
+        _passes = Optimise(_graph, _options, cachePass);
     }
 
     /// <summary>The inputs that a run needs.</summary>
@@ -45,10 +53,14 @@ public sealed class InferenceSession
     /// <param name="cancellation">Stops between steps.</param>
     /// <returns>The outputs by name, in the graph's order, with memory of their own.</returns>
     /// <exception cref="GraphException">An input is missing, unknown, or of the wrong type or shape.</exception>
-    public OrderedDictionary<string, TensorData> Run(IReadOnlyDictionary<string, TensorData> inputs, CancellationToken cancellation = default)
+    public OrderedDictionary<string, TensorData> Run(IReadOnlyDictionary<string, TensorData> inputs, CancellationToken cancellation = default) =>
+        Run(inputs, null, cancellation);
+
+    /// <summary>Runs the model as the continuation of what a cache holds; the caller advances the cache.</summary>
+    internal OrderedDictionary<string, TensorData> Run(IReadOnlyDictionary<string, TensorData> inputs, KeyValueCache? cache, CancellationToken cancellation)
     {
         TensorData[] ordered = Order(inputs);
-        TensorData[] outputs = PlanFor(ordered).Run(ordered, cancellation);
+        TensorData[] outputs = PlanFor(ordered).Run(ordered, cache, cancellation);
         var result = new OrderedDictionary<string, TensorData>(StringComparer.Ordinal);
         for (int i = 0; i < outputs.Length; i++) result[_graph.Outputs[i].Name] = outputs[i];
         return result;
@@ -66,15 +78,19 @@ public sealed class InferenceSession
     /// <summary>The plan for given inputs, printed: passes, memory, and which kernel each layer got and why.</summary>
     public string DescribePlan(IReadOnlyDictionary<string, TensorData> inputs) => PlanFor(Order(inputs)).Describe();
 
-    private static List<PassResult> Optimise(ModelGraph graph, SessionOptions options)
+    private static List<PassResult> Optimise(ModelGraph graph, SessionOptions options, KeyValueCachePass? cachePass)
     {
         var results = new List<PassResult>();
+        IReadOnlyDictionary<string, TensorType> types = ShapeInference.Run(graph).Types;
+        if (cachePass is not null) Apply(cachePass);
         Apply(new IdentityRemovalPass());
+        if (options.Fuse) Apply(new TransposedWeightPass());
+        Apply(new DeadNodePass());
         Apply(new ConstantFoldingPass());
         if (options.Fuse)
         {
             Apply(new BatchNormFoldingPass());
-            Apply(new FusionPass(ShapeInference.Run(graph).Types));
+            Apply(new FusionPass(types));
         }
         Apply(new DeadNodePass());
         return results;
@@ -131,7 +147,6 @@ public sealed class InferenceSession
         var inputTypes = new Dictionary<string, TensorType>(StringComparer.Ordinal);
         for (int i = 0; i < inputs.Length; i++)
             inputTypes[_graph.Inputs[i].Name] = new TensorType(inputs[i].ElementType, TensorShape.Of(inputs[i].Shape));
-        IReadOnlyDictionary<string, TensorType> types = FusedShapeInference.Run(_graph, inputTypes);
-        return Plan.Create(_graph, types, _passes, _options, _prepared);
+        return Plan.Create(_graph, FusedShapeInference.Run(_graph, inputTypes), _passes, _options, _prepared);
     }
 }

@@ -1,5 +1,6 @@
 using Sparseland.Model.Graph;
 using Sparseland.Model.Operators;
+using Sparseland.Runtime.Planning;
 
 namespace Sparseland.Runtime.Passes;
 
@@ -14,7 +15,7 @@ internal sealed class ConstantFoldingPass : IGraphPass
     public int Apply(ModelGraph graph)
     {
         int changes = 0;
-        ShapeInference inference = ShapeInference.Run(graph);
+        ShapeInference inference = FusedShapeInference.Run(graph);
         foreach (Node node in graph.Nodes.ToArray())
         {
             Operator? op = OperatorRegistry.Find(node.OpType, node.Domain);

@@ -26,7 +26,7 @@ internal sealed class FusionPass(IReadOnlyDictionary<string, TensorType> types) 
     /// <summary>Whether a plan can compile this layer with a fused store: a constant single-precision weight.</summary>
     private static bool IsLayer(ModelGraph graph, Node node)
     {
-        if (node.Domain == Domain) return true;
+        if (node.Domain == Domain) return node.OpType != "Attention";
         if (node.Domain.Length > 0 || !graph.Weights.TryGetValue(node.Input(1), out Weight? weight) || weight.ElementType != ElementType.Float32) return false;
         return node.OpType switch
         {
@@ -38,7 +38,8 @@ internal sealed class FusionPass(IReadOnlyDictionary<string, TensorType> types) 
         };
     }
 
-    private static void MakeFused(Node node)
+    /// <summary>Moves a node to the fused domain: bias, residual and clamp left out.</summary>
+    internal static void MakeFused(Node node)
     {
         if (node.Domain == Domain) return;
         node.Domain = Domain;
@@ -58,7 +59,7 @@ internal sealed class FusionPass(IReadOnlyDictionary<string, TensorType> types) 
             {
                 if (index.Producer(add.Inputs[side]) is not { OpType: "MatMul" } layer || !IsLayer(graph, layer) || layer.HasInput(2)) continue;
                 if (!index.HasOneReader(add.Inputs[side]) || !graph.Weights.TryGetValue(add.Inputs[1 - side], out Weight? bias)) continue;
-                if (bias.Shape.Length != 1 || bias.Length != graph.Weights[layer.Input(1)].Shape[1] || bias.ElementType != ElementType.Float32) continue;
+                if (bias.Shape.Length != 1 || bias.Length != graph.Weights[layer.Input(1)].Shape[layer.Attributes.Int(TransposedWeightPass.Attribute, 0) != 0 ? 0 : 1] || bias.ElementType != ElementType.Float32) continue;
                 MakeFused(layer);
                 layer.Inputs[2] = bias.Name;
                 layer.Outputs[0] = add.Outputs[0];

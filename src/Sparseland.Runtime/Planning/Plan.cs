@@ -16,13 +16,16 @@ internal sealed class Plan
     private readonly ConcurrentBag<RunState> _states = [];
     private readonly int _arenaLength;
 
-    private Plan(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared)
+    private Plan(ModelGraph graph, ShapeInference inference, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared)
     {
         Passes = passes;
         var byName = new Dictionary<string, Slot>(StringComparer.Ordinal);
-        var context = new StepContext(graph, types, byName, _slots, options, prepared);
+        var context = new StepContext(graph, inference.Types, byName, _slots, options, prepared, inference.ConstantOf);
         _inputs = [.. graph.Inputs.Select(i => context.NewTensor(i.Name))];
-        foreach (Node node in graph.Nodes) _steps.Add(StepFactory.Create(node, context));
+        foreach (Node node in graph.Nodes)
+        {
+            if (!BecomeConstants(node, context)) _steps.Add(StepFactory.Create(node, context));
+        }
         _outputs = [.. graph.Outputs.Select(o => context.Find(o.Name))];
         _arenaLength = PlaceMemory();
     }
@@ -38,22 +41,24 @@ internal sealed class Plan
 
     /// <summary>Compiles an optimised graph.</summary>
     /// <param name="graph">A graph after the passes.</param>
-    /// <param name="types">Types of all values with the input shapes filled in.</param>
+    /// <param name="inference">Types and constants of all values with the input shapes filled in.</param>
     /// <param name="passes">What the passes did, for printing.</param>
     /// <param name="options">The session's options.</param>
     /// <param name="prepared">What the session prepared for other plans.</param>
-    public static Plan Create(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared) =>
-        new(graph, types, passes, options, prepared);
+    public static Plan Create(ModelGraph graph, ShapeInference inference, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared) =>
+        new(graph, inference, passes, options, prepared);
 
     /// <summary>Runs the plan.</summary>
     /// <param name="inputs">In the graph's order.</param>
+    /// <param name="cache">What attentions with a cache continue; null when there is none.</param>
     /// <param name="cancellation">Stops between steps.</param>
     /// <returns>In the graph's order; memory of their own.</returns>
-    public TensorData[] Run(IReadOnlyList<TensorData> inputs, CancellationToken cancellation)
+    public TensorData[] Run(IReadOnlyList<TensorData> inputs, KeyValueCache? cache, CancellationToken cancellation)
     {
         if (!_states.TryTake(out RunState? state)) state = new RunState(_slots, _arenaLength);
         try
         {
+            state.Cache = cache;
             for (int i = 0; i < _inputs.Length; i++) state.Set(_inputs[i], inputs[i]);
             foreach (Step step in _steps)
             {
@@ -86,6 +91,22 @@ internal sealed class Plan
             text.AppendLine();
         }
         return text.ToString();
+    }
+
+    /// <summary>Shape arithmetic is known once the input shapes are: such nodes leave constants and no step.</summary>
+    private static bool BecomeConstants(Node node, StepContext context)
+    {
+        if (node.Domain.Length > 0 || context.FloatShape(node.Output(0)) is { Length: > 1 }) return false;
+        var values = new TensorData?[node.Outputs.Count];
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (node.Outputs[i].Length > 0 && (values[i] = context.Constant(node.Outputs[i])) is null) return false;
+        }
+        for (int i = 0; i < values.Length; i++)
+        {
+            if (values[i] is { } value) context.NewConstant(node.Outputs[i], value);
+        }
+        return true;
     }
 
     private int PlaceMemory()

@@ -9,6 +9,9 @@ internal sealed class RunState(IReadOnlyList<Slot> slots, int arenaLength)
     private readonly float[] _arena = GC.AllocateUninitializedArray<float>(arenaLength, pinned: true);
     private readonly TensorData?[] _tensors = new TensorData?[slots.Count];
 
+    /// <summary>What attentions with a cache continue.</summary>
+    public KeyValueCache? Cache { get; set; }
+
     /// <summary>The values of a single-precision slot.</summary>
     public ReadOnlySpan<float> Read(Slot slot) => slot.Kind switch
     {
@@ -32,9 +35,12 @@ internal sealed class RunState(IReadOnlyList<Slot> slots, int arenaLength)
     public void Set(Slot slot, TensorData? value) => _tensors[slot.Id] = value;
 
     /// <summary>Lets go of all tensors so that a cached state keeps nothing of a caller alive.</summary>
-    public void Clear() => Array.Clear(_tensors);
+    public void Clear()
+    {
+        Array.Clear(_tensors);
+        Cache = null;
+    }
 
     private TensorData Required(Slot slot) => _tensors[slot.Id]
         ?? throw new GraphException("SL2006", $"value '{slot.Name}' was read before it was computed");
-
 }

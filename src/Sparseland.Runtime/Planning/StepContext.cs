@@ -3,7 +3,7 @@ using Sparseland.Model.Graph;
 namespace Sparseland.Runtime.Planning;
 
 /// <summary>What a step factory may ask while a plan is made.</summary>
-internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, Dictionary<string, Slot> slots, List<Slot> all, SessionOptions options, PreparedWeights prepared)
+internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, Dictionary<string, Slot> slots, List<Slot> all, SessionOptions options, PreparedWeights prepared, Func<string, TensorData?> constantOf)
 {
     /// <summary>The session's options.</summary>
     public SessionOptions Options { get; } = options;
@@ -22,6 +22,15 @@ internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, 
 
     /// <summary>The constant weight of that name, or null.</summary>
     public Weight? Weight(string name) => name.Length > 0 && graph.Weights.TryGetValue(name, out Weight? weight) ? weight : null;
+
+    /// <summary>The tensor behind a name when it does not depend on the inputs' values: a weight, or what inference found; null otherwise.</summary>
+    public TensorData? Constant(string name) => name.Length == 0 ? null
+        : graph.Weights.TryGetValue(name, out Weight? weight) ? weight.Read()
+        : constantOf(name);
+
+    /// <summary>Makes the slot for a value that inference found.</summary>
+    public Slot NewConstant(string name, TensorData value) =>
+        Add(new Slot(all.Count, name, SlotKind.Constant) { Constant = value, Shape = value.Shape.ToArray() });
 
     /// <summary>The slots of a node's inputs.</summary>
     public Slot?[] Inputs(Node node) => [.. node.Inputs.Select(n => n.Length == 0 ? null : Find(n))];

@@ -10,6 +10,7 @@ internal sealed class FusedFallbackStep : Step
 {
     private readonly Operator _operator;
     private readonly Node _plain;
+    private readonly Node? _transpose;
     private readonly float _low;
     private readonly float _high;
 
@@ -17,7 +18,9 @@ internal sealed class FusedFallbackStep : Step
     {
         _low = node.Attributes.Float("low", float.NegativeInfinity);
         _high = node.Attributes.Float("high", float.PositiveInfinity);
-        _plain = FusedShapeInference.ToPlain(node);
+        Node[] plain = FusedShapeInference.ToPlain(node);
+        _plain = plain[^1];
+        _transpose = plain.Length > 1 ? plain[0] : null;
         _operator = OperatorRegistry.Find(_plain.OpType)!;
     }
 
@@ -31,6 +34,8 @@ internal sealed class FusedFallbackStep : Step
     public override void Run(RunState state)
     {
         TensorData?[] inputs = [.. Inputs.Take(_plain.Inputs.Count).Select(i => i is null ? null : state.Tensor(i))];
+        if (_transpose is not null)
+            inputs[1] = GraphEvaluator.Evaluate(OperatorRegistry.Find("Transpose")!, new EvaluationContext(_transpose, [inputs[1]]))[0];
         bool separateBias = _plain.OpType == "MatMul" && Inputs[2] is not null;
         TensorData result = GraphEvaluator.Evaluate(_operator, new EvaluationContext(_plain, inputs))[0]!.Clone();
         Span<float> values = result.Span<float>();

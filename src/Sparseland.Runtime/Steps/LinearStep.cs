@@ -1,5 +1,6 @@
 using Sparseland.Kernels.Dense;
 using Sparseland.Model.Graph;
+using Sparseland.Runtime.Passes;
 using Sparseland.Runtime.Planning;
 
 namespace Sparseland.Runtime.Steps;
@@ -38,6 +39,10 @@ internal sealed class LinearStep : Step
         {
             if (node.Attributes.Int("transA", 0) != 0 || node.Attributes.Float("alpha", 1) != 1 || node.Attributes.Float("beta", 1) != 1) return null;
             transposed = node.Attributes.Int("transB", 0) != 0;
+        }
+        else if (node.Domain == FusionPass.Domain)
+        {
+            transposed = node.Attributes.Int(TransposedWeightPass.Attribute, 0) != 0;
         }
         int inputs = transposed ? weight.Shape[1] : weight.Shape[0], outputs = transposed ? weight.Shape[0] : weight.Shape[1];
         if (x[^1] != inputs || inputs == 0 || outputs == 0) return null;
