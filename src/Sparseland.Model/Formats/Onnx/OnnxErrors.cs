@@ -57,7 +57,7 @@ internal static class OnnxErrors
         Try = "convert the file to a newer opset with the tool that wrote it",
     };
 
-    internal static SparselandException CannotExpress(string where, string message, int needed) => new("SL1113", message)
+    internal static ModelFormatException CannotExpress(string where, string message, int needed) => new("SL1113", message)
     {
         Where = where,
         Try = $"write the model with opset {needed} or newer, or leave the opset to be chosen",

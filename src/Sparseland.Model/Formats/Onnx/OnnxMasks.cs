@@ -7,8 +7,8 @@ namespace Sparseland.Model.Formats.Onnx;
 /// <summary>Masks inside interchange ONNX: the weights are dense with zeros, one metadata entry says which of them are masked.</summary>
 /// <remarks>
 /// A removed entry is always zero, so a mask is "the non-zeros" plus the kept entries that happen to be zero (just
-/// regrown, say). The entry lists, per masked weight, those positions: a JSON array of {"in": nodes and attributes that
-/// lead to the body it is in, "weight": name, "keptZeros": base64 of gaps as LEB128 numbers}. Weights that another tool
+/// regrown, say). The entry lists, per masked weight, those positions: a JSON array of {"in": node, attribute and
+/// number of the body it is in, for every level of nesting, "weight": name, "keptZeros": base64 of gaps as LEB128 numbers}. Weights that another tool
 /// changed afterwards stay consistent; weights that it renamed or removed lose their mask.
 /// </remarks>
 internal static class OnnxMasks
@@ -29,7 +29,7 @@ internal static class OnnxMasks
         return count == 0 ? null : System.Text.Encoding.UTF8.GetString(stream.ToArray());
     }
 
-    private static void Describe(ModelGraph graph, string[] path, Utf8JsonWriter json, ref int count)
+    private static void Describe(ModelGraph graph, object[] path, Utf8JsonWriter json, ref int count)
     {
         foreach (Weight weight in graph.Weights.Values)
         {
@@ -39,7 +39,11 @@ internal static class OnnxMasks
             if (path.Length > 0)
             {
                 json.WriteStartArray("in");
-                foreach (string step in path) json.WriteStringValue(step);
+                foreach (object step in path)
+                {
+                    if (step is int number) json.WriteNumberValue(number);
+                    else json.WriteStringValue((string)step);
+                }
                 json.WriteEndArray();
             }
             json.WriteString("weight", weight.Name);
@@ -51,7 +55,8 @@ internal static class OnnxMasks
         {
             foreach (string key in node.Attributes.Names)
             {
-                if (node.Attributes.Value(key) is ModelGraph body) Describe(body, [.. path, node.Name, key], json, ref count);
+                ModelGraph[] bodies = node.Attributes.Value(key) switch { ModelGraph one => [one], ModelGraph[] several => several, _ => [] };
+                for (int i = 0; i < bodies.Length; i++) Describe(bodies[i], [.. path, node.Name, key, i], json, ref count);
             }
         }
     }
@@ -128,10 +133,16 @@ internal static class OnnxMasks
         ModelGraph? at = graph;
         if (entry.TryGetProperty("in", out JsonElement path))
         {
-            for (int i = 0; i + 1 < path.GetArrayLength() && at is not null; i += 2)
+            for (int i = 0; i + 2 < path.GetArrayLength() && at is not null; i += 3)
             {
                 string node = path[i].GetString()!, attribute = path[i + 1].GetString()!;
-                at = at.Nodes.Find(n => n.Name == node)?.Attributes.Value(attribute) as ModelGraph;
+                int number = path[i + 2].GetInt32();
+                at = at.Nodes.Find(n => n.Name == node)?.Attributes.Value(attribute) switch
+                {
+                    ModelGraph one when number == 0 => one,
+                    ModelGraph[] several when number >= 0 && number < several.Length => several[number],
+                    _ => null,
+                };
             }
         }
         string name = entry.GetProperty("weight").GetString()!;
