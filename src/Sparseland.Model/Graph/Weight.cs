@@ -15,6 +15,9 @@ public abstract class WeightStorage
     /// <exception cref="ModelFormatException">The file behind the storage is damaged.</exception>
     public abstract TensorData Read();
 
+    /// <summary>The mask whose removed entries <see cref="Read"/> returns as zeros already; null when it does not know.</summary>
+    internal virtual Mask? AppliedMask => null;
+
     /// <summary>Whether <see cref="Read"/> costs a file access.</summary>
     public virtual bool IsLazy => true;
 
@@ -87,7 +90,7 @@ public sealed class Weight
     public TensorData Read()
     {
         TensorData data = _storage.Read();
-        if (Mask is null || !_storage.IsLazy) return data;
+        if (Mask is null || !_storage.IsLazy || ReferenceEquals(Mask, _storage.AppliedMask)) return data;
         return Masked(data, Mask);
     }
 
