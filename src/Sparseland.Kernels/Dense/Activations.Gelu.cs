@@ -1,4 +1,6 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.Dense;
@@ -62,11 +64,15 @@ public static unsafe partial class Activations
             TensorPrimitives.Multiply(a, a, density);
             TensorPrimitives.Multiply(density, -0.5f, density);
             TensorPrimitives.Exp(density, density);
-            for (int i = 0; i < a.Length; i++)
-            {
-                float slope = density[i] == 0f ? 0f : a[i] * density[i] * InverseSqrtTwoPi;
-                c[i] = b[i] * (phi[i] + slope);
-            }
+            // Finite factors, so that the slope of an infinite input is its limit and not infinity times 0.
+            TensorPrimitives.Multiply(density, InverseSqrtTwoPi, density);
+            Span<float> bounded = stackalloc float[Piece];
+            bounded = bounded[..a.Length];
+            TensorPrimitives.Max(a, float.MinValue, bounded);
+            TensorPrimitives.Min(bounded, float.MaxValue, bounded);
+            TensorPrimitives.Multiply(bounded, density, density);
+            TensorPrimitives.Add(density, phi, density);
+            TensorPrimitives.Multiply(density, b, c);
         });
     }
 
@@ -110,7 +116,14 @@ public static unsafe partial class Activations
         TensorPrimitives.Multiply(x, SqrtHalf, z);
         ErrorTail(z, phi, level);
         // Phi(x) = erfc(-z) / 2: the tail itself on the negative side, so small values keep their digits.
-        for (int i = 0; i < x.Length; i++) phi[i] = x[i] < 0f ? 0.5f * phi[i] : 1f - (0.5f * phi[i]);
+        int at = 0;
+        Vector256<float> half = Vector256.Create(0.5f);
+        for (; at + 8 <= x.Length; at += 8)
+        {
+            Vector256<float> tail = Vector256.Create<float>(phi.Slice(at, 8)) * half;
+            Vector256.ConditionalSelect(Vector256.LessThan(Vector256.Create(x.Slice(at, 8)), Vector256<float>.Zero), tail, Vector256<float>.One - tail).CopyTo(phi[at..]);
+        }
+        for (; at < x.Length; at++) phi[at] = x[at] < 0f ? 0.5f * phi[at] : 1f - (0.5f * phi[at]);
     }
 
     // erfc(|x|) by a Chebyshev fit in t = 1 / (1 + |x| / 2): t * exp(-x^2 + polynomial(t)), relative error 1.2e-7 before rounding
@@ -133,12 +146,14 @@ public static unsafe partial class Activations
         TensorPrimitives.Multiply(tail, t, tail);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Exponent<V>(float* x, float* t, float* e, int count) where V : unmanaged, IVector<V>
     {
         int i = 0;
         for (; i + V.Count <= count; i += V.Count) Step<V>(x + i, t + i, e + i);
         for (; i < count; i++) Step<V1>(x + i, t + i, e + i);
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         static void Step<W>(float* x, float* t, float* e) where W : unmanaged, IVector<W>
         {
             W v = W.Load(x), one = W.Broadcast(1f);

@@ -148,7 +148,16 @@ public static unsafe partial class Activations
             Span<float> s = stackalloc float[Piece];
             s = s[..a.Length];
             SigmoidPiece(a, s);
-            for (int i = 0; i < a.Length; i++) c[i] = b[i] * s[i] * (1f + (a[i] * (1f - s[i])));
+            Span<float> t = stackalloc float[Piece], bounded = stackalloc float[Piece];
+            t = t[..a.Length];
+            bounded = bounded[..a.Length];
+            TensorPrimitives.Subtract(1f, s, t);
+            TensorPrimitives.Max(a, float.MinValue, bounded);
+            TensorPrimitives.Min(bounded, float.MaxValue, bounded);
+            TensorPrimitives.Multiply(t, bounded, t);
+            TensorPrimitives.Add(t, 1f, t);
+            TensorPrimitives.Multiply(t, s, t);
+            TensorPrimitives.Multiply(t, b, c);
         });
 
     /// <summary>y = log(1 + exp(x)), computed without overflow.</summary>

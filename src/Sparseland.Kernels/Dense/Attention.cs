@@ -127,8 +127,18 @@ public readonly record struct Attention
             {
                 SimdDispatch.Run(new Work
                 {
-                    Shape = this, Query = pq, Key = pk, Value = pv, Output = po, Bias = pb, LogSumExp = pl, KeyLengths = pn,
-                    OutputGradient = pg, QueryGradient = dq, KeyGradient = dk, ValueGradient = dv,
+                    Shape = this,
+                    Query = pq,
+                    Key = pk,
+                    Value = pv,
+                    Output = po,
+                    Bias = pb,
+                    LogSumExp = pl,
+                    KeyLengths = pn,
+                    OutputGradient = pg,
+                    QueryGradient = dq,
+                    KeyGradient = dk,
+                    ValueGradient = dv,
                 });
             }
         }
@@ -217,7 +227,19 @@ public readonly record struct Attention
         private static void Multiply<V>(bool transA, bool transB, int m, int n, int k, float alpha, float* a, int lda, float* b, int ldb, float beta, float* c, int ldc) where V : unmanaged, IVector<V> =>
             GemmDriver.Run<V>(new GemmCall
             {
-                TransA = transA, TransB = transB, M = m, N = n, K = k, Alpha = alpha, Beta = beta, A = a, Lda = lda, B = b, Ldb = ldb, C = c, Ldc = ldc,
+                TransA = transA,
+                TransB = transB,
+                M = m,
+                N = n,
+                K = k,
+                Alpha = alpha,
+                Beta = beta,
+                A = a,
+                Lda = lda,
+                B = b,
+                Ldb = ldb,
+                C = c,
+                Ldc = ldc,
                 Epilogue = new GemmEpilogue { Clamp = Clamp.None },
             });
 

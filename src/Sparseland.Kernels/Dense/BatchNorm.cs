@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.Dense;
@@ -68,8 +69,17 @@ public static unsafe class BatchNorm
         {
             SimdDispatch.Run(new TrainWork
             {
-                Input = pi, Output = po, Scale = ps, Bias = pb, Mean = pm, Variance = pv, Epsilon = epsilon,
-                Batch = batch, Channels = channels, Spatial = spatial, Clamp = activation ?? Clamp.None,
+                Input = pi,
+                Output = po,
+                Scale = ps,
+                Bias = pb,
+                Mean = pm,
+                Variance = pv,
+                Epsilon = epsilon,
+                Batch = batch,
+                Channels = channels,
+                Spatial = spatial,
+                Clamp = activation ?? Clamp.None,
             });
         }
     }
@@ -103,8 +113,19 @@ public static unsafe class BatchNorm
         {
             SimdDispatch.Run(new BackwardWork
             {
-                Input = pi, Gradient = pg, Scale = ps, Mean = pm, Variance = pv, Epsilon = epsilon, InputGradient = pd, ScaleGradient = pds, BiasGradient = pdb,
-                Batch = batch, Channels = channels, Spatial = spatial, FixedStatistics = fixedStatistics,
+                Input = pi,
+                Gradient = pg,
+                Scale = ps,
+                Mean = pm,
+                Variance = pv,
+                Epsilon = epsilon,
+                InputGradient = pd,
+                ScaleGradient = pds,
+                BiasGradient = pdb,
+                Batch = batch,
+                Channels = channels,
+                Spatial = spatial,
+                FixedStatistics = fixedStatistics,
             });
         }
     }
@@ -119,6 +140,7 @@ public static unsafe class BatchNorm
     }
 
     /// <summary>y = clamp(x * factor + shift), contiguous.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void Affine<V>(float* x, float* y, int count, float factor, float shift, Clamp clamp) where V : unmanaged, IVector<V>
     {
         bool clamped = !clamp.IsNone;
@@ -138,6 +160,7 @@ public static unsafe class BatchNorm
     }
 
     /// <summary>d = a * g + (b * x + c), contiguous.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     internal static void Combine<V>(float* g, float* x, float* d, int count, float a, float b, float c) where V : unmanaged, IVector<V>
     {
         V va = V.Broadcast(a), vb = V.Broadcast(b), vc = V.Broadcast(c);

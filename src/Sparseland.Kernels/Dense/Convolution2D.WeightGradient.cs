@@ -28,7 +28,13 @@ public readonly partial record struct Convolution2D
         {
             SimdDispatch.Run(new WeightGradientJob
             {
-                Spec = spec, Batch = Batch, Groups = Groups, Rows = OutChannels / Groups, Input = pi, OutputGradient = pg, WeightGradient = pw,
+                Spec = spec,
+                Batch = Batch,
+                Groups = Groups,
+                Rows = OutChannels / Groups,
+                Input = pi,
+                OutputGradient = pg,
+                WeightGradient = pw,
             });
         }
     }

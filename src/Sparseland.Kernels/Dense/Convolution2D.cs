@@ -162,9 +162,18 @@ public readonly partial record struct Convolution2D
             {
                 SimdDispatch.Run(new ConvolutionJob
                 {
-                    Spec = spec, Mode = weight.Mode, Batch = Batch, Groups = Groups, Rows = rows, Input = pi, Output = po,
-                    Weights = weight.Pointer, WeightsPerGroup = (nint)ConvolutionWeights.Size(weight.Mode, rows, spec.Depth, weight.Level),
-                    Bias = pb, Residual = pr, Clamp = activation ?? Clamp.None,
+                    Spec = spec,
+                    Mode = weight.Mode,
+                    Batch = Batch,
+                    Groups = Groups,
+                    Rows = rows,
+                    Input = pi,
+                    Output = po,
+                    Weights = weight.Pointer,
+                    WeightsPerGroup = (nint)ConvolutionWeights.Size(weight.Mode, rows, spec.Depth, weight.Level),
+                    Bias = pb,
+                    Residual = pr,
+                    Clamp = activation ?? Clamp.None,
                 });
             }
         }
@@ -201,7 +210,12 @@ public readonly partial record struct Convolution2D
                     if (OutHeight == 0 || OutWidth == 0) (taps, dy, dx) = ([], [], []);
                     var spec = new PlanarSpec(inner, OutHeight, OutWidth, dy, dx, 1, 1, gridHeight, gridWidth, joinRows: StrideY == 1 && StrideX == 1)
                     {
-                        OutHeight = Height, OutWidth = Width, OutY = py, OutX = px, OutStepY = StrideY, OutStepX = StrideX,
+                        OutHeight = Height,
+                        OutWidth = Width,
+                        OutY = py,
+                        OutX = px,
+                        OutStepY = StrideY,
+                        OutStepX = StrideX,
                     };
                     int depth = spec.Depth;
                     using Scratch.Buffer turned = Scratch.Rent((long)InChannels * depth);
@@ -281,8 +295,18 @@ public readonly partial record struct Convolution2D
         for (int g = 0; g < Groups; g++) ConvolutionWeights.Pack(mode, rows, depth, level, weights + ((nint)g * rows * depth), packed.Pointer + (nint)(g * size));
         SimdDispatch.Run(new ConvolutionJob
         {
-            Spec = spec, Mode = mode, Batch = Batch, Groups = Groups, Rows = rows, Input = input, Output = output,
-            Weights = packed.Pointer, WeightsPerGroup = (nint)size, Bias = bias, Residual = residual, Clamp = clamp,
+            Spec = spec,
+            Mode = mode,
+            Batch = Batch,
+            Groups = Groups,
+            Rows = rows,
+            Input = input,
+            Output = output,
+            Weights = packed.Pointer,
+            WeightsPerGroup = (nint)size,
+            Bias = bias,
+            Residual = residual,
+            Clamp = clamp,
         });
     }
 

@@ -329,7 +329,10 @@ internal static unsafe class ConvolutionEngine
             int length = Math.Min(spec.GridWidth - j, end - column);
             segments[count++] = new Segment
             {
-                Source = (image * unit.PlaneStride) + ((nint)i * spec.Pitch) + j, Target = spec.OutOffset(i, j), Length = length, Image = image,
+                Source = (image * unit.PlaneStride) + ((nint)i * spec.Pitch) + j,
+                Target = spec.OutOffset(i, j),
+                Length = length,
+                Image = image,
             };
             column += length;
         }
@@ -392,6 +395,7 @@ internal static unsafe class ConvolutionEngine
         for (; x < length; x++) to[x] = from[x];
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Finish<V>(float* from, float* to, int step, float* residual, int length, float bias, bool hasBias, Clamp clamp) where V : unmanaged, IVector<V>
     {
         bool clamped = !clamp.IsNone;

@@ -60,8 +60,19 @@ public static unsafe partial class Gemm
         {
             SimdDispatch.Run(new GemmCall
             {
-                TransA = transA, TransB = transB, M = m, N = n, K = k, Alpha = alpha, Beta = beta,
-                A = pa, Lda = lda, B = pb, Ldb = ldb, C = pc, Ldc = ldc,
+                TransA = transA,
+                TransB = transB,
+                M = m,
+                N = n,
+                K = k,
+                Alpha = alpha,
+                Beta = beta,
+                A = pa,
+                Lda = lda,
+                B = pb,
+                Ldb = ldb,
+                C = pc,
+                Ldc = ldc,
                 Epilogue = new GemmEpilogue { RowBias = pr, ColumnBias = pq, Clamp = activation },
             });
         }
@@ -96,8 +107,17 @@ public static unsafe partial class Gemm
             {
                 SimdDispatch.Run(new GemmCall
                 {
-                    TransB = transB, M = m, N = n, K = k, Alpha = 1f, Beta = beta,
-                    PackedA = a.Pointer, B = pb, Ldb = ldb, C = pc, Ldc = ldc,
+                    TransB = transB,
+                    M = m,
+                    N = n,
+                    K = k,
+                    Alpha = 1f,
+                    Beta = beta,
+                    PackedA = a.Pointer,
+                    B = pb,
+                    Ldb = ldb,
+                    C = pc,
+                    Ldc = ldc,
                     Epilogue = new GemmEpilogue { RowBias = pr, ColumnBias = pq, Clamp = activation },
                 });
             }
@@ -134,8 +154,17 @@ public static unsafe partial class Gemm
             {
                 SimdDispatch.Run(new GemmCall
                 {
-                    TransA = transA, M = m, N = n, K = k, Alpha = 1f, Beta = beta,
-                    A = pa, Lda = lda, PackedB = b.Pointer, C = pc, Ldc = ldc,
+                    TransA = transA,
+                    M = m,
+                    N = n,
+                    K = k,
+                    Alpha = 1f,
+                    Beta = beta,
+                    A = pa,
+                    Lda = lda,
+                    PackedB = b.Pointer,
+                    C = pc,
+                    Ldc = ldc,
                     Epilogue = new GemmEpilogue { RowBias = pr, ColumnBias = pq, Clamp = activation },
                 });
             }
@@ -172,8 +201,19 @@ public static unsafe partial class Gemm
         {
             var call = new GemmCall
             {
-                TransA = transA, TransB = transB, M = m, N = n, K = k, Alpha = alpha, Beta = beta,
-                A = pa, Lda = transA ? m : k, B = pb, Ldb = transB ? k : n, C = pc, Ldc = n,
+                TransA = transA,
+                TransB = transB,
+                M = m,
+                N = n,
+                K = k,
+                Alpha = alpha,
+                Beta = beta,
+                A = pa,
+                Lda = transA ? m : k,
+                B = pb,
+                Ldb = transB ? k : n,
+                C = pc,
+                Ldc = n,
                 Epilogue = new GemmEpilogue { Clamp = Clamp.None },
             };
             SimdDispatch.Run(new BatchWork { Call = call, Batch = batch, StrideA = (nint)strideA, StrideB = (nint)strideB, StrideC = (nint)strideC });

@@ -27,6 +27,7 @@ internal unsafe struct GemmEpilogue
     }
 
     /// <summary>Applies a row bias, column biases, a residual and a clamp to one contiguous piece.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void ApplyRow<V>(float* c, int count, float bias, bool hasBias, float* columnBias, float* residual, Clamp clamp) where V : unmanaged, IVector<V>
     {
         bool clamped = !clamp.IsNone;
@@ -101,6 +102,7 @@ internal static unsafe class GemmDriver
         else if (packed) Blocked<V>(call);
         else if (call.N <= 8 && call.M > call.N) Swapped<V>(call);
         else if (call.M <= DotKernel.MaxRows && call.TransB) Dots<V>(call);
+        else if (call.M <= 2 && !call.TransB) RunParts((call.N + GemmRows<V>.Columns - 1) / GemmRows<V>.Columns, new GemmRows<V>(call), (long)call.M * call.N * call.K);
         else Blocked<V>(call);
     }
 
@@ -127,8 +129,18 @@ internal static unsafe class GemmDriver
         float* t = buffer.Pointer;
         var swapped = new GemmCall
         {
-            TransA = !call.TransB, TransB = !call.TransA, M = call.N, N = call.M, K = call.K, Alpha = call.Alpha,
-            A = call.B, Lda = call.Ldb, B = call.A, Ldb = call.Lda, C = t, Ldc = call.M,
+            TransA = !call.TransB,
+            TransB = !call.TransA,
+            M = call.N,
+            N = call.M,
+            K = call.K,
+            Alpha = call.Alpha,
+            A = call.B,
+            Lda = call.Ldb,
+            B = call.A,
+            Ldb = call.Lda,
+            C = t,
+            Ldc = call.M,
             Epilogue = new GemmEpilogue { Clamp = Clamp.None },
         };
         Run<V>(swapped);
@@ -178,8 +190,16 @@ internal static unsafe class GemmDriver
                     int k = Math.Min(block, call.K - k0);
                     var step = new Step
                     {
-                        Call = call, I0 = i0, J0 = j0, K0 = k0, Rows = rows, Columns = columns, K = k, DirectB = direct,
-                        First = k0 == 0, Last = k0 + k == call.K,
+                        Call = call,
+                        I0 = i0,
+                        J0 = j0,
+                        K0 = k0,
+                        Rows = rows,
+                        Columns = columns,
+                        K = k,
+                        DirectB = direct,
+                        First = k0 == 0,
+                        Last = k0 + k == call.K,
                         // Panels of a prepared operand: the block at k0 begins behind all panels of earlier blocks.
                         PanelsA = call.PackedA != null ? call.PackedA + ((nint)RoundUp(call.M, mr) * k0) + ((nint)i0 * k) : bufferA.Pointer,
                         PanelsB = call.PackedB != null ? call.PackedB + ((nint)RoundUp(call.N, nr) * k0) + ((nint)j0 * k) : bufferB.Pointer,
@@ -300,6 +320,7 @@ internal static unsafe class GemmDriver
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AddEdge<V>(float* edge, int stride, float* c, nint ldc, int rows, int columns, bool accumulate) where V : unmanaged, IVector<V>
     {
         for (int i = 0; i < rows; i++)

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.Dense;
@@ -6,6 +7,7 @@ namespace Sparseland.Kernels.Dense;
 internal static unsafe class LaneSums
 {
     /// <summary>lanes [16] += values, value t to lane t % 16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Add<V>(float* values, int count, float* lanes) where V : unmanaged, IVector<V>
     {
         int whole = count & ~(Lanes.Count - 1);
@@ -28,6 +30,7 @@ internal static unsafe class LaneSums
     }
 
     /// <summary>lanes [16] += (x - center)^2, value t to lane t % 16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void AddSquares<V>(float* x, int count, float center, float* lanes) where V : unmanaged, IVector<V>
     {
         int whole = count & ~(Lanes.Count - 1);
@@ -46,6 +49,7 @@ internal static unsafe class LaneSums
     }
 
     /// <summary>lanes [16] += x * (y - center), value t to lane t % 16.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void AddProducts<V>(float* x, float* y, int count, float center, float* lanes) where V : unmanaged, IVector<V>
     {
         int whole = count & ~(Lanes.Count - 1);

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Threading;
 
@@ -140,6 +141,7 @@ public static unsafe class LayerNorm
             });
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Row<V>(int row) where V : unmanaged, IVector<V>
         {
             float* x = Input + ((nint)row * Width);

@@ -6,6 +6,7 @@ namespace Sparseland.Kernels.Dense;
 public sealed class Pooling
 {
     private readonly int[] _size, _kernel, _stride, _before, _after, _dilation, _out;
+    private readonly (int First, int End)[][] _ranges;
 
     /// <summary>A pooling window.</summary>
     /// <param name="size">Spatial sizes of the input, 1 to 3 of them, each at least 0.</param>
@@ -42,6 +43,7 @@ public sealed class Pooling
             _out[at] = checked((int)windows);
         }
         OutputSize = _out[(3 - rank)..];
+        _ranges = [.. Enumerable.Range(0, 3).Select(axis => Enumerable.Range(0, _out[axis]).Select(o => Range(axis, o)).ToArray())];
 
         static int[] Ones() => [1, 1, 1];
     }
@@ -83,27 +85,29 @@ public sealed class Pooling
                     for (int plane = first; plane < end; plane++)
                     {
                         float* x = pi + ((nint)plane * inPlane);
-                        for (int o = 0; o < outPlane; o++)
-                        {
-                            float best = float.NegativeInfinity;
-                            int at = -1;
-                            Window w = WindowAt(o);
-                            for (int z = w.Z0; z < w.Z1; z += _dilation[0])
-                            {
-                                for (int y = w.Y0; y < w.Y1; y += _dilation[1])
+                        for (int oz = 0, o = 0; oz < _out[0]; oz++)
+                            for (int oy = 0; oy < _out[1]; oy++)
+                                for (int ox = 0; ox < _out[2]; ox++, o++)
                                 {
-                                    for (int c = w.X0; c < w.X1; c += _dilation[2])
+                                    float best = float.NegativeInfinity;
+                                    int at = -1;
+                                    Window w = WindowAt(oz, oy, ox);
+                                    for (int z = w.Z0; z < w.Z1; z += _dilation[0])
                                     {
-                                        int index = (((z * _size[1]) + y) * _size[2]) + c;
-                                        float v = x[index];
-                                        if (at >= 0 && !(v > best) && !(float.IsNaN(v) && !float.IsNaN(best))) continue;
-                                        (best, at) = (v, index);
+                                        for (int y = w.Y0; y < w.Y1; y += _dilation[1])
+                                        {
+                                            for (int c = w.X0; c < w.X1; c += _dilation[2])
+                                            {
+                                                int index = (((z * _size[1]) + y) * _size[2]) + c;
+                                                float v = x[index];
+                                                if (at >= 0 && !(v > best) && !(float.IsNaN(v) && !float.IsNaN(best))) continue;
+                                                (best, at) = (v, index);
+                                            }
+                                        }
                                     }
+                                    po[((nint)plane * outPlane) + o] = best;
+                                    if (wanted) px[((nint)plane * outPlane) + o] = at;
                                 }
-                            }
-                            po[((nint)plane * outPlane) + o] = best;
-                            if (wanted) px[((nint)plane * outPlane) + o] = at;
-                        }
                     }
                 });
             }
@@ -165,19 +169,21 @@ public sealed class Pooling
                 for (int plane = first; plane < end; plane++)
                 {
                     float* x = pi + ((nint)plane * inPlane);
-                    for (int o = 0; o < outPlane; o++)
-                    {
-                        Window w = WindowAt(o);
-                        float sum = 0f;
-                        for (int z = w.Z0; z < w.Z1; z += _dilation[0])
-                        {
-                            for (int y = w.Y0; y < w.Y1; y += _dilation[1])
+                    for (int oz = 0, o = 0; oz < _out[0]; oz++)
+                        for (int oy = 0; oy < _out[1]; oy++)
+                            for (int ox = 0; ox < _out[2]; ox++, o++)
                             {
-                                for (int c = w.X0; c < w.X1; c += _dilation[2]) sum += x[(((z * _size[1]) + y) * _size[2]) + c];
+                                Window w = WindowAt(oz, oy, ox);
+                                float sum = 0f;
+                                for (int z = w.Z0; z < w.Z1; z += _dilation[0])
+                                {
+                                    for (int y = w.Y0; y < w.Y1; y += _dilation[1])
+                                    {
+                                        for (int c = w.X0; c < w.X1; c += _dilation[2]) sum += x[(((z * _size[1]) + y) * _size[2]) + c];
+                                    }
+                                }
+                                po[((nint)plane * outPlane) + o] = sum / Divisor(w, oz, oy, ox, countIncludePad);
                             }
-                        }
-                        po[((nint)plane * outPlane) + o] = sum / Divisor(o, w, countIncludePad);
-                    }
                 }
             });
         }
@@ -202,18 +208,20 @@ public sealed class Pooling
                 for (int plane = first; plane < end; plane++)
                 {
                     float* to = d + ((nint)plane * inPlane);
-                    for (int o = 0; o < outPlane; o++)
-                    {
-                        Window w = WindowAt(o);
-                        float share = g[((nint)plane * outPlane) + o] / Divisor(o, w, countIncludePad);
-                        for (int z = w.Z0; z < w.Z1; z += _dilation[0])
-                        {
-                            for (int y = w.Y0; y < w.Y1; y += _dilation[1])
+                    for (int oz = 0, o = 0; oz < _out[0]; oz++)
+                        for (int oy = 0; oy < _out[1]; oy++)
+                            for (int ox = 0; ox < _out[2]; ox++, o++)
                             {
-                                for (int c = w.X0; c < w.X1; c += _dilation[2]) to[(((z * _size[1]) + y) * _size[2]) + c] += share;
+                                Window w = WindowAt(oz, oy, ox);
+                                float share = g[((nint)plane * outPlane) + o] / Divisor(w, oz, oy, ox, countIncludePad);
+                                for (int z = w.Z0; z < w.Z1; z += _dilation[0])
+                                {
+                                    for (int y = w.Y0; y < w.Y1; y += _dilation[1])
+                                    {
+                                        for (int c = w.X0; c < w.X1; c += _dilation[2]) to[(((z * _size[1]) + y) * _size[2]) + c] += share;
+                                    }
+                                }
                             }
-                        }
-                    }
                 }
             });
         }
@@ -230,13 +238,8 @@ public sealed class Pooling
 
     private readonly record struct Window(int Z0, int Z1, int Y0, int Y1, int X0, int X1);
 
-    private Window WindowAt(int o)
-    {
-        (int z0, int z1) = Range(0, o / (_out[1] * _out[2]));
-        (int y0, int y1) = Range(1, o / _out[2] % _out[1]);
-        (int x0, int x1) = Range(2, o % _out[2]);
-        return new Window(z0, z1, y0, y1, x0, x1);
-    }
+    private Window WindowAt(int z, int y, int x) =>
+        new(_ranges[0][z].First, _ranges[0][z].End, _ranges[1][y].First, _ranges[1][y].End, _ranges[2][x].First, _ranges[2][x].End);
 
     // First and end position inside the input; the first is on the window's raster.
     private (int First, int End) Range(int axis, int o)
@@ -246,10 +249,10 @@ public sealed class Pooling
         return (start, Math.Min(end, _size[axis]));
     }
 
-    private float Divisor(int o, Window w, bool countIncludePad)
+    private float Divisor(Window w, int oz, int oy, int ox, bool countIncludePad)
     {
         if (!countIncludePad) return (float)Steps(w.Z0, w.Z1, 0) * Steps(w.Y0, w.Y1, 1) * Steps(w.X0, w.X1, 2);
-        return (float)Padded(0, o / (_out[1] * _out[2])) * Padded(1, o / _out[2] % _out[1]) * Padded(2, o % _out[2]);
+        return (float)Padded(0, oz) * Padded(1, oy) * Padded(2, ox);
     }
 
     private int Steps(int first, int end, int axis) => end <= first ? 0 : (end - first + _dilation[axis] - 1) / _dilation[axis];

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.CompilerServices;
 using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.Dense;
@@ -284,6 +285,7 @@ public static unsafe class Reduction
             });
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly float Contiguous<V>(float* input) where V : unmanaged, IVector<V>
         {
             float* lanes = stackalloc float[Lanes.Count];
@@ -307,6 +309,7 @@ public static unsafe class Reduction
             return lanes[0];
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
         private readonly void Columns<V>(float* input, float* output, int count) where V : unmanaged, IVector<V>
         {
             new Span<float>(output, count).Fill(TFold.Start);
