@@ -57,8 +57,8 @@ public sealed class ShapeInference
     public TensorData? ConstantOf(string value)
     {
         if (_constants.TryGetValue(value, out TensorData? data)) return data;
-        if (_types.ContainsKey(value)) return null;
         if (_graph.Weights.TryGetValue(value, out Weight? weight)) return weight.Read();
+        if (_types.ContainsKey(value)) return null;
         return _outer?.ConstantOf(value);
     }
 
@@ -112,7 +112,7 @@ public sealed class ShapeInference
     }
 
     private bool IsConstant(string name) => _constants.ContainsKey(name)
-        || (!_types.ContainsKey(name) && (_graph.Weights.ContainsKey(name) || (_outer?.IsConstant(name) ?? false)));
+        || _graph.Weights.ContainsKey(name) || (!_types.ContainsKey(name) && (_outer?.IsConstant(name) ?? false));
 
     private TensorShape? AsShape(string name)
     {

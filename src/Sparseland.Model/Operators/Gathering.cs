@@ -46,10 +46,8 @@ internal sealed class Gather() : Operator("Gather", minInputs: 2)
             if (width == 0) coupling.FreezeEntry(x, picked, entry, RefusalReason.IndexedAxis, "it is the one entry that is picked");
             else coupling.LinkRange(x, picked, entry, y, picked, i, 1);
         }
-        if (width == 0) return;
-        // The list of indices is written anew, so that a list shared with other nodes ties nothing together.
-        coupling.Free(at, 0);
-        coupling.SetZero(y, picked, coupling.IsZero(x, picked));
+        // The list of indices stays unspoken: it is written anew, so that a list shared with other nodes ties nothing together.
+        if (width > 0) coupling.SetZero(y, picked, coupling.IsZero(x, picked));
     }
 
     public override void AfterRemoval(RemovalContext removal)

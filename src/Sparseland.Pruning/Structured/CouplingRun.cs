@@ -39,6 +39,11 @@ internal sealed class CouplingRun
         {
             for (int axis = 0; axis < (_axes.Shape(weight)?.Rank ?? 0); axis++) _zero.Add((weight, axis));
         }
+        var last = new Refusal(RefusalReason.FloorReached, "it is the only entry of an axis", null);
+        foreach (AxisSlot slot in _axes.Slots)
+        {
+            if (slot.Size == 1) _forest.Freeze(slot.Offset, last);
+        }
         foreach (Node node in _graph.Nodes)
         {
             cancellation.ThrowIfCancellationRequested();

@@ -24,7 +24,7 @@ internal static class UnitGrouping
         var groups = new OrderedDictionary<string, List<int>>(StringComparer.Ordinal);
         foreach (Signature signature in signatures.Values.OrderBy(s => s.Root))
         {
-            if (!signature.Slots.Any(s => graph.Weights.ContainsKey(axes.Slots[s].Value))) continue;
+            if (!signature.Slots.Any(s => graph.Weights.TryGetValue(axes.Slots[s].Value, out Weight? w) && w.ElementType.IsFloat())) continue;
             string key = signature.Key;
             if (!groups.TryGetValue(key, out List<int>? units)) groups[key] = units = [];
             units.Add(signature.Root);
@@ -38,7 +38,7 @@ internal static class UnitGrouping
             List<int> slots = signatures[units[0]].Slots;
             if (units.Count == 1)
             {
-                lonely[units[0]] = Alone(graph, axes, slots, headSlots);
+                lonely[units[0]] = Alone(graph, axes, forest, units[0], slots, headSlots);
                 continue;
             }
             var members = new List<GroupMember>();
@@ -75,15 +75,16 @@ internal static class UnitGrouping
         return new GroupMember(slot.Value, slot.Axis, starts, entries);
     }
 
-    private static Refusal Alone(ModelGraph graph, AxisTable axes, List<int> slots, HashSet<int> headSlots)
+    private static Refusal Alone(ModelGraph graph, AxisTable axes, AtomForest forest, int root, List<int> slots, HashSet<int> headSlots)
     {
+        AxisSlot[] emptied = [.. slots.Select(s => axes.Slots[s]).Where(s => Enumerable.Range(0, s.Size).All(i => forest.Find(s.Offset + i) == root))];
+        if (emptied.Length == 0) return new(RefusalReason.FloorReached, "it is the only one of its kind", null);
         if (slots.Any(headSlots.Contains)) return new(RefusalReason.HeadArithmetic, "all of it belongs to a single head", null);
         var readers = graph.Consumers();
-        string? shared = slots.Select(s => axes.Slots[s]).FirstOrDefault(s => s.Size > 1 && graph.Weights.ContainsKey(s.Value) && readers[s.Value].Count > 1).Value;
-        if (shared is not null) return new(RefusalReason.SharedWeight, $"the uses of weight '{shared}' tie all of it together", null);
-        return slots.Any(s => axes.Slots[s].Size > 1)
-            ? new(RefusalReason.GroupDivisibility, "all of it must leave together", null)
-            : new(RefusalReason.FloorReached, "there is only one entry", null);
+        string? shared = emptied.FirstOrDefault(s => graph.Weights.ContainsKey(s.Value) && readers[s.Value].Count > 1).Value;
+        return shared is not null
+            ? new(RefusalReason.SharedWeight, $"the uses of weight '{shared}' tie all of it together", null)
+            : new(RefusalReason.GroupDivisibility, "all of it must leave together", null);
     }
 
     private sealed class Signature(int root)
