@@ -53,6 +53,17 @@ internal static class CommandLineHost
 
     private static IEnumerable<Verb> Verbs() =>
     [
+        new InspectVerb(),
+        new PlanVerb(),
+        new PruneVerb(),
+        new TrainVerb(),
+        new RecoverVerb(),
+        new EvaluateVerb(),
+        new ConvertVerb(),
+        new RunVerb(),
+        new CheckVerb(),
+        new BenchVerb(),
+        new ListVerb(),
         new DoctorVerb(),
     ];
 }

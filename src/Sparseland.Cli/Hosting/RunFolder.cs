@@ -103,5 +103,5 @@ internal sealed class RunFolder : IDisposable
         return "sha256:" + Convert.ToHexStringLower(SHA256.HashData(stream));
     }
 
-    private void WriteRun() => AtomicFile.WriteAllText(File("run.json"), _run.ToJsonString(JsonText.Indented));
+    private void WriteRun() => TextFile.Write(File("run.json"), _run.ToJsonString(JsonText.Indented));
 }

@@ -9,7 +9,7 @@ namespace Sparseland.Cli.Reporting;
 internal static class HtmlReportWriter
 {
     /// <summary>Writes the file (temporary name, then rename).</summary>
-    public static void Write(ReportDocument report, string path) => AtomicFile.WriteAllText(path, Render(report));
+    public static void Write(ReportDocument report, string path) => TextFile.Write(path, Render(report));
 
     /// <summary>The page.</summary>
     public static string Render(ReportDocument report)

@@ -40,6 +40,13 @@ public sealed class NameFilter
         return Names(layer).Any(_regex.IsMatch);
     }
 
+    /// <summary>Whether it matches a weight's name, with or without its ending ".weight".</summary>
+    public bool Matches(string weightName)
+    {
+        ArgumentNullException.ThrowIfNull(weightName);
+        return _regex.IsMatch(weightName) || (weightName.EndsWith(".weight", StringComparison.Ordinal) && _regex.IsMatch(weightName[..^7]));
+    }
+
     /// <summary>The names under which a layer can be found.</summary>
     internal static IEnumerable<string> Names(PrunableLayer layer)
     {
@@ -48,8 +55,8 @@ public sealed class NameFilter
         if (layer.Node.Length > 0) yield return layer.Node;
     }
 
-    /// <summary>Up to five names that are close to the filter.</summary>
-    internal static IReadOnlyList<string> NearMisses(string filter, IEnumerable<string> names)
+    /// <summary>Up to five of the given names that are close to a filter, nearest first: for error messages.</summary>
+    public static IReadOnlyList<string> NearMisses(string filter, IEnumerable<string> names)
     {
         string wanted = filter.StartsWith("re:", StringComparison.Ordinal) ? filter[3..] : filter;
         string plain = new([.. wanted.Where(c => char.IsLetterOrDigit(c) || c is '.' or '_' or '-' or '/')]);

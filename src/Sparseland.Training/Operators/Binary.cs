@@ -240,19 +240,15 @@ internal static class Binary
         if (c.Inputs.Length == 1) return [Views.Reshape(result, result.Shape)];
         for (int i = 1; i < c.Inputs.Length; i++)
         {
-            Tensor next = c.Tensor(i), before = result;
+            Tensor next = c.Tensor(i);
             result = c.Node.OpType switch
             {
                 "Max" => Extreme(result, next, max: true),
                 "Min" => Extreme(result, next, max: false),
                 _ => Add(result, next),
             };
-            if (i > 1) before.Storage.Release();
         }
-        if (c.Node.OpType != "Mean") return [result];
-        Tensor mean = Multiply(result, Tensor.Scalar(1f / c.Inputs.Length));
-        result.Storage.Release();
-        return [mean];
+        return [c.Node.OpType == "Mean" ? Multiply(result, Tensor.Scalar(1f / c.Inputs.Length)) : result];
     }
 
     public static ModelValue[]? WhereFromNode(OperatorContext c) =>

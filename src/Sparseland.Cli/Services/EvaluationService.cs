@@ -1,0 +1,50 @@
+using System.Text.Json.Nodes;
+using Sparseland.Cli.Hosting;
+using Sparseland.Model.Graph;
+using Sparseland.Runtime;
+using Sparseland.Training.Data;
+using Sparseland.Training.Runs;
+
+namespace Sparseland.Cli.Services;
+
+/// <summary>Evaluates models on the runtime, the engine that users deploy.</summary>
+internal static class EvaluationService
+{
+    /// <summary>Accuracy and loss, or perplexity, of a model.</summary>
+    public static Task<Evaluation> EvaluateAsync(VerbContext context, ModelGraph graph, OpenedData data, int batch, int? limit = null, string title = "evaluating")
+    {
+        IDataset samples = data.Source.ForEvaluation;
+        int total = Math.Min(limit ?? int.MaxValue, samples.Count);
+        var session = new InferenceSession(graph);
+        string output = graph.Outputs[0].Name;
+        string input = graph.Inputs[0].Name;
+        return context.TrackAsync(title, total, work =>
+        {
+            var options = new EvaluationOptions
+            {
+                BatchSize = batch,
+                Normalization = data.Normalization,
+                Limit = limit,
+                Progress = new Forward(p => work.Report(p.Done)),
+            };
+            return Evaluator.Evaluate(
+                b => session.Run(new Dictionary<string, TensorData> { [input] = Convert(b.Inputs, graph.Inputs[0].Type.ElementType) }, context.Cancellation)[output],
+                samples, options, context.Cancellation);
+        });
+    }
+
+    /// <summary>The evaluation as the command line's JSON.</summary>
+    public static JsonObject ToJson(Evaluation e, bool text) => text
+        ? new JsonObject { ["tokens"] = e.Scored, ["perplexity"] = e.Perplexity, ["bitsPerByte"] = e.BitsPerByte, ["loss"] = e.Loss }
+        : new JsonObject { ["samples"] = e.Samples, ["top1"] = e.Top1, ["top5"] = e.Top5, ["loss"] = e.Loss };
+
+    private static TensorData Convert(TensorData value, ElementType wanted) =>
+        wanted == ElementType.Int32 && value.ElementType == ElementType.Int64
+            ? TensorData.Wrap(Array.ConvertAll(value.Array<long>(), v => (int)v), value.Shape)
+            : value;
+
+    private sealed class Forward(Action<(int Done, int Total)> action) : IProgress<(int Done, int Total)>
+    {
+        public void Report((int Done, int Total) value) => action(value);
+    }
+}

@@ -1,0 +1,70 @@
+using System.CommandLine;
+using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Measuring;
+using Sparseland.Cli.Services;
+using Sparseland.Model.Graph;
+using Sparseland.Runtime;
+using Spectre.Console;
+
+namespace Sparseland.Cli.Verbs;
+
+/// <summary>Times a model beside its dense twin on the same engine, interleaved, and says who won.</summary>
+internal sealed class BenchVerb : Verb
+{
+    private readonly Argument<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _architecture = SharedOptions.Architecture();
+    private readonly Option<string?> _dense = new("--dense") { Description = "Another model to be the twin (the unpruned original) instead of the same model on dense kernels." };
+    private readonly Option<int> _batch = SharedOptions.Batch(1);
+    private readonly Option<int> _sequence = new("--sequence") { Description = "Tokens per sample for text models.", DefaultValueFactory = _ => 64 };
+    private readonly Option<int> _repetitions = new("--repetitions") { Description = "At least this many per variant.", DefaultValueFactory = _ => 30 };
+    private readonly Option<double> _seconds = new("--seconds") { Description = "Measure at least this long.", DefaultValueFactory = _ => 10 };
+    private readonly Option<bool> _plan = new("--plan") { Description = "Print the plan: which kernel each layer got and why." };
+
+    protected override (string Name, string Description) Title => ("bench", "Time a model beside its dense twin, interleaved, with an interval.");
+
+    protected override void Declare(Command command)
+    {
+        command.Arguments.Add(_model);
+        Option[] options = [_architecture, _dense, _batch, _sequence, _repetitions, _seconds, _plan];
+        foreach (Option option in options) command.Options.Add(option);
+    }
+
+    protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
+    {
+        int batch = arguments.GetValue(_batch), repetitions = arguments.GetValue(_repetitions);
+        double seconds = arguments.GetValue(_seconds);
+        if (batch < 1 || arguments.GetValue(_sequence) < 1 || repetitions < 3 || seconds is < 0 or > 3600)
+            throw VerbException.Usage("--batch and --sequence start at 1, --repetitions at 3, --seconds is 0 to 3600");
+        ModelGraph graph = ModelAccess.Load(arguments.GetValue(_model)!, arguments.GetValue(_architecture));
+        ModelGraph? dense = arguments.GetValue(_dense) is { } other ? ModelAccess.Load(other, arguments.GetValue(_architecture)) : null;
+        Dictionary<string, TensorData> inputs = ModelInputs.Random(graph, batch, arguments.GetValue(_sequence), context.Settings.Seed);
+
+        context.Say(MachineInfo.Current.Describe());
+        if (arguments.GetValue(_plan) || context.Settings.Verbose) context.Say(new InferenceSession(graph).DescribePlan(inputs));
+        if (context.Settings.DryRun)
+        {
+            context.Say($"would time {graph.Name} at batch {batch} beside its dense twin, {repetitions} repetitions or {seconds} s");
+            return ExitCodes.Done;
+        }
+        BenchmarkResult result = await context.TrackAsync("timing", 1, work =>
+            TwinBenchmark.Run(graph, inputs, new TimingOptions(repetitions, seconds), dense, work2 => work.Report(work2), context.Cancellation)).ConfigureAwait(false);
+        Show(context, result, batch);
+        context.Result(result.ToJson());
+        return ExitCodes.Done;
+    }
+
+    /// <summary>The table that every timing ends with.</summary>
+    internal static void Show(VerbContext context, BenchmarkResult result, int batch)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumn("variant");
+        foreach (string column in (string[])["median ms", "95 % interval", "p90", "p99", "samples/s", "deviation"]) table.AddColumn(new TableColumn(column).RightAligned());
+        foreach (BenchmarkRow row in result.Rows)
+        {
+            (double low, double high) = row.Timing.Interval;
+            table.AddRow(Markup.Escape(row.Name), $"{row.Timing.Median:0.000}", $"{low:0.000}..{high:0.000}", $"{row.Timing.Quantile(0.9):0.000}", $"{row.Timing.Quantile(0.99):0.000}",
+                $"{batch * 1000 / row.Timing.Median:0.0}", row.LargestDeviation is { } d ? $"{d:0.#e+0}" : "");
+        }
+        context.Show(table);
+        context.Say($"batch {batch}: {result.Verdict}");
+    }
+}

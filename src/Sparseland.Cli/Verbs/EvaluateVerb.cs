@@ -1,0 +1,56 @@
+using System.CommandLine;
+using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Services;
+using Sparseland.Model.Graph;
+using Sparseland.Training.Runs;
+
+namespace Sparseland.Cli.Verbs;
+
+/// <summary>Measures a model on data: top-1, top-5 and loss; perplexity and bits per byte for text.</summary>
+internal sealed class EvaluateVerb : Verb
+{
+    private readonly Argument<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _data = SharedOptions.Data(required: true);
+    private readonly Option<string?> _dataRoot = SharedOptions.DataRoot();
+    private readonly Option<string?> _architecture = SharedOptions.Architecture();
+    private readonly Option<string?> _normalize = SharedOptions.Normalize();
+    private readonly Option<int> _batch = SharedOptions.Batch(128);
+    private readonly Option<int?> _limit = new("--limit") { Description = "Only the first N samples." };
+    private readonly Option<int> _window = new("--window") { Description = "Tokens per sample of text.", DefaultValueFactory = _ => 256 };
+
+    protected override (string Name, string Description) Title => ("evaluate", "Measure accuracy or perplexity of a model on data.");
+
+    protected override void Declare(Command command)
+    {
+        command.Arguments.Add(_model);
+        Option[] options = [_data, _dataRoot, _architecture, _normalize, _batch, _limit, _window];
+        foreach (Option option in options) command.Options.Add(option);
+    }
+
+    protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
+    {
+        int batch = arguments.GetValue(_batch);
+        if (batch < 1) throw VerbException.Usage($"--batch is {batch}", "use 1 or more");
+        if (arguments.GetValue(_limit) is < 1) throw VerbException.Usage("--limit must be 1 or more");
+        if (arguments.GetValue(_window) < 2) throw VerbException.Usage("--window must be 2 or more");
+        ModelGraph graph = ModelAccess.Load(arguments.GetValue(_model)!, arguments.GetValue(_architecture), arguments.GetValue(_normalize));
+        OpenedData data = OpenedData.For(graph, arguments.GetValue(_data)!, arguments.GetValue(_dataRoot), arguments.GetValue(_window), context.Settings.Seed);
+        if (context.Settings.DryRun)
+        {
+            context.Say($"would evaluate {graph.Name} on {data.Source.ForEvaluation.Count} samples of {data.Source.Name} ({data.Source.Format})");
+            return ExitCodes.Done;
+        }
+        Evaluation e = await EvaluationService.EvaluateAsync(context, graph, data, batch, arguments.GetValue(_limit)).ConfigureAwait(false);
+        if (data.IsText)
+        {
+            context.Say($"{e.Scored} tokens  perplexity {e.Perplexity:0.0000}  loss {e.Loss:0.0000}{(e.BitsPerByte is { } b ? $"  bits per byte {b:0.0000}" : "")}");
+        }
+        else
+        {
+            context.Say($"{e.Samples} samples  top-1 {e.Top1:P2}  top-5 {e.Top5:P2}  loss {e.Loss:0.0000}");
+        }
+        context.Result(EvaluationService.ToJson(e, data.IsText));
+        context.Next($"sparseland bench {arguments.GetValue(_model)}");
+        return ExitCodes.Done;
+    }
+}

@@ -1,0 +1,133 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Sparseland.Cli.Hosting;
+using Sparseland.Model.Architectures;
+using Sparseland.Model.Operators;
+using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.Criteria;
+using Sparseland.Training.Data;
+using Spectre.Console;
+
+namespace Sparseland.Cli.Verbs;
+
+/// <summary>Lists what is known by name: data, operators, architectures, methods.</summary>
+internal sealed class ListVerb : Verb
+{
+    private readonly Argument<string> _what = new("what") { Description = "data, operators, architectures or methods." };
+
+    private readonly Option<string?> _dataRoot = SharedOptions.DataRoot();
+
+    private readonly Option<bool> _verify = new("--verify") { Description = "Also compare the files that are present with their expected hashes." };
+
+    protected override (string Name, string Description) Title => ("list", "List known data sets, operators, architectures or methods.");
+
+    protected override void Declare(Command command)
+    {
+        _what.AcceptOnlyFromAmong("data", "operators", "architectures", "methods");
+        command.Arguments.Add(_what);
+        command.Options.Add(_dataRoot);
+        command.Options.Add(_verify);
+    }
+
+    protected override Task<int> RunAsync(ParseResult arguments, VerbContext context)
+    {
+        switch (arguments.GetValue(_what))
+        {
+            case "data":
+                ListData(context, DataCatalog.Root(arguments.GetValue(_dataRoot)), arguments.GetValue(_verify));
+                break;
+            case "operators":
+                ListOperators(context);
+                break;
+            case "architectures":
+                ListArchitectures(context);
+                break;
+            default:
+                ListMethods(context);
+                break;
+        }
+        return Task.FromResult(ExitCodes.Done);
+    }
+
+    private static void ListData(VerbContext context, string? root, bool verify)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumns("name", "what", "licence", "published at", "present");
+        var json = new JsonArray();
+        foreach ((string name, string description) in DataCatalog.BuiltIn)
+        {
+            table.AddRow(Markup.Escape(name), Markup.Escape(description), "Apache-2.0", "built in", "yes");
+            json.Add(new JsonObject { ["name"] = name, ["description"] = description, ["kind"] = "builtin", ["present"] = true });
+        }
+        foreach (CatalogEntry entry in DataCatalog.All)
+        {
+            bool present = entry.IsPresent(root) && Directory.Exists(Path.Combine(root!, entry.Folder));
+            IReadOnlyList<string> wrong = present && verify ? entry.Mismatches(root!, context.Cancellation) : [];
+            string state = !present ? "no" : wrong.Count > 0 ? "yes, but changed: " + string.Join(", ", wrong.Select(Path.GetFileName)) : verify ? "yes, hashes agree" : "yes";
+            table.AddRow(Markup.Escape(entry.Name), Markup.Escape(entry.Description), Markup.Escape(entry.Licence), Markup.Escape(entry.Source), Markup.Escape(state));
+            var files = new JsonArray();
+            foreach (CatalogFile file in entry.Files) files.Add(new JsonObject { ["name"] = file.Name, ["sha256"] = file.Sha256, ["required"] = file.Required });
+            json.Add(new JsonObject
+            {
+                ["name"] = entry.Name, ["description"] = entry.Description, ["kind"] = entry.Kind.ToString().ToLowerInvariant(), ["licence"] = entry.Licence,
+                ["source"] = entry.Source, ["folder"] = entry.Folder, ["files"] = files, ["present"] = present,
+                ["mismatches"] = new JsonArray([.. wrong.Select(w => (JsonNode)w)]),
+            });
+        }
+        context.Show(table);
+        context.Say(root is null
+            ? $"no data root: set --data-root or {DataCatalog.EnvironmentVariable} to the folder that holds one folder per set; nothing is ever downloaded"
+            : $"data root: {root}; nothing is ever downloaded");
+        context.Result(new JsonObject { ["root"] = root, ["data"] = json });
+    }
+
+    private static void ListOperators(VerbContext context)
+    {
+        List<Operator> operators = [.. OperatorRegistry.All];
+        foreach (IGrouping<string, Operator> domain in operators.GroupBy(o => o.Domain))
+        {
+            context.Say($"{(domain.Key.Length == 0 ? "ONNX standard" : domain.Key)} ({domain.Count()}):");
+            context.Say("  " + string.Join(" ", domain.Select(o => o.OpType)));
+        }
+        context.Result(new JsonObject
+        {
+            ["operators"] = new JsonArray([.. operators.Select(o => (JsonNode)new JsonObject { ["domain"] = o.Domain, ["name"] = o.OpType })]),
+        });
+    }
+
+    private static void ListArchitectures(VerbContext context)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumns("name", "what", "paper", "options");
+        var json = new JsonArray();
+        foreach (Architecture a in ArchitectureCatalog.All)
+        {
+            table.AddRow(Markup.Escape(a.Id), Markup.Escape(a.Title), Markup.Escape(a.Paper), Markup.Escape(string.Join(" ", a.Options.Select(o => $"{o.Name}={o.Default:G}"))));
+            json.Add(new JsonObject
+            {
+                ["name"] = a.Id, ["title"] = a.Title, ["paper"] = a.Paper,
+                ["options"] = new JsonArray([.. a.Options.Select(o => (JsonNode)new JsonObject { ["name"] = o.Name, ["default"] = o.Default, ["minimum"] = o.Minimum, ["maximum"] = o.Maximum, ["summary"] = o.Summary })]),
+            });
+        }
+        context.Show(table);
+        context.Result(new JsonObject { ["architectures"] = json });
+    }
+
+    private static void ListMethods(VerbContext context)
+    {
+        var json = new JsonArray();
+        foreach (MethodInfo m in MethodCatalog.All)
+        {
+            context.SayMarkup($"[bold]{Markup.Escape(m.Id),-10}[/] {Markup.Escape(m.Title)}: {Markup.Escape(m.Description)}");
+            context.Say($"           {m.Stage.ToString().ToLowerInvariant()} training; {string.Join(", ", m.Granularities)}; needs {(m.Needs == CriterionNeeds.None ? "nothing but the weights" : m.Needs.ToString().ToLowerInvariant())}");
+            context.Say($"           {m.Paper}, {m.Section}");
+            foreach (MethodParameter p in m.Parameters) context.Say($"           --set {p.Name}={p.Default}  {p.Description}{(p.Choices.Count > 0 ? ": " + string.Join(" ", p.Choices) : "")}");
+            json.Add(new JsonObject
+            {
+                ["id"] = m.Id, ["title"] = m.Title, ["paper"] = m.Paper, ["section"] = m.Section, ["stage"] = m.Stage.ToString(), ["needs"] = m.Needs.ToString(), ["description"] = m.Description,
+                ["granularities"] = new JsonArray([.. m.Granularities.Select(g => (JsonNode)g)]),
+                ["parameters"] = new JsonArray([.. m.Parameters.Select(p => (JsonNode)new JsonObject { ["name"] = p.Name, ["type"] = p.Type.ToString(), ["default"] = p.Default, ["description"] = p.Description })]),
+            });
+        }
+        context.SayMarkup("[bold]channels[/]   Channel removal by group norm: coupled channels and heads leave together until a budget is met (--macs, --params)");
+        context.Result(new JsonObject { ["methods"] = json });
+    }
+}

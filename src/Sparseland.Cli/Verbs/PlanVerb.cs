@@ -1,0 +1,89 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Services;
+using Sparseland.Model.Graph;
+using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Structured;
+using Spectre.Console;
+
+namespace Sparseland.Cli.Verbs;
+
+/// <summary>Shows what a pruning would do, and what cannot be pruned and why; writes nothing (R26).</summary>
+internal sealed class PlanVerb : Verb
+{
+    private readonly Argument<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _architecture = SharedOptions.Architecture();
+    private readonly PruneFlags _prune = new();
+
+    protected override (string Name, string Description) Title => ("plan", "Show what a pruning would remove and what it cannot, without writing anything.");
+
+    protected override void Declare(Command command)
+    {
+        command.Arguments.Add(_model);
+        command.Options.Add(_architecture);
+        _prune.AddTo(command);
+    }
+
+    protected override Task<int> RunAsync(ParseResult arguments, VerbContext context)
+    {
+        string path = arguments.GetValue(_model)!;
+        ModelGraph graph = ModelAccess.Load(path, arguments.GetValue(_architecture));
+        PruneRequest request = PruneRunner.SolveSize(graph, _prune.Read(arguments, context, trains: false));
+        context.Say($"{request.Title}: {request.Target}");
+        JsonObject json = Show(context, graph, request);
+        context.Result(json);
+        context.Next($"sparseland prune {path} " + (request.Channels is { } c ? $"{(c.Unit == BudgetUnit.Macs ? "--macs" : "--params")} {c.Keep:P0}".Replace(" %", "%", StringComparison.Ordinal) : $"--sparsity {request.Settings.Sparsity * 100:0.##}%"));
+        bool feasible = (bool)json["feasible"]!;
+        bool anything = (bool)json["anything"]!;
+        return Task.FromResult(!anything ? ExitCodes.NothingPruned : feasible ? ExitCodes.Done : ExitCodes.GateNotMet);
+    }
+
+    /// <summary>Prints the plan and returns it as JSON.</summary>
+    internal static JsonObject Show(VerbContext context, ModelGraph graph, PruneRequest request) =>
+        request.IsStructured ? ShowChannels(context, graph, request) : ShowWeights(context, graph, request);
+
+    private static JsonObject ShowWeights(VerbContext context, ModelGraph graph, PruneRequest request)
+    {
+        LayerPlan plan = PruneRunner.PlanLayers(graph, request);
+        var table = new Table().Border(TableBorder.Simple).AddColumns("layer", "kind", "shape");
+        table.AddColumn(new TableColumn("weights").RightAligned()).AddColumn("decision");
+        var rows = new JsonArray();
+        foreach (LayerDecision d in plan.Decisions)
+        {
+            table.AddRow(Markup.Escape(d.Layer.Name), d.Layer.Kind.ToString().ToLowerInvariant(), Markup.Escape($"[{string.Join(", ", d.Layer.Shape)}]"), d.Layer.Length.ToString("N0"), Markup.Escape(d.IsPruned ? "pruned" : d.Reason ?? ""));
+            rows.Add(new JsonObject { ["name"] = d.Layer.Name, ["kind"] = d.Layer.Kind.ToString(), ["weights"] = d.Layer.Length, ["pruned"] = d.IsPruned, ["reason"] = d.Reason });
+        }
+        context.Show(table);
+        long all = plan.Decisions.Sum(d => (long)d.Layer.Length), others = graph.Weights.Values.Sum(w => (long)w.Length * w.ElementType.Size()) - plan.Length * 4;
+        double density = request.Settings.Pattern.Kind == Kernels.Sparse.SparsityKind.NofM ? (double)request.Settings.Pattern.A / request.Settings.Pattern.B : request.Settings.Density;
+        double bytes = 1.05 * (plan.Length * (1 + density * 32) / 8 + others);
+        context.Say($"{plan.Length:N0} of {all:N0} weights in layers that may be pruned; about {plan.Length * density:N0} of them stay; compact file at most {bytes / 1e6:0.###} MB and a header");
+        return new JsonObject { ["method"] = request.Method!.Id, ["target"] = request.Target, ["layers"] = rows, ["compactBytesAtMost"] = (long)bytes, ["feasible"] = true, ["anything"] = plan.Layers.Count > 0 };
+    }
+
+    private static JsonObject ShowChannels(VerbContext context, ModelGraph graph, PruneRequest request)
+    {
+        Dictionary<string, TensorType> types = InspectVerb.BatchTypes(graph, 1);
+        DependencyGraph dependencies = DependencyGraph.Build(graph, context.Cancellation);
+        ChannelPlan plan = new GroupNormPruner().Plan(dependencies, request.Channels!, types, context.Cancellation);
+        var table = new Table().Border(TableBorder.Simple).AddColumns("group", "kind");
+        foreach (string column in (string[])["units", "stay", "for round width"]) table.AddColumn(new TableColumn(column).RightAligned());
+        table.AddColumn("note");
+        var rows = new JsonArray();
+        foreach (GroupPlan g in plan.Groups)
+        {
+            table.AddRow(Markup.Escape(g.Group.Name), g.Group.Kind == UnitKind.Head ? "heads" : "channels", g.Group.UnitCount.ToString(), g.Kept.ToString(), g.RoundedUp.ToString(), Markup.Escape(g.Refusal?.ToString() ?? ""));
+            rows.Add(new JsonObject { ["group"] = g.Group.Name, ["units"] = g.Group.UnitCount, ["kept"] = g.Kept, ["roundedUp"] = g.RoundedUp, ["note"] = g.Refusal?.ToString() });
+        }
+        context.Show(table);
+        foreach (FrozenAxis frozen in dependencies.Refused) context.Say("cannot be cut  " + frozen);
+        context.Say($"parameters {plan.Before.Parameters:N0} to {plan.After.Parameters:N0}, multiply-adds {plan.Before.Macs / 1e6:N2} M to {plan.After.Macs / 1e6:N2} M; round widths cost {plan.RoundingCost:P1}");
+        if (!plan.IsFeasible) context.Warn($"{request.Target} cannot be reached; the nearest is {plan.NearestFeasible:P1}");
+        return new JsonObject
+        {
+            ["method"] = "channels", ["target"] = request.Target, ["groups"] = rows, ["feasible"] = plan.IsFeasible, ["nearestFeasible"] = plan.NearestFeasible, ["achieved"] = plan.Achieved,
+            ["refused"] = new JsonArray([.. dependencies.Refused.Select(f => (JsonNode)f.ToString())]), ["anything"] = plan.Removal.Count > 0,
+        };
+    }
+}

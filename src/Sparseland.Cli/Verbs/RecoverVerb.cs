@@ -1,0 +1,85 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Reporting;
+using Sparseland.Cli.Services;
+using Sparseland.Model.Analysis;
+using Sparseland.Model.Graph;
+using Sparseland.Training;
+using Sparseland.Training.Runs;
+
+namespace Sparseland.Cli.Verbs;
+
+/// <summary>Wins the accuracy of a pruned model back by training its remaining weights; the masks stay (R16).</summary>
+internal sealed class RecoverVerb : Verb
+{
+    private static readonly TrainingSettings s_defaults = new() { Epochs = 5, LearningRate = 0.01 };
+
+    private readonly Argument<string> _model = SharedOptions.Model();
+    private readonly Option<string?> _data = SharedOptions.Data(required: true);
+    private readonly Option<string?> _dataRoot = SharedOptions.DataRoot();
+    private readonly Option<string?> _architecture = SharedOptions.Architecture();
+    private readonly Option<string?> _normalize = SharedOptions.Normalize();
+    private readonly Option<string?> _output = SharedOptions.Output("Also write the recovered model here.");
+    private readonly Option<string?> _runFolder = new("--run-dir") { Description = "Folder of the run (default: runs/recover-MODEL)." };
+    private readonly Option<bool> _force = SharedOptions.Force();
+    private readonly TrainingFlags _training = new(s_defaults);
+
+    protected override (string Name, string Description) Title => ("recover", "Win the accuracy of a pruned model back; its masks stay.");
+
+    protected override void Declare(Command command)
+    {
+        command.Arguments.Add(_model);
+        Option[] options = [_data, _dataRoot, _architecture, _normalize, _output, _runFolder, _force];
+        foreach (Option option in options) command.Options.Add(option);
+        _training.AddTo(command);
+    }
+
+    protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
+    {
+        string path = arguments.GetValue(_model)!, dataName = arguments.GetValue(_data)!;
+        ModelGraph graph = ModelAccess.Load(path, arguments.GetValue(_architecture), arguments.GetValue(_normalize));
+        int masked = graph.Weights.Values.Count(w => w.Mask is not null);
+        if (masked == 0) context.Warn($"'{path}' has no masks: all weights are trained. A model pruned by channels has none; one pruned by weights keeps them in .sparse.safetensors and in .onnx files written here.");
+        bool text = graph.Inputs[0].Type.ElementType is ElementType.Int64 or ElementType.Int32;
+        TrainingSettings settings = _training.Read(arguments, text);
+        OpenedData data = OpenedData.For(graph, dataName, arguments.GetValue(_dataRoot), settings.Window, context.Settings.Seed);
+        long before = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1)).NonZeros;
+        if (context.Settings.DryRun)
+        {
+            context.Say($"would train {before:N0} remaining parameters ({masked} masked weights) with {settings.ToJson().ToJsonString()}");
+            return ExitCodes.Done;
+        }
+        if (arguments.GetValue(_output) is { } target) ModelAccess.RequireWritable(target, arguments.GetValue(_force));
+
+        string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"recover-{Path.GetFileNameWithoutExtension(path)}");
+        string[] inputs = [.. new[] { path, settings.Teacher, dataName }.OfType<string>().Where(File.Exists)];
+        using RunFolder run = RunFolder.Open(folder, context, "recover", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
+        run.Record("training", settings.ToJson());
+        Evaluation first = await EvaluationService.EvaluateAsync(context, graph, data, 128, title: "evaluating (before)").ConfigureAwait(false);
+        var model = new TrainableModel(graph);
+        ModelGraph? teacher = settings.Teacher is { } t ? ModelAccess.Load(t) : null;
+        using var session = new TrainingSession(context, model, data, settings, [], run, "recovering", teacher);
+        await session.RunAsync().ConfigureAwait(false);
+        Evaluation last = await EvaluationService.EvaluateAsync(context, graph, data, 128, title: "evaluating (after)").ConfigureAwait(false);
+
+        long after = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1)).NonZeros;
+        SavedModel saved = SavedModel.Write(graph, run);
+        if (arguments.GetValue(_output) is { } copy) Model.Formats.ModelFile.Save(graph, copy);
+        var report = new ReportDocument($"Recovery of {graph.Name}", $"{data.Source.Name}, seed {context.Settings.Seed}, {MachineInfo.Current.Describe()}");
+        report.Section("Before and after").Add(Charts.Bars(data.IsText ? "Perplexity" : "Top-1", "value", ["before", "after"], [("value", data.IsText ? [first.Perplexity, last.Perplexity] : [first.Top1, last.Top1])]));
+        TrainingReport.Add(report, run, last, data.IsText);
+        HtmlReportWriter.Write(report, run.File("report.html"));
+
+        context.Say($"before: {TrainingSession.Describe(first)}; after: {TrainingSession.Describe(last)}; non-zeros {before:N0} before, {after:N0} after");
+        context.Say($"{saved.OnnxPath} {saved.OnnxBytes / 1e6:0.000} MB, {saved.CompactPath} {saved.CompactBytes / 1e6:0.000} MB, {run.File("report.html")}");
+        context.Result(new JsonObject
+        {
+            ["before"] = EvaluationService.ToJson(first, data.IsText), ["after"] = EvaluationService.ToJson(last, data.IsText),
+            ["nonZeros"] = new JsonObject { ["before"] = before, ["after"] = after }, ["onnx"] = saved.OnnxPath, ["compact"] = saved.CompactPath, ["run"] = run.Path,
+        });
+        context.Next($"sparseland bench {saved.CompactPath}");
+        // Training may turn a kept weight into an exact zero, never a removed one into something (R6, R16).
+        return after > before && masked > 0 ? ExitCodes.GateNotMet : ExitCodes.Done;
+    }
+}

@@ -1,0 +1,84 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Reporting;
+using Sparseland.Cli.Services;
+using Sparseland.Model;
+using Sparseland.Model.Analysis;
+using Sparseland.Model.Graph;
+using Sparseland.Training;
+using Sparseland.Training.Runs;
+
+namespace Sparseland.Cli.Verbs;
+
+/// <summary>Trains an architecture from scratch, or a model further; densely or with a sparse method.</summary>
+internal sealed class TrainVerb : Verb
+{
+    private static readonly TrainingSettings s_defaults = new() { Epochs = 10, WarmUpFraction = 0.05 };
+
+    private readonly Argument<string> _model = new("model") { Description = "An architecture (see 'list architectures') or a model file." };
+    private readonly Option<string?> _data = SharedOptions.Data(required: true);
+    private readonly Option<string?> _dataRoot = SharedOptions.DataRoot();
+    private readonly Option<string?> _architecture = SharedOptions.Architecture();
+    private readonly Option<string?> _architectureOptions = new("--arch-options") { Description = "Options of the architecture: width=64,classes=10." };
+    private readonly Option<string?> _normalize = SharedOptions.Normalize();
+    private readonly Option<string?> _runFolder = new("--run-dir") { Description = "Folder of the run (default: runs/train-MODEL)." };
+    private readonly Option<bool> _force = SharedOptions.Force();
+    private readonly TrainingFlags _training = new(s_defaults);
+
+    protected override (string Name, string Description) Title => ("train", "Train an architecture, or a model further.");
+
+    protected override void Declare(Command command)
+    {
+        command.Arguments.Add(_model);
+        Option[] options = [_data, _dataRoot, _architecture, _architectureOptions, _normalize, _runFolder, _force];
+        foreach (Option option in options) command.Options.Add(option);
+        _training.AddTo(command);
+    }
+
+    protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
+    {
+        string name = arguments.GetValue(_model)!;
+        ModelGraph graph = ArchitectureForData.Build(context, name, arguments.GetValue(_architecture), arguments.GetValue(_architectureOptions),
+            arguments.GetValue(_normalize), arguments.GetValue(_data)!, arguments.GetValue(_dataRoot));
+        bool text = graph.Inputs[0].Type.ElementType == ElementType.Int64;
+        TrainingSettings settings = _training.Read(arguments, text);
+        OpenedData data = OpenedData.For(graph, arguments.GetValue(_data)!, arguments.GetValue(_dataRoot), settings.Window, context.Settings.Seed);
+        if (ModelMetadata.FindNormalization(graph) is null && !data.IsText) ModelMetadata.SetNormalization(graph.Metadata, OpenedData.ToModel(data.Normalization));
+        ModelCost cost = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1));
+        context.Say($"{graph.Name}: {cost.Parameters:N0} parameters, {cost.Macs / 1e6:0.##} M multiply-adds; {data.Source.ForTraining.Count:N0} training samples of {data.Source.Name} ({data.Source.Format})");
+        if (context.Settings.DryRun)
+        {
+            context.Say($"would train with {settings.ToJson().ToJsonString()}");
+            return ExitCodes.Done;
+        }
+
+        string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"train-{Path.GetFileNameWithoutExtension(name)}");
+        string[] inputs = [.. new[] { name, settings.Teacher, arguments.GetValue(_data) }.OfType<string>().Where(File.Exists)];
+        using RunFolder run = RunFolder.Open(folder, context, "train", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
+        run.Record("training", settings.ToJson());
+        var model = new TrainableModel(graph);
+        ModelGraph? teacher = settings.Teacher is { } path ? ModelAccess.Load(path) : null;
+        using var session = new TrainingSession(context, model, data, settings, [], run, "training", teacher);
+        TrainingResult result = await session.RunAsync().ConfigureAwait(false);
+
+        Evaluation final = await EvaluationService.EvaluateAsync(context, graph, data, 128).ConfigureAwait(false);
+        SavedModel saved = SavedModel.Write(graph, run);
+        run.Record("result", EvaluationService.ToJson(final, data.IsText));
+        var report = new ReportDocument($"Training of {graph.Name}", $"{data.Source.Name}, seed {context.Settings.Seed}, {MachineInfo.Current.Describe()}");
+        TrainingReport.Add(report, run, final, data.IsText);
+        report.Section("Provenance").Add(new CodeBlock(File.ReadAllText(run.File("run.json"))));
+        HtmlReportWriter.Write(report, run.File("report.html"));
+
+        context.Say($"{result.Steps} steps in {ProgressDisplay.Format(result.Elapsed)}: {TrainingSession.Describe(final)}, loss {final.Loss:0.0000}");
+        context.Say($"{saved.OnnxPath} {saved.OnnxBytes / 1e6:0.000} MB, {saved.CompactPath} {saved.CompactBytes / 1e6:0.000} MB, {run.File("report.html")}");
+        JsonObject json = EvaluationService.ToJson(final, data.IsText);
+        json["run"] = run.Path;
+        json["onnx"] = saved.OnnxPath;
+        json["compact"] = saved.CompactPath;
+        json["steps"] = result.Steps;
+        context.Result(json);
+        context.Next($"sparseland prune {saved.OnnxPath} --sparsity 80% --data {arguments.GetValue(_data)}", $"sparseland run {saved.OnnxPath}");
+        return ExitCodes.Done;
+    }
+}
