@@ -12,12 +12,12 @@ public class InferenceSessionTests
         BreakEven = new BreakEvenTable(Enum.GetValues<KernelKind>().Select(k => new BreakEven(k, 0, 1)), "tests"),
     };
 
-    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 12)];
+    public static TheoryData<int> Seeds => [.. Enumerable.Range(0, 8)];
 
     [Theory, MemberData(nameof(Seeds))]
     public void Plans_agree_with_the_reference_and_with_each_other(int seed)
     {
-        foreach (double density in new[] { 1, 0.3, 0.05, 0 })
+        foreach (double density in new[] { 1, 0.2, 0 })
         {
             ModelGraph cnn = RandomNetworks.Convolutional(seed, density), transformer = RandomNetworks.Transformer(seed, density);
             foreach (int batch in new[] { 1, 3 })

@@ -56,16 +56,23 @@ public static class PatternProjection
         return Mask.FromFlags([rows, columns], kept);
     }
 
-    private static ReadOnlySpan<int> Best(double[] scores, int count)
+    /// <summary>The indices of the <paramref name="count"/> highest scores, ascending: above the threshold all, at it the first ones.</summary>
+    private static int[] Best(double[] scores, int count)
     {
-        var order = new int[scores.Length];
-        for (int i = 0; i < order.Length; i++) order[i] = i;
-        Array.Sort(order, (a, b) =>
+        var best = new int[count];
+        if (count == 0) return best;
+        // Sorting ranks NaN below every number.
+        var sorted = (double[])scores.Clone();
+        Array.Sort(sorted);
+        double threshold = sorted[^count];
+        int above = 0;
+        while (above < count && sorted[^(above + 1)].CompareTo(threshold) > 0) above++;
+        int ties = count - above, next = 0;
+        for (int i = 0; i < scores.Length && next < count; i++)
         {
-            // double.CompareTo ranks NaN below every number.
-            int byScore = scores[b].CompareTo(scores[a]);
-            return byScore != 0 ? byScore : a.CompareTo(b);
-        });
-        return order.AsSpan(0, count);
+            int order = scores[i].CompareTo(threshold);
+            if (order > 0 || (order == 0 && ties-- > 0)) best[next++] = i;
+        }
+        return best;
     }
 }

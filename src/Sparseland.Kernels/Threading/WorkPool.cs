@@ -53,9 +53,11 @@ public static class WorkPool
         try
         {
             EnsureWorkers(threads - 1);
-            var job = new Job<TWork>(parts, work, threads - 1);
+            var job = new Job<TWork>(parts, work);
             s_job = job;
-            s_wake.Release(threads - 1);
+            // Calls that a busy machine has not answered yet are still pending; more of them would not help.
+            int missing = threads - 1 - s_wake.CurrentCount;
+            if (missing > 0) s_wake.Release(missing);
             t_inside = true;
             try
             {
@@ -65,7 +67,7 @@ public static class WorkPool
             {
                 t_inside = false;
             }
-            job.WaitForHelpers();
+            job.WaitForParts();
             s_job = null;
             job.Rethrow();
         }
@@ -110,7 +112,6 @@ public static class WorkPool
             Job? job = s_job;
             if (job is null) continue;
             job.Take();
-            job.HelperDone();
         }
     }
 
@@ -119,19 +120,20 @@ public static class WorkPool
         public void Run(int part) => body(part);
     }
 
-    private abstract class Job(int helpers)
+    private abstract class Job(int parts)
     {
-        private int _helpers = helpers;
+        private int _left = parts;
         private Exception? _error;
+
+        protected bool Failed => Volatile.Read(ref _error) is not null;
 
         public abstract void Take();
 
-        public void HelperDone() => Interlocked.Decrement(ref _helpers);
-
-        public void WaitForHelpers()
+        /// <summary>Waits for parts, not for threads: one that the system has not woken yet holds nobody up.</summary>
+        public void WaitForParts()
         {
             var spinner = new SpinWait();
-            while (Volatile.Read(ref _helpers) > 0) spinner.SpinOnce();
+            while (Volatile.Read(ref _left) > 0) spinner.SpinOnce();
         }
 
         public void Rethrow()
@@ -140,24 +142,31 @@ public static class WorkPool
         }
 
         protected void Fail(Exception e) => Interlocked.CompareExchange(ref _error, e, null);
+
+        protected void Done(int count) => Interlocked.Add(ref _left, -count);
     }
 
-    private sealed class Job<TWork>(int parts, TWork work, int helpers) : Job(helpers) where TWork : IParts
+    private sealed class Job<TWork>(int parts, TWork work) : Job(parts) where TWork : IParts
     {
         private readonly TWork _work = work;
+        private readonly int _parts = parts;
         private int _next = -1;
 
         public override void Take()
         {
-            try
+            int part;
+            // After a failure the remaining parts are counted and not run.
+            while ((part = Interlocked.Increment(ref _next)) < _parts)
             {
-                int part;
-                while ((part = Interlocked.Increment(ref _next)) < parts) _work.Run(part);
-            }
-            catch (Exception e)
-            {
-                Volatile.Write(ref _next, parts);
-                Fail(e);
+                try
+                {
+                    if (!Failed) _work.Run(part);
+                }
+                catch (Exception e)
+                {
+                    Fail(e);
+                }
+                Done(1);
             }
         }
     }

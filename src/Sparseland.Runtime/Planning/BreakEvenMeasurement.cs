@@ -104,11 +104,15 @@ internal static class BreakEvenMeasurement
 
     private static Mask RandomMask(Random random, int rows, int columns, int blockRows, double density)
     {
-        var scores = new float[rows * columns];
+        var kept = new bool[rows * columns];
         for (int r = 0; r < rows; r += blockRows)
         {
-            for (int c = 0; c < columns; c++) scores[r * columns + c] = random.NextSingle();
+            for (int c = 0; c < columns; c++)
+            {
+                if (random.NextDouble() >= density) continue;
+                for (int i = 0; i < blockRows; i++) kept[(r + i) * columns + c] = true;
+            }
         }
-        return PatternProjection.KeepBest(blockRows == 1 ? SparsityPattern.Unstructured : SparsityPattern.Block(blockRows, 1), scores, rows, columns, density);
+        return Mask.FromFlags([rows, columns], kept);
     }
 }

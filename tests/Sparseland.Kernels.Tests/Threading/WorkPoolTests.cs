@@ -1,0 +1,57 @@
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Kernels.Tests.Threading;
+
+public class WorkPoolTests
+{
+    [Fact]
+    public void Every_part_runs_once_whatever_the_number_of_threads()
+    {
+        int before = WorkPool.Threads;
+        try
+        {
+            foreach (int threads in new[] { 1, 2, 3, 16 })
+            {
+                WorkPool.Threads = threads;
+                foreach (int parts in new[] { 0, 1, 2, 5, 1000 })
+                {
+                    for (int round = 0; round < 50; round++)
+                    {
+                        var runs = new int[parts];
+                        WorkPool.For(parts, p => Interlocked.Increment(ref runs[p]));
+                        Assert.All(runs, r => Assert.Equal(1, r));
+                    }
+                }
+            }
+        }
+        finally
+        {
+            WorkPool.Threads = before;
+        }
+    }
+
+    [Fact]
+    public void A_failing_part_is_reported_and_the_pool_goes_on()
+    {
+        for (int round = 0; round < 20; round++)
+        {
+            int bad = round;
+            var error = Assert.Throws<InvalidOperationException>(() => WorkPool.For(40, p =>
+            {
+                if (p == bad) throw new InvalidOperationException("part");
+            }));
+            Assert.Equal("part", error.Message);
+            int count = 0;
+            WorkPool.For(40, _ => Interlocked.Increment(ref count));
+            Assert.Equal(40, count);
+        }
+    }
+
+    [Fact]
+    public void Calls_from_many_threads_and_from_within_parts_all_finish()
+    {
+        long sum = 0;
+        Parallel.For(0, 64, _ => WorkPool.For(20, _ => WorkPool.For(5, p => Interlocked.Add(ref sum, p))));
+        Assert.Equal(64L * 20 * 10, sum);
+    }
+}
