@@ -6,7 +6,7 @@ namespace Sparseland.Model.Formats.Onnx;
 /// <summary>Operators that a file defines itself, expanded where they are used.</summary>
 internal sealed class OnnxFunctions
 {
-    private const int MaxNodes = 500_000;
+    private const int MaxNodes = 200_000;
 
     private readonly Dictionary<(string Domain, string Name, string Overload), FunctionProto> _functions = [];
     private readonly string _path;
