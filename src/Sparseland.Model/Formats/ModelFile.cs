@@ -87,7 +87,15 @@ public static class ModelFile
     {
         ArgumentNullException.ThrowIfNull(graph);
         ArgumentException.ThrowIfNullOrEmpty(path);
-        if (HasExtension(path, ".safetensors")) CompactFile.Write(path, graph, compact);
+        if (HasExtension(path, ".onnx"))
+        {
+            CompactFile.RequireMasks(graph);
+            OnnxWriter.Write(graph, path);
+        }
+        else if (HasExtension(path, ".safetensors"))
+        {
+            CompactFile.Write(path, graph, compact);
+        }
         else
         {
             throw new ModelFormatException("SL1007", $"models are not saved as '{Path.GetExtension(path)}'")

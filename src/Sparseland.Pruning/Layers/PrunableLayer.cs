@@ -34,7 +34,7 @@ public enum LayerKind
 public sealed record PrunableLayer(string Name, string Node, string Input, LayerKind Kind, IReadOnlyList<int> Shape, bool OutputsFirst, bool IsFirst, bool IsLast, bool IsTied)
 {
     /// <summary>Number of weights.</summary>
-    public int Length { get; } = Shape.Aggregate(1, (a, b) => checked(a * b));
+    public int Length => Shape.Aggregate(1, (a, b) => checked(a * b));
 
     /// <summary>Outputs: rows of the matrix.</summary>
     public int Rows => OutputsFirst ? Shape[0] : Length / Math.Max(1, Shape[0]);

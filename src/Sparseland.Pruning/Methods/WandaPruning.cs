@@ -124,10 +124,13 @@ public sealed partial class WandaPruning(PruningSettings settings, int samples =
         foreach (PrunableLayer layer in layers) squares[layer.Input] = new double[layer.Columns];
         var observers = new List<IDisposable>();
         bool training = model.IsTraining;
+        int[] targets = [];
+        bool isText = data.Dataset.Kind == SampleKind.Tokens;
         try
         {
             model.IsTraining = false;
-            foreach ((string value, double[] sums) in squares) observers.Add(model.Observe(value, v => Accumulate(v.Tensor, sums)));
+            // Windows of text are filled up with token 0 where it ends: those positions are no data.
+            foreach ((string value, double[] sums) in squares) observers.Add(model.Observe(value, v => Accumulate(v.Tensor, sums, isText ? targets : [])));
             using (GradientMode.Off())
             {
                 int seen = 0;
@@ -135,6 +138,7 @@ public sealed partial class WandaPruning(PruningSettings settings, int samples =
                 {
                     context.Cancellation.ThrowIfCancellationRequested();
                     Batch batch = data.At(0, b);
+                    targets = batch.Targets;
                     if (context.Feed is { } feed) model.Forward(feed(batch));
                     else model.Forward(new ModelValue(batch.Inputs));
                     seen += batch.Count;
@@ -149,12 +153,14 @@ public sealed partial class WandaPruning(PruningSettings settings, int samples =
         return squares.ToDictionary(s => s.Key, s => Array.ConvertAll(s.Value, v => (float)Math.Sqrt(v)), StringComparer.Ordinal);
     }
 
-    private static void Accumulate(Tensor tensor, double[] sums)
+    private static void Accumulate(Tensor tensor, double[] sums, int[] targets)
     {
         Span<float> x = tensor.Values;
         if (x.Length % sums.Length != 0 || tensor.Shape[^1] != sums.Length) throw new InvalidOperationException($"An input of {tensor} for {sums.Length} columns.");
+        bool aligned = targets.Length == x.Length / sums.Length;
         for (int start = 0; start < x.Length; start += sums.Length)
         {
+            if (aligned && targets[start / sums.Length] == IDataset.IgnoredTarget) continue;
             ReadOnlySpan<float> row = x.Slice(start, sums.Length);
             for (int c = 0; c < row.Length; c++) sums[c] += (double)row[c] * row[c];
         }

@@ -23,13 +23,15 @@ internal static class MaskMaker
         float[][] units = [.. scores.Select((s, i) => views[i].Scores(s))];
         // Allocations count units; a unit's layer keeps its shape for ERK, only its length differs.
         PrunableLayer[] counted = pattern.Kind == SparsityKind.Unstructured ? [.. layers] : [.. layers.Select((l, i) => l with { Shape = UnitShape(l, views[i].Count) })];
-        AllocationResult plan = allocation.Allocate(new AllocationRequest(counted, density)
+        bool single = pattern.Kind == SparsityKind.Unstructured;
+        AllocationResult Allocate(double unitDensity) => allocation.Allocate(new AllocationRequest(counted, unitDensity)
         {
-            Bounds = pattern.Kind == SparsityKind.Unstructured ? bounds : bounds with { MinKeep = Math.Min(bounds.MinKeep, 1) },
+            Bounds = single ? bounds : bounds with { MinKeep = Math.Min(bounds.MinKeep, 1) },
             Scores = units,
-            Weights = pattern.Kind == SparsityKind.Unstructured ? weights : units,
+            Weights = single ? weights : units,
             Alive = alive,
         });
+        AllocationResult plan = single ? Allocate(density) : Closest(layers, views, density, Allocate);
         var masks = new Mask[layers.Count];
         for (int l = 0; l < masks.Length; l++)
         {
@@ -60,6 +62,40 @@ internal static class MaskMaker
         Mask mask = PatternProjection.KeepBest(pattern, matrix, layer.Rows, layer.Columns, 1);
         Mask result = layer.MaskFromMatrix(mask.ToFlags());
         return present is null ? result : result.And(present);
+    }
+
+    /// <summary>Units differ in size between layers: finds the number of units whose weights come closest to the target.</summary>
+    private static AllocationResult Closest(IReadOnlyList<PrunableLayer> layers, UnitView[] views, double density, Func<double, AllocationResult> allocate)
+    {
+        long units = views.Sum(v => (long)v.Count);
+        double target = density * layers.Sum(l => (double)l.Length);
+        double Weights(AllocationResult plan) => plan.Keep.Select((k, l) => (double)k / views[l].Count * layers[l].Length).Sum();
+        long low = 0, high = units;
+        AllocationResult? best = null;
+        PruningException? refused = null;
+        while (low <= high)
+        {
+            long middle = (low + high) / 2;
+            AllocationResult plan;
+            try
+            {
+                plan = allocate((double)middle / units);
+            }
+            catch (PruningException e) when (e.Code == "SL4004")
+            {
+                // Below the floors there are too few units, above what is alive too many.
+                refused = e;
+                if (middle < density * units) low = middle + 1;
+                else high = middle - 1;
+                continue;
+            }
+            double reached = Weights(plan);
+            if (best is null || Math.Abs(reached - target) < Math.Abs(Weights(best) - target)) best = plan;
+            if (reached < target) low = middle + 1;
+            else if (reached > target) high = middle - 1;
+            else break;
+        }
+        return best ?? throw refused!;
     }
 
     private static int[] UnitShape(PrunableLayer layer, int units)

@@ -5,8 +5,9 @@ namespace Sparseland.Training.Autograd;
 /// <summary>Recycles the arrays behind tensors, so that a training step reuses the memory of the step before.</summary>
 /// <remarks>
 /// Sizes are rounded up to one of eight steps per power of two (at most 12.5 % waste). A buffer that was not wanted for
-/// <see cref="MaxAge"/> calls of <see cref="Tick"/> (one per forward or backward pass) is left to the garbage collector,
-/// so a change of batch size does not hold the old memory for ever.
+/// <see cref="MaxAge"/> calls of <see cref="Tick(long)"/> (one per forward or backward pass) and <see cref="MaxIdle"/>
+/// milliseconds is left to the garbage collector, so a change of batch size does not hold the old memory for ever, and
+/// small models that run beside a large one do not age its buffers away.
 /// </remarks>
 internal sealed class BufferPool
 {
@@ -16,8 +17,11 @@ internal sealed class BufferPool
     /// <summary>Ticks after which an unused buffer is dropped.</summary>
     internal const int MaxAge = 24;
 
+    /// <summary>Milliseconds after which an unused buffer may be dropped.</summary>
+    internal const long MaxIdle = 5000;
+
     private readonly Lock _gate = new();
-    private readonly Dictionary<int, List<(float[] Array, long Returned)>> _buckets = [];
+    private readonly Dictionary<int, List<(float[] Array, long Tick, long Time)>> _buckets = [];
     private long _tick;
     private long _heldBytes;
 
@@ -52,13 +56,16 @@ internal sealed class BufferPool
         lock (_gate)
         {
             if (!_buckets.TryGetValue(array.Length, out var bucket)) _buckets[array.Length] = bucket = [];
-            bucket.Add((array, _tick));
+            bucket.Add((array, _tick, Environment.TickCount64));
             _heldBytes += (long)array.Length * sizeof(float);
         }
     }
 
     /// <summary>Marks the end of a pass and drops what was not wanted for a while.</summary>
-    public void Tick()
+    public void Tick() => Tick(Environment.TickCount64);
+
+    /// <summary>As <see cref="Tick()"/> at a given time in milliseconds.</summary>
+    internal void Tick(long now)
     {
         lock (_gate)
         {
@@ -67,7 +74,7 @@ internal sealed class BufferPool
             {
                 // Buckets are stacks: what lies at the bottom has been idle the longest.
                 int old = 0;
-                while (old < bucket.Count && _tick - bucket[old].Returned > MaxAge) old++;
+                while (old < bucket.Count && _tick - bucket[old].Tick > MaxAge && now - bucket[old].Time > MaxIdle) old++;
                 for (int i = 0; i < old; i++) _heldBytes -= (long)bucket[i].Array.Length * sizeof(float);
                 if (old > 0) bucket.RemoveRange(0, old);
             }

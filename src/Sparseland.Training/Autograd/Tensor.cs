@@ -187,6 +187,13 @@ public sealed partial class Tensor
         return new Tensor(new Storage(BufferPool.Shared.Rent(length)), shape.ToArray());
     }
 
+    /// <summary>The same value with the same history and a holder of its own.</summary>
+    internal Tensor Alias()
+    {
+        Storage.Retain();
+        return new Tensor(Storage, ShapeArray) { Producer = Producer, ProducerOutput = ProducerOutput };
+    }
+
     /// <summary>Adds a gradient that is handed over.</summary>
     internal void ReceiveGradient(Tensor gradient)
     {

@@ -32,7 +32,15 @@ public sealed record DataSourceOptions
 /// <param name="VocabularySize">Number of different tokens.</param>
 /// <param name="Encode">One document to ids, with the start token where the model expects one.</param>
 /// <param name="DocumentSeparator">Text between documents that do not see each other, or null.</param>
-public sealed record TextEncoder(int VocabularySize, Func<string, IReadOnlyList<int>> Encode, string? DocumentSeparator = null);
+public sealed record TextEncoder(int VocabularySize, Func<string, IReadOnlyList<int>> Encode, string? DocumentSeparator = null)
+{
+    /// <summary>A model's tokenizer: every document starts with the start token, documents end at <c>&lt;|endoftext|&gt;</c>.</summary>
+    public static TextEncoder Of(Model.Tokenizers.ITokenizer tokenizer)
+    {
+        ArgumentNullException.ThrowIfNull(tokenizer);
+        return new TextEncoder(tokenizer.VocabularySize, text => tokenizer.Encode(text), "<|endoftext|>");
+    }
+}
 
 /// <summary>Data that was found under a name or path.</summary>
 /// <param name="Name">What the user called it.</param>

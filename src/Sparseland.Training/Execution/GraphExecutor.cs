@@ -9,9 +9,6 @@ namespace Sparseland.Training.Execution;
 /// <summary>Runs a graph node by node and gives values up after their last use.</summary>
 internal sealed class GraphExecutor
 {
-    // Results of these differ from call to call and must not be folded.
-    private static readonly HashSet<string> s_random = ["RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Multinomial", "Dropout"];
-
     private readonly TrainableModel _model;
     private readonly Step[] _steps;
     private readonly Dictionary<string, int> _slots = new(StringComparer.Ordinal);
@@ -34,6 +31,7 @@ internal sealed class GraphExecutor
         _foreign = new bool[count];
         _constant = new bool[count];
 
+        HashSet<string> read = [.. graph.Nodes.SelectMany(GraphOrder.Reads), .. graph.Outputs.Select(o => o.Name)];
         foreach (GraphValue input in graph.Inputs) _foreign[AddSlot(input.Name)] = true;
         foreach (Weight weight in graph.Weights.Values)
         {
@@ -49,7 +47,7 @@ internal sealed class GraphExecutor
                 _bufferOf[slot] = b;
                 _fixed[slot] = b.Value;
             }
-            else if (consumers.ContainsKey(weight.Name) || graph.Outputs.Any(o => o.Name == weight.Name))
+            else if (read.Contains(weight.Name))
             {
                 _constant[slot] = true;
                 TensorData data = weight.Read();
@@ -60,6 +58,7 @@ internal sealed class GraphExecutor
         _steps = new Step[graph.Nodes.Count];
         for (int i = 0; i < _steps.Length; i++) _steps[i] = Prepare(graph.Nodes[i]);
         MarkLastUses(graph);
+        FuseRelus(graph, consumers);
     }
 
     public IDisposable Observe(string value, Action<ModelValue> observer)
@@ -135,6 +134,14 @@ internal sealed class GraphExecutor
         {
             if (step.Inputs[i] >= 0) inputs[i] = values[step.Inputs[i]];
         }
+        if (step.FusedFrom is { IsFused: true })
+        {
+            // The producer has applied it already: the value passes through.
+            values[step.Outputs[0]] = inputs[0].Tensor.Alias();
+            Notify(step.Outputs[0], values[step.Outputs[0]]);
+            return;
+        }
+        bool fuse = step.Fuses && !_observers.ContainsKey(step.Outputs[0]);
         ulong seed = Mix(_model.Options.Seed, (ulong)_model.TrainingPasses, (ulong)index);
         ModelValue[]? outputs = null;
         try
@@ -145,11 +152,13 @@ internal sealed class GraphExecutor
                 {
                     IsTraining = _model.IsTraining,
                     FreezesBatchStatistics = _model.FreezesBatchStatistics,
+                    FuseRelu = fuse,
                     Seed = seed,
                     Options = _model.Options,
                 });
             }
-            outputs ??= Evaluate(step, inputs, seed);
+            step.IsFused = fuse && outputs is not null;
+            outputs ??= Evaluate(step, inputs, seed, values);
         }
         catch (ArgumentException e)
         {
@@ -170,15 +179,16 @@ internal sealed class GraphExecutor
     }
 
     /// <summary>The operator's plain definition. Gradients do not flow through it: a backward pass that would need them fails and names the node.</summary>
-    private static ModelValue[] Evaluate(Step step, ModelValue[] inputs, ulong seed)
+    private ModelValue[] Evaluate(Step step, ModelValue[] inputs, ulong seed, ModelValue[] values)
     {
         if (step.Plain is null) throw new UnsupportedOperatorException(step.Node.Name, step.Node.Domain, step.Node.OpType);
         TensorData?[] results = step.Plain.Evaluate(new EvaluationContext(step.Node, System.Array.ConvertAll(inputs, v => v.IsEmpty ? null : v.Data))
         {
             Random = new Random((int)(seed & int.MaxValue)),
+            Outer = name => _slots.TryGetValue(name, out int slot) && !values[slot].IsEmpty ? values[slot].Data : null,
         });
         var outputs = new ModelValue[results.Length];
-        Tensor?[] tensors = [.. inputs.Where(v => v.IsTensor).Select(v => v.Tensor)];
+        Tensor?[] tensors = [.. inputs.Concat(step.Captures.Select(slot => values[slot])).Where(v => v.IsTensor).Select(v => v.Tensor)];
         for (int o = 0; o < outputs.Length; o++)
         {
             if (results[o] is not { } data) continue;
@@ -209,7 +219,16 @@ internal sealed class GraphExecutor
             Buffers = new ModelBuffer?[node.Inputs.Count],
         };
         if (step.Plain is null && step.Differentiable is null) throw new UnsupportedOperatorException(node.Name, node.Domain, node.OpType);
-        bool constant = !s_random.Contains(node.OpType);
+        // What a body of If, Loop or Scan reads from around it is read by the node.
+        var captures = new List<int>();
+        foreach (string name in GraphOrder.Reads(node).Except(node.Inputs))
+        {
+            captures.Add(_slots.TryGetValue(name, out int slot)
+                ? slot
+                : throw new GraphException("SL2004", $"a body of node '{node.Name}' ({node.OpType}) reads '{name}', which nothing before it produces"));
+        }
+        step.Captures = [.. captures];
+        bool constant = (step.Plain?.IsDeterministic ?? true) && node.OpType != "Dropout" && captures.TrueForAll(slot => _constant[slot]);
         for (int i = 0; i < step.Inputs.Length; i++)
         {
             string name = node.Inputs[i];
@@ -245,7 +264,7 @@ internal sealed class GraphExecutor
             Step step = _steps[i];
             var releases = new List<int>();
             step.Dying = new bool[step.Inputs.Length];
-            foreach (int slot in step.Inputs.Where(s => s >= 0).Distinct())
+            foreach (int slot in step.Inputs.Where(s => s >= 0).Concat(step.Captures).Distinct())
             {
                 if (_foreign[slot] || _constant[slot] || kept.Contains(slot) || !seen.Add(slot)) continue;
                 releases.Add(slot);
@@ -257,6 +276,22 @@ internal sealed class GraphExecutor
                 if (slot >= 0 && !_constant[slot] && !kept.Contains(slot) && seen.Add(slot)) releases.Add(slot);
             }
             step.Releases = [.. releases];
+        }
+    }
+
+    /// <summary>Finds batch normalisations whose only reader is a Relu: one pass over memory does both.</summary>
+    private void FuseRelus(ModelGraph graph, Dictionary<string, List<Node>> consumers)
+    {
+        HashSet<string> kept = [.. graph.Outputs.Select(o => o.Name)];
+        kept.UnionWith(graph.Nodes.SelectMany(n => GraphOrder.Reads(n).Except(n.Inputs)));
+        Dictionary<Node, Step> byNode = _steps.ToDictionary(s => s.Node);
+        foreach (Step step in _steps)
+        {
+            Node node = step.Node;
+            if (node.OpType != "BatchNormalization" || step.Differentiable is null || step.IsConstant || kept.Contains(node.Output(0))) continue;
+            if (!consumers.TryGetValue(node.Output(0), out List<Node>? readers) || readers is not [{ OpType: "Relu", Domain: "" or "ai.onnx" } relu]) continue;
+            step.Fuses = true;
+            byNode[relu].FusedFrom = step;
         }
     }
 
@@ -304,6 +339,9 @@ internal sealed class GraphExecutor
 
         public required ModelBuffer?[] Buffers { get; init; }
 
+        /// <summary>Slots that bodies of the node read.</summary>
+        public int[] Captures { get; set; } = [];
+
         public bool[] Dying { get; set; } = [];
 
         public int[] Releases { get; set; } = [];
@@ -311,6 +349,15 @@ internal sealed class GraphExecutor
         public bool IsConstant { get; set; }
 
         public ModelValue[]? Folded { get; set; }
+
+        /// <summary>Whether a Relu is the only reader of output 0 and can be computed here.</summary>
+        public bool Fuses { get; set; }
+
+        /// <summary>Whether it was, in this pass.</summary>
+        public bool IsFused { get; set; }
+
+        /// <summary>For such a Relu: the step that may have computed it.</summary>
+        public Step? FusedFrom { get; set; }
     }
 
     private sealed class Observation(Action stop) : IDisposable

@@ -7,13 +7,13 @@ namespace Sparseland.Training.Operators;
 /// <summary>Scaled dot-product attention (Vaswani et al. 2017, equation 1) with masks, grouped queries (Ainslie et al. 2023), past keys and soft capping.</summary>
 internal static class Attention
 {
-    /// <summary>softmax(cap(scale q k^T + mask)) v, per head.</summary>
+    /// <summary>softmax(cap(scale q k^T) + mask) v, per head.</summary>
     /// <param name="q">[batch, heads, queries, width].</param>
     /// <param name="k">[batch, groups, keys, width]; groups divides heads.</param>
     /// <param name="v">[batch, groups, keys, valueWidth].</param>
     /// <param name="mask">Added to the scores; broadcasts to [batch, heads, queries, keys]; or null.</param>
     /// <param name="scale">Factor of the scores.</param>
-    /// <param name="cap">c of c tanh(s / c), applied after the mask; 0 for none.</param>
+    /// <param name="cap">c of c tanh(s / c), applied before the mask, so that what is hidden stays hidden; 0 for none.</param>
     /// <param name="causal">Whether query i sees keys 0 .. i + <paramref name="offset"/> only.</param>
     /// <param name="offset">Keys that came before the first query.</param>
     public static Tensor Apply(Tensor q, Tensor k, Tensor v, Tensor? mask, float scale, float cap, bool causal, int offset)
@@ -52,13 +52,28 @@ internal static class Attention
                 float dot = LaneMath.Dot(s, probability);
                 TensorPrimitives.Subtract(s, dot, s);
                 TensorPrimitives.Multiply(s, probability, s);
-                if (limited is null) return;
-                for (int i = 0; i < s.Length; i++)
-                {
-                    float t = limited[(row * keys) + i] / cap;
-                    s[i] *= 1 - (t * t);
-                }
             });
+            if (flow.Needs(3))
+            {
+                gs.Storage.Retain();
+                flow.Give(3, Broadcasting.SumTo(new Tensor(gs.Storage, gs.ShapeArray), mask!.Shape));
+            }
+            if (limited is not null)
+            {
+                // The mask may have kept a holder of the gradient: the capped scores get one of their own.
+                Tensor scaled = Tensor.Uninitialized(gs.Shape);
+                float[] from = gs.Array, to = scaled.Array;
+                Chunks.Ranges(scaled.Length, (start, length) =>
+                {
+                    for (int i = start; i < start + length; i++)
+                    {
+                        float t = limited[i] / cap;
+                        to[i] = from[i] * (1 - (t * t));
+                    }
+                });
+                gs.Storage.Release();
+                gs = scaled;
+            }
             if (flow.Needs(0))
             {
                 Tensor gq = Tensor.Uninitialized(q.Shape);
@@ -73,8 +88,7 @@ internal static class Attention
                     q.Values, (long)rows * width, 0, gk.Values, (long)keys * width);
                 flow.Give(1, gk);
             }
-            if (flow.Needs(3)) flow.Give(3, Broadcasting.SumTo(gs, mask!.Shape));
-            else gs.Storage.Release();
+            gs.Storage.Release();
         });
         probabilities.Storage.Release();
         capped?.Storage.Release();
@@ -170,16 +184,16 @@ internal static class Attention
         Chunks.Rows(keys == 0 ? 0 : scores.Length / keys, keys, row =>
         {
             Span<float> part = s.AsSpan(row * keys, keys);
+            if (limited is not null)
+            {
+                for (int i = 0; i < part.Length; i++) part[i] = cap * MathF.Tanh(part[i] / cap);
+                part.CopyTo(limited.AsSpan(row * keys, keys));
+            }
             if (bias is not null) TensorPrimitives.Add(part, bias.AsSpan(row * keys, keys), part);
             if (causal)
             {
                 int seen = Math.Min(keys, (row % queries) + offset + 1);
                 part[seen..].Fill(float.NegativeInfinity);
-            }
-            if (limited is not null)
-            {
-                for (int i = 0; i < part.Length; i++) part[i] = cap * MathF.Tanh(part[i] / cap);
-                part.CopyTo(limited.AsSpan(row * keys, keys));
             }
             // A query that sees nothing gets zeros rather than NaN.
             if (float.IsNegativeInfinity(TensorPrimitives.Max<float>(part))) part.Clear();

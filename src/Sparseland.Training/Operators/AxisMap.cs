@@ -29,6 +29,14 @@ internal static class AxisMap
         });
     }
 
+    /// <summary>One more axis of a chain that began with <paramref name="x"/>: <paramref name="y"/>, unless it is x itself, is given up.</summary>
+    public static Tensor Then(Tensor x, Tensor y, int axis, int length, int[] taps, float[]? weights = null, float fill = 0)
+    {
+        Tensor next = Apply(y, axis, length, taps, weights, fill);
+        if (!ReferenceEquals(y, x)) y.Storage.Release();
+        return next;
+    }
+
     /// <summary>Indices start .. start + length - 1 of an axis.</summary>
     public static Tensor Range(Tensor x, int axis, int start, int length) =>
         start == 0 && length == x.Shape[axis] ? x : Apply(x, axis, length, [.. Enumerable.Range(start, length)]);

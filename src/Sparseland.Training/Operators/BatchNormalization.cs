@@ -47,8 +47,10 @@ internal static class BatchNormalization
         var centre = (float[])mean.Clone();
         return Tape.Record("BatchNormalization", y, [x, scale, shift], [x, scale, relu ? y : null], flow =>
         {
-            Tensor gradient = flow.Take(), gScale = Tensor.Uninitialized([channels]), gShift = Tensor.Uninitialized([channels]);
-            float[] g = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
+            // A gradient that another branch reads as well is left alone.
+            Tensor incoming = flow.Output(), gradient = incoming.Storage.IsUnique ? flow.Take() : Tensor.Uninitialized(incoming.Shape);
+            Tensor gScale = Tensor.Uninitialized([channels]), gShift = Tensor.Uninitialized([channels]);
+            float[] g = incoming.Array, result = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
             float[]? output = relu ? y.Array : null;
             Chunks.Rows(channels, count, c =>
             {
@@ -71,7 +73,8 @@ internal static class BatchNormalization
                 for (int n = 0; n < batch; n++)
                 {
                     int at = ((n * channels) + c) * spatial;
-                    LaneMath.Combine(g.AsSpan(at, spatial), (float)a, input.AsSpan(at, spatial), (float)b, constant);
+                    if (output is null) LaneMath.Combine(g.AsSpan(at, spatial), (float)a, input.AsSpan(at, spatial), (float)b, constant, result.AsSpan(at, spatial));
+                    else LaneMath.GatedCombine(g.AsSpan(at, spatial), output.AsSpan(at, spatial), (float)a, input.AsSpan(at, spatial), (float)b, constant, result.AsSpan(at, spatial));
                 }
             });
             flow.Give(0, gradient);
@@ -98,8 +101,10 @@ internal static class BatchNormalization
         if (!Tape.Records(x, scale, shift)) return y;
         return Tape.Record("BatchNormalization", y, [x, scale, shift], [x, scale, relu ? y : null], flow =>
         {
-            Tensor gradient = flow.Take(), gScale = Tensor.Uninitialized([channels]), gShift = Tensor.Uninitialized([channels]);
-            float[] g = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
+            // A gradient that another branch reads as well is left alone.
+            Tensor incoming = flow.Output(), gradient = incoming.Storage.IsUnique ? flow.Take() : Tensor.Uninitialized(incoming.Shape);
+            Tensor gScale = Tensor.Uninitialized([channels]), gShift = Tensor.Uninitialized([channels]);
+            float[] g = incoming.Array, result = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
             float[]? output = relu ? y.Array : null;
             Chunks.Rows(channels, batch * spatial, c =>
             {
@@ -113,7 +118,9 @@ internal static class BatchNormalization
                         : LaneMath.GatedGradientMoments(part, output.AsSpan(at, spatial), input.AsSpan(at, spatial), centre[c]);
                     sum += s;
                     product += p;
-                    TensorPrimitives.Multiply(part, weight[c] * inverse[c], part);
+                    float a = weight[c] * inverse[c];
+                    if (output is null) TensorPrimitives.Multiply(part, a, result.AsSpan(at, spatial));
+                    else LaneMath.GatedCombine(part, output.AsSpan(at, spatial), a, input.AsSpan(at, spatial), 0, 0, result.AsSpan(at, spatial));
                 }
                 gb[c] = (float)sum;
                 gs[c] = (float)(product * inverse[c]);

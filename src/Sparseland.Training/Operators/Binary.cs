@@ -240,15 +240,19 @@ internal static class Binary
         if (c.Inputs.Length == 1) return [Views.Reshape(result, result.Shape)];
         for (int i = 1; i < c.Inputs.Length; i++)
         {
-            Tensor next = c.Tensor(i);
+            Tensor next = c.Tensor(i), before = result;
             result = c.Node.OpType switch
             {
                 "Max" => Extreme(result, next, max: true),
                 "Min" => Extreme(result, next, max: false),
                 _ => Add(result, next),
             };
+            if (i > 1) before.Storage.Release();
         }
-        return [c.Node.OpType == "Mean" ? Multiply(result, Tensor.Scalar(1f / c.Inputs.Length)) : result];
+        if (c.Node.OpType != "Mean") return [result];
+        Tensor mean = Multiply(result, Tensor.Scalar(1f / c.Inputs.Length));
+        result.Storage.Release();
+        return [mean];
     }
 
     public static ModelValue[]? WhereFromNode(OperatorContext c) =>

@@ -66,25 +66,24 @@ internal static class LaneMath
         return (Fold(s) + ts, Fold(p) + tp);
     }
 
-    /// <summary>As <see cref="GradientMoments"/> where y is positive; elsewhere g is set to zero.</summary>
-    public static (float Sum, float Product) GatedGradientMoments(Span<float> g, ReadOnlySpan<float> y, ReadOnlySpan<float> x, float shift)
+    /// <summary>As <see cref="GradientMoments"/>, but g counts only where y is positive.</summary>
+    public static (float Sum, float Product) GatedGradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> y, ReadOnlySpan<float> x, float shift)
     {
         Vector512<float> s = default, p = default, k = Vector512.Create(shift);
         int i = 0;
         for (; i <= x.Length - 16; i += 16)
         {
             Vector512<float> v = Vector512.ConditionalSelect(
-                Vector512.GreaterThan(Vector512.Create(y.Slice(i, 16)), Vector512<float>.Zero), Vector512.Create<float>(g.Slice(i, 16)), Vector512<float>.Zero);
-            v.CopyTo(g.Slice(i, 16));
+                Vector512.GreaterThan(Vector512.Create(y.Slice(i, 16)), Vector512<float>.Zero), Vector512.Create(g.Slice(i, 16)), Vector512<float>.Zero);
             s += v;
             p = Vector512.FusedMultiplyAdd(v, Vector512.Create(x.Slice(i, 16)) - k, p);
         }
         float ts = 0, tp = 0;
         for (; i < x.Length; i++)
         {
-            if (!(y[i] > 0)) g[i] = 0;
-            ts += g[i];
-            tp = MathF.FusedMultiplyAdd(g[i], x[i] - shift, tp);
+            float v = y[i] > 0 ? g[i] : 0;
+            ts += v;
+            tp = MathF.FusedMultiplyAdd(v, x[i] - shift, tp);
         }
         return (Fold(s) + ts, Fold(p) + tp);
     }
@@ -100,17 +99,31 @@ internal static class LaneMath
         for (; i < x.Length; i++) y[i] = MathF.Max(MathF.FusedMultiplyAdd(x[i], scale, shift), floor);
     }
 
-    /// <summary>g = g * a + x * b + c.</summary>
-    public static void Combine(Span<float> g, float a, ReadOnlySpan<float> x, float b, float c)
+    /// <summary>result = g * a + x * b + c; result may be g.</summary>
+    public static void Combine(ReadOnlySpan<float> g, float a, ReadOnlySpan<float> x, float b, float c, Span<float> result)
     {
         Vector512<float> va = Vector512.Create(a), vb = Vector512.Create(b), vc = Vector512.Create(c);
         int i = 0;
         for (; i <= x.Length - 16; i += 16)
         {
-            Span<float> target = g.Slice(i, 16);
-            Vector512.FusedMultiplyAdd(Vector512.Create<float>(target), va, Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), vb, vc)).CopyTo(target);
+            Vector512.FusedMultiplyAdd(Vector512.Create(g.Slice(i, 16)), va, Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), vb, vc))
+                .CopyTo(result.Slice(i, 16));
         }
-        for (; i < x.Length; i++) g[i] = MathF.FusedMultiplyAdd(g[i], a, MathF.FusedMultiplyAdd(x[i], b, c));
+        for (; i < x.Length; i++) result[i] = MathF.FusedMultiplyAdd(g[i], a, MathF.FusedMultiplyAdd(x[i], b, c));
+    }
+
+    /// <summary>As <see cref="Combine"/>, but g counts only where y is positive.</summary>
+    public static void GatedCombine(ReadOnlySpan<float> g, ReadOnlySpan<float> y, float a, ReadOnlySpan<float> x, float b, float c, Span<float> result)
+    {
+        Vector512<float> va = Vector512.Create(a), vb = Vector512.Create(b), vc = Vector512.Create(c);
+        int i = 0;
+        for (; i <= x.Length - 16; i += 16)
+        {
+            Vector512<float> v = Vector512.ConditionalSelect(
+                Vector512.GreaterThan(Vector512.Create(y.Slice(i, 16)), Vector512<float>.Zero), Vector512.Create(g.Slice(i, 16)), Vector512<float>.Zero);
+            Vector512.FusedMultiplyAdd(v, va, Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), vb, vc)).CopyTo(result.Slice(i, 16));
+        }
+        for (; i < x.Length; i++) result[i] = MathF.FusedMultiplyAdd(y[i] > 0 ? g[i] : 0, a, MathF.FusedMultiplyAdd(x[i], b, c));
     }
 
     private static float Fold(Vector512<float> a)

@@ -33,7 +33,7 @@ internal static class Normalizations
                 Span<float> part = g.AsSpan(r * length, length);
                 ReadOnlySpan<float> normal = output.AsSpan(r * length, length);
                 (float sum, float product) = LaneMath.GradientMoments(part, normal, 0);
-                LaneMath.Combine(part, inverse[r], normal, -inverse[r] * product / length, rms ? 0 : -inverse[r] * sum / length);
+                LaneMath.Combine(part, inverse[r], normal, -inverse[r] * product / length, rms ? 0 : -inverse[r] * sum / length, part);
             });
             flow.Give(0, gradient);
         });
@@ -43,7 +43,9 @@ internal static class Normalizations
     public static Tensor Layer(Tensor x, Tensor? scale, Tensor? shift, int axis, float epsilon, bool rms)
     {
         (int rows, int length) = Split(x, axis);
-        return ScaleAndShift(Standardize(x, rows, length, epsilon, rms).Y, scale, shift);
+        Tensor y = Standardize(x, rows, length, epsilon, rms).Y, result = ScaleAndShift(y, scale, shift);
+        y.Storage.Release();
+        return result;
     }
 
     /// <summary>x [batch, channels, ...] in groups of channels; scale and shift are [channels].</summary>
@@ -56,8 +58,8 @@ internal static class Normalizations
         var shape = new int[x.Rank - 1];
         System.Array.Fill(shape, 1);
         shape[0] = channels;
-        Tensor result = ScaleAndShift(y, Views.Reshape(scale, shape), Views.Reshape(shift, shape));
-        return result;
+        using var temporaries = new Temporaries();
+        return ScaleAndShift(temporaries.Own(y), temporaries.Own(Views.Reshape(scale, shape)), temporaries.Own(Views.Reshape(shift, shape)));
     }
 
     public static ModelValue[]? LayerFromNode(OperatorContext c)
@@ -100,7 +102,9 @@ internal static class Normalizations
         if (!c.AreFloat32(0)) return null;
         Tensor x = c.Tensor(0);
         Reduction kind = c.Attributes.Int("p", 2) == 1 ? Reduction.L1 : Reduction.L2;
-        return [Binary.Divide(x, Reductions.Apply(x, kind, [Views.Axis(c.Attributes.Int("axis", -1), x.Rank)], keepDims: true))];
+        Tensor norm = Reductions.Apply(x, kind, [Views.Axis(c.Attributes.Int("axis", -1), x.Rank)], keepDims: true), y = Binary.Divide(x, norm);
+        norm.Storage.Release();
+        return [y];
     }
 
     private static Tensor ScaleAndShift(Tensor y, Tensor? scale, Tensor? shift)

@@ -101,7 +101,9 @@ internal static class Products
         bool plain = add is not null && beta == 1 && add.Length == n && (add.Rank == 1 || (add.Rank == 2 && add.Shape[0] == 1));
         Tensor y = Multiply(a, b, transA, transB, alpha, plain ? add : null, c.Parameter(1), c.Options.LinearBreakEven);
         if (add is null || plain) return [y];
-        return [Binary.Add(y, beta == 1 ? add : Binary.Multiply(add, Tensor.Scalar(beta)))];
+        Tensor sum = Binary.Add(y, beta == 1 ? add : Binary.Multiply(add, Tensor.Scalar(beta)));
+        y.Storage.Release();
+        return [sum];
     }
 
     /// <summary>left [batch.., m, k] times right [batch.., k, n], batches broadcast.</summary>

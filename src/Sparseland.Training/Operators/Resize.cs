@@ -32,7 +32,7 @@ internal static class Resize
             var indices = new int[size * taps];
             var weights = new float[size * taps];
             for (int o = 0; o < size; o++) Taps(Coordinate(o, scale, old, size, transform), old, mode, rounding, cubic, indices.AsSpan(o * taps, taps), weights.AsSpan(o * taps, taps));
-            y = AxisMap.Apply(y, axes[i], size, indices, taps == 1 ? null : weights);
+            y = AxisMap.Then(x, y, axes[i], size, indices, taps == 1 ? null : weights);
         }
         return [ReferenceEquals(y, x) ? Views.Reshape(x, x.Shape) : y];
     }

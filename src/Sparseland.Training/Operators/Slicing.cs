@@ -132,7 +132,7 @@ internal static class Slicing
             var taps = new int[count];
             for (int k = 0; k < count; k++) taps[k] = (int)(start + (k * step));
             if (count == size && step == 1) continue;
-            y = AxisMap.Apply(y, axis, count, taps);
+            y = AxisMap.Then(x, y, axis, count, taps);
         }
         return [ReferenceEquals(y, x) ? Views.Reshape(x, x.Shape) : y];
     }
@@ -156,7 +156,7 @@ internal static class Slicing
                 throw c.Error($"axis {axes[i]} of size {size} cannot be padded by {before} and {after} in mode '{mode}'");
             var taps = new int[count];
             for (int k = 0; k < count; k++) taps[k] = PadTap(k - before, size, mode);
-            y = AxisMap.Apply(y, axes[i], count, taps, fill: fill);
+            y = AxisMap.Then(x, y, axes[i], count, taps, fill: fill);
         }
         return [ReferenceEquals(y, x) ? Views.Reshape(x, x.Shape) : y];
     }
@@ -170,7 +170,7 @@ internal static class Slicing
         {
             if (repeats[axis] == 1) continue;
             int size = x.Shape[axis], count = checked((int)(size * repeats[axis]));
-            y = AxisMap.Apply(y, axis, count, [.. Enumerable.Range(0, count).Select(i => i % size)]);
+            y = AxisMap.Then(x, y, axis, count, [.. Enumerable.Range(0, count).Select(i => i % size)]);
         }
         return [ReferenceEquals(y, x) ? Views.Reshape(x, x.Shape) : y];
     }

@@ -33,9 +33,10 @@ internal static class Transpose
         int b = (int)c.Attributes.Int("blocksize", 0), n = x.Shape[0], ch = x.Shape[1], h = x.Shape[2], w = x.Shape[3];
         if (b < 1 || ch % (b * b) != 0) throw c.Error($"{ch} channels do not split into blocks of {b} x {b}");
         int d = ch / (b * b);
-        Tensor y = c.Attributes.String("mode", "DCR") == "CRD"
-            ? Apply(Views.Reshape(x, [n, d, b, b, h, w]), [0, 1, 4, 2, 5, 3])
-            : Apply(Views.Reshape(x, [n, b, b, d, h, w]), [0, 3, 4, 1, 5, 2]);
+        using var temporaries = new Temporaries();
+        Tensor y = temporaries.Own(c.Attributes.String("mode", "DCR") == "CRD"
+            ? Apply(temporaries.Own(Views.Reshape(x, [n, d, b, b, h, w])), [0, 1, 4, 2, 5, 3])
+            : Apply(temporaries.Own(Views.Reshape(x, [n, b, b, d, h, w])), [0, 3, 4, 1, 5, 2]));
         return [Views.Reshape(y, [n, d, h * b, w * b])];
     }
 
@@ -45,7 +46,8 @@ internal static class Transpose
         Tensor x = c.Tensor(0);
         int b = (int)c.Attributes.Int("blocksize", 0), n = x.Shape[0], ch = x.Shape[1], h = x.Shape[2], w = x.Shape[3];
         if (b < 1 || h % b != 0 || w % b != 0) throw c.Error($"{h} x {w} does not split into blocks of {b} x {b}");
-        Tensor y = Apply(Views.Reshape(x, [n, ch, h / b, b, w / b, b]), [0, 3, 5, 1, 2, 4]);
+        using var temporaries = new Temporaries();
+        Tensor y = temporaries.Own(Apply(temporaries.Own(Views.Reshape(x, [n, ch, h / b, b, w / b, b])), [0, 3, 5, 1, 2, 4]));
         return [Views.Reshape(y, [n, ch * b * b, h / b, w / b])];
     }
 

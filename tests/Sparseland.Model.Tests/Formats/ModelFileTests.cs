@@ -31,7 +31,7 @@ public sealed class ModelFileTests : IDisposable
     {
         ModelGraph graph = Network();
         Tokenizer.Embed(graph, ByteTokenizer.Instance);
-        foreach (string name in new[] { "m.sparse.safetensors", "M.SAFETENSORS" })
+        foreach (string name in new[] { "m.onnx", "m.sparse.safetensors", "M.SAFETENSORS" })
         {
             ModelFile.Save(graph, _folder.File(name));
             ModelGraph loaded = ModelFile.Load(_folder.File(name));
@@ -40,6 +40,13 @@ public sealed class ModelFileTests : IDisposable
             Assert.Same(ByteTokenizer.Instance, Tokenizer.Find(loaded));
             var input = new Dictionary<string, TensorData> { ["image"] = TensorData.Wrap(Enumerable.Range(0, 3072).Select(i => i % 7 * 0.1f).ToArray(), 1, 3, 32, 32) };
             Assert.Equal(GraphEvaluator.Run(graph, input)["logits"].Array<float>(), GraphEvaluator.Run(loaded, input)["logits"].Array<float>());
+        }
+        Assert.True(new FileInfo(_folder.File("m.sparse.safetensors")).Length < new FileInfo(_folder.File("m.onnx")).Length);
+        graph.Weights["layer1.0.conv1.weight"].Read().Span<float>().Fill(1);
+        foreach (string name in new[] { "bad.onnx", "bad.safetensors" })
+        {
+            Assert.Equal("SL1601", Assert.Throws<SparselandException>(() => ModelFile.Save(graph, _folder.File(name))).Code);
+            Assert.False(File.Exists(_folder.File(name)));
         }
     }
 

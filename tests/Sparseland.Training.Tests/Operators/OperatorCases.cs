@@ -216,6 +216,7 @@ public static class OperatorCases
         yield return new("Attention mask", "Attention", [P(1, 2, 3, 4), P(1, 2, 5, 4), P(1, 2, 5, 4), P(3, 5)]);
         yield return new("Attention bool mask", "Attention", [P(1, 2, 2, 4), P(1, 2, 3, 4), P(1, 2, 3, 4), Constant(TensorData.Wrap([true, false, true, true, true, false], 2, 3))]);
         yield return new("Attention softcap", "Attention", [P(1, 2, 3, 4), P(1, 2, 5, 4), P(1, 2, 5, 4)], a => a.Set("softcap", 2f).Set("scale", 1.5f));
+        yield return new("Attention softcap mask", "Attention", [P(1, 2, 3, 4), P(1, 2, 5, 4), P(1, 2, 5, 4), P(1, 2, 3, 5)], a => a.Set("softcap", 2f));
         yield return new("Attention past", "Attention", [P(1, 2, 2, 4), P(1, 2, 2, 4), P(1, 2, 2, 4), CaseInput.None, P(1, 2, 3, 4), P(1, 2, 3, 4)]) { Outputs = 3 };
         yield return new("RotaryEmbedding", "RotaryEmbedding", [P(2, 3, 4, 6), Constant(Table(8, 3, 0)), Constant(Table(8, 3, 1)), Constant(TensorData.Wrap(new long[] { 0, 1, 2, 3, 5, 7, 1, 1 }, 2, 4))]);
         yield return new("RotaryEmbedding interleaved", "RotaryEmbedding", [P(2, 4, 12), Constant(Table(8, 2, 0)), Constant(Table(8, 2, 1)), Constant(TensorData.Wrap(new long[] { 0, 1, 2, 3, 5, 7, 1, 1 }, 2, 4))],

@@ -78,6 +78,27 @@ public static class CompactFile
         }
     }
 
+    /// <summary>Checks before a model is saved that no weight is denser than its mask.</summary>
+    /// <exception cref="SparselandException">SL1601.</exception>
+    internal static void RequireMasks(ModelGraph graph)
+    {
+        foreach (Weight weight in graph.Weights.Values) RequireMask(weight);
+    }
+
+    private static void RequireMask(Weight weight)
+    {
+        // A storage in a file is masked when it is read, not before.
+        if (weight.Mask is not { } mask || weight.Storage.IsLazy) return;
+        Mask present = PackedStorage.NonZeroBits(weight.Storage.Read());
+        if (present.IsSubsetOf(mask)) return;
+        int extra = present.KeptCount - present.And(mask).KeptCount;
+        throw new SparselandException("SL1601", $"weight '{weight.Name}' has {extra} values where its mask says that they were removed")
+        {
+            Because = "something wrote into the weight past its mask; saving would raise the density",
+            Try = "set values through Weight.Set, or set the mask again",
+        };
+    }
+
     private static ReadOnlyMemory<byte> Inflate(Checkpoint file)
     {
         WeightStorage storage = file.Tensors[GraphTensor];
@@ -112,7 +133,7 @@ public static class CompactFile
                 return;
             }
             TensorData data = weight.Storage.Read();
-            if (weight.Mask is { } mask) RequireMasked(weight, data, mask);
+            RequireMask(weight);
             Mask? kept = weight.Mask ?? (weight.ElementType.IsFloat() ? ZerosWorthPacking(data) : null);
             json.WriteString("type", weight.ElementType.ToString());
             ElementType stored = weight.ElementType == ElementType.Float32 && weight.Shape.Length >= 2 ? options.ValueType : weight.ElementType;
@@ -138,20 +159,6 @@ public static class CompactFile
             for (int i = 2; !_names.Add(name); i++) name = $"{wish}#{i}";
             Tensors.Add(KeyValuePair.Create(name, storage));
             return name;
-        }
-
-        private static void RequireMasked(Weight weight, TensorData data, Mask mask)
-        {
-            // A storage in a file is masked when it is read, not before.
-            if (weight.Storage.IsLazy) return;
-            Mask present = PackedStorage.NonZeroBits(data);
-            if (present.IsSubsetOf(mask)) return;
-            int extra = present.KeptCount - present.And(mask).KeptCount;
-            throw new SparselandException("SL1601", $"weight '{weight.Name}' has {extra} values where its mask says that they were removed")
-            {
-                Because = "something wrote into the weight past its mask; saving would raise the density",
-                Try = "set values through Weight.Set, or set the mask again",
-            };
         }
 
         private static Mask? ZerosWorthPacking(TensorData data)

@@ -1,0 +1,37 @@
+using Sparseland.Pruning.Selection;
+using Sparseland.Training;
+
+namespace Sparseland.Pruning.Tests.Selection;
+
+public class ExactSelectionTests
+{
+    [Fact]
+    public void Agrees_with_a_stable_sort_for_every_count_and_with_many_ties()
+    {
+        for (int seed = 0; seed < 60; seed++)
+        {
+            var random = SeededRandom.Of(seed);
+            float[][] scores = [.. Enumerable.Range(0, 1 + random.NextInt(4)).Select(_ => Enumerable.Range(0, random.NextInt(40)).Select(_ => random.NextInt(8) switch
+            {
+                0 => float.NaN, 1 => 0f, 2 => -0f, 3 => -1.5f, 4 => float.PositiveInfinity, 5 => 1e-40f, _ => (float)random.NextNormal(),
+            }).ToArray())];
+            bool[]?[] alive = [.. scores.Select(s => seed % 3 == 0 ? null : s.Select(_ => random.NextBool(0.7)).ToArray())];
+            (int L, int I, float S)[] all = [.. scores.SelectMany((s, l) => s.Select((v, i) => (l, i, v))).Where(e => alive[e.l]?[e.i] ?? true)];
+            var order = all.OrderByDescending(e => float.IsNaN(e.S) ? double.NegativeInfinity : e.S).ThenBy(e => e.L).ThenBy(e => e.I).ToArray();
+            for (int keep = 0; keep <= all.Length; keep += 1 + random.NextInt(5))
+            {
+                bool[][] kept = ExactSelection.KeepBest(scores, keep, alive);
+                Assert.Equal(keep, kept.Sum(k => k.Count(f => f)));
+                foreach ((int l, int i, _) in order[..keep]) Assert.True(kept[l][i]);
+            }
+            Assert.Throws<ArgumentOutOfRangeException>(() => ExactSelection.KeepBest(scores, all.Length + 1, alive));
+        }
+    }
+
+    [Theory]
+    [InlineData(0.5, 5, 2)]
+    [InlineData(0.5, 7, 4)]
+    [InlineData(0.1, 4, 0)]
+    [InlineData(1, 9, 9)]
+    public void Counts_are_rounded_half_to_even(double density, long length, int expected) => Assert.Equal(expected, ExactSelection.Count(density, length));
+}
