@@ -1,4 +1,3 @@
-using Sparseland.Model;
 using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
 
@@ -38,7 +37,7 @@ public sealed class GroupNormPruner
     /// <param name="budget">The target and its limits.</param>
     /// <param name="inputTypes">Types that fix sizes which the graph leaves open, for counting multiply-accumulates.</param>
     /// <param name="cancellation">Stops between steps.</param>
-    /// <exception cref="SparselandException">SL5101: the budget cannot be met; the message names the nearest one that can.</exception>
+    /// <exception cref="PruningException">SL4030: the budget cannot be met; the message names the nearest one that can.</exception>
     public StructuredResult Prune(ModelGraph graph, ChannelBudget budget, IReadOnlyDictionary<string, TensorType>? inputTypes = null, CancellationToken cancellation = default)
     {
         DependencyGraph dependencies = DependencyGraph.Build(graph, cancellation);
@@ -46,7 +45,7 @@ public sealed class GroupNormPruner
         if (!plan.IsFeasible)
         {
             string unit = budget.Unit == BudgetUnit.Macs ? "multiply-accumulates" : "parameters";
-            throw new SparselandException("SL5101", $"{budget.Keep:P1} of the {unit} cannot be reached by removing channels; the least is {plan.NearestFeasible:P1}")
+            throw new PruningException("SL4030", $"{budget.Keep:P1} of the {unit} cannot be reached by removing channels; the least is {plan.NearestFeasible:P1}")
             {
                 Where = $"model '{graph.Name}'",
                 Because = dependencies.Groups.Count == 0 ? "no channel can leave: " + string.Join("; ", dependencies.Refused.Take(3)) : $"every group keeps at least {budget.Floor:P0} of its units",
