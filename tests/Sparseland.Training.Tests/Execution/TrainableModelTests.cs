@@ -1,4 +1,5 @@
 using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.Threading;
 using Sparseland.Model;
 using Sparseland.Model.Graph;
 using Sparseland.Training.Autograd;
@@ -124,6 +125,30 @@ public class TrainableModelTests
         float[] kept = seen.ToArray();
         for (int i = 0; i < 3; i++) Step(model);
         Assert.Equal(kept, seen.ToArray());
+    }
+
+    [Fact]
+    public void GradientsDoNotDependOnTheNumberOfThreads()
+    {
+        int before = WorkPool.Threads;
+        try
+        {
+            var gradients = new List<float[]>();
+            foreach (int threads in (int[])[1, 2, 5])
+            {
+                WorkPool.Threads = threads;
+                TrainableModel model = Masked(Network(1), 0.5);
+                Tensor x = Tensor.Normal(new Random(3), 24, 3, 32, 32);
+                Loss.CrossEntropy(model.Forward(x), [.. Enumerable.Range(0, 24).Select(i => i % 5)]).Backward();
+                gradients.Add([.. model.Parameters.SelectMany(p => p.Grad!.ToArray())]);
+            }
+            Near.BitEqual(gradients[0], gradients[1], "two threads");
+            Near.BitEqual(gradients[0], gradients[2], "five threads");
+        }
+        finally
+        {
+            WorkPool.Threads = before;
+        }
     }
 
     [Fact]
