@@ -5,6 +5,7 @@ using Sparseland.Pruning.Layers;
 using Sparseland.Pruning.Methods;
 using Sparseland.Pruning.Regrowth;
 using Sparseland.Pruning.Schedules;
+using Sparseland.Pruning.Structured;
 
 namespace Sparseland.Pruning.Catalog;
 
@@ -60,6 +61,16 @@ public static class MethodCatalog
                 new("samples", ParameterType.Integer, "32", "calibration samples") { Min = 1, Max = 1_000_000 },
                 new("sequential", ParameterType.Switch, "true", "measure each block behind pruned earlier blocks"),
             ], r => new WandaPruning(r.Settings, r.Arguments.Int("samples"), r.Arguments.Switch("sequential"))) { DefaultPolicy = new LayerPolicy { Last = false } },
+        new("channels", "Channel removal by group norm", "Li et al.: Pruning Filters for Efficient ConvNets, ICLR 2017; Fang et al.: DepGraph: Towards Any Structural Pruning, CVPR 2023", "section 3; sections 3.2, 3.3",
+            PruningStage.After, ["channel"], CriterionNeeds.None, "removes whole channels, heads and neurons until a share of the multiply-accumulates or parameters is gone; the file becomes smaller everywhere",
+            [
+                new("budget", ParameterType.Choice, "macs", "what the sparsity is a share of") { Choices = ["macs", "parameters"] },
+                new("spread", ParameterType.Choice, "global", "whether all units are ranked together or every group loses the same share") { Choices = ["global", "uniform"] },
+                new("floor", ParameterType.Share, "0.1", "least share of its units that every group keeps") { Min = 0, Max = 1 },
+                new("multiple", ParameterType.Integer, "8", "widths are rounded up to a multiple of this") { Min = 1, Max = 1024 },
+                new("norm", ParameterType.Choice, "l2", "norm of a unit") { Choices = ["l1", "l2"] },
+                new("scope", ParameterType.Choice, "group", "all weights that leave together, or the filter alone") { Choices = ["group", "producer"] },
+            ], Channels),
     ];
 
     /// <summary>The method of that id, or null.</summary>
@@ -87,6 +98,15 @@ public static class MethodCatalog
         "lamp" => new LampAllocation(),
         _ => throw new ArgumentException($"There is no allocation '{id}'.", nameof(id)),
     };
+
+    private static ChannelPruning Channels(MethodRequest r) => new(r.Settings,
+        new ChannelBudget(r.Arguments.Choice("budget") == "macs" ? BudgetUnit.Macs : BudgetUnit.Parameters, 1)
+        {
+            Spread = r.Arguments.Choice("spread") == "uniform" ? ChannelSpread.Uniform : ChannelSpread.Global,
+            Floor = r.Arguments.Number("floor"),
+            Rounding = new WidthRounding(r.Arguments.Int("multiple")),
+        },
+        new GroupImportance { Norm = r.Arguments.Choice("norm") == "l1" ? UnitNorm.L1 : UnitNorm.L2, Scope = r.Arguments.Choice("scope") == "producer" ? UnitScope.Producer : UnitScope.Group });
 
     private static MethodParameter[] Dynamic(string share) =>
     [

@@ -35,7 +35,10 @@ public sealed record MethodInfo(
     public double DefaultSparsity { get; init; } = 0.5;
 
     /// <summary>Whether a pattern is among <see cref="Granularities"/>.</summary>
-    public bool Allows(SparsityPattern pattern) => Granularities.Contains(Granularity(pattern));
+    public bool Allows(SparsityPattern pattern) => Granularities.Contains(Granularity(pattern)) || (Granularities.Contains("channel") && pattern.Kind == SparsityKind.Unstructured);
+
+    /// <summary>Whether it makes the graph smaller instead of setting masks.</summary>
+    public bool IsStructured => Granularities.Contains("channel");
 
     /// <summary>Builds the method.</summary>
     /// <exception cref="PruningException">A parameter is unknown or out of range, or the pattern is not possible.</exception>

@@ -33,12 +33,7 @@ public sealed record LayerPolicy
         NameFilter[] targets = [.. Targets.Select(t => new NameFilter(t))], ignore = [.. Ignore.Select(t => new NameFilter(t))];
         foreach (NameFilter filter in targets.Concat(ignore))
         {
-            if (layers.Any(filter.Matches)) continue;
-            IReadOnlyList<string> near = NameFilter.NearMisses(filter.Text, layers.SelectMany(NameFilter.Names));
-            throw new PruningException("SL4001", $"the filter '{filter.Text}' matches none of the {layers.Count} prunable layers")
-            {
-                Try = near.Count > 0 ? "did you mean " + string.Join(", ", near) : layers.Count > 0 ? "for example " + string.Join(", ", layers.Take(3).Select(l => l.Name)) : null,
-            };
+            if (!layers.Any(filter.Matches)) throw NameFilter.NoMatch(filter.Text, layers.SelectMany(NameFilter.Names), layers.Count);
         }
         var decisions = new List<LayerDecision>(layers.Count);
         foreach (PrunableLayer layer in layers)

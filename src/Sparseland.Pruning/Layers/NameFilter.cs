@@ -40,11 +40,31 @@ public sealed class NameFilter
         return Names(layer).Any(_regex.IsMatch);
     }
 
-    /// <summary>Whether it matches a weight's name, with or without its ending ".weight".</summary>
-    public bool Matches(string weightName)
+    /// <summary>Whether it matches a weight's name, with or without a trailing <c>.weight</c>.</summary>
+    public bool Matches(string weight)
     {
-        ArgumentNullException.ThrowIfNull(weightName);
-        return _regex.IsMatch(weightName) || (weightName.EndsWith(".weight", StringComparison.Ordinal) && _regex.IsMatch(weightName[..^7]));
+        ArgumentNullException.ThrowIfNull(weight);
+        return _regex.IsMatch(weight) || (weight.EndsWith(".weight", StringComparison.Ordinal) && _regex.IsMatch(weight[..^7]));
+    }
+
+    /// <summary>Refuses filters that match none of the names (R30).</summary>
+    /// <exception cref="PruningException">SL4001, with near misses.</exception>
+    internal static void RequireMatches(IEnumerable<string> filters, IReadOnlyList<string> names)
+    {
+        foreach (string text in filters)
+        {
+            var filter = new NameFilter(text);
+            if (!names.Any(filter.Matches)) throw NoMatch(text, names, names.Count);
+        }
+    }
+
+    internal static PruningException NoMatch(string filter, IEnumerable<string> names, int count)
+    {
+        IReadOnlyList<string> all = [.. names.Distinct(StringComparer.Ordinal)], near = NearMisses(filter, all);
+        return new PruningException("SL4001", $"the filter '{filter}' matches none of the {count} weights that could be pruned")
+        {
+            Try = near.Count > 0 ? "did you mean " + string.Join(", ", near) : all.Count > 0 ? "for example " + string.Join(", ", all.Take(3)) : null,
+        };
     }
 
     /// <summary>The names under which a layer can be found.</summary>

@@ -1,0 +1,186 @@
+using System.Globalization;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Pruning.Allocations;
+using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Recovery;
+
+namespace Sparseland.Pruning.Recipes;
+
+/// <summary>What is to be done, as data: the same thing that the command line's flags build. Immutable.</summary>
+/// <remarks>
+/// Only what differs from the method's defaults needs to be there. Every value is checked when it is set, so a recipe that exists can be carried out
+/// (as far as that can be known without the model).
+/// </remarks>
+public sealed class Recipe
+{
+    private readonly SortedDictionary<string, string[]> _entries;
+
+    private Recipe(string method, SortedDictionary<string, string[]> entries)
+    {
+        Method = MethodCatalog.Get(method);
+        _entries = entries;
+        // Building checks ranges and parameters.
+        _ = Settings;
+        _ = new MethodArguments(Method.Id, Method.Parameters, Arguments);
+        if (!Method.Allows(Pattern)) throw new PruningException("SL4009", $"'{Method.Id}' cannot remove weights in the pattern {Pattern}") { Where = "pattern", Try = "one of: " + string.Join(", ", Method.Granularities) };
+    }
+
+    /// <summary>The method.</summary>
+    public MethodInfo Method { get; }
+
+    /// <summary>A recipe with the method's defaults.</summary>
+    /// <exception cref="PruningException">SL4011: there is no such method.</exception>
+    public static Recipe Of(string method) => new(method, new SortedDictionary<string, string[]>(StringComparer.Ordinal));
+
+    /// <summary>What was set, by key, in the usual form: <c>sparsity</c>, <c>policy.first</c>, <c>parameters.allocation</c>, <c>targets</c> ...</summary>
+    public IReadOnlyDictionary<string, IReadOnlyList<string>> Entries => _entries.ToDictionary(e => e.Key, e => (IReadOnlyList<string>)e.Value, StringComparer.Ordinal);
+
+    /// <summary>The pattern.</summary>
+    public SparsityPattern Pattern => Text("pattern") is { } text ? SparsityPattern.Parse(text) : Method.DefaultPattern;
+
+    /// <summary>What every method is told.</summary>
+    public PruningSettings Settings => new()
+    {
+        Sparsity = Number("sparsity") ?? Method.DefaultSparsity,
+        Pattern = Pattern,
+        Seed = (long)(Number("seed") ?? 0),
+        Policy = new LayerPolicy
+        {
+            Targets = _entries.GetValueOrDefault("targets") ?? [],
+            Ignore = _entries.GetValueOrDefault("ignore") ?? [],
+            First = Switch("policy.first") ?? Method.DefaultPolicy.First,
+            Last = Switch("policy.last") ?? Method.DefaultPolicy.Last,
+            Embeddings = Switch("policy.embeddings") ?? Method.DefaultPolicy.Embeddings,
+            Depthwise = Switch("policy.depthwise") ?? Method.DefaultPolicy.Depthwise,
+        },
+        Bounds = new LayerBounds
+        {
+            FloorFactor = Number("bounds.floor") ?? 0.2,
+            MinKeep = (int)(Number("bounds.minKeep") ?? 16),
+            MaxDensity = Number("bounds.maxDensity") ?? 1,
+        },
+    };
+
+    /// <summary>The method's own parameters that were set.</summary>
+    public IReadOnlyDictionary<string, string> Arguments => _entries
+        .Where(e => e.Key.StartsWith("parameters.", StringComparison.Ordinal)).ToDictionary(e => e.Key["parameters.".Length..], e => e.Value[0], StringComparer.Ordinal);
+
+    /// <summary>Whether anything about training was set.</summary>
+    public bool HasTraining => _entries.Keys.Any(k => k.StartsWith("training.", StringComparison.Ordinal));
+
+    /// <summary>How the network is trained or fine-tuned.</summary>
+    public TrainingPlan Training
+    {
+        get
+        {
+            var plan = new TrainingPlan();
+            double steps = Number("training.steps") ?? 0;
+            return new TrainingPlan
+            {
+                Epochs = Number("training.epochs") ?? plan.Epochs,
+                Steps = steps > 0 ? (long)steps : null,
+                BatchSize = (int)(Number("training.batch") ?? plan.BatchSize),
+                Optimizer = Text("training.optimizer") ?? plan.Optimizer,
+                LearningRate = Number("training.learningRate") ?? plan.LearningRate,
+                Schedule = Text("training.schedule") ?? plan.Schedule,
+                WarmUp = (int)(Number("training.warmUp") ?? plan.WarmUp),
+                Momentum = Number("training.momentum") ?? plan.Momentum,
+                WeightDecay = Number("training.weightDecay") ?? plan.WeightDecay,
+                LabelSmoothing = Number("training.labelSmoothing") ?? plan.LabelSmoothing,
+                ClipNorm = Number("training.clipNorm") ?? plan.ClipNorm,
+                Average = Number("training.average") ?? plan.Average,
+                Crop = (int)(Number("training.crop") ?? plan.Crop),
+                Flip = Switch("training.flip") ?? plan.Flip,
+                TeacherWeight = Number("training.teacherWeight") ?? plan.TeacherWeight,
+                Temperature = Number("training.temperature") ?? plan.Temperature,
+                Seed = (long)(Number("seed") ?? 0),
+            };
+        }
+    }
+
+    /// <summary>The method, built.</summary>
+    /// <param name="totalSteps">Steps of the training run; 0 for one-shot methods.</param>
+    /// <exception cref="PruningException">The method needs a training run.</exception>
+    public Sparsifier CreateSparsifier(long totalSteps = 0) => Method.Build(Settings, Arguments, totalSteps);
+
+    /// <summary>A copy with one entry set.</summary>
+    /// <param name="key">For example <c>sparsity</c>, <c>policy.first</c>, <c>parameters.allocation</c>, <c>targets</c>.</param>
+    /// <param name="values">One value, or several for lists.</param>
+    /// <exception cref="PruningException">SL4010: the key is unknown (near misses are named); SL4002: the value is wrong.</exception>
+    public Recipe With(string key, params IReadOnlyList<string> values)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(key);
+        ArgumentNullException.ThrowIfNull(values);
+        if (key == "method") return new Recipe(values.Count == 1 ? values[0] : throw Single(key), Copy());
+        SortedDictionary<string, string[]> entries = Copy();
+        if (RecipeKeys.Lists.Contains(key))
+        {
+            foreach (string filter in values) _ = new NameFilter(filter);
+            entries[key] = [.. values];
+            return new Recipe(Method.Id, entries);
+        }
+        string value = values.Count == 1 ? values[0] : throw Single(key);
+        if (key.StartsWith("parameters.", StringComparison.Ordinal))
+        {
+            string name = key["parameters.".Length..];
+            MethodParameter? parameter = Method.Parameters.FirstOrDefault(p => string.Equals(p.Name, name, StringComparison.OrdinalIgnoreCase));
+            if (parameter is null) _ = new MethodArguments(Method.Id, Method.Parameters, new Dictionary<string, string> { [name] = value });
+            entries["parameters." + parameter!.Name] = [parameter.Normalize(value)];
+            return new Recipe(Method.Id, entries);
+        }
+        MethodParameter scalar = RecipeKeys.Scalars.FirstOrDefault(s => s.Name == key) ?? throw Unknown(key);
+        if (key == "pattern")
+        {
+            try
+            {
+                entries[key] = [SparsityPattern.Parse(value).ToString()];
+            }
+            catch (FormatException e)
+            {
+                throw new PruningException("SL4002", e.Message, e) { Where = "pattern" };
+            }
+        }
+        else if (key == "sparsity" && Values.TryNumber(value, out double share) && (share < 0 || share >= 1))
+        {
+            throw new PruningException("SL4002", $"a sparsity of {value} cannot be reached: it is the share of the weights that is removed, 0 % to below 100 %")
+            {
+                Where = "sparsity", Try = share is > 1 and < 100 && !value.Contains('%', StringComparison.Ordinal) ? $"{value}%" : "for example 90%",
+            };
+        }
+        else
+        {
+            entries[key] = [scalar.Normalize(value)];
+        }
+        return new Recipe(Method.Id, entries);
+    }
+
+    /// <summary>The recipe as YAML, which <see cref="RecipeReader"/> reads back to an equal recipe.</summary>
+    public string ToYaml() => RecipeWriter.Write(this);
+
+    internal IReadOnlyDictionary<string, string[]> Raw => _entries;
+
+    private SortedDictionary<string, string[]> Copy() => new(_entries, StringComparer.Ordinal);
+
+    private string? Text(string key) => _entries.TryGetValue(key, out string[]? value) ? value[0] : null;
+
+    private double? Number(string key) => Text(key) is { } text ? double.Parse(text, CultureInfo.InvariantCulture) : null;
+
+    private bool? Switch(string key) => Text(key) is { } text ? text == "true" : null;
+
+    private static PruningException Single(string key) => new("SL4002", $"'{key}' takes one value") { Where = key };
+
+    private PruningException Unknown(string key)
+    {
+        string[] known = [.. RecipeKeys.All, .. Method.Parameters.Select(p => "parameters." + p.Name)];
+        string[] near = [.. known
+            .Select(k => (Key: k, Distance: Math.Min(NameFilter.Distance(k.ToLowerInvariant(), key.ToLowerInvariant()), NameFilter.Distance(Last(k), Last(key)))))
+            .Where(k => k.Distance <= Math.Max(1, Last(key).Length / 3)).OrderBy(k => k.Distance).Take(3).Select(k => k.Key)];
+        return new PruningException("SL4010", $"a recipe has no key '{key}'")
+        {
+            Where = key, Try = near.Length > 0 ? "did you mean " + string.Join(" or ", near) : "keys: " + string.Join(", ", RecipeKeys.All.Take(12)) + " ...",
+        };
+    }
+
+    private static string Last(string key) => key[(key.LastIndexOf('.') + 1)..].ToLowerInvariant();
+}

@@ -1,0 +1,44 @@
+using Sparseland.Pruning.Catalog;
+
+namespace Sparseland.Pruning.Recipes;
+
+/// <summary>The keys of a recipe: flags, YAML and documentation are made from this list.</summary>
+public static class RecipeKeys
+{
+    /// <summary>Keys that hold one value, with their types and defaults; parameters of the method come below <c>parameters.</c></summary>
+    public static IReadOnlyList<MethodParameter> Scalars { get; } =
+    [
+        new("sparsity", ParameterType.Share, "", "share of the weights of the pruned layers that is removed") { Min = 0, Max = 0.999999 },
+        new("pattern", ParameterType.Choice, "", "unstructured, N:M such as 2:4, RxC such as 4x1, row or column"),
+        new("seed", ParameterType.Integer, "0", "seed of everything random"),
+        new("policy.first", ParameterType.Switch, "", "whether the first layer is pruned"),
+        new("policy.last", ParameterType.Switch, "", "whether the last layer is pruned"),
+        new("policy.embeddings", ParameterType.Switch, "", "whether embedding tables are pruned"),
+        new("policy.depthwise", ParameterType.Switch, "", "whether depthwise kernels are pruned"),
+        new("bounds.floor", ParameterType.Share, "0.2", "no layer keeps less than this share of the target density") { Min = 0, Max = 1 },
+        new("bounds.minKeep", ParameterType.Integer, "16", "no layer keeps fewer weights than this") { Min = 0, Max = int.MaxValue },
+        new("bounds.maxDensity", ParameterType.Share, "1", "no layer keeps a larger share than this") { Min = 0, Max = 1 },
+        new("training.epochs", ParameterType.Number, "10", "passes over the data") { Min = 0, Max = 1e6 },
+        new("training.steps", ParameterType.Integer, "0", "optimizer steps; 0 takes the epochs") { Min = 0, Max = 1e12 },
+        new("training.batch", ParameterType.Integer, "128", "samples per step") { Min = 1, Max = 1 << 20 },
+        new("training.optimizer", ParameterType.Choice, "sgd", "optimizer") { Choices = ["sgd", "adam", "adamw"] },
+        new("training.learningRate", ParameterType.Number, "0.05", "highest learning rate") { Min = 0, Max = 1e6 },
+        new("training.schedule", ParameterType.Choice, "cosine", "learning rate by step") { Choices = ["cosine", "one-cycle", "linear", "step", "constant"] },
+        new("training.warmUp", ParameterType.Integer, "0", "steps of warm-up") { Min = 0, Max = 1e9 },
+        new("training.momentum", ParameterType.Number, "0.9", "momentum of SGD") { Min = 0, Max = 0.9999 },
+        new("training.weightDecay", ParameterType.Number, "0.0005", "weight decay; norms and biases have none") { Min = 0, Max = 10 },
+        new("training.labelSmoothing", ParameterType.Share, "0", "label smoothing") { Min = 0, Max = 0.999 },
+        new("training.clipNorm", ParameterType.Number, "0", "largest norm of the gradients; 0 does not clip") { Min = 0, Max = 1e9 },
+        new("training.average", ParameterType.Share, "0", "decay of averaged weights; 0 averages nothing") { Min = 0, Max = 0.999999 },
+        new("training.crop", ParameterType.Integer, "0", "padding of random crops") { Min = 0, Max = 1024 },
+        new("training.flip", ParameterType.Switch, "false", "random mirroring"),
+        new("training.teacherWeight", ParameterType.Share, "0.9", "share of the dense teacher in the loss") { Min = 0, Max = 1 },
+        new("training.temperature", ParameterType.Number, "4", "temperature of the teacher") { Min = 0.01, Max = 1000 },
+    ];
+
+    /// <summary>Keys that hold lists.</summary>
+    public static IReadOnlyList<string> Lists { get; } = ["targets", "ignore"];
+
+    /// <summary>Every key that does not depend on the method, in the order in which recipes are written.</summary>
+    public static IReadOnlyList<string> All { get; } = ["method", .. Scalars.Take(2).Select(s => s.Name), .. Lists, .. Scalars.Skip(2).Select(s => s.Name)];
+}

@@ -1,0 +1,44 @@
+using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.Methods;
+using Sparseland.Pruning.Recipes;
+using Sparseland.Pruning.Structured;
+
+namespace Sparseland.Pruning.Tests.Catalog;
+
+public class MethodCatalogTests
+{
+    [Fact]
+    public void Every_method_is_described_and_can_be_built_with_its_defaults()
+    {
+        Assert.Equal(MethodCatalog.All.Count, MethodCatalog.All.Select(m => m.Id).Distinct(StringComparer.OrdinalIgnoreCase).Count());
+        foreach (MethodInfo method in MethodCatalog.All)
+        {
+            Assert.All((string[])[method.Id, method.Title, method.Paper, method.Section, method.Description], Assert.NotEmpty);
+            Assert.Matches(@"(19|20)\d\d", method.Paper);
+            Assert.All(method.Parameters, p => Assert.Equal(p.Normalize(p.Default), p.Normalize(p.Normalize(p.Default))));
+            Sparsifier built = Recipe.Of(method.Id).CreateSparsifier(1000);
+            Assert.Equal((method.Id, method.Stage), (built.Id, built.Stage));
+            Assert.Equal(method.DefaultSparsity, built.Settings.Sparsity, 12);
+        }
+    }
+
+    [Fact]
+    public void Parameters_refuse_what_is_out_of_range()
+    {
+        MethodInfo gmp = MethodCatalog.Get("GMP");
+        Assert.Equal("SL4002", Assert.Throws<PruningException>(() => gmp.Build(new PruningSettings(), new Dictionary<string, string> { ["interval"] = "0" }, 10)).Code);
+        Assert.Equal("SL4002", Assert.Throws<PruningException>(() => gmp.Build(new PruningSettings(), new Dictionary<string, string> { ["start"] = "0.9" }, 1000)).Code);
+        Assert.Contains("interval", Assert.Throws<PruningException>(() => gmp.Build(new PruningSettings(), new Dictionary<string, string> { ["intervall"] = "1" }, 10)).Try);
+    }
+
+    [Fact]
+    public void Channels_leave_through_the_catalogue_too()
+    {
+        var method = (ChannelPruning)Recipe.Of("channels").With("sparsity", "40%").With("parameters.multiple", "2").With("ignore", "conv3*").CreateSparsifier();
+        StructuredResult result = method.Prune(Make.Network(width: 16));
+        Assert.True(result.After.Macs <= result.Before.Macs * 0.6);
+        Assert.Equal(32, result.Graph.Weights["conv3.weight"].Shape[0]);
+        Assert.True(result.RemovedUnits > 0);
+        Assert.Equal("SL4001", Assert.Throws<PruningException>(() => ((ChannelPruning)Recipe.Of("channels").With("ignore", "nothing*").CreateSparsifier()).Prune(Make.Network())).Code);
+    }
+}
