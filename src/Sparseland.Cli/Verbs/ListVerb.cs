@@ -127,7 +127,6 @@ internal sealed class ListVerb : Verb
                 ["parameters"] = new JsonArray([.. m.Parameters.Select(p => (JsonNode)new JsonObject { ["name"] = p.Name, ["type"] = p.Type.ToString(), ["default"] = p.Default, ["description"] = p.Description })]),
             });
         }
-        context.SayMarkup("[bold]channels[/]   Channel removal by group norm: coupled channels and heads leave together until a budget is met (--macs, --params)");
         context.Result(new JsonObject { ["methods"] = json });
     }
 }
