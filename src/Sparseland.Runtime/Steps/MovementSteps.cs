@@ -95,6 +95,40 @@ internal static class MovementSteps
         return new KernelStep(node, inputs, [output], "copy", state => Permute.CopyBox(state.Read(input), x, first, step, state.Write(output), y, zero, y));
     }
 
+    /// <summary>The step for Pad with a constant value and constant amounts, or null.</summary>
+    public static Step? TryPad(Node node, StepContext context)
+    {
+        if (node.Attributes.String("mode", "constant") != "constant" || context.FloatShape(node.Inputs[0]) is not { } x || context.FloatShape(node.Outputs[0]) is not { } y) return null;
+        if (context.Constant(node.Input(1))?.ToInt64s() is not { } pads) return null;
+        long[]? axes = node.HasInput(3) ? context.Constant(node.Input(3))?.ToInt64s() : [.. Enumerable.Range(0, x.Length)];
+        if (axes is null || pads.Length != 2 * axes.Length) return null;
+        float value = 0;
+        if (node.HasInput(2))
+        {
+            if (context.Constant(node.Input(2)) is not { Length: 1, ElementType: ElementType.Float32 } constant) return null;
+            value = constant.Span<float>()[0];
+        }
+        // Amounts below zero cut: the box that is copied starts later and ends earlier.
+        int[] from = new int[x.Length], to = new int[x.Length], size = [.. x], step = new int[x.Length];
+        Array.Fill(step, 1);
+        for (int i = 0; i < axes.Length; i++)
+        {
+            int axis = Axis(axes[i], x.Length);
+            from[axis] = (int)Math.Max(0, -pads[i]);
+            to[axis] = (int)Math.Max(0, pads[i]);
+            size[axis] = (int)(x[axis] - from[axis] - Math.Max(0, -pads[axes.Length + i]));
+            if (size[axis] < 0) return null;
+        }
+        Slot?[] inputs = context.Inputs(node);
+        Slot input = inputs[0]!, output = context.NewArena(node.Outputs[0], y);
+        return new KernelStep(node, inputs, [output], "copy", state =>
+        {
+            Span<float> result = state.Write(output);
+            result.Fill(value);
+            Permute.CopyBox(state.Read(input), x, from, step, result, y, to, size);
+        });
+    }
+
     /// <summary>The step for Gather of whole rows (an embedding), or null.</summary>
     public static Step? TryGather(Node node, StepContext context)
     {

@@ -29,6 +29,7 @@ internal static class StepFactory
             "Concat" => MovementSteps.TryConcat(node, context),
             "Split" => MovementSteps.TrySplit(node, context),
             "Slice" => MovementSteps.TrySlice(node, context),
+            "Pad" => MovementSteps.TryPad(node, context),
             "Gather" => MovementSteps.TryGather(node, context),
             "Attention" => AttentionStep.TryCreate(node, context),
             "RotaryEmbedding" => RotaryStep.TryCreate(node, context),
