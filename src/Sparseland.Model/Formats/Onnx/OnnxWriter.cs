@@ -27,6 +27,7 @@ public static class OnnxWriter
     /// SL1003: a file cannot be written. SL1102: no such opset. SL1113: a node cannot be written in the opset asked for.
     /// SL1116: the model exceeds 2 GB and external data was declined.
     /// </exception>
+    /// <exception cref="GraphException">The graph's types contradict each other (found where the choice of the opset depends on them).</exception>
     public static void Write(ModelGraph graph, string path, OnnxWriteOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(graph);

@@ -13,6 +13,18 @@ public sealed class OpsetDowngradeTests : IDisposable
 
     public static TheoryData<string> Cases() => [.. s_cases.Keys];
 
+    internal static IEnumerable<string> Names => s_cases.Keys;
+
+    /// <summary>The graph of a case and what to feed it.</summary>
+    internal static (ModelGraph Graph, Dictionary<string, TensorData> Feeds) Build(string name)
+    {
+        var graph = new ModelGraph("g");
+        var feeds = new Dictionary<string, TensorData>();
+        s_feeds.Value = feeds;
+        s_cases[name](graph);
+        return (graph, feeds);
+    }
+
     private static readonly Dictionary<string, Action<ModelGraph>> s_cases = new()
     {
         ["ReduceMean over axes"] = g => Add(g, "ReduceMean", [X(g, 2, 3, 4), Integers(g, 1, 2)]),
@@ -40,10 +52,7 @@ public sealed class OpsetDowngradeTests : IDisposable
     [MemberData(nameof(Cases))]
     public void Rewritten_operators_compute_the_same(string name)
     {
-        var graph = new ModelGraph("g");
-        var feeds = new Dictionary<string, TensorData>();
-        s_feeds.Value = feeds;
-        s_cases[name](graph);
+        (ModelGraph graph, Dictionary<string, TensorData> feeds) = Build(name);
         IReadOnlyDictionary<string, TensorData> expected = GraphEvaluator.Run(graph, feeds);
         foreach (int opset in (int[])[17, 18, 20, 22])
         {

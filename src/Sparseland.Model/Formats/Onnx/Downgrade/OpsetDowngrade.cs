@@ -70,8 +70,9 @@ internal sealed class OpsetDowngrade
     /// <summary>Puts a node into the result, taken down to the target first.</summary>
     internal void Emit(Node node)
     {
-        int needed = OpsetNeeds.Of(node);
-        if (needed <= _target)
+        int types = OpsetNeeds.ByTypes(node, v => TypeOf(v)?.ElementType ?? ElementType.Undefined);
+        if (types > _target) throw Cannot(node, "it does not take these element types there", types);
+        if (OpsetNeeds.Of(node) <= _target)
         {
             _result.Nodes.Add(node);
             return;
@@ -134,8 +135,8 @@ internal sealed class OpsetDowngrade
     internal string Integers(Node parent, string hint, params long[] values) => Constant(parent, hint, TensorData.Vector(values));
 
     /// <summary>An error that names the node.</summary>
-    internal ModelFormatException Cannot(Node node, string why) => OnnxErrors.CannotExpress($"node '{node.Name}' ({node.OpType})",
-        $"{node.OpType} node '{node.Name}' cannot be written in opset {_target}: {why}", OpsetNeeds.Of(node));
+    internal ModelFormatException Cannot(Node node, string why, int needed = 0) => OnnxErrors.CannotExpress($"node '{node.Name}' ({node.OpType})",
+        $"{node.OpType} node '{node.Name}' cannot be written in opset {_target}: {why}", Math.Max(needed, OpsetNeeds.Of(node)));
 
     private static string Prefix(Node node) => node.Outputs.Find(o => o.Length > 0) ?? node.Name;
 

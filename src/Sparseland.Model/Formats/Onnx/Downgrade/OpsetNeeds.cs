@@ -11,6 +11,7 @@ internal static class OpsetNeeds
     /// <summary>Operators that came after opset 17.</summary>
     private static readonly Dictionary<string, int> s_since = new(StringComparer.Ordinal)
     {
+        ["OptionalGetElement"] = 18, ["OptionalHasElement"] = 18,
         ["BitwiseAnd"] = 18, ["BitwiseNot"] = 18, ["BitwiseOr"] = 18, ["BitwiseXor"] = 18, ["CenterCropPad"] = 18, ["Col2Im"] = 18, ["Mish"] = 18,
         ["DeformConv"] = 19,
         ["AffineGrid"] = 20, ["Gelu"] = 20, ["ImageDecoder"] = 20, ["RegexFullMatch"] = 20, ["StringConcat"] = 20, ["StringSplit"] = 20,
@@ -38,7 +39,16 @@ internal static class OpsetNeeds
                 : a.Has("axes") || a.Has("antialias") || a.Has("keep_aspect_ratio_policy") ? 18 : Oldest,
             "Pad" => a.String("mode", "constant") == "wrap" ? 19 : node.HasInput(3) ? 18 : Oldest,
             "AveragePool" => a.Has("dilations") ? 19 : Oldest,
-            "Cast" or "CastLike" => a.Has("round_mode") ? 24 : a.Has("saturate") ? 19 : Oldest,
+            "LpPool" => a.Has("dilations") || a.Has("ceil_mode") ? 18 : Oldest,
+            "Cast" or "CastLike" => Math.Max(a.Has("round_mode") ? 24 : a.Has("saturate") ? 19 : Oldest, a.Int("to", 0) switch
+            {
+                >= 25 => 25,
+                24 => 24,
+                23 => 23,
+                21 or 22 => 21,
+                >= 17 and <= 20 => 19,
+                _ => Oldest,
+            }),
             "DFT" => 20,
             "GridSample" => a.String("mode", "linear") is "linear" or "cubic" && a.Has("mode") ? 20 : Oldest,
             "QuantizeLinear" or "DequantizeLinear" => a.Has("block_size") || a.Has("output_dtype") ? 21 : a.Has("saturate") ? 19 : Oldest,
@@ -47,14 +57,53 @@ internal static class OpsetNeeds
         });
     }
 
+    /// <summary>Operators that took up bfloat16 in opset 22.</summary>
+    private static readonly HashSet<string> s_bfloat16Since22 = new(StringComparer.Ordinal)
+    {
+        "Acos", "Acosh", "Asin", "Asinh", "Atan", "Atanh", "AveragePool", "Bernoulli", "Conv", "ConvTranspose", "Cos", "Cosh", "DeformConv", "Det", "Dropout",
+        "Elu", "EyeLike", "GlobalAveragePool", "GlobalLpPool", "GlobalMaxPool", "GridSample", "GRU", "HardSigmoid", "HardSwish", "InstanceNormalization",
+        "LpNormalization", "LpPool", "LSTM", "MaxPool", "MaxRoiPool", "MaxUnpool", "Mish", "Multinomial", "NegativeLogLikelihoodLoss", "RandomNormalLike",
+        "RandomUniformLike", "RNN", "RoiAlign", "Round", "Selu", "Sin", "Sinh", "Softplus", "Softsign", "Tan", "ThresholdedRelu",
+    };
+
+    /// <summary>What one node needs because of the element types that it works on.</summary>
+    /// <param name="node">The node.</param>
+    /// <param name="typeOf">The element type of a value; undefined when it is not known.</param>
+    internal static int ByTypes(Node node, Func<string, ElementType> typeOf)
+    {
+        if (node.Domain.Length > 0) return Oldest;
+        bool Any(Func<ElementType, bool> test) => node.Inputs.Any(i => i.Length > 0 && test(typeOf(i)));
+        return node.OpType switch
+        {
+            "Equal" => Any(t => t == ElementType.String) ? 19 : Oldest,
+            "IsInf" or "IsNaN" => Any(t => t is ElementType.Float16 or ElementType.BFloat16) ? 20 : Oldest,
+            "ReduceMax" or "ReduceMin" => Any(t => t == ElementType.Bool) ? 20 : Oldest,
+            "QuantizeLinear" or "DequantizeLinear" => Any(t => t is ElementType.Int16 or ElementType.UInt16) ? 21 : Any(t => t is ElementType.Float16 or ElementType.BFloat16) ? 19 : Oldest,
+            "QLinearMatMul" => Any(t => t is ElementType.Float16 or ElementType.BFloat16) ? 21 : Oldest,
+            _ => s_bfloat16Since22.Contains(node.OpType) && Any(t => t == ElementType.BFloat16) ? 22 : Oldest,
+        };
+    }
+
+    /// <summary>Types are inferred only for graphs with an operator whose opset depends on them.</summary>
+    private static bool DependsOnTypes(ModelGraph graph)
+    {
+        bool narrow = graph.Weights.Values.Any(w => w.ElementType == ElementType.BFloat16) || graph.Inputs.Any(i => i.Type.ElementType == ElementType.BFloat16)
+            || graph.Nodes.Any(n => n.OpType == "Cast" && n.Attributes.Int("to", 0) == (long)ElementType.BFloat16);
+        return graph.Nodes.Any(n => n.OpType is "Equal" or "IsInf" or "IsNaN" or "ReduceMax" or "ReduceMin" or "QuantizeLinear" or "DequantizeLinear" or "QLinearMatMul"
+            || (narrow && s_bfloat16Since22.Contains(n.OpType)) || GraphOrder.Bodies(n).Any(DependsOnTypes));
+    }
+
     /// <summary>What a graph needs, bodies included.</summary>
-    internal static int Of(ModelGraph graph)
+    /// <exception cref="GraphException">The graph's types contradict each other.</exception>
+    internal static int Of(ModelGraph graph) => Of(graph, DependsOnTypes(graph) ? ShapeInference.Run(graph) : null);
+
+    private static int Of(ModelGraph graph, ShapeInference? types)
     {
         int needed = Oldest;
         foreach (Node node in graph.Nodes)
         {
-            needed = Math.Max(needed, Of(node));
-            foreach (ModelGraph body in GraphOrder.Bodies(node)) needed = Math.Max(needed, Of(body));
+            needed = Math.Max(needed, Math.Max(Of(node), ByTypes(node, v => types?.TypeOf(v)?.ElementType ?? ElementType.Undefined)));
+            foreach (ModelGraph body in GraphOrder.Bodies(node)) needed = Math.Max(needed, Of(body, types?.Bodies.GetValueOrDefault(body)));
         }
         return needed;
     }
