@@ -1,10 +1,13 @@
 """Times training steps of CIFAR ResNets in PyTorch, as a peer for `sparseland-bench train-step`.
 
-Usage: python3 train_step.py [--width 16] [--batch 128] [--steps 10] [--threads 2]
+Usage: python3 train_step.py [--width 16] [--batch 128] [--steps 10] [--threads 2] [--serve]
 Prints one JSON line: median, low and high milliseconds per step, images per second.
+With --serve it prints its name when it is ready; then one step for each line "run", answered by its milliseconds,
+so that a benchmark can take turns with it.
 """
 import argparse
 import json
+import sys
 import time
 
 import torch
@@ -53,6 +56,7 @@ def main():
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warmup", type=int, default=2)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--serve", action="store_true")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
@@ -60,15 +64,24 @@ def main():
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
     x = torch.randn(options.batch, 3, 32, 32)
     y = torch.randint(0, 10, (options.batch,))
-    times = []
-    for step in range(options.warmup + options.steps):
+
+    def step():
         start = time.perf_counter()
         optimizer.zero_grad()
         F.cross_entropy(model(x), y).backward()
         optimizer.step()
-        if step >= options.warmup:
-            times.append((time.perf_counter() - start) * 1000)
-    times.sort()
+        return (time.perf_counter() - start) * 1000
+
+    if options.serve:
+        print(f"pytorch {torch.__version__}", flush=True)
+        for line in sys.stdin:
+            if line.strip() != "run":
+                break
+            print(f"{step():.6f}", flush=True)
+        return
+    for _ in range(options.warmup):
+        step()
+    times = sorted(step() for _ in range(options.steps))
     median = times[len(times) // 2]
     print(json.dumps({
         "name": f"pytorch {torch.__version__}", "width": options.width, "batch": options.batch, "threads": options.threads,

@@ -43,7 +43,8 @@ internal sealed record Timing(string Name, double[] Milliseconds)
 /// <summary>How long and how often to measure.</summary>
 /// <param name="Repetitions">At least this many per variant.</param>
 /// <param name="Seconds">Goes on until this much time was measured over all variants, or <see cref="MostRepetitions"/>.</param>
-internal sealed record TimingOptions(int Repetitions = 30, double Seconds = 10)
+/// <param name="PauseMilliseconds">Rest before each repetition, so that the idling threads of one engine (they spin for a while) do not take time from the next.</param>
+internal sealed record TimingOptions(int Repetitions = 30, double Seconds = 10, int PauseMilliseconds = 0)
 {
     /// <summary>Upper bound, so that microsecond models do not run forever.</summary>
     public const int MostRepetitions = 20_000;
@@ -52,9 +53,26 @@ internal sealed record TimingOptions(int Repetitions = 30, double Seconds = 10)
 /// <summary>Times several variants in turn (A B C A B C ...), so that drift of the machine meets all of them alike.</summary>
 internal static class InterleavedTimer
 {
-    /// <summary>Warms up until the last times of every variant are steady, then measures.</summary>
+    /// <summary>Times actions by the clock of this process.</summary>
     public static IReadOnlyList<Timing> Measure(
-        IReadOnlyList<(string Name, Action Run)> variants, TimingOptions options, Action<double>? progress = null, CancellationToken cancellation = default)
+        IReadOnlyList<(string Name, Action Run)> variants, TimingOptions options, Action<double>? progress = null, CancellationToken cancellation = default) =>
+        Measure([.. variants.Select(v => (v.Name, Timed(v.Run)))], options, progress, cancellation);
+
+    /// <summary>An action that returns how many milliseconds it took.</summary>
+    public static Func<double> Timed(Action run) => () =>
+    {
+        long start = Stopwatch.GetTimestamp();
+        run();
+        return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+    };
+
+    /// <summary>Warms up until the last times of every variant are steady, then measures.</summary>
+    /// <param name="variants">Names and functions that run once and return their milliseconds (a peer in another process knows its own).</param>
+    /// <param name="options">How long.</param>
+    /// <param name="progress">0 to 1.</param>
+    /// <param name="cancellation">Stops between repetitions.</param>
+    public static IReadOnlyList<Timing> Measure(
+        IReadOnlyList<(string Name, Func<double> Run)> variants, TimingOptions options, Action<double>? progress = null, CancellationToken cancellation = default)
     {
         for (int v = 0; v < variants.Count; v++) WarmUp(variants[v].Run, cancellation);
 
@@ -68,25 +86,22 @@ internal static class InterleavedTimer
                 cancellation.ThrowIfCancellationRequested();
                 // Rotating the order keeps one variant from always running behind the same other one.
                 int index = (v + repetition) % variants.Count;
-                long start = Stopwatch.GetTimestamp();
-                variants[index].Run();
-                times[index].Add(Stopwatch.GetElapsedTime(start).TotalMilliseconds);
+                if (options.PauseMilliseconds > 0) Thread.Sleep(options.PauseMilliseconds);
+                times[index].Add(variants[index].Run());
             }
             progress?.Invoke(Math.Min((repetition + 1.0) / options.Repetitions, total.Elapsed.TotalSeconds / options.Seconds));
         }
         return [.. variants.Select((v, i) => new Timing(v.Name, [.. times[i]]))];
     }
 
-    private static void WarmUp(Action run, CancellationToken cancellation)
+    private static void WarmUp(Func<double> run, CancellationToken cancellation)
     {
         var watch = Stopwatch.StartNew();
         double previous = double.MaxValue;
         for (int i = 0; i < 200; i++)
         {
             cancellation.ThrowIfCancellationRequested();
-            long start = Stopwatch.GetTimestamp();
-            run();
-            double now = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+            double now = run();
             // Tiered compilation settles after some tens of calls and a few hundred milliseconds.
             bool steady = i >= 30 && Math.Abs(now - previous) <= 0.05 * previous;
             previous = now;

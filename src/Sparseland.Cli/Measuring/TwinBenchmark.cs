@@ -49,38 +49,61 @@ internal static class TwinBenchmark
     /// <param name="inputs">Inputs by name.</param>
     /// <param name="options">How long.</param>
     /// <param name="dense">Another model to be the twin (the unpruned original); null for the same model on dense kernels.</param>
+    /// <param name="peer">Another engine with the same model and inputs; a third variant.</param>
+    /// <param name="peerName">The peer's name.</param>
     /// <param name="progress">0 to 1.</param>
     /// <param name="cancellation">Stops between repetitions.</param>
     public static BenchmarkResult Run(
         ModelGraph graph, IReadOnlyDictionary<string, TensorData> inputs, TimingOptions options, ModelGraph? dense = null,
-        Action<double>? progress = null, CancellationToken cancellation = default)
+        OnnxRuntimePeer? peer = null, string peerName = "", Action<double>? progress = null, CancellationToken cancellation = default)
     {
         var sparseSession = new InferenceSession(graph);
         var denseSession = new InferenceSession(dense ?? graph, new SessionOptions { ForceDense = true });
-        double? deviation = dense is null ? Deviation(sparseSession.Run(inputs, cancellation), denseSession.Run(inputs, cancellation)) : null;
-
-        IReadOnlyList<Timing> timings = InterleavedTimer.Measure(
-            [("sparse", () => sparseSession.Run(inputs, cancellation)), ("dense twin", () => denseSession.Run(inputs, cancellation))],
-            options, progress, cancellation);
-        return Judge([new BenchmarkRow("sparse", timings[0], deviation), new BenchmarkRow("dense twin", timings[1], 0)]);
+        OrderedDictionary<string, TensorData> sparse = sparseSession.Run(inputs, cancellation), twin = denseSession.Run(inputs, cancellation);
+        double? deviation = dense is null ? Deviation(sparse, twin) : null, peerDeviation = null;
+        var variants = new List<(string Name, Func<double> Run)>
+        {
+            ("sparse", InterleavedTimer.Timed(() => sparseSession.Run(inputs, cancellation))),
+            ("dense twin", InterleavedTimer.Timed(() => denseSession.Run(inputs, cancellation))),
+        };
+        if (peer is not null)
+        {
+            variants.Add((peerName, peer.Run));
+            // The peer runs the model itself; with another twin its outputs are compared with the model's own.
+            peerDeviation = Deviation(dense is null ? twin : sparse, peer.Outputs());
+            options = options with { PauseMilliseconds = Math.Max(options.PauseMilliseconds, 3) };
+        }
+        IReadOnlyList<Timing> timings = InterleavedTimer.Measure(variants, options, progress, cancellation);
+        double?[] deviations = [deviation, 0, peerDeviation];
+        return Judge([.. timings.Select((t, i) => new BenchmarkRow(t.Name, t, deviations[i]))]);
     }
 
     /// <summary>Compares the first row with the second and says so in words.</summary>
     public static BenchmarkResult Judge(IReadOnlyList<BenchmarkRow> rows)
     {
         Timing sparse = rows[0].Timing, twin = rows[1].Timing;
-        // Pairs were measured next to each other, so their ratios cancel what drifts.
-        int pairs = Math.Min(sparse.Milliseconds.Length, twin.Milliseconds.Length);
-        var ratios = new double[pairs];
-        for (int i = 0; i < pairs; i++) ratios[i] = twin.Milliseconds[i] / sparse.Milliseconds[i];
-        var ratio = new Timing("ratio", ratios);
+        Timing ratio = Ratio(twin, sparse);
         (double low, double high) = ratio.Interval;
         string verdict = low > 1.02
             ? $"{ratio.Median:0.00}x ({low:0.00} to {high:0.00}) faster than the dense twin"
             : high < 0.98
                 ? $"{ratio.Median:0.00}x ({low:0.00} to {high:0.00}): slower than the dense twin"
                 : $"{ratio.Median:0.00}x ({low:0.00} to {high:0.00}): level with the dense twin";
+        foreach (BenchmarkRow peer in rows.Skip(2))
+        {
+            Timing other = Ratio(peer.Timing, sparse);
+            verdict += $"; {other.Median:0.00}x ({other.Interval.Low:0.00} to {other.Interval.High:0.00}) the speed of {peer.Name}";
+        }
         return new BenchmarkResult(rows, ratio.Median, low, high, verdict);
+    }
+
+    /// <summary>Ratios a / b of neighbouring repetitions: they were measured next to each other, so what drifts cancels.</summary>
+    public static Timing Ratio(Timing a, Timing b)
+    {
+        int pairs = Math.Min(a.Milliseconds.Length, b.Milliseconds.Length);
+        var ratios = new double[pairs];
+        for (int i = 0; i < pairs; i++) ratios[i] = a.Milliseconds[i] / b.Milliseconds[i];
+        return new Timing($"{a.Name} / {b.Name}", ratios);
     }
 
     /// <summary>The largest absolute difference over all floating-point outputs.</summary>

@@ -2,6 +2,8 @@ using System.CommandLine;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
 using Sparseland.Cli.Services;
+using Sparseland.Kernels.Threading;
+using Sparseland.Model.Formats;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime;
 using Spectre.Console;
@@ -18,6 +20,7 @@ internal sealed class BenchVerb : Verb
     private readonly Option<int> _sequence = new("--sequence") { Description = "Tokens per sample for text models.", DefaultValueFactory = _ => 64 };
     private readonly Option<int> _repetitions = new("--repetitions") { Description = "At least this many per variant.", DefaultValueFactory = _ => 30 };
     private readonly Option<double> _seconds = new("--seconds") { Description = "Measure at least this long.", DefaultValueFactory = _ => 10 };
+    private readonly Option<string?> _against = new("--against") { Description = "Another engine as a third variant: onnxruntime (optional; its install command is printed when it is missing)." };
     private readonly Option<bool> _plan = new("--plan") { Description = "Print the plan: which kernel each layer got and why." };
 
     protected override (string Name, string Description) Title => ("bench", "Time a model beside its dense twin, interleaved, with an interval.");
@@ -25,7 +28,7 @@ internal sealed class BenchVerb : Verb
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_model);
-        Option[] options = [_architecture, _dense, _batch, _sequence, _repetitions, _seconds, _plan];
+        Option[] options = [_architecture, _dense, _batch, _sequence, _repetitions, _seconds, _against, _plan];
         foreach (Option option in options) command.Options.Add(option);
     }
 
@@ -35,6 +38,15 @@ internal sealed class BenchVerb : Verb
         double seconds = arguments.GetValue(_seconds);
         if (batch < 1 || arguments.GetValue(_sequence) < 1 || repetitions < 3 || seconds is < 0 or > 3600)
             throw VerbException.Usage("--batch and --sequence start at 1, --repetitions at 3, --seconds is 0 to 3600");
+        string? against = arguments.GetValue(_against);
+        if (against is not (null or "onnxruntime")) throw VerbException.Usage($"--against is '{against}'", "use onnxruntime");
+        if (against is not null && OnnxRuntimePeer.Find() is null)
+        {
+            throw new VerbException(ExitCodes.Usage, "SL4030", "ONNX Runtime is not installed")
+            {
+                Try = $"{OnnxRuntimePeer.InstallHint}, or set {OnnxRuntimePeer.EnvironmentVariable} to the folder of peers",
+            };
+        }
         ModelGraph graph = ModelAccess.Load(arguments.GetValue(_model)!, arguments.GetValue(_architecture));
         ModelGraph? dense = arguments.GetValue(_dense) is { } other ? ModelAccess.Load(other, arguments.GetValue(_architecture)) : null;
         Dictionary<string, TensorData> inputs = ModelInputs.Random(graph, batch, arguments.GetValue(_sequence), context.Settings.Seed);
@@ -43,14 +55,34 @@ internal sealed class BenchVerb : Verb
         if (arguments.GetValue(_plan) || context.Settings.Verbose) context.Say(new InferenceSession(graph).DescribePlan(inputs));
         if (context.Settings.DryRun)
         {
-            context.Say($"would time {graph.Name} at batch {batch} beside its dense twin, {repetitions} repetitions or {seconds} s");
+            context.Say($"would time {graph.Name} at batch {batch} beside its dense twin{(against is null ? "" : $" and {against}")}, {repetitions} repetitions or {seconds} s");
             return ExitCodes.Done;
         }
         BenchmarkResult result = await context.TrackAsync("timing", 1, work =>
-            TwinBenchmark.Run(graph, inputs, new TimingOptions(repetitions, seconds), dense, work2 => work.Report(work2), context.Cancellation)).ConfigureAwait(false);
+        {
+            using OnnxRuntimePeer? peer = against is null ? null : StartPeer(graph, inputs);
+            return TwinBenchmark.Run(graph, inputs, new TimingOptions(repetitions, seconds), dense, peer, against ?? "", done => work.Report(done), context.Cancellation);
+        }).ConfigureAwait(false);
         Show(context, result, batch);
         context.Result(result.ToJson());
         return ExitCodes.Done;
+    }
+
+    /// <summary>The model in ONNX Runtime, from the interchange file that we write, with as many threads as we use.</summary>
+    internal static OnnxRuntimePeer StartPeer(ModelGraph graph, IReadOnlyDictionary<string, TensorData> inputs)
+    {
+        string folder = Directory.CreateTempSubdirectory("sparseland-bench-").FullName;
+        try
+        {
+            string file = Path.Combine(folder, "model.onnx");
+            ModelFile.Save(graph, file);
+            return OnnxRuntimePeer.Start(file, inputs, WorkPool.Threads);
+        }
+        finally
+        {
+            // The peer has read the file when it says that it is ready.
+            Directory.Delete(folder, recursive: true);
+        }
     }
 
     /// <summary>The table that every timing ends with.</summary>

@@ -99,6 +99,6 @@ internal sealed class PruneVerb : Verb
         Dictionary<string, TensorData> inputs = ModelInputs.Random(outcome.Pruned, 1, 64, context.Settings.Seed);
         // Channels change the model's shapes, so its twin is the model it came from; zeros leave shapes alone.
         ModelGraph? twin = request.IsStructured ? outcome.Dense : null;
-        return context.TrackAsync("timing", 1, work => TwinBenchmark.Run(outcome.Pruned, inputs, new TimingOptions(30, 3), twin, p => work.Report(p), context.Cancellation));
+        return context.TrackAsync("timing", 1, work => TwinBenchmark.Run(outcome.Pruned, inputs, new TimingOptions(30, 3), twin, progress: p => work.Report(p), cancellation: context.Cancellation));
     }
 }

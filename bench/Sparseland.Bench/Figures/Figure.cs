@@ -1,0 +1,127 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Measuring;
+using Spectre.Console;
+
+namespace Sparseland.Bench.Figures;
+
+/// <summary>A command that measures, prints a table and writes JSON with the machine, the commit and the date.</summary>
+internal abstract class Figure : Verb
+{
+    private readonly Option<string?> _out = new("--out") { Description = "Write the figure as JSON to this file." };
+    private readonly Option<int> _repetitions = new("--repetitions") { Description = "At least this many per variant.", DefaultValueFactory = _ => 15 };
+    private readonly Option<double> _seconds = new("--seconds") { Description = "Measure at least this long per row.", DefaultValueFactory = _ => 2 };
+
+    protected sealed override void Declare(Command command)
+    {
+        DeclareOwn(command);
+        command.Options.Add(_out);
+        command.Options.Add(_repetitions);
+        command.Options.Add(_seconds);
+    }
+
+    /// <summary>Declares the figure's own options.</summary>
+    protected virtual void DeclareOwn(Command command)
+    {
+    }
+
+    /// <summary>Measures; prints as it goes; returns the rows for the file.</summary>
+    protected abstract JsonArray Measure(ParseResult arguments, VerbContext context, TimingOptions options);
+
+    protected sealed override Task<int> RunAsync(ParseResult arguments, VerbContext context)
+    {
+        int repetitions = arguments.GetValue(_repetitions);
+        double seconds = arguments.GetValue(_seconds);
+        if (repetitions < 3 || seconds is not (>= 0 and <= 3600)) throw VerbException.Usage("--repetitions starts at 3, --seconds is 0 to 3600");
+        context.Say(MachineInfo.Current.Describe());
+        JsonArray rows = Measure(arguments, context, new TimingOptions(repetitions, seconds));
+        var document = new JsonObject
+        {
+            ["figure"] = Title.Name,
+            ["date"] = DateTime.UtcNow.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
+            ["commit"] = Commit(),
+            ["machine"] = MachineInfo.Current.ToJson(),
+            ["load"] = Load(),
+            ["rows"] = rows,
+        };
+        if (arguments.GetValue(_out) is { } file)
+        {
+            string temporary = file + ".tmp";
+            File.WriteAllText(temporary, document.ToJsonString(JsonText.Indented) + "\n");
+            File.Move(temporary, file, overwrite: true);
+        }
+        context.Result(document);
+        return Task.FromResult(ExitCodes.Done);
+    }
+
+    /// <summary>A variant as JSON.</summary>
+    protected static JsonObject ToJson(Timing timing, double? deviation = null)
+    {
+        var json = new JsonObject
+        {
+            ["name"] = timing.Name,
+            ["medianMs"] = Round(timing.Median),
+            ["lowMs"] = Round(timing.Interval.Low),
+            ["highMs"] = Round(timing.Interval.High),
+            ["repetitions"] = timing.Milliseconds.Length,
+        };
+        if (deviation is { } d) json["largestDeviation"] = d;
+        return json;
+    }
+
+    /// <summary>A ratio with its interval as JSON.</summary>
+    protected static JsonObject RatioJson(Timing ratio) => new()
+    {
+        ["median"] = Round(ratio.Median),
+        ["low"] = Round(ratio.Interval.Low),
+        ["high"] = Round(ratio.Interval.High),
+    };
+
+    /// <summary>A table with the first column left-aligned and all others right-aligned.</summary>
+    protected static Table NewTable(params ReadOnlySpan<string> columns)
+    {
+        var table = new Table().Border(TableBorder.Simple);
+        for (int i = 0; i < columns.Length; i++)
+        {
+            var column = new TableColumn(Markup.Escape(columns[i]));
+            table.AddColumn(i == 0 ? column : column.RightAligned());
+        }
+        return table;
+    }
+
+    protected static double Round(double value) => double.IsFinite(value) && value != 0 ? Math.Round(value, Math.Clamp(4 - (int)Math.Floor(Math.Log10(Math.Abs(value))), 0, 12)) : value;
+
+    /// <summary>Seeded values from -1 to 1.</summary>
+    protected static float[] Values(long length, Random random)
+    {
+        var values = new float[length];
+        for (int i = 0; i < values.Length; i++) values[i] = 2 * random.NextSingle() - 1;
+        return values;
+    }
+
+    /// <summary>The system's one-minute load: a figure from a busy machine is worth its ratios only.</summary>
+    private static double? Load()
+    {
+        const string file = "/proc/loadavg";
+        return File.Exists(file) && double.TryParse(File.ReadAllText(file).Split(' ')[0], CultureInfo.InvariantCulture, out double load) ? load : null;
+    }
+
+    private static string Commit()
+    {
+        try
+        {
+            var start = new ProcessStartInfo("git", "describe --always --dirty") { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = AppContext.BaseDirectory };
+            using Process git = Process.Start(start)!;
+            string commit = git.StandardOutput.ReadToEnd().Trim();
+            git.WaitForExit();
+            return git.ExitCode == 0 ? commit : "unknown";
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return "unknown";
+        }
+    }
+}

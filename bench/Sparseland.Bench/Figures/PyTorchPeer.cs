@@ -1,0 +1,32 @@
+using System.Globalization;
+using Sparseland.Cli.Measuring;
+
+namespace Sparseland.Bench.Figures;
+
+/// <summary>PyTorch in a Python process of its own: one training step of a CIFAR ResNet-20 per run.</summary>
+internal sealed class PyTorchPeer : PeerProcess
+{
+    /// <summary>Environment variable with the Python that has PyTorch.</summary>
+    public const string EnvironmentVariable = "SPARSELAND_PYTHON";
+
+    public const string InstallHint = "apt-get install python3-torch (or set " + EnvironmentVariable + " to a Python that has PyTorch)";
+
+    private PyTorchPeer(string[] arguments) : base("PyTorch", Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } p ? p : "/usr/bin/python3", arguments)
+    {
+    }
+
+    /// <summary>Starts the peer.</summary>
+    /// <param name="width">Channels of the first stage.</param>
+    /// <param name="batch">Images per step.</param>
+    /// <param name="threads">Threads it may use.</param>
+    /// <exception cref="InvalidOperationException">Python or PyTorch is not there.</exception>
+    public static PyTorchPeer Start(int width, int batch, int threads)
+    {
+        string folder = OnnxRuntimePeer.Folder("pytorch", f => File.Exists(Path.Combine(f, "train_step.py"))) ?? throw new InvalidOperationException("bench/peers/pytorch was not found.");
+        return new PyTorchPeer([
+            Path.Combine(folder, "train_step.py"), "--serve", "--width", Text(width), "--batch", Text(batch), "--threads", Text(threads),
+        ]);
+    }
+
+    private static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
+}
