@@ -60,7 +60,7 @@ internal sealed class ConvolutionFigure : Figure
             SpmmFigure.Compare(dense, sparse, weights);
             IReadOnlyList<Timing> t = InterleavedTimer.Measure(
             [
-                ("forward", (Action)(() => g.Forward(x, packed, default, dense))),
+                ("forward", () => g.Forward(x, packed, default, dense)),
                 ("input gradient", () => g.BackwardInput(gradient, w, gx)),
                 ("weight gradient", () => g.BackwardWeight(x, gradient, gw)),
                 ("sparse forward", () => prepared.Forward(x, batch, g.Height, g.Width, sparse)),

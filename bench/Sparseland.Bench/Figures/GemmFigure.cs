@@ -30,7 +30,7 @@ internal sealed class GemmFigure : Figure
             PackedMatrix packed = PackedMatrix.Left(false, m, k, a, k);
             IReadOnlyList<Timing> timings = InterleavedTimer.Measure(
             [
-                ("plain", (Action)(() => Gemm.Multiply(false, false, m, n, k, 1, a, k, b, n, 0, c, n))),
+                ("plain", () => Gemm.Multiply(false, false, m, n, k, 1, a, k, b, n, 0, c, n)),
                 ("packed", () => Gemm.Multiply(packed, false, n, b, n, 0, d, n, default, default, Clamp.None)),
             ], options, null, context.Cancellation);
             double flops = 2.0 * m * n * k;

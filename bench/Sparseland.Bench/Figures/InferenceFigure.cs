@@ -87,7 +87,7 @@ internal sealed class InferenceFigure : Figure
         if (deviations.Max() > 1e-3 * Math.Max(size, 1e-6))
             throw new InvalidOperationException($"the engines disagree on {graph.Name}: largest deviation {deviations.Max():g3}, largest output {size:g3}");
 
-        IReadOnlyList<Timing> timings = InterleavedTimer.Measure(variants, options with { PauseMilliseconds = peer is null ? 0 : 3 }, null, context.Cancellation);
+        IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(variants, options with { PauseMilliseconds = peer is null ? 0 : 3 }, null, context.Cancellation);
         Table table = NewTable($"{graph.Name}, batch {batch}{(sparsity > 0 ? $", {sparsity:P0} removed" : "")}", "median ms", "95 % interval", "samples/s", "deviation");
         for (int i = 0; i < timings.Count; i++)
         {

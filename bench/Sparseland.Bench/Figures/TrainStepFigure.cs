@@ -38,7 +38,7 @@ internal sealed class TrainStepFigure : Figure
         using PyTorchPeer? peer = arguments.GetValue(_alone) ? null : Start(width, batch, context);
         var variants = new List<(string, Func<double>)> { ("sparseland", ours) };
         if (peer is not null) variants.Add((peer.Ready, peer.Run));
-        IReadOnlyList<Timing> timings = InterleavedTimer.Measure(variants, options with { PauseMilliseconds = peer is null ? 0 : 20 }, null, context.Cancellation);
+        IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(variants, options with { PauseMilliseconds = peer is null ? 0 : 20 }, null, context.Cancellation);
 
         Table table = NewTable("engine", "median ms", "95 % interval", "images/s");
         foreach (Timing t in timings) table.AddRow(Markup.Escape(t.Name), $"{t.Median:0.0}", $"{t.Interval.Low:0.0}..{t.Interval.High:0.0}", $"{batch * 1000 / t.Median:0}");

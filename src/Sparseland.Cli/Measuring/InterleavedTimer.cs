@@ -56,7 +56,7 @@ internal static class InterleavedTimer
     /// <summary>Times actions by the clock of this process.</summary>
     public static IReadOnlyList<Timing> Measure(
         IReadOnlyList<(string Name, Action Run)> variants, TimingOptions options, Action<double>? progress = null, CancellationToken cancellation = default) =>
-        Measure([.. variants.Select(v => (v.Name, Timed(v.Run)))], options, progress, cancellation);
+        MeasureSelfTimed([.. variants.Select(v => (v.Name, Timed(v.Run)))], options, progress, cancellation);
 
     /// <summary>An action that returns how many milliseconds it took.</summary>
     public static Func<double> Timed(Action run) => () =>
@@ -71,7 +71,7 @@ internal static class InterleavedTimer
     /// <param name="options">How long.</param>
     /// <param name="progress">0 to 1.</param>
     /// <param name="cancellation">Stops between repetitions.</param>
-    public static IReadOnlyList<Timing> Measure(
+    public static IReadOnlyList<Timing> MeasureSelfTimed(
         IReadOnlyList<(string Name, Func<double> Run)> variants, TimingOptions options, Action<double>? progress = null, CancellationToken cancellation = default)
     {
         for (int v = 0; v < variants.Count; v++) WarmUp(variants[v].Run, cancellation);

@@ -73,7 +73,7 @@ internal static class TwinBenchmark
             peerDeviation = Deviation(dense is null ? twin : sparse, peer.Outputs());
             options = options with { PauseMilliseconds = Math.Max(options.PauseMilliseconds, 3) };
         }
-        IReadOnlyList<Timing> timings = InterleavedTimer.Measure(variants, options, progress, cancellation);
+        IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(variants, options, progress, cancellation);
         double?[] deviations = [deviation, 0, peerDeviation];
         return Judge([.. timings.Select((t, i) => new BenchmarkRow(t.Name, t, deviations[i]))]);
     }

@@ -42,7 +42,7 @@ internal sealed class BenchVerb : Verb
         if (against is not (null or "onnxruntime")) throw VerbException.Usage($"--against is '{against}'", "use onnxruntime");
         if (against is not null && OnnxRuntimePeer.Find() is null)
         {
-            throw new VerbException(ExitCodes.Usage, "SL4030", "ONNX Runtime is not installed")
+            throw new VerbException(ExitCodes.Usage, "SL4050", "ONNX Runtime is not installed")
             {
                 Try = $"{OnnxRuntimePeer.InstallHint}, or set {OnnxRuntimePeer.EnvironmentVariable} to the folder of peers",
             };
