@@ -53,6 +53,7 @@ internal static class CommandLineHost
 
     private static IEnumerable<Verb> Verbs() =>
     [
+        new QuickstartVerb(),
         new InspectVerb(),
         new PlanVerb(),
         new PruneVerb(),

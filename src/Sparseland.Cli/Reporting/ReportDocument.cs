@@ -87,7 +87,7 @@ internal static class Charts
             }
             list.Add(new JsonObject { ["type"] = "line", ["name"] = name, ["showSymbol"] = points.Count < 30, ["data"] = data });
         }
-        var option = Frame(new JsonObject { ["type"] = "value", ["name"] = xName, ["scale"] = true }, new JsonObject { ["type"] = "value", ["name"] = yName, ["scale"] = true }, list);
+        var option = Frame(new JsonObject { ["type"] = "value", ["name"] = xName, ["nameLocation"] = "middle", ["nameGap"] = 26, ["scale"] = true }, new JsonObject { ["type"] = "value", ["name"] = yName, ["scale"] = true }, list);
         if (series.Count > 1) option["legend"] = new JsonObject { ["top"] = 0 };
         return new ChartBlock(caption, option, new TableBlock(["series", xName, yName], rows, [false, true, true]));
     }
@@ -105,7 +105,7 @@ internal static class Charts
         var names = new JsonArray();
         foreach (string category in categories) names.Add(category);
         var option = Frame(
-            new JsonObject { ["type"] = "value", ["name"] = valueName },
+            new JsonObject { ["type"] = "value", ["name"] = valueName, ["nameLocation"] = "middle", ["nameGap"] = 26 },
             new JsonObject { ["type"] = "category", ["data"] = names, ["inverse"] = true, ["axisLabel"] = new JsonObject { ["width"] = 220, ["overflow"] = "truncate" } },
             list);
         if (series.Count > 1) option["legend"] = new JsonObject { ["top"] = 0 };
@@ -117,14 +117,14 @@ internal static class Charts
             int row = i;
             rows.Add([categories[i], .. series.Select(s => (string?)s.Values[row].ToString("G6"))]);
         }
-        int height = Math.Clamp(70 + categories.Count * (12 + 16 * series.Count), 160, 1600);
+        int height = Math.Clamp(70 + 20 + categories.Count * (12 + 16 * series.Count), 160, 1600);
         return new ChartBlock(caption, option, new TableBlock(columns, rows, [false, .. series.Select(_ => true)]), height);
     }
 
     private static JsonObject Frame(JsonObject x, JsonObject y, JsonArray series) => new()
     {
         ["animation"] = false,
-        ["grid"] = new JsonObject { ["left"] = 12, ["right"] = 24, ["top"] = 36, ["bottom"] = 30, ["containLabel"] = true },
+        ["grid"] = new JsonObject { ["left"] = 12, ["right"] = 24, ["top"] = 36, ["bottom"] = 40, ["containLabel"] = true },
         ["tooltip"] = new JsonObject { ["trigger"] = "axis" },
         ["xAxis"] = x,
         ["yAxis"] = y,
