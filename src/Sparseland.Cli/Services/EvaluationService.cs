@@ -11,9 +11,16 @@ namespace Sparseland.Cli.Services;
 internal static class EvaluationService
 {
     /// <summary>Accuracy and loss, or perplexity, of a model.</summary>
-    public static Task<Evaluation> EvaluateAsync(VerbContext context, ModelGraph graph, OpenedData data, int batch, int? limit = null, string title = "evaluating")
+    /// <param name="context">The running verb.</param>
+    /// <param name="graph">The model.</param>
+    /// <param name="data">Data that fits it.</param>
+    /// <param name="batch">Samples per forward pass.</param>
+    /// <param name="limit">Only the first samples; null takes all.</param>
+    /// <param name="title">What the progress display says.</param>
+    /// <param name="part">The samples; the data's held-out part when null.</param>
+    public static Task<Evaluation> EvaluateAsync(VerbContext context, ModelGraph graph, OpenedData data, int batch, int? limit = null, string title = "evaluating", IDataset? part = null)
     {
-        IDataset samples = data.Source.ForEvaluation;
+        IDataset samples = part ?? data.Source.ForEvaluation;
         int total = Math.Min(limit ?? int.MaxValue, samples.Count);
         var session = new InferenceSession(graph);
         string output = graph.Outputs[0].Name;

@@ -51,8 +51,11 @@ internal sealed record OpenedData(DataSource Source, Normalization Normalization
     /// <summary>The same for a model's metadata.</summary>
     public static InputNormalization ToModel(Normalization n) => new(n.Mean.ToArray(), n.Std.ToArray());
 
+    /// <summary>Stands between documents in most text collections for language models; what it separates must not see each other.</summary>
+    internal const string DocumentSeparator = "<|endoftext|>";
+
     private static TextEncoder? Encoder(ModelGraph graph) => Tokenizer.Find(graph) is { } tokenizer
-        ? new TextEncoder(tokenizer.VocabularySize, text => tokenizer.Encode(text), DocumentSeparator: null)
+        ? new TextEncoder(tokenizer.VocabularySize, text => tokenizer.Encode(text), DocumentSeparator)
         : null;
 
     private static void CheckFit(ModelGraph graph, GraphValue input, DataSource source)

@@ -66,6 +66,28 @@ internal sealed class PruneFlags
         foreach (Option option in all) command.Options.Add(option);
     }
 
+    /// <summary>Adds the flags that make sense while a network is trained from scratch: no budgets of channels or bytes.</summary>
+    public void AddSparseTrainingTo(Command command)
+    {
+        Option[] some = [_method, _sparsity, _pattern, _targets, _ignore, _keepFirst, _keepLast, _embeddings, _floor, _set];
+        foreach (Option option in some) command.Options.Add(option);
+    }
+
+    /// <summary>Reads the flags of <see cref="AddSparseTrainingTo"/>; null when the training is to be dense.</summary>
+    /// <exception cref="VerbException">Flags without a method, or a method that acts on trained networks.</exception>
+    public PruneRequest? ReadSparseTraining(ParseResult arguments, VerbContext context)
+    {
+        if (arguments.GetValue(_method) is not { } method)
+        {
+            if (arguments.GetValue(_sparsity) is not null || arguments.GetValue(_pattern) is not null || arguments.GetValue(_set) is { Length: > 0 })
+                throw VerbException.Usage("--sparsity, --pattern and --set belong to a method", "add --method rigl, snip, gmp ... (see 'list methods')");
+            return null;
+        }
+        if (method == "channels" || MethodCatalog.Get(method).Stage == PruningStage.After)
+            throw VerbException.Usage($"--method {method} acts on a network that is trained already", $"train first, then: sparseland prune MODEL --method {method}");
+        return Read(arguments, context, trains: true);
+    }
+
     /// <summary>Reads the flags.</summary>
     /// <param name="arguments">The parsed command line.</param>
     /// <param name="context">For the seed.</param>

@@ -24,15 +24,17 @@ internal sealed class TrainVerb : Verb
     private readonly Option<string?> _normalize = SharedOptions.Normalize();
     private readonly Option<string?> _runFolder = new("--run-dir") { Description = "Folder of the run (default: runs/train-MODEL)." };
     private readonly Option<bool> _force = SharedOptions.Force();
+    private readonly PruneFlags _prune = new();
     private readonly TrainingFlags _training = new(s_defaults);
 
-    protected override (string Name, string Description) Title => ("train", "Train an architecture, or a model further.");
+    protected override (string Name, string Description) Title => ("train", "Train an architecture, or a model further; densely or with a sparse method.");
 
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_model);
         Option[] options = [_data, _dataRoot, _architecture, _architectureOptions, _normalize, _runFolder, _force];
         foreach (Option option in options) command.Options.Add(option);
+        _prune.AddSparseTrainingTo(command);
         _training.AddTo(command);
     }
 
@@ -43,12 +45,15 @@ internal sealed class TrainVerb : Verb
             arguments.GetValue(_normalize), arguments.GetValue(_data)!, arguments.GetValue(_dataRoot));
         bool text = graph.Inputs[0].Type.ElementType == ElementType.Int64;
         TrainingSettings settings = _training.Read(arguments, text);
+        PruneRequest? sparse = _prune.ReadSparseTraining(arguments, context);
         OpenedData data = OpenedData.For(graph, arguments.GetValue(_data)!, arguments.GetValue(_dataRoot), settings.Window, context.Settings.Seed);
         if (ModelMetadata.FindNormalization(graph) is null && !data.IsText) ModelMetadata.SetNormalization(graph.Metadata, OpenedData.ToModel(data.Normalization));
         ModelCost cost = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1));
         context.Say($"{graph.Name}: {cost.Parameters:N0} parameters, {cost.Macs / 1e6:0.##} M multiply-adds; {data.Source.ForTraining.Count:N0} training samples of {data.Source.Name} ({data.Source.Format})");
+        if (sparse is not null) context.Say($"{sparse.Title}: {sparse.Target}");
         if (context.Settings.DryRun)
         {
+            if (sparse is not null) PlanVerb.Show(context, graph, sparse);
             context.Say($"would train with {settings.ToJson().ToJsonString()}");
             return ExitCodes.Done;
         }
@@ -57,10 +62,14 @@ internal sealed class TrainVerb : Verb
         string[] inputs = [.. new[] { name, settings.Teacher, arguments.GetValue(_data) }.OfType<string>().Where(File.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "train", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
         run.Record("training", settings.ToJson());
+        if (sparse is not null) run.Record("method", new JsonObject { ["title"] = sparse.Title, ["target"] = sparse.Target });
         var model = new TrainableModel(graph);
         ModelGraph? teacher = settings.Teacher is { } path ? ModelAccess.Load(path) : null;
-        using var session = new TrainingSession(context, model, data, settings, [], run, "training", teacher);
+        SparseTraining? method = sparse is null ? null : new SparseTraining(context, sparse, data, settings);
+        if (method is not null) await method.PrepareAsync(model).ConfigureAwait(false);
+        using var session = new TrainingSession(context, model, data, settings, method?.Callbacks ?? [], run, method is null ? "training" : $"training, {sparse!.Method!.Id}", teacher);
         TrainingResult result = await session.RunAsync().ConfigureAwait(false);
+        method?.Check(graph);
 
         Evaluation final = await EvaluationService.EvaluateAsync(context, graph, data, 128).ConfigureAwait(false);
         SavedModel saved = SavedModel.Write(graph, run);
@@ -70,6 +79,8 @@ internal sealed class TrainVerb : Verb
         report.Section("Provenance").Add(new CodeBlock(File.ReadAllText(run.File("run.json"))));
         HtmlReportWriter.Write(report, run.File("report.html"));
 
+        ModelCost after = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1));
+        if (sparse is not null) context.Say($"{after.NonZeros:N0} of {cost.Parameters:N0} parameters left, {after.EffectiveMacs / 1e6:0.##} of {cost.Macs / 1e6:0.##} M multiply-adds");
         context.Say($"{result.Steps} steps in {ProgressDisplay.Format(result.Elapsed)}: {TrainingSession.Describe(final)}, loss {final.Loss:0.0000}");
         context.Say($"{saved.OnnxPath} {saved.OnnxBytes / 1e6:0.000} MB, {saved.CompactPath} {saved.CompactBytes / 1e6:0.000} MB, {run.File("report.html")}");
         JsonObject json = EvaluationService.ToJson(final, data.IsText);
@@ -77,8 +88,17 @@ internal sealed class TrainVerb : Verb
         json["onnx"] = saved.OnnxPath;
         json["compact"] = saved.CompactPath;
         json["steps"] = result.Steps;
+        json["seconds"] = result.Elapsed.TotalSeconds;
+        json["method"] = sparse?.Method!.Id;
+        json["parameters"] = cost.Parameters;
+        json["nonZeros"] = after.NonZeros;
+        if (method?.Outcome is { } outcome)
+        {
+            json["sparsity"] = 1 - (double)outcome.Layers.Sum(l => (long)l.After) / outcome.Layers.Sum(l => (long)l.Layer.Length);
+            foreach (string warning in outcome.Warnings) context.Warn(warning);
+        }
         context.Result(json);
-        context.Next($"sparseland prune {saved.OnnxPath} --sparsity 80% --data {arguments.GetValue(_data)}", $"sparseland run {saved.OnnxPath}");
+        context.Next(sparse is null ? $"sparseland prune {saved.OnnxPath} --sparsity 80% --data {arguments.GetValue(_data)}" : $"sparseland bench {saved.CompactPath}", $"sparseland run {saved.OnnxPath}");
         return ExitCodes.Done;
     }
 }

@@ -35,6 +35,9 @@ public sealed record CatalogEntry(string Name, CatalogKind Kind, string Descript
     /// <summary>The folder below the data root; several entries may share one.</summary>
     public string Folder { get; init; } = Name;
 
+    /// <summary>Whether the set is for evaluation alone: all of it is test, nothing of it is trained or calibrated on.</summary>
+    public bool EvaluationOnly { get; init; }
+
     /// <summary>Whether all required files are below <paramref name="root"/>.</summary>
     public bool IsPresent(string? root) => root is not null && Files.Where(f => f.Required).All(f => File.Exists(PathOf(root, f.Name)));
 
@@ -105,7 +108,7 @@ public static class DataCatalog
                 new("wikitext-2_test.txt", "d790b833ef8cf03a90db7bf1271b7520b83c45ce07ba3c1a9699df81e239eca0"),
             ]) { Folder = "text" },
         new("tinystories-sample", CatalogKind.Text, "three stories of TinyStories", "CDLA-Sharing-1.0", "https://github.com/stanford-cs336/assignment1-basics",
-            [new("tinystories_sample_3stories.txt", "531c6573f5ed9bf3bdc354ee31b02cdf68b19d759a7e859b57195f0c3689b271")]) { Folder = "text" },
+            [new("tinystories_sample_3stories.txt", "531c6573f5ed9bf3bdc354ee31b02cdf68b19d759a7e859b57195f0c3689b271")]) { Folder = "text", EvaluationOnly = true },
         new("cifar10-resnet", CatalogKind.Model, "pretrained CIFAR-10 ResNet-20 (91.73 %) and ResNet-56 (93.39 %), with reference logits", "BSD-2-Clause", "https://github.com/akamaster/pytorch_resnet_cifar10",
             [
                 new("resnet20-12fca82f.th", "12fca82f0bebc4135bf1f32f6e3710e61d5108578464b84fd6d7f5c1b04036c8"),

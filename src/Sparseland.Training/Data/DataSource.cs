@@ -107,6 +107,7 @@ public sealed record DataSource(string Name, string Format, IDataset? Train, IDa
         if (entry.Kind == CatalogKind.Text)
         {
             string[] files = [.. entry.Files.Select(f => entry.PathOf(root, f.Name)).Where(File.Exists)];
+            if (entry.EvaluationOnly) return new(entry.Name, "text", null, Tokens(ReadText(files[0]), options));
             if (files.Length == 1) return OpenFile(files[0], entry.Name, options);
             return new(entry.Name, "text", Tokens(ReadText(files[0]), options), Tokens(ReadText(files[^1]), options));
         }
