@@ -80,7 +80,7 @@ internal sealed class QuickstartVerb : Verb
         Dictionary<string, TensorData> inputs = ModelInputs.Random(loaded, 1, 1, context.Settings.Seed);
         outcome = outcome with
         {
-            Benchmark = await context.TrackAsync("timing", 1, work => TwinBenchmark.Run(loaded, inputs, new TimingOptions(200, 4), null, p => work.Report(p), context.Cancellation)).ConfigureAwait(false),
+            Benchmark = await context.TrackAsync("timing", 1, work => TwinBenchmark.Run(loaded, inputs, new TimingOptions(200, 4), progress: p => work.Report(p), cancellation: context.Cancellation)).ConfigureAwait(false),
         };
         HtmlReportWriter.Write(PruneReport.Make(outcome, run, context), run.File("report.html"));
         JsonObject json = outcome.ToJson();
