@@ -102,7 +102,7 @@ internal sealed class TrainingSession : IDisposable
         _run.Metric(line);
     }
 
-    private static IReadOnlyList<IAugmentation> Augmentations(string augment, IDataset data)
+    private static List<IAugmentation> Augmentations(string augment, IDataset data)
     {
         if (data.Kind == SampleKind.Tokens || augment == "none") return [];
         bool colour = data.SampleShape.Length == 3 && data.SampleShape[0] == 3;
