@@ -35,7 +35,7 @@ public sealed class ChannelPruning(PruningSettings settings, ChannelBudget budge
     /// <param name="graph">The model.</param>
     /// <param name="inputTypes">Types that fix sizes which the graph leaves open, for counting multiply-accumulates.</param>
     /// <param name="cancellation">Stops between steps.</param>
-    /// <exception cref="Model.SparselandException">SL5101: the budget cannot be met.</exception>
+    /// <exception cref="Model.SparselandException">SL4030: the budget cannot be met.</exception>
     /// <exception cref="PruningException">SL4001: a filter matches no weight.</exception>
     public StructuredResult Prune(ModelGraph graph, IReadOnlyDictionary<string, TensorType>? inputTypes = null, CancellationToken cancellation = default)
     {
