@@ -69,7 +69,7 @@ public sealed class ScoredPruning(string id, PruningStage stage, PruningSettings
     {
         int bad = Array.FindIndex(weights, w => !float.IsFinite(w));
         if (bad < 0) return;
-        throw new PruningException("SL4007", $"weight '{layer.Name}' holds {weights[bad]} at index {bad}")
+        throw new PruningException("SL4013", $"weight '{layer.Name}' holds {weights[bad]} at index {bad}")
         {
             Because = "scores of values that are not finite mean nothing",
             Try = "train again with a smaller learning rate, or leave the layer out with --ignore",

@@ -173,7 +173,7 @@ public sealed record DataSource(string Name, string Format, IDataset? Train, IDa
             return file.StartsWith("train", StringComparison.Ordinal) ? new(name, "IDX files", data, null) : new(name, "IDX files", null, data);
         }
         if (file.EndsWith(".bin", StringComparison.Ordinal)) return OpenList(path);
-        throw new DataException("SL3008", $"'{Path.GetFileName(path)}' is no data file of a known form") { Where = path, Try = "IDX, CIFAR .bin, .npz, .txt, or a folder of PNG files per class" };
+        throw new DataException("SL3014", $"'{Path.GetFileName(path)}' is no data file of a known form") { Where = path, Try = "IDX, CIFAR .bin, .npz, .txt, or a folder of PNG files per class" };
     }
 
     private static DataSource OpenList(string list)

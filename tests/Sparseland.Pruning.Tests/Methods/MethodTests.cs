@@ -145,7 +145,7 @@ public sealed class MethodTests : IDisposable
         values[7] = float.NaN;
         graph.Weights["conv2.weight"].Set(TensorData.Wrap(values, 16, 8, 3, 3));
         PruningException e = Assert.Throws<PruningException>(() => OneShot("magnitude", new PruningSettings()).Apply(PruningTarget.Of(graph)));
-        Assert.Equal("SL4007", e.Code);
+        Assert.Equal("SL4013", e.Code);
         Assert.Contains("conv2.weight", e.Message);
     }
 

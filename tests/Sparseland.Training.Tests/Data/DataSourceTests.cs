@@ -93,7 +93,7 @@ public sealed class DataSourceTests : IDisposable
         Assert.Contains("mnist", e.Try);
         Assert.Contains("cs.toronto.edu", Assert.Throws<DataException>(() => DataSource.Open("cifar10", new DataSourceOptions { DataRoot = _folder })).Try);
         File.WriteAllText(At("x.weird"), "?");
-        Assert.Equal("SL3008", Assert.Throws<DataException>(() => DataSource.Open(At("x.weird"))).Code);
+        Assert.Equal("SL3014", Assert.Throws<DataException>(() => DataSource.Open(At("x.weird"))).Code);
         Assert.Equal("SL3003", Assert.Throws<DataException>(() => DataSource.Open(_folder)).Code);
         Assert.Contains("model", Assert.Throws<DataException>(() => DataSource.Open("cifar10-resnet", new DataSourceOptions { DataRoot = _folder })).Message);
     }
