@@ -2,7 +2,7 @@
 # A small Llama, byte by byte, trained on Tiny Shakespeare, then pruned like the pretrained one. Perplexities are on the held-out last tenth.
 . "$(dirname "$0")/common.sh"
 story shakespeare-dense train llama --data tinyshakespeare --arch-options "${STORY_LLAMA:-dim=192,hidden=512,layers=6,heads=6,kvheads=6,sequence=256}" \
-  --window 128 --batch 16 --steps "${STORY_STEPS:-400}" --lr 0.002 --seed 1 --run-dir "$runs/shakespeare-dense" --force
+  --window 128 --batch 8 --steps "${STORY_STEPS:-400}" --lr 0.002 --seed 1 --run-dir "$runs/shakespeare-dense" --force
 model=$runs/shakespeare-dense/model.onnx
 story shakespeare-magnitude-50 prune "$model" --method magnitude --sparsity 50% --data tinyshakespeare --epochs 0 --run-dir "$runs/shakespeare-magnitude-50" --no-bench --force
 story shakespeare-wanda-50 prune "$model" --method wanda --sparsity 50% --data tinyshakespeare --epochs 0 --run-dir "$runs/shakespeare-wanda-50" --no-bench --force

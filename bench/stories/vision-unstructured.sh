@@ -13,8 +13,3 @@ for seed in $STORY_SEEDS; do
       --run-dir "$runs/resnet20-gmp-$sparsity-seed$seed" --no-bench --force
   done
 done
-# The same training after pruning in one go: what the gradual rise itself is worth.
-for sparsity in 80 90; do
-  story "resnet20-oneshot-tuned-$sparsity-seed1" prune "$model" --method magnitude --sparsity $sparsity% --data cifar10 --epochs "$epochs" --lr 0.02 --teacher self --seed 1 \
-    --run-dir "$runs/resnet20-oneshot-tuned-$sparsity-seed1" --no-bench --force
-done

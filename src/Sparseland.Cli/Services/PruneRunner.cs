@@ -58,7 +58,8 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
         {
             bool needsModel = request.Method.Needs != Pruning.Criteria.CriterionNeeds.None;
             TrainableModel? model = needsModel ? new TrainableModel(graph) : null;
-            BatchLoader? loader = data is null ? null : new BatchLoader(data.Source.ForTraining, new BatchOptions
+            // A set that is for evaluation alone will do where the method looks at weights only.
+            BatchLoader? loader = data is null || !needsModel ? null : new BatchLoader(data.Source.ForTraining, new BatchOptions
             {
                 BatchSize = Math.Min(training.Batch, data.Source.ForTraining.Count), Seed = context.Settings.Seed, Normalization = data.Normalization,
             });

@@ -56,8 +56,20 @@ public class LanguageTests(ITestOutputHelper output)
         Assert.Equal((double)result["perplexity"]!, (double)named["perplexity"]!, 9);
         JsonNode part = await StoryTools.RunAsync("evaluate", model, "--data", text, "--part", "held-out");
         Assert.InRange((int)part["tokens"]!, 80, 100);
-        ProcessResult calibrated = await SparselandProcess.RunAsync(["prune", model, "--method", "wanda", "--data", "tinystories-sample", "--data-root", TestData.Root!, "--dry-run", "--json"]);
-        Assert.Equal(0, calibrated.ExitCode);
+    }
+
+    [SkippableFact]
+    public async Task ATextForEvaluationAloneIsMeasuredOnButNeverCalibratedOn()
+    {
+        string model = TestData.Require("lm-stories260k", "checkpoint_v1.bin");
+        _ = TestData.Require("text", "tinystories_sample_3stories.txt");
+        using var folder = new TemporaryFolder();
+        JsonNode result = await StoryTools.RunAsync("prune", model, "--method", "magnitude", "--sparsity", "20%", "--data", "tinystories-sample", "--run-dir", folder["magnitude"], "--no-bench");
+        Assert.Equal(924, (int)result["evaluations"]!["dense"]!["tokens"]!);
+        Assert.True((double)result["evaluations"]!["pruned"]!["perplexity"]! > (double)result["evaluations"]!["dense"]!["perplexity"]!);
+        ProcessResult wanda = await SparselandProcess.RunAsync(["prune", model, "--method", "wanda", "--data", "tinystories-sample", "--data-root", TestData.Root!, "--run-dir", folder["wanda"], "--no-bench"]);
+        Assert.NotEqual(0, wanda.ExitCode);
+        Assert.Contains("SL3007", wanda.Error + wanda.Output);
     }
 
     [SkippableFact]
