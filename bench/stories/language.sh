@@ -11,6 +11,7 @@ prune_and_measure() {
   story "stories260k-$name-prune" prune "$model" "$@" --run-dir "$runs/stories260k-$name" --no-bench --force
   story "stories260k-$name" evaluate "$runs/stories260k-$name/model.sparse.safetensors" --data "$text"
   story "stories260k-$name-generate" run "$runs/stories260k-$name/model.sparse.safetensors" --prompt "Once upon a time" --tokens 200
+  story "stories260k-$name-generate-dense-kernels" run "$runs/stories260k-$name/model.sparse.safetensors" --prompt "Once upon a time" --tokens 200 --force-dense
 }
 prune_and_measure magnitude-50 --method magnitude --sparsity 50%
 prune_and_measure magnitude-rowwise-50 --method magnitude --sparsity 50% --set allocation=uniform --keep-last
