@@ -7,8 +7,8 @@ namespace Sparseland.Kernels.Dense;
 /// <summary>Copies matrices into the panels that <see cref="MicroKernel"/> reads in order.</summary>
 internal static unsafe class Packing
 {
-    /// <summary>The longest inner dimension of a panel: 32 columns of it take 36 of the 48 KiB of a first-level cache.</summary>
-    private const int LongestBlock = 288;
+    /// <summary>The longest inner dimension of a panel: 32 columns of it take 24 KiB, so that half of a first-level cache is left for what a neighbour on a busy machine brings in.</summary>
+    private const int LongestBlock = 192;
 
     /// <summary>The length of the blocks that k is cut into: equal up to rounding, the same on every instruction set.</summary>
     public static int BlockLength(int k)
