@@ -5,6 +5,7 @@ using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Recipes;
 using Sparseland.Pruning.Structured;
 
 namespace Sparseland.Cli.Services;
@@ -12,14 +13,17 @@ namespace Sparseland.Cli.Services;
 /// <summary>What is to be removed, how and from where; what <c>plan</c> shows and <c>prune</c> does.</summary>
 internal sealed record PruneRequest
 {
-    /// <summary>The method of the catalogue; null when channels are removed.</summary>
-    public MethodInfo? Method { get; init; }
+    /// <summary>The recipe that flags and file together mean.</summary>
+    public required Recipe Recipe { get; init; }
+
+    /// <summary>The method of the catalogue.</summary>
+    public MethodInfo Method => Recipe.Method;
 
     /// <summary>What an unstructured method is told.</summary>
-    public PruningSettings Settings { get; init; } = new();
+    public PruningSettings Settings => Recipe.Settings;
 
     /// <summary>The method's own parameters.</summary>
-    public IReadOnlyDictionary<string, string> Arguments { get; init; } = new Dictionary<string, string>();
+    public IReadOnlyDictionary<string, string> Arguments => Recipe.Arguments;
 
     /// <summary>The budget when channels are removed.</summary>
     public ChannelBudget? Channels { get; init; }
@@ -34,7 +38,7 @@ internal sealed record PruneRequest
     public bool IsStructured => Channels is not null;
 
     /// <summary>The method's name for people.</summary>
-    public string Title => IsStructured ? "Channel removal by group norm" : Method!.Title;
+    public string Title => Method.Title;
 
     /// <summary>The target for people.</summary>
     public string Target => Channels is { } c
@@ -57,12 +61,14 @@ internal sealed class PruneFlags
     private readonly Option<bool> _keepLast = new("--keep-last") { Description = "Leave the last layer dense." };
     private readonly Option<bool> _embeddings = new("--embeddings") { Description = "Prune embedding tables too." };
     private readonly Option<double?> _floor = new("--layer-floor") { Description = "Every layer keeps at least this share of what a uniform cut would keep (default 0.2; channels: 0.1 of a group)." };
-    private readonly Option<int> _multiple = new("--multiple") { Description = "Round channel counts up to multiples of this.", DefaultValueFactory = _ => 8 };
-    private readonly Option<string[]> _set = new("--set") { Description = "A parameter of the method: NAME=VALUE.", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<int?> _multiple = new("--multiple") { Description = "Round channel counts up to multiples of this (default 8)." };
+    private readonly Option<string[]> _set = new("--set") { Description = "A parameter of the method or an entry of the recipe: NAME=VALUE.", AllowMultipleArgumentsPerToken = true };
+    private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe (YAML); flags beside it change single entries." };
+    private readonly Option<string?> _saveRecipe = new("--save-recipe") { Description = "Write what the flags meant as a recipe." };
 
     public void AddTo(Command command)
     {
-        Option[] all = [_method, _sparsity, _pattern, _parameters, _macs, _size, _targets, _ignore, _keepFirst, _keepLast, _embeddings, _floor, _multiple, _set];
+        Option[] all = [_method, _sparsity, _pattern, _parameters, _macs, _size, _targets, _ignore, _keepFirst, _keepLast, _embeddings, _floor, _multiple, _set, _recipe, _saveRecipe];
         foreach (Option option in all) command.Options.Add(option);
     }
 
@@ -88,78 +94,80 @@ internal sealed class PruneFlags
         return Read(arguments, context, trains: true);
     }
 
-    /// <summary>Reads the flags.</summary>
+    /// <summary>Reads the recipe file, if any, and lays the flags over it.</summary>
     /// <param name="arguments">The parsed command line.</param>
     /// <param name="context">For the seed.</param>
     /// <param name="trains">Whether there is data and a number of epochs.</param>
     public PruneRequest Read(ParseResult arguments, VerbContext context, bool trains)
     {
         string? method = arguments.GetValue(_method), macs = arguments.GetValue(_macs), parameters = arguments.GetValue(_parameters), sparsity = arguments.GetValue(_sparsity);
-        string[] targets = arguments.GetValue(_targets) ?? [], ignore = arguments.GetValue(_ignore) ?? [];
         if (macs is not null && parameters is not null) throw VerbException.Usage("--macs and --params are two targets", "give one of them");
-        bool structured = method == "channels" || macs is not null || parameters is not null;
-        if (structured)
-        {
-            if (method is not (null or "channels")) throw VerbException.Usage($"--method {method} removes single weights; --macs and --params remove channels", "leave --method out, or use --sparsity");
-            if (sparsity is not null) throw VerbException.Usage("channels are removed until a budget is met", "use --macs 50% or --params 30% instead of --sparsity");
-            if (macs is null && parameters is null) throw VerbException.Usage("--method channels needs a budget", "add --macs 50% or --params 30%");
-            int multiple = arguments.GetValue(_multiple);
-            if (multiple is < 1 or > 1024) throw VerbException.Usage($"--multiple is {multiple}", "use 1 to 1024");
-            return new PruneRequest
-            {
-                ChannelFilters = [.. targets, .. ignore],
-                Channels = new ChannelBudget(macs is not null ? BudgetUnit.Macs : BudgetUnit.Parameters, Keep(macs ?? parameters!, macs is not null ? "--macs" : "--params"))
-                {
-                    Rounding = new WidthRounding(multiple),
-                    Floor = arguments.GetValue(_floor) ?? 0.1,
-                    Include = ChannelFilter(targets, ignore),
-                },
-            };
-        }
+        bool budget = macs is not null || parameters is not null;
+        if (budget && sparsity is not null) throw VerbException.Usage("channels are removed until a budget is met", "use --macs 50% or --params 30% instead of --sparsity");
+        if (budget && method is not (null or "channels")) throw VerbException.Usage($"--method {method} removes single weights; --macs and --params remove channels", "leave --method out, or use --sparsity");
+        if (sparsity is not null) CommonOptions.ParseFraction(sparsity, "--sparsity");
 
-        SparsityPattern pattern;
-        try
+        Recipe recipe = BaseRecipe(arguments);
+        if (method is not null || budget) recipe = recipe.With("method", budget ? "channels" : MethodCatalog.Get(method!).Id);
+        else if (arguments.GetValue(_recipe) is null && trains && !(arguments.GetValue(_pattern) ?? "").Contains(':')) recipe = recipe.With("method", "gmp");
+        bool channels = recipe.Method.Id == "channels";
+        if (channels && !budget && arguments.GetValue(_recipe) is null) throw VerbException.Usage("--method channels needs a budget", "add --macs 50% or --params 30%");
+        if (budget) recipe = recipe.With("parameters.budget", macs is not null ? "macs" : "parameters").With("sparsity", Text(1 - Keep(macs ?? parameters!, macs is not null ? "--macs" : "--params")));
+        if (arguments.GetValue(_pattern) is { } pattern) recipe = recipe.With("pattern", pattern);
+        if (sparsity is not null) recipe = recipe.With("sparsity", Text(CommonOptions.ParseFraction(sparsity, "--sparsity")));
+        if (arguments.GetValue(_targets) is { Length: > 0 } targets) recipe = recipe.With("targets", targets);
+        if (arguments.GetValue(_ignore) is { Length: > 0 } ignore) recipe = recipe.With("ignore", ignore);
+        if (arguments.GetValue(_keepFirst)) recipe = recipe.With("policy.first", "false");
+        if (arguments.GetValue(_keepLast)) recipe = recipe.With("policy.last", "false");
+        if (arguments.GetValue(_embeddings)) recipe = recipe.With("policy.embeddings", "true");
+        if (arguments.GetValue(_floor) is { } floor) recipe = recipe.With(channels ? "parameters.floor" : "bounds.floor", Text(floor));
+        if (arguments.GetValue(_multiple) is { } multiple)
         {
-            pattern = SparsityPattern.Parse(arguments.GetValue(_pattern) ?? "unstructured");
+            if (!channels) throw VerbException.Usage("--multiple rounds channel counts", "use it with --macs or --params");
+            recipe = recipe.With("parameters.multiple", Text(multiple));
         }
-        catch (FormatException e)
+        foreach (string item in arguments.GetValue(_set) ?? [])
         {
-            throw VerbException.Usage(e.Message);
+            int equals = item.IndexOf('=', StringComparison.Ordinal);
+            if (equals < 1) throw VerbException.Usage($"'--set {item}' is not of the form NAME=VALUE");
+            string key = item[..equals];
+            recipe = recipe.With(RecipeKeys.All.Contains(key) || key.Contains('.') ? key : "parameters." + key, item[(equals + 1)..]);
         }
-        MethodInfo info = MethodCatalog.Get(method ?? (trains && pattern.Kind != SparsityKind.NofM ? "gmp" : "magnitude"));
+        if (arguments.GetResult("--seed") is System.CommandLine.Parsing.OptionResult { Implicit: false } || !recipe.Entries.ContainsKey("seed")) recipe = recipe.With("seed", Text(context.Settings.Seed));
+
         long? size = arguments.GetValue(_size) is { } text ? CommonOptions.ParseSize(text) : null;
-        if (size is not null && sparsity is not null) throw VerbException.Usage("--size and --sparsity are two targets", "give one of them");
-        var policy = info.DefaultPolicy with { Targets = targets, Ignore = ignore };
-        if (arguments.GetValue(_keepFirst)) policy = policy with { First = false };
-        if (arguments.GetValue(_keepLast)) policy = policy with { Last = false };
-        if (arguments.GetValue(_embeddings)) policy = policy with { Embeddings = true };
-        var settings = new PruningSettings
-        {
-            Sparsity = sparsity is not null ? CommonOptions.ParseFraction(sparsity, "--sparsity") : info.DefaultSparsity,
-            Pattern = pattern,
-            Policy = policy,
-            Seed = context.Settings.Seed,
-        };
-        if (arguments.GetValue(_floor) is { } floor) settings = settings with { Bounds = settings.Bounds with { FloorFactor = floor } };
-        return new PruneRequest { Method = info, Settings = settings, Arguments = Pairs(arguments.GetValue(_set) ?? []), Size = size };
+        if (size is not null && (sparsity is not null || budget)) throw VerbException.Usage("--size is a target of its own", "give one of --size, --sparsity, --macs and --params");
+        return new PruneRequest { Recipe = recipe, Channels = channels ? Budget(recipe) : null, ChannelFilters = channels ? [.. recipe.Settings.Policy.Targets, .. recipe.Settings.Policy.Ignore] : [], Size = size };
     }
+
+    /// <summary>Writes what file and flags together meant, when --save-recipe asks for it.</summary>
+    public void SaveRecipe(ParseResult arguments, PruneRequest request, bool force)
+    {
+        if (arguments.GetValue(_saveRecipe) is not { } path) return;
+        ModelAccess.RequireWritable(path, force);
+        TextFile.Write(path, request.Recipe.ToYaml());
+    }
+
+    private Recipe BaseRecipe(ParseResult arguments) => arguments.GetValue(_recipe) is { } path ? RecipeReader.Read(path) : Recipe.Of("magnitude");
+
+    private static ChannelBudget Budget(Recipe recipe)
+    {
+        var values = new MethodArguments(recipe.Method.Id, recipe.Method.Parameters, recipe.Arguments);
+        return new ChannelBudget(values.Choice("budget") == "macs" ? BudgetUnit.Macs : BudgetUnit.Parameters, 1 - recipe.Settings.Sparsity)
+        {
+            Spread = values.Choice("spread") == "uniform" ? ChannelSpread.Uniform : ChannelSpread.Global,
+            Floor = values.Number("floor"),
+            Rounding = new WidthRounding(values.Int("multiple")),
+            Include = ChannelFilter([.. recipe.Settings.Policy.Targets], [.. recipe.Settings.Policy.Ignore]),
+        };
+    }
+
+    private static string Text(double value) => value.ToString("R", System.Globalization.CultureInfo.InvariantCulture);
 
     private static double Keep(string text, string option)
     {
         double keep = CommonOptions.ParseFraction(text, option);
         return keep > 0 ? keep : throw VerbException.Usage($"{option} is {text}: nothing would be left");
-    }
-
-    private static Dictionary<string, string> Pairs(string[] given)
-    {
-        var pairs = new Dictionary<string, string>(StringComparer.OrdinalIgnoreCase);
-        foreach (string item in given)
-        {
-            int equals = item.IndexOf('=', StringComparison.Ordinal);
-            if (equals < 1) throw VerbException.Usage($"'--set {item}' is not of the form NAME=VALUE");
-            pairs[item[..equals]] = item[(equals + 1)..];
-        }
-        return pairs;
     }
 
     /// <summary>Checks that every filter matches a weight of the model (R30).</summary>

@@ -45,13 +45,13 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
         double smallest = 1.05 * (others + plan.Length / 8.0) + 4096;
         if (density <= 0)
             throw new VerbException(ExitCodes.GateNotMet, "SL5102", $"{size / 1e6:0.###} MB cannot be reached by removing single weights") { Because = $"with every weight removed the file would still be about {smallest / 1e6:0.###} MB", Try = $"--size {Math.Ceiling(smallest * 1.02 / 1e4) / 100}MB, or remove channels with --params" };
-        return request with { Settings = request.Settings with { Sparsity = Math.Clamp(1 - density, 0, 0.999999) } };
+        return request with { Recipe = request.Recipe.With("sparsity", Math.Clamp(1 - density, 0, 0.999999).ToString("R", System.Globalization.CultureInfo.InvariantCulture)) };
     }
 
     private async Task<PruneOutcome> RemoveWeightsAsync(ModelGraph dense, ModelGraph graph)
     {
         long steps = TrainingSteps();
-        Sparsifier method = request.Method!.Build(request.Settings, request.Arguments, request.Method.Stage == PruningStage.During ? steps : 0);
+        Sparsifier method = request.Method.Build(request.Settings, request.Arguments, request.Method.Stage == PruningStage.During ? steps : 0);
         LayerPlan plan = method.Plan(PruningTarget.Of(graph));
         PruningResult result;
         if (method is OneShotSparsifier oneShot)

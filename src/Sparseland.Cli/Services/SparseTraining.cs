@@ -31,7 +31,7 @@ internal sealed class SparseTraining(VerbContext context, PruneRequest request, 
         IDataset samples = data.Source.ForTraining;
         int batch = Math.Min(training.Batch, samples.Count);
         long steps = training.Steps ?? (long)Math.Ceiling(training.Epochs * (samples.Count / batch));
-        Sparsifier method = request.Method!.Build(request.Settings, request.Arguments, request.Method.Stage == PruningStage.During ? steps : 0);
+        Sparsifier method = request.Method.Build(request.Settings, request.Arguments, request.Method.Stage == PruningStage.During ? steps : 0);
         if (method is not OneShotSparsifier oneShot)
         {
             _during = (TrainingSparsifier)method;

@@ -32,6 +32,7 @@ internal sealed class PlanVerb : Verb
         PruneRequest request = PruneRunner.SolveSize(graph, _prune.Read(arguments, context, trains: false));
         context.Say($"{request.Title}: {request.Target}");
         JsonObject json = Show(context, graph, request);
+        _prune.SaveRecipe(arguments, request, force: false);
         context.Result(json);
         context.Next($"sparseland prune {path} " + (request.Channels is { } c ? $"{(c.Unit == BudgetUnit.Macs ? "--macs" : "--params")} {c.Keep:P0}".Replace(" %", "%", StringComparison.Ordinal) : $"--sparsity {request.Settings.Sparsity * 100:0.##}%"));
         bool feasible = (bool)json["feasible"]!;
@@ -59,7 +60,7 @@ internal sealed class PlanVerb : Verb
         double density = request.Settings.Pattern.Kind == Kernels.Sparse.SparsityKind.NofM ? (double)request.Settings.Pattern.A / request.Settings.Pattern.B : request.Settings.Density;
         double bytes = 1.05 * (plan.Length * (1 + density * 32) / 8 + others);
         context.Say($"{plan.Length:N0} of {all:N0} weights in layers that may be pruned; about {plan.Length * density:N0} of them stay; compact file at most {bytes / 1e6:0.###} MB and a header");
-        return new JsonObject { ["method"] = request.Method!.Id, ["target"] = request.Target, ["layers"] = rows, ["compactBytesAtMost"] = (long)bytes, ["feasible"] = true, ["anything"] = plan.Layers.Count > 0 };
+        return new JsonObject { ["method"] = request.Method.Id, ["target"] = request.Target, ["layers"] = rows, ["compactBytesAtMost"] = (long)bytes, ["feasible"] = true, ["anything"] = plan.Layers.Count > 0 };
     }
 
     private static JsonObject ShowChannels(VerbContext context, ModelGraph graph, PruneRequest request)

@@ -57,6 +57,7 @@ internal sealed class PruneVerb : Verb
             return ExitCodes.Done;
         }
 
+        _prune.SaveRecipe(arguments, request, arguments.GetValue(_force));
         string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"prune-{Path.GetFileNameWithoutExtension(path)}");
         string[] inputs = [.. new[] { path, training.Teacher, dataName }.OfType<string>().Where(File.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "prune", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
@@ -65,6 +66,8 @@ internal sealed class PruneVerb : Verb
         if (outcome.NothingBecause.Count > 0 && !arguments.GetValue(_allowNothing))
             throw new VerbException(ExitCodes.NothingPruned, "SL4007", "nothing was removed") { Because = string.Join("; ", outcome.NothingBecause.Take(6)), Try = "see every reason with: sparseland plan MODEL; --allow-nothing accepts it" };
 
+        // The recipe travels with the model (R10).
+        outcome.Pruned.Metadata["sparseland.recipe"] = request.Recipe.ToYaml();
         outcome = outcome with
         {
             Saved = SavedModel.Write(outcome.Pruned, run),

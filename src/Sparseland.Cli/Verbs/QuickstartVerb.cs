@@ -5,13 +5,13 @@ using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
 using Sparseland.Cli.Reporting;
 using Sparseland.Cli.Services;
-using Sparseland.Kernels.Sparse;
 using Sparseland.Model;
 using Sparseland.Model.Analysis;
 using Sparseland.Model.Architectures;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning;
 using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.Recipes;
 using Sparseland.Training;
 using Sparseland.Training.Data;
 using Sparseland.Training.Runs;
@@ -60,11 +60,7 @@ internal sealed class QuickstartVerb : Verb
         await TrainDenseAsync(context, dense, data, run).ConfigureAwait(false);
         context.SayMarkup($"\n[bold]2  prune[/] it to {Sparsity:P0} zeros, in one go and then gradually with its dense self as the teacher");
         Evaluation oneShot = await OneShotAsync(context, dense, data).ConfigureAwait(false);
-        var request = new PruneRequest
-        {
-            Method = MethodCatalog.Get("gmp"),
-            Settings = new PruningSettings { Sparsity = Sparsity, Pattern = SparsityPattern.Unstructured, Seed = context.Settings.Seed },
-        };
+        var request = new PruneRequest { Recipe = Recipe.Of("gmp").With("sparsity", "90%").With("seed", context.Settings.Seed.ToString(System.Globalization.CultureInfo.InvariantCulture)) };
         var recovery = new TrainingSettings { Epochs = 6, Batch = 64, LearningRate = 0.02, Teacher = "self", TeacherWeight = 0.5 };
         PruneOutcome outcome = await new PruneRunner(context, request, data, recovery, run).RunAsync(dense).ConfigureAwait(false);
         outcome = outcome with { Evaluations = [outcome.Evaluations[0], ("pruned in one go", oneShot), .. outcome.Evaluations.Skip(1)] };

@@ -67,7 +67,7 @@ internal sealed class TrainVerb : Verb
         ModelGraph? teacher = settings.Teacher is { } path ? ModelAccess.Load(path) : null;
         SparseTraining? method = sparse is null ? null : new SparseTraining(context, sparse, data, settings);
         if (method is not null) await method.PrepareAsync(model).ConfigureAwait(false);
-        using var session = new TrainingSession(context, model, data, settings, method?.Callbacks ?? [], run, method is null ? "training" : $"training, {sparse!.Method!.Id}", teacher);
+        using var session = new TrainingSession(context, model, data, settings, method?.Callbacks ?? [], run, method is null ? "training" : $"training, {sparse!.Method.Id}", teacher);
         TrainingResult result = await session.RunAsync().ConfigureAwait(false);
         method?.Check(graph);
 
@@ -89,7 +89,7 @@ internal sealed class TrainVerb : Verb
         json["compact"] = saved.CompactPath;
         json["steps"] = result.Steps;
         json["seconds"] = result.Elapsed.TotalSeconds;
-        json["method"] = sparse?.Method!.Id;
+        json["method"] = sparse?.Method.Id;
         json["parameters"] = cost.Parameters;
         json["nonZeros"] = after.NonZeros;
         if (method?.Outcome is { } outcome)
