@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Services;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime;
 
@@ -57,8 +58,8 @@ internal static class TwinBenchmark
         ModelGraph graph, IReadOnlyDictionary<string, TensorData> inputs, TimingOptions options, ModelGraph? dense = null,
         OnnxRuntimePeer? peer = null, string peerName = "", Action<double>? progress = null, CancellationToken cancellation = default)
     {
-        var sparseSession = new InferenceSession(graph);
-        var denseSession = new InferenceSession(dense ?? graph, new SessionOptions { ForceDense = true });
+        var sparseSession = new InferenceSession(graph, MachineTable.Options());
+        var denseSession = new InferenceSession(dense ?? graph, MachineTable.Options(forceDense: true));
         OrderedDictionary<string, TensorData> sparse = sparseSession.Run(inputs, cancellation), twin = denseSession.Run(inputs, cancellation);
         double? deviation = dense is null ? Deviation(sparse, twin) : null, peerDeviation = null;
         var variants = new List<(string Name, Func<double> Run)>

@@ -39,7 +39,7 @@ internal static class PruneReport
                     [false, true, true, true, true, true]));
         }
         Dictionary<string, TensorData> inputs = ModelInputs.Random(o.Pruned, 1, 64, context.Settings.Seed);
-        report.Section("Plan", "Which kernel each layer got, and why.").Add(new CodeBlock(new InferenceSession(o.Pruned).DescribePlan(inputs)));
+        report.Section("Plan", "Which kernel each layer got, and why.").Add(new CodeBlock(new InferenceSession(o.Pruned, MachineTable.Options()).DescribePlan(inputs)));
         if (o.Refused.Count > 0) report.Section("Left alone", "What was not pruned, with the reason.").Add(new CodeBlock(string.Join('\n', o.Refused)));
         report.Section("Provenance").Add(new CodeBlock(File.ReadAllText(run.File("run.json"))));
         return report;

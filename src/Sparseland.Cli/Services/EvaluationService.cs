@@ -22,7 +22,7 @@ internal static class EvaluationService
     {
         IDataset samples = part ?? data.Source.ForEvaluation;
         int total = Math.Min(limit ?? int.MaxValue, samples.Count);
-        var session = new InferenceSession(graph);
+        var session = new InferenceSession(graph, MachineTable.Options());
         string output = graph.Outputs[0].Name;
         string input = graph.Inputs[0].Name;
         return context.TrackAsync(title, total, work =>

@@ -52,7 +52,7 @@ internal sealed class BenchVerb : Verb
         Dictionary<string, TensorData> inputs = ModelInputs.Random(graph, batch, arguments.GetValue(_sequence), context.Settings.Seed);
 
         context.Say(MachineInfo.Current.Describe());
-        if (arguments.GetValue(_plan) || context.Settings.Verbose) context.Say(new InferenceSession(graph).DescribePlan(inputs));
+        if (arguments.GetValue(_plan) || context.Settings.Verbose) context.Say(new InferenceSession(graph, MachineTable.Options()).DescribePlan(inputs));
         if (context.Settings.DryRun)
         {
             context.Say($"would time {graph.Name} at batch {batch} beside its dense twin{(against is null ? "" : $" and {against}")}, {repetitions} repetitions or {seconds} s");

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Services;
 using Sparseland.Model.Formats.Onnx.Conformance;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime;
@@ -35,7 +36,7 @@ internal sealed class CheckVerb : Verb
             context.Say($"would run {cases} cases through the {arguments.GetValue(_executor)} executor");
             return ExitCodes.Done;
         }
-        ConformanceExecutor execute = arguments.GetValue(_executor) == "training" ? RunTraining : (graph, inputs) => new InferenceSession(graph).Run(inputs);
+        ConformanceExecutor execute = arguments.GetValue(_executor) == "training" ? RunTraining : (graph, inputs) => new InferenceSession(graph, MachineTable.Options()).Run(inputs);
         ConformanceReport report = await context.TrackAsync("checking", cases, work =>
         {
             int done = 0;

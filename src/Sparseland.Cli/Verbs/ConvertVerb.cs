@@ -32,6 +32,7 @@ internal sealed class ConvertVerb : Verb
     {
         string source = arguments.GetValue(_model)!, target = arguments.GetValue(_output)!;
         ModelGraph graph = ModelAccess.Load(source, arguments.GetValue(_architecture), arguments.GetValue(_normalize));
+        ModelGraph original = graph.Clone();
         int folded = arguments.GetValue(_fold) ? GraphSimplifier.Fold(graph).Sum(p => p.Changes) : 0;
         if (context.Settings.DryRun)
         {
@@ -41,7 +42,7 @@ internal sealed class ConvertVerb : Verb
         ModelAccess.RequireWritable(target, arguments.GetValue(_force));
         ModelFile.Save(graph, target);
 
-        double? deviation = GraphValidator.UnsupportedOperators(graph).Count == 0 ? Compare(graph, ModelAccess.Load(target), context) : null;
+        double? deviation = GraphValidator.UnsupportedOperators(graph).Count == 0 ? Compare(original, ModelAccess.Load(target), context) : null;
         long before = new FileInfo(source).Length, after = new FileInfo(target).Length;
         context.Say($"{target}: {after / 1e6:0.000} MB (was {before / 1e6:0.000} MB){(deviation is { } d ? $", largest deviation from the source {d:0.###e+0}" : ", not run: it has unsupported operators")}");
         context.Result(new JsonObject { ["output"] = target, ["bytesBefore"] = before, ["bytes"] = after, ["folded"] = folded, ["largestDeviation"] = deviation });
@@ -52,6 +53,6 @@ internal sealed class ConvertVerb : Verb
     private static double Compare(ModelGraph a, ModelGraph b, VerbContext context)
     {
         Dictionary<string, TensorData> inputs = ModelInputs.Random(a, 2, 16, context.Settings.Seed);
-        return TwinBenchmark.Deviation(new InferenceSession(a).Run(inputs, context.Cancellation), new InferenceSession(b).Run(inputs, context.Cancellation));
+        return TwinBenchmark.Deviation(new InferenceSession(a, MachineTable.Options()).Run(inputs, context.Cancellation), new InferenceSession(b, MachineTable.Options()).Run(inputs, context.Cancellation));
     }
 }

@@ -2,9 +2,11 @@ using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Services;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Threading;
+using Sparseland.Runtime;
 using Spectre.Console;
 
 namespace Sparseland.Cli.Verbs;
@@ -14,11 +16,11 @@ internal sealed class DoctorVerb : Verb
 {
     protected override (string Name, string Description) Title => ("doctor", "Say what this machine can do and what gains on it.");
 
-    protected override void Declare(Command command)
-    {
-    }
+    private readonly Option<bool> _calibrate = new("--calibrate") { Description = "Measure at which densities sparse kernels win on this machine, and keep the result for every later plan." };
 
-    protected override Task<int> RunAsync(ParseResult arguments, VerbContext context)
+    protected override void Declare(Command command) => command.Options.Add(_calibrate);
+
+    protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
     {
         MachineInfo machine = MachineInfo.Current;
         context.Say(machine.Describe());
@@ -32,6 +34,8 @@ internal sealed class DoctorVerb : Verb
         table.AddRow("arithmetic is the bound from", $"{Math.Max(1, Math.Ceiling(balance)):0} vectors at once");
         context.Show(table);
 
+        if (arguments.GetValue(_calibrate) && !context.Settings.DryRun) await CalibrateAsync(context).ConfigureAwait(false);
+        context.Say($"break-even points: {MachineTable.Origin}");
         List<string> advice = Advice(machine);
         foreach (string line in advice) context.Say("- " + line);
         context.Result(new JsonObject
@@ -42,7 +46,23 @@ internal sealed class DoctorVerb : Verb
             ["advice"] = new JsonArray([.. advice.Select(a => (JsonNode)a)]),
         });
         context.Next("sparseland quickstart", "sparseland bench MODEL");
-        return Task.FromResult(ExitCodes.Done);
+        return ExitCodes.Done;
+    }
+
+    private static async Task CalibrateAsync(VerbContext context)
+    {
+        BreakEvenTable table = await context.TrackAsync("calibrating", 1, _ => BreakEvenTable.Measure(new Words(context.Detail), context.Cancellation)).ConfigureAwait(false);
+        Directory.CreateDirectory(Path.GetDirectoryName(MachineTable.Path)!);
+        table.Save(MachineTable.Path);
+        var measured = new Table().Border(TableBorder.Simple).AddColumn("kernel").AddColumn(new TableColumn("weights from").RightAligned()).AddColumn(new TableColumn("wins below density").RightAligned());
+        foreach (BreakEven entry in table.Entries) measured.AddRow(entry.Kernel.ToString(), entry.Size.ToString("N0"), entry.Density.ToString("P1"));
+        context.Show(measured);
+        context.Say($"kept in {MachineTable.Path}");
+    }
+
+    private sealed class Words(Action<string> say) : IProgress<string>
+    {
+        public void Report(string value) => say(value);
     }
 
     private static List<string> Advice(MachineInfo machine)

@@ -40,7 +40,7 @@ internal sealed class RunVerb : Verb
     protected override Task<int> RunAsync(ParseResult arguments, VerbContext context)
     {
         ModelGraph graph = ModelAccess.Load(arguments.GetValue(_model)!, arguments.GetValue(_architecture), arguments.GetValue(_normalize));
-        var options = new SessionOptions { ForceDense = arguments.GetValue(_dense) };
+        var options = MachineTable.Options(arguments.GetValue(_dense));
         string[] given = arguments.GetValue(_input) ?? [];
         if (arguments.GetValue(_prompt) is { } prompt) return Task.FromResult(Complete(arguments, context, graph, prompt, options));
         if (given.Length == 0)
