@@ -52,7 +52,12 @@ internal sealed class ConvolutionFigure : Figure
             CsrMatrix csr = CsrMatrix.FromDense(w, g.OutChannels, weights);
             var prepared = new PreparedSparseConvolution(new SparseConvolutionShape(g.InChannels, g.OutChannels, g.KernelHeight, g.KernelWidth)
             {
-                StrideHeight = g.StrideY, StrideWidth = g.StrideX, PadTop = g.PadTop, PadLeft = g.PadLeft, PadBottom = g.PadBottom, PadRight = g.PadRight,
+                StrideHeight = g.StrideY,
+                StrideWidth = g.StrideX,
+                PadTop = g.PadTop,
+                PadLeft = g.PadLeft,
+                PadBottom = g.PadBottom,
+                PadRight = g.PadRight,
             }, csr);
             PackedConvolution packed = g.Pack(w);
             g.Forward(x, packed, default, dense);
@@ -70,8 +75,13 @@ internal sealed class ConvolutionFigure : Figure
             table.AddRow(where, $"{gflops[0]:0.0}", $"{gflops[1]:0.0}", $"{gflops[2]:0.0}", $"{gflops[3]:0.0}", $"{t[0].Median:0.0000}", $"{t[3].Median:0.0000}", $"{speedUp:0.00}", $"{speedUp * csr.Density:0.00}");
             rows.Add(new JsonObject
             {
-                ["layer"] = where, ["batch"] = batch, ["density"] = Round(csr.Density), ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
-                ["gflops"] = new JsonArray([.. gflops.Select(v => (JsonNode)Round(v))]), ["speedUp"] = Round(speedUp), ["effectiveness"] = Round(speedUp * csr.Density),
+                ["layer"] = where,
+                ["batch"] = batch,
+                ["density"] = Round(csr.Density),
+                ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
+                ["gflops"] = new JsonArray([.. gflops.Select(v => (JsonNode)Round(v))]),
+                ["speedUp"] = Round(speedUp),
+                ["effectiveness"] = Round(speedUp * csr.Density),
             });
         }
         context.Show(table);

@@ -37,7 +37,11 @@ internal sealed class GemmFigure : Figure
             table.AddRow($"{m} x {n} x {k}", $"{timings[0].Median:0.0000}", $"{flops / timings[0].Median / 1e6:0.0}", $"{timings[1].Median:0.0000}", $"{flops / timings[1].Median / 1e6:0.0}", where);
             rows.Add(new JsonObject
             {
-                ["m"] = m, ["n"] = n, ["k"] = k, ["where"] = where, ["variants"] = new JsonArray([.. timings.Select(t => ToJson(t))]),
+                ["m"] = m,
+                ["n"] = n,
+                ["k"] = k,
+                ["where"] = where,
+                ["variants"] = new JsonArray([.. timings.Select(t => ToJson(t))]),
                 ["gflops"] = new JsonObject { ["plain"] = Round(flops / timings[0].Median / 1e6), ["packed"] = Round(flops / timings[1].Median / 1e6) },
             });
         }

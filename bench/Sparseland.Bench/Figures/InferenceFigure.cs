@@ -109,7 +109,10 @@ internal sealed class InferenceFigure : Figure
         }
         return new JsonObject
         {
-            ["model"] = graph.Name, ["batch"] = batch, ["sparsity"] = sparsity, ["largestOutput"] = Round(size),
+            ["model"] = graph.Name,
+            ["batch"] = batch,
+            ["sparsity"] = sparsity,
+            ["largestOutput"] = Round(size),
             ["variants"] = new JsonArray([.. timings.Select((t, i) => ToJson(t, deviations[i]))]),
             ["speeds"] = ratios,
         };

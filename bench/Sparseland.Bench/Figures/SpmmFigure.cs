@@ -52,8 +52,15 @@ internal sealed class SpmmFigure : Figure
                     table.AddRow($"{m} x {k} x {n}", $"{actual:0.000}", kernel, $"{t[0].Median:0.0000}", $"{t[1].Median:0.0000}", $"{gflops:0.0}", $"{speedUp:0.00}", $"{speedUp * actual:0.00}");
                     rows.Add(new JsonObject
                     {
-                        ["rows"] = m, ["columns"] = k, ["n"] = n, ["density"] = Round(actual), ["kernel"] = kernel, ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
-                        ["gflops"] = Round(gflops), ["speedUp"] = Round(speedUp), ["effectiveness"] = Round(speedUp * actual),
+                        ["rows"] = m,
+                        ["columns"] = k,
+                        ["n"] = n,
+                        ["density"] = Round(actual),
+                        ["kernel"] = kernel,
+                        ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
+                        ["gflops"] = Round(gflops),
+                        ["speedUp"] = Round(speedUp),
+                        ["effectiveness"] = Round(speedUp * actual),
                     });
                 }
             }

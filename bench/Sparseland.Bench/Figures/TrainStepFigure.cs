@@ -45,7 +45,10 @@ internal sealed class TrainStepFigure : Figure
         context.Show(table);
         var row = new JsonObject
         {
-            ["model"] = "resnet20", ["width"] = width, ["batch"] = batch, ["variants"] = new JsonArray([.. timings.Select(t => ToJson(t))]),
+            ["model"] = "resnet20",
+            ["width"] = width,
+            ["batch"] = batch,
+            ["variants"] = new JsonArray([.. timings.Select(t => ToJson(t))]),
             ["imagesPerSecond"] = Round(batch * 1000 / timings[0].Median),
         };
         if (peer is not null)

@@ -51,7 +51,10 @@ internal sealed class OnnxRuntimePeer : PeerProcess
                 File.WriteAllBytes(Path.Combine(folder, file), value.Bytes().ToArray());
                 list.Add(new JsonObject
                 {
-                    ["name"] = name, ["type"] = value.ElementType.ToString().ToLowerInvariant(), ["shape"] = new JsonArray([.. value.Shape.ToArray().Select(d => (JsonNode)d)]), ["file"] = file,
+                    ["name"] = name,
+                    ["type"] = value.ElementType.ToString().ToLowerInvariant(),
+                    ["shape"] = new JsonArray([.. value.Shape.ToArray().Select(d => (JsonNode)d)]),
+                    ["file"] = file,
                 });
             }
             File.WriteAllText(Path.Combine(folder, "inputs.json"), list.ToJsonString());

@@ -61,7 +61,9 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
             // A set that is for evaluation alone will do where the method looks at weights only.
             BatchLoader? loader = data is null || !needsModel ? null : new BatchLoader(data.Source.ForTraining, new BatchOptions
             {
-                BatchSize = Math.Min(training.Batch, data.Source.ForTraining.Count), Seed = context.Settings.Seed, Normalization = data.Normalization,
+                BatchSize = Math.Min(training.Batch, data.Source.ForTraining.Count),
+                Seed = context.Settings.Seed,
+                Normalization = data.Normalization,
             });
             PruningTarget target = model is null ? PruningTarget.Of(graph) : PruningTarget.Of(model);
             result = await context.TrackAsync(request.Title, Math.Max(1, plan.Layers.Count), work => oneShot.Apply(target, new PruningContext

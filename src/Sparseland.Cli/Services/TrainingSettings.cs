@@ -43,9 +43,23 @@ internal sealed record TrainingSettings
 
     public JsonObject ToJson() => new()
     {
-        ["epochs"] = Epochs, ["steps"] = Steps, ["batch"] = Batch, ["optimizer"] = Optimizer, ["learningRate"] = LearningRate, ["momentum"] = Momentum,
-        ["weightDecay"] = WeightDecay, ["schedule"] = Schedule, ["warmUpFraction"] = WarmUpFraction, ["labelSmoothing"] = LabelSmoothing, ["augment"] = Augment,
-        ["averageDecay"] = AverageDecay, ["clipNorm"] = ClipNorm, ["teacher"] = Teacher, ["teacherWeight"] = TeacherWeight, ["temperature"] = Temperature, ["window"] = Window,
+        ["epochs"] = Epochs,
+        ["steps"] = Steps,
+        ["batch"] = Batch,
+        ["optimizer"] = Optimizer,
+        ["learningRate"] = LearningRate,
+        ["momentum"] = Momentum,
+        ["weightDecay"] = WeightDecay,
+        ["schedule"] = Schedule,
+        ["warmUpFraction"] = WarmUpFraction,
+        ["labelSmoothing"] = LabelSmoothing,
+        ["augment"] = Augment,
+        ["averageDecay"] = AverageDecay,
+        ["clipNorm"] = ClipNorm,
+        ["teacher"] = Teacher,
+        ["teacherWeight"] = TeacherWeight,
+        ["temperature"] = Temperature,
+        ["window"] = Window,
     };
 }
 

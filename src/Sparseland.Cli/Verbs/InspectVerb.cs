@@ -124,8 +124,13 @@ internal sealed class InspectVerb : Verb
                 table.AddRow(Markup.Escape(weight.Name), Markup.Escape(shape), weight.ElementType.ToString(), weight.Length.ToString("N0"), nonZeros is null ? "" : nonZeros.Sparsity.ToString("P1"), weight.Mask is null ? "" : "yes");
             json.Add(new JsonObject
             {
-                ["name"] = weight.Name, ["shape"] = new JsonArray([.. weight.Shape.ToArray().Select(d => (JsonNode)d)]), ["type"] = weight.ElementType.ToString(),
-                ["elements"] = weight.Length, ["nonZeros"] = nonZeros?.KeptCount, ["masked"] = weight.Mask is not null, ["finite"] = finite,
+                ["name"] = weight.Name,
+                ["shape"] = new JsonArray([.. weight.Shape.ToArray().Select(d => (JsonNode)d)]),
+                ["type"] = weight.ElementType.ToString(),
+                ["elements"] = weight.Length,
+                ["nonZeros"] = nonZeros?.KeptCount,
+                ["masked"] = weight.Mask is not null,
+                ["finite"] = finite,
             });
         }
         context.Show(table);

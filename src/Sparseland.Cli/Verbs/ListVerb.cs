@@ -68,8 +68,14 @@ internal sealed class ListVerb : Verb
             foreach (CatalogFile file in entry.Files) files.Add(new JsonObject { ["name"] = file.Name, ["sha256"] = file.Sha256, ["required"] = file.Required });
             json.Add(new JsonObject
             {
-                ["name"] = entry.Name, ["description"] = entry.Description, ["kind"] = entry.Kind.ToString().ToLowerInvariant(), ["licence"] = entry.Licence,
-                ["source"] = entry.Source, ["folder"] = entry.Folder, ["files"] = files, ["present"] = present,
+                ["name"] = entry.Name,
+                ["description"] = entry.Description,
+                ["kind"] = entry.Kind.ToString().ToLowerInvariant(),
+                ["licence"] = entry.Licence,
+                ["source"] = entry.Source,
+                ["folder"] = entry.Folder,
+                ["files"] = files,
+                ["present"] = present,
                 ["mismatches"] = new JsonArray([.. wrong.Select(w => (JsonNode)w)]),
             });
         }
@@ -103,7 +109,9 @@ internal sealed class ListVerb : Verb
             table.AddRow(Markup.Escape(a.Id), Markup.Escape(a.Title), Markup.Escape(a.Paper), Markup.Escape(string.Join(" ", a.Options.Select(o => $"{o.Name}={o.Default:G}"))));
             json.Add(new JsonObject
             {
-                ["name"] = a.Id, ["title"] = a.Title, ["paper"] = a.Paper,
+                ["name"] = a.Id,
+                ["title"] = a.Title,
+                ["paper"] = a.Paper,
                 ["options"] = new JsonArray([.. a.Options.Select(o => (JsonNode)new JsonObject { ["name"] = o.Name, ["default"] = o.Default, ["minimum"] = o.Minimum, ["maximum"] = o.Maximum, ["summary"] = o.Summary })]),
             });
         }
@@ -122,7 +130,13 @@ internal sealed class ListVerb : Verb
             foreach (MethodParameter p in m.Parameters) context.Say($"           --set {p.Name}={p.Default}  {p.Description}{(p.Choices.Count > 0 ? ": " + string.Join(" ", p.Choices) : "")}");
             json.Add(new JsonObject
             {
-                ["id"] = m.Id, ["title"] = m.Title, ["paper"] = m.Paper, ["section"] = m.Section, ["stage"] = m.Stage.ToString(), ["needs"] = m.Needs.ToString(), ["description"] = m.Description,
+                ["id"] = m.Id,
+                ["title"] = m.Title,
+                ["paper"] = m.Paper,
+                ["section"] = m.Section,
+                ["stage"] = m.Stage.ToString(),
+                ["needs"] = m.Needs.ToString(),
+                ["description"] = m.Description,
                 ["granularities"] = new JsonArray([.. m.Granularities.Select(g => (JsonNode)g)]),
                 ["parameters"] = new JsonArray([.. m.Parameters.Select(p => (JsonNode)new JsonObject { ["name"] = p.Name, ["type"] = p.Type.ToString(), ["default"] = p.Default, ["description"] = p.Description })]),
             });

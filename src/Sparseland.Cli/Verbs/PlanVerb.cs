@@ -83,8 +83,14 @@ internal sealed class PlanVerb : Verb
         if (!plan.IsFeasible) context.Warn($"{request.Target} cannot be reached; the nearest is {plan.NearestFeasible:P1}");
         return new JsonObject
         {
-            ["method"] = "channels", ["target"] = request.Target, ["groups"] = rows, ["feasible"] = plan.IsFeasible, ["nearestFeasible"] = plan.NearestFeasible, ["achieved"] = plan.Achieved,
-            ["refused"] = new JsonArray([.. dependencies.Refused.Select(f => (JsonNode)f.ToString())]), ["anything"] = plan.Removal.Count > 0,
+            ["method"] = "channels",
+            ["target"] = request.Target,
+            ["groups"] = rows,
+            ["feasible"] = plan.IsFeasible,
+            ["nearestFeasible"] = plan.NearestFeasible,
+            ["achieved"] = plan.Achieved,
+            ["refused"] = new JsonArray([.. dependencies.Refused.Select(f => (JsonNode)f.ToString())]),
+            ["anything"] = plan.Removal.Count > 0,
         };
     }
 }

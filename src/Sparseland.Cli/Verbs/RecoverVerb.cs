@@ -75,8 +75,12 @@ internal sealed class RecoverVerb : Verb
         context.Say($"{saved.OnnxPath} {saved.OnnxBytes / 1e6:0.000} MB, {saved.CompactPath} {saved.CompactBytes / 1e6:0.000} MB, {run.File("report.html")}");
         context.Result(new JsonObject
         {
-            ["before"] = EvaluationService.ToJson(first, data.IsText), ["after"] = EvaluationService.ToJson(last, data.IsText),
-            ["nonZeros"] = new JsonObject { ["before"] = before, ["after"] = after }, ["onnx"] = saved.OnnxPath, ["compact"] = saved.CompactPath, ["run"] = run.Path,
+            ["before"] = EvaluationService.ToJson(first, data.IsText),
+            ["after"] = EvaluationService.ToJson(last, data.IsText),
+            ["nonZeros"] = new JsonObject { ["before"] = before, ["after"] = after },
+            ["onnx"] = saved.OnnxPath,
+            ["compact"] = saved.CompactPath,
+            ["run"] = run.Path,
         });
         context.Next($"sparseland bench {saved.CompactPath}");
         // Training may turn a kept weight into an exact zero, never a removed one into something (R6, R16).

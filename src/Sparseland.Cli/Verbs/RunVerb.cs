@@ -81,7 +81,11 @@ internal sealed class RunVerb : Verb
             ?? throw VerbException.Usage("the model carries no tokenizer, so it cannot complete text", "give token ids with --input tokens=ids.npy");
         var generation = new GenerationOptions
         {
-            MaxTokens = arguments.GetValue(_tokens), Temperature = arguments.GetValue(_temperature), TopP = arguments.GetValue(_topP), TopK = arguments.GetValue(_topK), Seed = context.Settings.Seed,
+            MaxTokens = arguments.GetValue(_tokens),
+            Temperature = arguments.GetValue(_temperature),
+            TopP = arguments.GetValue(_topP),
+            TopK = arguments.GetValue(_topK),
+            Seed = context.Settings.Seed,
         };
         if (context.Settings.DryRun)
         {

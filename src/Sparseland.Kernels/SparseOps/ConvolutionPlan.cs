@@ -61,11 +61,22 @@ internal sealed class ConvolutionPlan
         }
         return new ConvolutionPlan
         {
-            Height = height, Width = width, OutHeight = outHeight, OutWidth = outWidth, Input = layout,
+            Height = height,
+            Width = width,
+            OutHeight = outHeight,
+            OutWidth = outWidth,
+            Input = layout,
             Forward = new ConvolutionPass
             {
-                Rows = s.OutChannels, RowPointers = rowPointers, Offsets = offsets, Values = values, RowStride = layout.RowStride,
-                Height = outHeight, Width = outWidth, ChannelStride = outHeight * outWidth, OutRowStride = outWidth,
+                Rows = s.OutChannels,
+                RowPointers = rowPointers,
+                Offsets = offsets,
+                Values = values,
+                RowStride = layout.RowStride,
+                Height = outHeight,
+                Width = outWidth,
+                ChannelStride = outHeight * outWidth,
+                OutRowStride = outWidth,
             },
         };
     }
@@ -116,9 +127,18 @@ internal sealed class ConvolutionPlan
                 });
                 passes.Add(new ConvolutionPass
                 {
-                    Rows = s.InChannels, RowPointers = pointers, Offsets = offsets, Source = source, Values = new float[offsets.Length], RowStride = layout.RowStride,
-                    Height = (Height - a + s.StrideHeight - 1) / s.StrideHeight, Width = (Width - b + s.StrideWidth - 1) / s.StrideWidth,
-                    ChannelStride = Height * Width, Base = a * Width + b, OutRowStride = s.StrideHeight * Width, OutStep = s.StrideWidth,
+                    Rows = s.InChannels,
+                    RowPointers = pointers,
+                    Offsets = offsets,
+                    Source = source,
+                    Values = new float[offsets.Length],
+                    RowStride = layout.RowStride,
+                    Height = (Height - a + s.StrideHeight - 1) / s.StrideHeight,
+                    Width = (Width - b + s.StrideWidth - 1) / s.StrideWidth,
+                    ChannelStride = Height * Width,
+                    Base = a * Width + b,
+                    OutRowStride = s.StrideHeight * Width,
+                    OutStep = s.StrideWidth,
                 });
 
                 void Visit(Action<int, int, int, int, int> entry)

@@ -111,8 +111,17 @@ public sealed unsafe class PreparedSpMM
         {
             SimdDispatch.Run(new SpmmCall
             {
-                Rows = Rows, Depth = Columns, N = n, RowPointers = rows, Columns = columns, Values = values,
-                B = pb, C = pc, Bias = pBias, Residual = pResidual, Clamp = activation,
+                Rows = Rows,
+                Depth = Columns,
+                N = n,
+                RowPointers = rows,
+                Columns = columns,
+                Values = values,
+                B = pb,
+                C = pc,
+                Bias = pBias,
+                Residual = pResidual,
+                Clamp = activation,
             });
         }
     }
@@ -132,7 +141,15 @@ public sealed unsafe class PreparedSpMM
         {
             SimdDispatch.Run(new SpmmCall
             {
-                Rows = Columns, Depth = Rows, N = n, RowPointers = rows, Columns = columns, Values = values, B = pb, C = pc, Clamp = Clamp.None,
+                Rows = Columns,
+                Depth = Rows,
+                N = n,
+                RowPointers = rows,
+                Columns = columns,
+                Values = values,
+                B = pb,
+                C = pc,
+                Clamp = Clamp.None,
             });
         }
     }
@@ -154,7 +171,16 @@ public sealed unsafe class PreparedSpMM
         {
             SimdDispatch.Run(new SddmmCall
             {
-                Rows = Rows, N = n, RowPointers = rows, Columns = columns, A = pc, Lda = n, B = pb, Ldb = n, Values = values, Accumulate = accumulate,
+                Rows = Rows,
+                N = n,
+                RowPointers = rows,
+                Columns = columns,
+                A = pc,
+                Lda = n,
+                B = pb,
+                Ldb = n,
+                Values = values,
+                Accumulate = accumulate,
             });
         }
     }
@@ -182,8 +208,17 @@ public sealed unsafe class PreparedSpMM
         {
             SimdDispatch.Run(new SparseLinearCall
             {
-                Rows = Rows, Depth = Columns, Batch = batch, RowPointers = rows, Columns = columns, Values = values,
-                X = px, Y = py, Bias = pBias, Residual = pResidual, Clamp = activation,
+                Rows = Rows,
+                Depth = Columns,
+                Batch = batch,
+                RowPointers = rows,
+                Columns = columns,
+                Values = values,
+                X = px,
+                Y = py,
+                Bias = pBias,
+                Residual = pResidual,
+                Clamp = activation,
             });
         }
     }
@@ -203,7 +238,15 @@ public sealed unsafe class PreparedSpMM
         {
             SimdDispatch.Run(new SparseLinearCall
             {
-                Rows = Columns, Depth = Rows, Batch = batch, RowPointers = rows, Columns = columns, Values = values, X = px, Y = py, Clamp = Clamp.None,
+                Rows = Columns,
+                Depth = Rows,
+                Batch = batch,
+                RowPointers = rows,
+                Columns = columns,
+                Values = values,
+                X = px,
+                Y = py,
+                Clamp = Clamp.None,
             });
         }
     }
@@ -236,7 +279,16 @@ public sealed unsafe class PreparedSpMM
             TransposeInParts(pdy, batch, Rows, dyt.Pointer, ld);
             SimdDispatch.Run(new SddmmCall
             {
-                Rows = Rows, N = batch, RowPointers = rows, Columns = columns, A = dyt.Pointer, Lda = ld, B = xt.Pointer, Ldb = ld, Values = values, Accumulate = accumulate,
+                Rows = Rows,
+                N = batch,
+                RowPointers = rows,
+                Columns = columns,
+                A = dyt.Pointer,
+                Lda = ld,
+                B = xt.Pointer,
+                Ldb = ld,
+                Values = values,
+                Accumulate = accumulate,
             });
         }
     }

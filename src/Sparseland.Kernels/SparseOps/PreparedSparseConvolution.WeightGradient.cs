@@ -35,8 +35,16 @@ public sealed unsafe partial class PreparedSparseConvolution
         {
             SimdDispatch.Run(new WeightGradientCall
             {
-                Plan = plan, Shape = Shape, Batch = batch, Groups = groups, RowPointers = rows, Offsets = offsets, Stored = StoredCount,
-                Input = pi, OutputGradient = pg, Sums = sums.Pointer,
+                Plan = plan,
+                Shape = Shape,
+                Batch = batch,
+                Groups = groups,
+                RowPointers = rows,
+                Offsets = offsets,
+                Stored = StoredCount,
+                Input = pi,
+                OutputGradient = pg,
+                Sums = sums.Pointer,
             });
         }
         for (int g = 0; g < groups; g++)

@@ -116,8 +116,16 @@ public sealed unsafe partial class PreparedSparseConvolution
         {
             SimdDispatch.Run(new ImagesCall
             {
-                Layout = plan.Input, Passes = [plan.Forward], Batch = batch, Input = pi, InputImage = (nint)Shape.InChannels * height * width,
-                Output = po, OutputImage = (nint)Shape.OutChannels * plan.OutHeight * plan.OutWidth, Bias = pb, Residual = pr, Clamp = activation,
+                Layout = plan.Input,
+                Passes = [plan.Forward],
+                Batch = batch,
+                Input = pi,
+                InputImage = (nint)Shape.InChannels * height * width,
+                Output = po,
+                OutputImage = (nint)Shape.OutChannels * plan.OutHeight * plan.OutWidth,
+                Bias = pb,
+                Residual = pr,
+                Clamp = activation,
             });
         }
     }
@@ -144,8 +152,14 @@ public sealed unsafe partial class PreparedSparseConvolution
         {
             SimdDispatch.Run(new ImagesCall
             {
-                Layout = plan.OutputGradient!, Passes = plan.Backward, Batch = batch, Input = pi, InputImage = (nint)Shape.OutChannels * plan.OutHeight * plan.OutWidth,
-                Output = po, OutputImage = (nint)Shape.InChannels * height * width, Clamp = Clamp.None,
+                Layout = plan.OutputGradient!,
+                Passes = plan.Backward,
+                Batch = batch,
+                Input = pi,
+                InputImage = (nint)Shape.OutChannels * plan.OutHeight * plan.OutWidth,
+                Output = po,
+                OutputImage = (nint)Shape.InChannels * height * width,
+                Clamp = Clamp.None,
             });
         }
     }
@@ -228,8 +242,15 @@ public sealed unsafe partial class PreparedSparseConvolution
 
         private readonly ConvolutionPassRun Prepare(ConvolutionPass pass, int* rows, int* offsets, float* values, float* planes, int image) => new()
         {
-            Pass = pass, RowPointers = rows, Offsets = offsets, Values = values, Planes = planes, Out = Output + image * OutputImage,
-            Bias = Bias, Residual = Residual == null ? null : Residual + image * OutputImage, Clamp = Clamp,
+            Pass = pass,
+            RowPointers = rows,
+            Offsets = offsets,
+            Values = values,
+            Planes = planes,
+            Out = Output + image * OutputImage,
+            Bias = Bias,
+            Residual = Residual == null ? null : Residual + image * OutputImage,
+            Clamp = Clamp,
         };
 
         private struct ImageParts<V> : IParts where V : unmanaged, IVector<V>

@@ -27,7 +27,15 @@ public static unsafe partial class SpMM
         {
             SimdDispatch.Run(new SpmmCall
             {
-                Rows = w.Rows, Depth = w.Columns, N = n, RowPointers = rows, Columns = columns, Values = values, B = pb, C = pc, Clamp = Clamp.None,
+                Rows = w.Rows,
+                Depth = w.Columns,
+                N = n,
+                RowPointers = rows,
+                Columns = columns,
+                Values = values,
+                B = pb,
+                C = pc,
+                Clamp = Clamp.None,
             });
         }
     }
@@ -71,8 +79,20 @@ public static unsafe partial class SpMM
         {
             SimdDispatch.Run(new BlockSpmmCall
             {
-                Rows = w.Rows, Depth = w.Columns, N = n, BlockRows = w.BlockRows, BlockColumns = w.BlockColumns, GridRows = w.GridRows,
-                RowPointers = rows, Columns = columns, Values = values, B = pb, C = pc, Bias = pBias, Residual = pResidual, Clamp = activation,
+                Rows = w.Rows,
+                Depth = w.Columns,
+                N = n,
+                BlockRows = w.BlockRows,
+                BlockColumns = w.BlockColumns,
+                GridRows = w.GridRows,
+                RowPointers = rows,
+                Columns = columns,
+                Values = values,
+                B = pb,
+                C = pc,
+                Bias = pBias,
+                Residual = pResidual,
+                Clamp = activation,
             });
         }
     }
@@ -105,7 +125,15 @@ public static unsafe partial class SpMM
         {
             SimdDispatch.Run(new SparseLinearCall
             {
-                Rows = w.Rows, Depth = w.Columns, Batch = batch, RowPointers = rows, Columns = columns, Values = values, X = px, Y = py, Clamp = Clamp.None,
+                Rows = w.Rows,
+                Depth = w.Columns,
+                Batch = batch,
+                RowPointers = rows,
+                Columns = columns,
+                Values = values,
+                X = px,
+                Y = py,
+                Clamp = Clamp.None,
             });
         }
     }

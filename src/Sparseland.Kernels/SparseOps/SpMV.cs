@@ -101,8 +101,18 @@ public static unsafe class SpMV
         {
             SimdDispatch.Run(new BlockVectorCall
             {
-                Rows = w.Rows, Columns = w.Columns, BlockRows = w.BlockRows, BlockColumns = w.BlockColumns, GridRows = w.GridRows,
-                RowPointers = rows, BlockIndices = columns, Values = values, X = px, Y = py, Bias = pBias, Clamp = activation,
+                Rows = w.Rows,
+                Columns = w.Columns,
+                BlockRows = w.BlockRows,
+                BlockColumns = w.BlockColumns,
+                GridRows = w.GridRows,
+                RowPointers = rows,
+                BlockIndices = columns,
+                Values = values,
+                X = px,
+                Y = py,
+                Bias = pBias,
+                Clamp = activation,
             });
         }
     }

@@ -68,7 +68,8 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
         }
         AllocationResult plan = _allocation.Allocate(new AllocationRequest(layers, Settings.Density)
         {
-            Bounds = Settings.Bounds, Alive = [.. layers.Select(l => Target.Mask(l)?.ToFlags())],
+            Bounds = Settings.Bounds,
+            Alive = [.. layers.Select(l => Target.Mask(l)?.ToFlags())],
         });
         var random = new RandomCriterion();
         for (int l = 0; l < layers.Count; l++)
@@ -101,7 +102,8 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
     /// <inheritdoc/>
     public override IReadOnlyDictionary<string, TensorData> Export() => new Dictionary<string, TensorData>
     {
-        ["initialised"] = TensorData.Scalar(_initialised ? 1L : 0L), ["exchanged"] = TensorData.Scalar(_exchanged),
+        ["initialised"] = TensorData.Scalar(_initialised ? 1L : 0L),
+        ["exchanged"] = TensorData.Scalar(_exchanged),
     };
 
     /// <inheritdoc/>

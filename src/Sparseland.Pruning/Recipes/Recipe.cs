@@ -145,7 +145,8 @@ public sealed class Recipe
         {
             throw new PruningException("SL4002", $"a sparsity of {value} cannot be reached: it is the share of the weights that is removed, 0 % to below 100 %")
             {
-                Where = "sparsity", Try = share is > 1 and < 100 && !value.Contains('%', StringComparison.Ordinal) ? $"{value}%" : "for example 90%",
+                Where = "sparsity",
+                Try = share is > 1 and < 100 && !value.Contains('%', StringComparison.Ordinal) ? $"{value}%" : "for example 90%",
             };
         }
         else
@@ -178,7 +179,8 @@ public sealed class Recipe
             .Where(k => k.Distance <= Math.Max(1, Last(key).Length / 3)).OrderBy(k => k.Distance).Take(3).Select(k => k.Key)];
         return new PruningException("SL4010", $"a recipe has no key '{key}'")
         {
-            Where = key, Try = near.Length > 0 ? "did you mean " + string.Join(" or ", near) : "keys: " + string.Join(", ", RecipeKeys.All.Take(12)) + " ...",
+            Where = key,
+            Try = near.Length > 0 ? "did you mean " + string.Join(" or ", near) : "keys: " + string.Join(", ", RecipeKeys.All.Take(12)) + " ...",
         };
     }
 

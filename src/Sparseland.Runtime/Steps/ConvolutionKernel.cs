@@ -50,8 +50,15 @@ internal abstract class ConvolutionKernel
     {
         private readonly PreparedSparseConvolution _weight = new(new SparseConvolutionShape(geometry.InChannels, geometry.OutChannels, geometry.KernelHeight, geometry.KernelWidth)
         {
-            StrideHeight = geometry.StrideY, StrideWidth = geometry.StrideX, DilationHeight = geometry.DilationY, DilationWidth = geometry.DilationX,
-            PadTop = geometry.PadTop, PadLeft = geometry.PadLeft, PadBottom = geometry.PadBottom, PadRight = geometry.PadRight, Groups = geometry.Groups,
+            StrideHeight = geometry.StrideY,
+            StrideWidth = geometry.StrideX,
+            DilationHeight = geometry.DilationY,
+            DilationWidth = geometry.DilationX,
+            PadTop = geometry.PadTop,
+            PadLeft = geometry.PadLeft,
+            PadBottom = geometry.PadBottom,
+            PadRight = geometry.PadRight,
+            Groups = geometry.Groups,
         }, weight);
 
         public override string Name => "sparse convolution";

@@ -53,7 +53,10 @@ internal sealed class ConvolutionStep : Step
         long[] strides = node.Attributes.Ints("strides") ?? [1, 1], dilations = node.Attributes.Ints("dilations") ?? [1, 1];
         var geometry = new Convolution2D(x[0], x[1], x[2], x[3], w[0], w[2], w[3])
         {
-            StrideY = (int)strides[0], StrideX = (int)strides[1], DilationY = (int)dilations[0], DilationX = (int)dilations[1],
+            StrideY = (int)strides[0],
+            StrideX = (int)strides[1],
+            DilationY = (int)dilations[0],
+            DilationX = (int)dilations[1],
             Groups = (int)node.Attributes.Int("group", 1),
         };
         string autoPad = node.Attributes.String("auto_pad", "NOTSET");
@@ -65,8 +68,10 @@ internal sealed class ConvolutionStep : Step
             bool upper = autoPad == "SAME_UPPER";
             geometry = geometry with
             {
-                PadTop = upper ? smallY : totalY - smallY, PadBottom = upper ? totalY - smallY : smallY,
-                PadLeft = upper ? smallX : totalX - smallX, PadRight = upper ? totalX - smallX : smallX,
+                PadTop = upper ? smallY : totalY - smallY,
+                PadBottom = upper ? totalY - smallY : smallY,
+                PadLeft = upper ? smallX : totalX - smallX,
+                PadRight = upper ? totalX - smallX : smallX,
             };
         }
         else if (autoPad == "NOTSET" && node.Attributes.Ints("pads") is { } pads)

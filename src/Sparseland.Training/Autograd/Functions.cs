@@ -37,7 +37,9 @@ public static class Functions
         if (x.Rank != 4 || weight.Rank != 4 || groups < 1 || x.Shape[1] != weight.Shape[1] * groups) throw new ArgumentException($"A kernel of {weight} with {groups} groups does not fit {x}.");
         Convolution2D geometry = new Convolution2D(x.Shape[0], x.Shape[1], x.Shape[2], x.Shape[3], weight.Shape[0], weight.Shape[2], weight.Shape[3])
         {
-            DilationY = dilation, DilationX = dilation, Groups = groups,
+            DilationY = dilation,
+            DilationX = dilation,
+            Groups = groups,
         }.WithStride(stride).WithPadding(padding);
         return Operators.Convolution.Apply(x, weight, bias, geometry, [x.Shape[0], weight.Shape[0], geometry.OutHeight, geometry.OutWidth]);
     }

@@ -51,7 +51,8 @@ public static class PictureFolder
             {
                 throw new DataException("SL3005", $"pictures differ in size: {picture.Width} x {picture.Height} here, {width} x {height} in {Path.GetFileName(files[0].Path)}")
                 {
-                    Where = path, Try = "give a size to which all pictures are brought: --image-size HEIGHTxWIDTH",
+                    Where = path,
+                    Try = "give a size to which all pictures are brought: --image-size HEIGHTxWIDTH",
                 };
             }
             picture.ToPlanes(depth).CopyTo(pixels.AsSpan((int)(i * sample)));

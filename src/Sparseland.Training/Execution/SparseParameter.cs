@@ -135,8 +135,15 @@ internal sealed class SparseParameter
         ForgetOldMask(p);
         var shape = new SparseConvolutionShape(g.InChannels, g.OutChannels, g.KernelHeight, g.KernelWidth)
         {
-            StrideHeight = g.StrideY, StrideWidth = g.StrideX, DilationHeight = g.DilationY, DilationWidth = g.DilationX,
-            PadTop = g.PadTop, PadLeft = g.PadLeft, PadBottom = g.PadBottom, PadRight = g.PadRight, Groups = g.Groups,
+            StrideHeight = g.StrideY,
+            StrideWidth = g.StrideX,
+            DilationHeight = g.DilationY,
+            DilationWidth = g.DilationX,
+            PadTop = g.PadTop,
+            PadLeft = g.PadLeft,
+            PadBottom = g.PadBottom,
+            PadRight = g.PadRight,
+            Groups = g.Groups,
         };
         if (!_convolutions.TryGetValue(shape, out var entry))
         {

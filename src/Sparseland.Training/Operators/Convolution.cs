@@ -80,10 +80,14 @@ internal static class Convolution
         if (groups < 1 || w.Shape[1] * groups != x.Shape[1]) throw c.Error($"a kernel of {w} with {groups} groups does not fit {x.Shape[1]} channels");
         var geometry = new Convolution2D(x.Shape[0], x.Shape[1], flat ? 1 : x.Shape[2], x.Shape[^1], w.Shape[0], flat ? 1 : w.Shape[2], w.Shape[^1])
         {
-            StrideY = flat ? 1 : window.Strides[0], StrideX = window.Strides[^1],
-            DilationY = flat ? 1 : window.Dilations[0], DilationX = window.Dilations[^1],
-            PadTop = flat ? 0 : window.Begin[0], PadLeft = window.Begin[^1],
-            PadBottom = flat ? 0 : window.End[0], PadRight = window.End[^1],
+            StrideY = flat ? 1 : window.Strides[0],
+            StrideX = window.Strides[^1],
+            DilationY = flat ? 1 : window.Dilations[0],
+            DilationX = window.Dilations[^1],
+            PadTop = flat ? 0 : window.Begin[0],
+            PadLeft = window.Begin[^1],
+            PadBottom = flat ? 0 : window.End[0],
+            PadRight = window.End[^1],
             Groups = groups,
         };
         int[] shape = flat ? [x.Shape[0], w.Shape[0], geometry.OutWidth] : [x.Shape[0], w.Shape[0], geometry.OutHeight, geometry.OutWidth];
@@ -119,10 +123,14 @@ internal static class Convolution
         int channels = w.Shape[1] * groups;
         var geometry = new Convolution2D(x.Shape[0], channels, flat ? 1 : size[0], size[^1], x.Shape[1], flat ? 1 : w.Shape[2], w.Shape[^1])
         {
-            StrideY = flat ? 1 : window.Strides[0], StrideX = window.Strides[^1],
-            DilationY = flat ? 1 : window.Dilations[0], DilationX = window.Dilations[^1],
-            PadTop = flat ? 0 : begin[0], PadLeft = begin[^1],
-            PadBottom = flat ? 0 : end[0], PadRight = end[^1],
+            StrideY = flat ? 1 : window.Strides[0],
+            StrideX = window.Strides[^1],
+            DilationY = flat ? 1 : window.Dilations[0],
+            DilationX = window.Dilations[^1],
+            PadTop = flat ? 0 : begin[0],
+            PadLeft = begin[^1],
+            PadBottom = flat ? 0 : end[0],
+            PadRight = end[^1],
             Groups = groups,
         };
         if (geometry.OutWidth != x.Shape[^1] || (!flat && geometry.OutHeight != x.Shape[2])) return null;

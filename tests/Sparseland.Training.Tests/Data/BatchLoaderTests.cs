@@ -30,7 +30,10 @@ public class BatchLoaderTests
     {
         var options = new BatchOptions
         {
-            BatchSize = 8, Seed = 11, Augmentations = [new RandomCrop(2), new HorizontalFlip(), new Cutout(2)], Normalization = new Normalization([0.5f, 0.4f], [0.2f, 0.3f]),
+            BatchSize = 8,
+            Seed = 11,
+            Augmentations = [new RandomCrop(2), new HorizontalFlip(), new Cutout(2)],
+            Normalization = new Normalization([0.5f, 0.4f], [0.2f, 0.3f]),
         };
         var loader = new BatchLoader(Numbered(40, 2, 6), options);
         var straight = Enumerable.Range(0, 15).Select(t => loader.At(t)).ToArray();

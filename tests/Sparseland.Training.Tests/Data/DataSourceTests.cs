@@ -55,8 +55,10 @@ public sealed class DataSourceTests : IDisposable
         byte[] pixels = [.. Enumerable.Range(0, 2 * 2 * 2 * 3).Select(i => (byte)i)];
         NpzWriter.Write(At("keras.npz"), new Dictionary<string, TensorData>
         {
-            ["x_train"] = TensorData.Wrap(pixels, 2, 2, 2, 3), ["y_train"] = TensorData.Vector(4L, 1L),
-            ["x_test"] = TensorData.Wrap(pixels, 2, 2, 2, 3), ["y_test"] = TensorData.Vector<byte>(0, 1),
+            ["x_train"] = TensorData.Wrap(pixels, 2, 2, 2, 3),
+            ["y_train"] = TensorData.Vector(4L, 1L),
+            ["x_test"] = TensorData.Wrap(pixels, 2, 2, 2, 3),
+            ["y_test"] = TensorData.Vector<byte>(0, 1),
         });
         DataSource keras = DataSource.Open(At("keras.npz"));
         Assert.Equal([3, 2, 2], keras.Train!.SampleShape.ToArray());

@@ -66,7 +66,14 @@ public sealed class ResumeTests : IDisposable
         var mover = new MaskMover();
         var trainer = new Trainer(model, optimizer, new Cosine(rate, 40).WithWarmUp(5), loader, TrainingLoss.CrossEntropy(0.1), new TrainerOptions
         {
-            Steps = 40, ClipNorm = 2, AverageDecay = adam ? 0.9 : null, Validation = data.Slice(0, 30), EvaluateEvery = 13, Callbacks = [mover], CheckpointPath = checkpoint, CheckpointEvery = every,
+            Steps = 40,
+            ClipNorm = 2,
+            AverageDecay = adam ? 0.9 : null,
+            Validation = data.Slice(0, 30),
+            EvaluateEvery = 13,
+            Callbacks = [mover],
+            CheckpointPath = checkpoint,
+            CheckpointEvery = every,
         });
         return (trainer, model, mover);
     }

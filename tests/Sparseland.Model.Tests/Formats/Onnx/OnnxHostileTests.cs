@@ -233,7 +233,10 @@ public sealed class OnnxHostileTests : IDisposable
             {
                 m.Functions.Add(new FunctionProto
                 {
-                    Name = $"F{i}", Domain = "d", Input = { "a" }, Output = { "b" },
+                    Name = $"F{i}",
+                    Domain = "d",
+                    Input = { "a" },
+                    Output = { "b" },
                     Node = { Node($"F{i + 1}", ["a"], ["t"], "d"), Node($"F{i + 1}", ["t"], ["b"], "d") },
                 });
             }

@@ -12,9 +12,18 @@ internal sealed class OnnxRuntimeBatch(string folder)
 
     private static readonly Dictionary<ElementType, string> s_types = new()
     {
-        [ElementType.Float32] = "float32", [ElementType.Float64] = "float64", [ElementType.Float16] = "float16", [ElementType.Int64] = "int64",
-        [ElementType.UInt64] = "uint64", [ElementType.Int32] = "int32", [ElementType.UInt32] = "uint32", [ElementType.Int16] = "int16",
-        [ElementType.UInt16] = "uint16", [ElementType.Int8] = "int8", [ElementType.UInt8] = "uint8", [ElementType.Bool] = "bool",
+        [ElementType.Float32] = "float32",
+        [ElementType.Float64] = "float64",
+        [ElementType.Float16] = "float16",
+        [ElementType.Int64] = "int64",
+        [ElementType.UInt64] = "uint64",
+        [ElementType.Int32] = "int32",
+        [ElementType.UInt32] = "uint32",
+        [ElementType.Int16] = "int16",
+        [ElementType.UInt16] = "uint16",
+        [ElementType.Int8] = "int8",
+        [ElementType.UInt8] = "uint8",
+        [ElementType.Bool] = "bool",
     };
 
     /// <summary>What ONNX Runtime gave for one model: outputs by name, or why there are none.</summary>

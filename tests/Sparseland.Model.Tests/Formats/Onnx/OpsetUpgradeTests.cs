@@ -148,7 +148,11 @@ public sealed class OpsetUpgradeTests : IDisposable
             var leaky = new NodeProto { OpType = "LeakyRelu", Input = { "a" }, Output = { "t" }, Attribute = { new AttributeProto { Name = "alpha", Type = 1, RefAttrName = "slope" } } };
             m.Functions.Add(new FunctionProto
             {
-                Name = "Twice", Domain = "local", Input = { "a" }, Output = { "b" }, OpsetImport = { new OperatorSetIdProto { Domain = "", Version = 11 } },
+                Name = "Twice",
+                Domain = "local",
+                Input = { "a" },
+                Output = { "b" },
+                OpsetImport = { new OperatorSetIdProto { Domain = "", Version = 11 } },
                 AttributeProto = { new AttributeProto { Name = "slope", Type = 1, F = 0.25f } },
                 Node = { constant, leaky, new NodeProto { OpType = "Mul", Input = { "t", "two" }, Output = { "m" } }, new NodeProto { OpType = "ReduceMax", Input = { "m" }, Output = { "b" }, Attribute = { new AttributeProto { Name = "axes", Type = 7, Ints = { 0 } } } } },
             });

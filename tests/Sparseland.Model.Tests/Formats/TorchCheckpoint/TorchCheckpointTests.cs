@@ -37,8 +37,14 @@ public sealed class TorchCheckpointTests : IDisposable
         string root = TestData.Require("tensor-formats"), list = TestData.Require("tensor-formats", "TENSORS.md");
         var names = new Dictionary<ElementType, string>
         {
-            [ElementType.Float32] = "float", [ElementType.Float64] = "double", [ElementType.Float16] = "half", [ElementType.BFloat16] = "bfloat16",
-            [ElementType.Int64] = "long", [ElementType.Int32] = "int", [ElementType.Int8] = "char", [ElementType.Bool] = "bool",
+            [ElementType.Float32] = "float",
+            [ElementType.Float64] = "double",
+            [ElementType.Float16] = "half",
+            [ElementType.BFloat16] = "bfloat16",
+            [ElementType.Int64] = "long",
+            [ElementType.Int32] = "int",
+            [ElementType.Int8] = "char",
+            [ElementType.Bool] = "bool",
         };
         int files = 0;
         foreach (string path in Directory.EnumerateFiles(root, "*.pt*", SearchOption.AllDirectories))
