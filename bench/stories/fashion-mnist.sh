@@ -4,7 +4,7 @@
 epochs=${STORY_EPOCHS:-4}
 for seed in ${STORY_FASHION_SEEDS:-1}; do
   common=(--data fashion-mnist --epochs "$epochs" --lr 0.05 --seed "$seed" --force)
-  story "fashion-dense-seed$seed" train small-cnn "${common[@]}" --run-dir "$runs/fashion-dense-seed$seed"
-  story "fashion-rigl-90-seed$seed" train small-cnn --method rigl --sparsity 90% "${common[@]}" --run-dir "$runs/fashion-rigl-90-seed$seed"
-  story "fashion-snip-90-seed$seed" train small-cnn --method snip --sparsity 90% "${common[@]}" --run-dir "$runs/fashion-snip-90-seed$seed"
+  story "fashion-${epochs}epochs-dense-seed$seed" train small-cnn "${common[@]}" --run-dir "$runs/fashion-${epochs}epochs-dense-seed$seed"
+  story "fashion-${epochs}epochs-rigl-90-seed$seed" train small-cnn --method rigl --sparsity 90% "${common[@]}" --run-dir "$runs/fashion-${epochs}epochs-rigl-90-seed$seed"
+  story "fashion-${epochs}epochs-snip-90-seed$seed" train small-cnn --method snip --sparsity 90% "${common[@]}" --run-dir "$runs/fashion-${epochs}epochs-snip-90-seed$seed"
 done

@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Model.Formats;
@@ -28,6 +29,28 @@ public class SparseTrainingTests
         Weight[] masked = [.. graph.Weights.Values.Where(w => w.Mask is not null)];
         Assert.InRange(1 - masked.Sum(w => (double)w.Mask!.KeptCount) / masked.Sum(w => (double)w.Length), 0.899, 0.901);
         Assert.InRange((long)json["nonZeros"]!, 1, (long)json["parameters"]! / 5);
+    }
+
+    [Theory]
+    [InlineData("snip")]
+    [InlineData("rigl")]
+    public async Task AnInterruptedRunGoesOnToTheSameWeights(string method)
+    {
+        using var folder = new TemporaryFolder();
+        string[] common =
+        [
+            "train", "small-cnn", "--data", "shapes", "--arch-options", "channels=4,hidden=16", "--method", method, "--sparsity", "90%",
+            "--steps", "120", "--batch", "32", "--augment", "none", "--json", "--no-progress",
+        ];
+        ProcessResult whole = await SparselandProcess.RunAsync([.. common, "--run-dir", folder["whole"]]);
+        Assert.True(whole.ExitCode == 0, whole.Error);
+        // Wherever the limit strikes - even after the end on a fast machine - the weights must come out the same.
+        ProcessResult first = await SparselandProcess.RunAsync([.. common, "--run-dir", folder["parts"], "--time-limit", "1s"]);
+        Assert.True(first.ExitCode is ExitCodes.Done or ExitCodes.OverLimit, first.Error);
+        ProcessResult second = await SparselandProcess.RunAsync([.. common, "--run-dir", folder["parts"], "--resume"]);
+        Assert.True(second.ExitCode == 0, second.Error);
+        string[] hashes = [.. new[] { "whole", "parts" }.Select(f => Convert.ToHexString(SHA256.HashData(File.ReadAllBytes(Path.Combine(folder[f], "model.sparse.safetensors")))))];
+        Assert.Equal(hashes[0], hashes[1]);
     }
 
     [Theory]
