@@ -9,3 +9,5 @@ story shakespeare-wanda-50 prune "$model" --method wanda --sparsity 50% --data t
 story shakespeare-wanda-2of4 prune "$model" --method wanda --pattern 2:4 --data tinyshakespeare --epochs 0 --run-dir "$runs/shakespeare-wanda-2of4" --no-bench --force
 story shakespeare-dense-generate run "$model" --prompt "ROMEO:" --tokens 120
 story shakespeare-wanda-50-generate run "$runs/shakespeare-wanda-50/model.sparse.safetensors" --prompt "ROMEO:" --tokens 120
+story shakespeare-wanda-50-bench bench "$runs/shakespeare-wanda-50/model.sparse.safetensors" --sequence 64 --seconds 5
+story shakespeare-wanda-50-generate-dense-kernels run "$runs/shakespeare-wanda-50/model.sparse.safetensors" --prompt "ROMEO:" --tokens 120 --force-dense

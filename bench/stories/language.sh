@@ -19,3 +19,6 @@ prune_and_measure wanda-50 --method wanda --sparsity 50% --data stories
 prune_and_measure wanda-50-shakespeare --method wanda --sparsity 50% --data tinyshakespeare
 prune_and_measure magnitude-2of4 --method magnitude --pattern 2:4 --keep-last
 prune_and_measure wanda-2of4 --method wanda --pattern 2:4 --data stories
+for name in wanda-50 wanda-2of4; do
+  story "stories260k-$name-bench" bench "$runs/stories260k-$name/model.sparse.safetensors" --sequence 64 --seconds 5
+done
