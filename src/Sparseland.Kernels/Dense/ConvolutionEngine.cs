@@ -276,38 +276,45 @@ internal static unsafe class ConvolutionEngine
 
         float* weights = job.Weights + (unit.Group * job.WeightsPerGroup);
         int paddedRows = (job.Rows + mr - 1) / mr * mr;
-        if (depth == 0) new Span<float>(sums.Pointer, rowPanels * mr * panels * nr).Clear();
-        for (int k0 = 0; k0 < depth; k0 += block)
+        // A sum of one block needs no memory beyond its tile.
+        nint tileStep = depth <= block ? 0 : (nint)panels * mr * nr;
+        int k0 = 0;
+        do
         {
             int k = Math.Min(block, depth - k0);
+            bool last = k0 + k >= depth;
             float* blockWeights = weights + ((nint)paddedRows * k0) + ((nint)row * k);
             for (int j = 0; j < panels; j++)
             {
                 float* panel = packed.Pointer + ((nint)j * nr * k);
                 int width = Math.Min(nr, columns - (j * nr));
                 Gather(unit.Planes, unit.Offsets + k0, k, segments + firstSegment[j], firstSegment[j + 1] - firstSegment[j], width, nr, !spec.InPlace, panel);
-                float* tile = sums.Pointer + ((nint)j * mr * nr);
+                float* tile = sums.Pointer + (depth <= block ? 0 : (nint)j * mr * nr);
                 for (int i = 0; i < rowPanels; i++)
                 {
                     MicroKernel.Run<V>(k, blockWeights + ((nint)i * mr * k), panel, nr, tile, nr, k0 > 0);
-                    tile += (nint)panels * mr * nr;
+                    // Written out while the tile is in the first-level cache.
+                    if (last) FinishTile<V>(unit, row + (i * mr), Math.Min(mr, rows - (i * mr)), tile, nr, segments + firstSegment[j], firstSegment[j + 1] - firstSegment[j]);
+                    tile += tileStep;
                 }
             }
+            k0 += block;
         }
+        while (k0 < depth);
+    }
 
+    private static void FinishTile<V>(in Unit unit, int row, int rows, float* tile, int pitch, Segment* segments, int count) where V : unmanaged, IVector<V>
+    {
+        ref readonly ConvolutionJob job = ref unit.Job;
         for (int i = 0; i < rows; i++)
         {
             float bias = job.Bias == null ? 0f : job.Bias[(unit.Group * job.Rows) + row + i];
-            float* line = sums.Pointer + (((nint)(i / mr) * panels * mr) + (i % mr)) * nr;
-            for (int j = 0; j < panels; j++)
+            float* from = tile + ((nint)i * pitch);
+            for (int s = 0; s < count; s++)
             {
-                float* from = line + ((nint)j * mr * nr);
-                for (int s = firstSegment[j]; s < firstSegment[j + 1]; s++)
-                {
-                    nint to = unit.OutChannel(segments[s].Image, row + i) + segments[s].Target;
-                    Finish<V>(from, job.Output + to, spec.OutStepX, job.Residual == null ? null : job.Residual + to, segments[s].Length, bias, job.Bias != null, job.Clamp);
-                    from += segments[s].Length;
-                }
+                nint to = unit.OutChannel(segments[s].Image, row + i) + segments[s].Target;
+                Finish<V>(from, job.Output + to, job.Spec.OutStepX, job.Residual == null ? null : job.Residual + to, segments[s].Length, bias, job.Bias != null, job.Clamp);
+                from += segments[s].Length;
             }
         }
     }
