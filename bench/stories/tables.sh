@@ -22,11 +22,14 @@ vision ResNet-20 resnet20; echo
 vision ResNet-56 resnet56; echo
 
 echo "structured:"
-for f in "$r"/resnet20-macs-50-seed*.json; do
+for f in "$r"/resnet20-macs-50-seed?.json; do
   [ -s "$f" ] && jq -r "$percent $kilo"'.result | "\(.evaluations | to_entries | map("\(.key) \(.value.top1 | pc)") | join(", ")); parameters \(.parameters.before) -> \(.parameters.after), multiply-adds \(.multiplyAdds.before) -> \(.multiplyAdds.after), ONNX \(.onnxBytes.before | kb) -> \(.onnxBytes.after | kb)"' "$f"
 done
-for f in "$r"/resnet20-*-bench.json "$r"/resnet20-*-onnxruntime.json; do
-  [ -s "$f" ] && jq -r --arg n "$(basename "$f" .json)" '"\($n): " + (.result.variants | map("\(.name) \(.medianMs * 100 | round / 100) ms (\(.lowMs * 100 | round / 100) to \(.highMs * 100 | round / 100))") | join(", ")) + "; \(.result.verdict)"' "$f"
+for f in "$r"/resnet20-*-bench.json; do
+  [ -s "$f" ] && jq -r --arg n "$(basename "$f" .json)" '"\($n): " + (.result.variants | map("\(.name) \(.medianMs * 100 | round / 100) ms") | join(", ")) + "; \(.result.verdict)"' "$f"
+done
+for f in "$r"/resnet20-*-onnxruntime-batch*.json; do
+  [ -s "$f" ] && jq -r --arg n "$(basename "$f" .json)" '.result | "\($n): dense \(.medianMs[0] * 1000 | round / 1000) ms, pruned \(.medianMs[1] * 1000 | round / 1000) ms, \(.speedUp * 100 | round / 100)x (\(.speedUpLow * 100 | round / 100) to \(.speedUpHigh * 100 | round / 100))"' "$f"
 done; echo
 
 echo "| Fashion-MNIST | top-1 | non-zeros of parameters | steps |"; echo "| --- | ---: | ---: | ---: |"
