@@ -16,7 +16,7 @@ internal sealed class CommonOptions
 
     public Option<string?> TimeLimit { get; } = new("--time-limit") { Description = "Stop cleanly after this long (90s, 10m, 2h); state is kept, exit code 6." };
 
-    public Option<string?> MemoryLimit { get; } = new("--memory-limit") { Description = "Refuse or stop when the process would need more (800MB, 4GB); exit code 6." };
+    public Option<string?> MemoryLimit { get; } = new("--memory-limit") { Description = "Refuse work that would need more memory, and stop when the process grows beyond it (800MB, 4GB); state is kept, exit code 6." };
 
     public Option<bool> Quiet { get; } = new("--quiet", "-q") { Description = "Errors and the result only." };
 

@@ -12,6 +12,8 @@ internal static class ErrorPresenter
         {
             VerbException e => (e.ExitCode, e.Describe()),
             OperationCanceledException => (ExitCodes.Cancelled, "cancelled; what was finished is kept. Run the same command with --resume to go on."),
+            // The one file error that is about a target and not about an input.
+            ModelFormatException { Code: "SL1003" } e => (ExitCodes.OverLimit, e.Describe()),
             ModelFormatException e => (ExitCodes.BadInputFile, e.Describe()),
             UnsupportedOperatorException e => (ExitCodes.BadInputFile, e.Describe()),
             GraphException e => (ExitCodes.BadInputFile, e.Describe()),
@@ -27,6 +29,11 @@ internal static class ErrorPresenter
         if (verbose && error is not OperationCanceledException) text += Environment.NewLine + error;
         return (code, text);
     }
+
+    /// <summary>The exit code and the text when a limit of the user's ended the work.</summary>
+    public static (int ExitCode, string Text) PresentLimit(VerbContext context) => context.MemoryLimitReached
+        ? (ExitCodes.OverLimit, Line("SL5006", $"the memory limit of {context.Settings.MemoryLimit!.Value / 1e6:0} MB was reached; what was finished is kept", "run the same command with --resume and a higher --memory-limit, or start again with a smaller --batch"))
+        : (ExitCodes.OverLimit, Line("SL5005", "the time limit was reached; what was finished is kept", "run the same command with --resume to go on"));
 
     private static int FamilyExitCode(string code) => code.Length < 3 ? ExitCodes.Unexpected : code[2] switch
     {

@@ -46,11 +46,17 @@ internal sealed class RunFolder : IDisposable
         foreach (string input in inputs) hashes[input] = Hash(input);
         if (exists && context.Settings.Resume)
         {
-            JsonNode? old = JsonNode.Parse(System.IO.File.ReadAllText(runFile));
+            JsonNode? old = ReadRun(runFile);
             if (old?["verb"]?.GetValue<string>() != verb)
                 throw VerbException.Usage($"run folder '{path}' holds a run of '{old?["verb"]}', not of '{verb}'", "name another folder with --run-dir");
             if (old?["inputs"]?.ToJsonString() != hashes.ToJsonString())
                 throw VerbException.Usage($"the inputs of the run in '{path}' have changed since it was started", "start a new run with another --run-dir, or put the old inputs back");
+            if (old?["seed"]?.GetValue<int>() is { } seed && seed != context.Settings.Seed)
+                throw VerbException.Usage($"the run in '{path}' has seed {seed}, not {context.Settings.Seed}", $"add --seed {seed}, or start a new run with another --run-dir");
+        }
+        else if (System.IO.File.Exists(path))
+        {
+            throw VerbException.Usage($"'{path}' is a file; a run needs a folder", "name another folder with --run-dir");
         }
         else if (exists && !force)
         {
@@ -67,7 +73,10 @@ internal sealed class RunFolder : IDisposable
             ["machine"] = MachineInfo.Current.ToJson(),
             ["inputs"] = hashes,
         };
-        return new RunFolder(path, append: exists && context.Settings.Resume, run);
+        var folder = new RunFolder(path, append: exists && context.Settings.Resume, run);
+        // The state of the run that --force overwrites must not be taken for this one's by a later --resume.
+        if (!context.Settings.Resume) System.IO.File.Delete(folder.LatestCheckpoint);
+        return folder;
     }
 
     /// <summary>The program's version.</summary>
@@ -97,10 +106,35 @@ internal sealed class RunFolder : IDisposable
 
     private static string Hash(string path)
     {
-        if (Directory.Exists(path)) return "folder";
+        if (Directory.Exists(path)) return HashFolder(path);
         if (!System.IO.File.Exists(path)) return "absent";
         using FileStream stream = System.IO.File.OpenRead(path);
         return "sha256:" + Convert.ToHexStringLower(SHA256.HashData(stream));
+    }
+
+    /// <summary>A folder is known by the names and lengths of its files; reading gigabytes of pictures would delay every start.</summary>
+    private static string HashFolder(string path)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        foreach (string line in new DirectoryInfo(path).EnumerateFiles("*", new EnumerationOptions { RecurseSubdirectories = true, IgnoreInaccessible = true, AttributesToSkip = FileAttributes.ReparsePoint })
+            .Select(f => $"{System.IO.Path.GetRelativePath(path, f.FullName)}\0{f.Length}\n").Order(StringComparer.Ordinal))
+        {
+            hash.AppendData(System.Text.Encoding.UTF8.GetBytes(line));
+        }
+        return "names:" + Convert.ToHexStringLower(hash.GetHashAndReset());
+    }
+
+    private static JsonObject ReadRun(string runFile)
+    {
+        try
+        {
+            if (JsonNode.Parse(System.IO.File.ReadAllText(runFile)) is JsonObject run) return run;
+        }
+        catch (System.Text.Json.JsonException)
+        {
+            // Said below, as for a file that is JSON of another kind.
+        }
+        throw VerbException.Usage($"'{runFile}' is damaged", "start the run again with --force, or name another folder with --run-dir");
     }
 
     private void WriteRun() => TextFile.Write(File("run.json"), _run.ToJsonString(JsonText.Indented));

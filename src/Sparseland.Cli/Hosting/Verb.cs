@@ -34,12 +34,15 @@ internal abstract class Verb
         try
         {
             context = new VerbContext(ReadSettings(arguments), outer);
-            return await RunAsync(arguments, context).ConfigureAwait(false);
+            int done = await RunAsync(arguments, context).ConfigureAwait(false);
+            context.CompleteDryRun();
+            return done;
         }
-        catch (OperationCanceledException) when (context is not null && context.TimeLimitReached(outer))
+        catch (OperationCanceledException) when (context is not null && context.LimitReached(outer))
         {
-            await Console.Error.WriteLineAsync("error SL5005: the time limit was reached; what was finished is kept. Run the same command with --resume to go on.").ConfigureAwait(false);
-            return ExitCodes.OverLimit;
+            (int code, string text) = ErrorPresenter.PresentLimit(context);
+            await Console.Error.WriteLineAsync(text).ConfigureAwait(false);
+            return code;
         }
         catch (Exception e)
         {
@@ -63,7 +66,6 @@ internal abstract class Verb
             WorkPool.Threads = threads;
         }
         long? memory = arguments.GetValue(_common.MemoryLimit) is { } m ? CommonOptions.ParseSize(m) : null;
-        // The runtime's own heap limit cannot be lowered after start, so the limit is checked where memory is planned.
         return new VerbSettings
         {
             DryRun = arguments.GetValue(_common.DryRun),

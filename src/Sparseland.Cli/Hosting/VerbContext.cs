@@ -12,6 +12,9 @@ internal sealed class VerbContext : IDisposable
     private readonly Lock _logGate = new();
     private readonly CancellationTokenSource _cancellation;
     private readonly bool _hasTimeLimit;
+    private readonly MemoryWatch? _memory;
+    private readonly List<string> _said = [];
+    private bool _resultWritten;
 
     public VerbContext(VerbSettings settings, CancellationToken cancellation)
     {
@@ -22,6 +25,7 @@ internal sealed class VerbContext : IDisposable
             _cancellation.CancelAfter(limit);
             _hasTimeLimit = true;
         }
+        if (settings.MemoryLimit is { } bytes) _memory = new MemoryWatch(bytes, _cancellation.Cancel);
         Console = AnsiConsole.Create(new AnsiConsoleSettings
         {
             Out = new AnsiConsoleOutput(settings.Json ? System.Console.Error : System.Console.Out),
@@ -45,13 +49,23 @@ internal sealed class VerbContext : IDisposable
     /// <summary>Cancelled by Ctrl-C or the time limit.</summary>
     public CancellationToken Cancellation => _cancellation.Token;
 
-    /// <summary>Whether the time limit, and not Ctrl-C, ended the work.</summary>
-    public bool TimeLimitReached(CancellationToken outer) => _hasTimeLimit && _cancellation.IsCancellationRequested && !outer.IsCancellationRequested;
+    /// <summary>Whether a limit, and not Ctrl-C, ended the work.</summary>
+    public bool LimitReached(CancellationToken outer) => (_hasTimeLimit || MemoryLimitReached) && _cancellation.IsCancellationRequested && !outer.IsCancellationRequested;
+
+    /// <summary>Whether the process grew beyond --memory-limit.</summary>
+    public bool MemoryLimitReached => _memory?.Reached ?? false;
+
+    /// <summary>Refuses work that would need more than --memory-limit leaves.</summary>
+    /// <param name="bytes">What the work will need beside what the process holds now.</param>
+    /// <param name="work">The work, for the message.</param>
+    /// <exception cref="VerbException">It would be too much (exit 6).</exception>
+    public void RequireMemory(long bytes, string work) => _memory?.Require(bytes, work);
 
     /// <summary>A line for people, unless --quiet.</summary>
     public void Say(string text)
     {
         Log(text);
+        if (Settings is { DryRun: true, Json: true }) _said.Add(text);
         if (!Settings.Quiet) Console.WriteLine(text);
     }
 
@@ -86,7 +100,14 @@ internal sealed class VerbContext : IDisposable
     public void Result(JsonNode result)
     {
         if (!Settings.Json) return;
+        _resultWritten = true;
         System.Console.Out.WriteLine(result.ToJsonString(JsonText.Indented));
+    }
+
+    /// <summary>With --dry-run and --json, what would be done becomes the result when the verb has no other.</summary>
+    public void CompleteDryRun()
+    {
+        if (Settings.DryRun && !_resultWritten) Result(new JsonObject { ["dryRun"] = true, ["would"] = new JsonArray([.. _said.Select(s => (JsonNode)s)]) });
     }
 
     /// <summary>The closing hint: the next sensible command.</summary>
@@ -99,6 +120,7 @@ internal sealed class VerbContext : IDisposable
 
     public void Dispose()
     {
+        _memory?.Dispose();
         _cancellation.Dispose();
         _log?.Dispose();
     }

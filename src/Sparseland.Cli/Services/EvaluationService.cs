@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
+using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime;
 using Sparseland.Training.Data;
@@ -22,6 +23,11 @@ internal static class EvaluationService
     {
         IDataset samples = part ?? data.Source.ForEvaluation;
         int total = Math.Min(limit ?? int.MaxValue, samples.Count);
+        if (context.Settings.MemoryLimit is not null)
+        {
+            ModelCost cost = ModelCost.Of(graph, Verbs.InspectVerb.BatchTypes(graph, Math.Max(1, Math.Min(batch, total))), countZeros: false);
+            context.RequireMemory(cost.WeightBytes + cost.PeakActivationBytes, $"evaluating at batch {batch}");
+        }
         var session = new InferenceSession(graph, MachineTable.Options());
         string output = graph.Outputs[0].Name;
         string input = graph.Inputs[0].Name;

@@ -64,7 +64,7 @@ internal static class InputFiles
         ".pb" => OnnxTensor.Read(path),
         ".png" => ReadPicture(graph, input, path),
         ".txt" => ReadText(graph, path),
-        string other => throw new VerbException(ExitCodes.BadInputFile, "SL1004", $"'{path}': {(other.Length == 0 ? "a file without extension" : other)} is no input format")
+        string other => throw new VerbException(ExitCodes.BadInputFile, "SL1008", $"'{path}': {(other.Length == 0 ? "a file without extension" : other)} is no input format")
         {
             Try = "give .npy, .npz, .pb (ONNX TensorProto), .png or .txt",
         },

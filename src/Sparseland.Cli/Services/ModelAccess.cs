@@ -44,7 +44,9 @@ internal static class ModelAccess
     public static void RequireWritable(string path, bool force)
     {
         if (!force && (File.Exists(path) || Directory.Exists(path)))
-            throw new VerbException(ExitCodes.Usage, "SL4001", $"'{path}' exists already") { Try = "add --force to overwrite it, or choose another name with -o" };
+            throw new VerbException(ExitCodes.Usage, "SL4014", $"'{path}' exists already") { Try = "add --force to overwrite it, or choose another name with -o" };
+        if (Directory.Exists(path) && Path.HasExtension(path))
+            throw new VerbException(ExitCodes.Usage, "SL4014", $"'{path}' is a folder; a file is to be written") { Try = "choose another name with -o" };
         string? folder = Path.GetDirectoryName(Path.GetFullPath(path));
         if (folder is not null) Directory.CreateDirectory(folder);
     }

@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
+using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
 using Sparseland.Training;
 using Sparseland.Training.Data;
@@ -33,6 +34,7 @@ internal sealed class TrainingSession : IDisposable
         _run = run;
         _title = title;
         IDataset train = data.Source.ForTraining;
+        RequireMemory(context, model, Math.Min(settings.Batch, train.Count), teacher);
         var loader = new BatchLoader(train, new BatchOptions
         {
             BatchSize = Math.Min(settings.Batch, train.Count),
@@ -89,6 +91,15 @@ internal sealed class TrainingSession : IDisposable
     public static string Describe(Evaluation e) => e.BitsPerByte is { } bits
         ? $"perplexity {e.Perplexity:0.000}, {bits:0.000} bits per byte"
         : $"top-1 {e.Top1:P2}";
+
+    /// <summary>Weights, gradients and two moments; every activation of a batch and its gradient.</summary>
+    private static void RequireMemory(VerbContext context, TrainableModel model, int batch, ModelGraph? teacher)
+    {
+        if (context.Settings.MemoryLimit is null) return;
+        ModelCost cost = ModelCost.Of(model.Graph, Verbs.InspectVerb.BatchTypes(model.Graph, batch), countZeros: false);
+        long other = teacher is null ? 0 : ModelCost.Of(teacher, Verbs.InspectVerb.BatchTypes(teacher, batch), countZeros: false) is var t ? t.WeightBytes + t.PeakActivationBytes : 0;
+        context.RequireMemory(4 * cost.WeightBytes + 2 * cost.ActivationBytes + other, $"training at batch {batch}");
+    }
 
     private void Record(TrainingProgress p)
     {

@@ -32,7 +32,7 @@ internal sealed class PlanVerb : Verb
         PruneRequest request = PruneRunner.SolveSize(graph, _prune.Read(arguments, context, trains: false));
         context.Say($"{request.Title}: {request.Target}");
         JsonObject json = Show(context, graph, request);
-        _prune.SaveRecipe(arguments, request, force: false);
+        if (!context.Settings.DryRun) _prune.SaveRecipe(arguments, request, force: false);
         context.Result(json);
         context.Next($"sparseland prune {path} " + (request.Channels is { } c ? $"{(c.Unit == BudgetUnit.Macs ? "--macs" : "--params")} {c.Keep:P0}".Replace(" %", "%", StringComparison.Ordinal) : $"--sparsity {request.Settings.Sparsity * 100:0.##}%"));
         bool feasible = (bool)json["feasible"]!;

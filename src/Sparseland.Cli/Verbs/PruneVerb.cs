@@ -53,13 +53,13 @@ internal sealed class PruneVerb : Verb
         context.Say($"{request.Title}: {request.Target}{(trains ? $", trained on {data!.Source.Name}" : "")}");
         if (context.Settings.DryRun)
         {
-            PlanVerb.Show(context, graph, request);
+            context.Result(PlanVerb.Show(context, graph, request));
             return ExitCodes.Done;
         }
 
         _prune.SaveRecipe(arguments, request, arguments.GetValue(_force));
         string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"prune-{Path.GetFileNameWithoutExtension(path)}");
-        string[] inputs = [.. new[] { path, training.Teacher, dataName }.OfType<string>().Where(File.Exists)];
+        string[] inputs = [.. new[] { path, training.Teacher, dataName }.OfType<string>().Where(Path.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "prune", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
         run.Record("request", new JsonObject { ["title"] = request.Title, ["target"] = request.Target, ["training"] = training.ToJson() });
         PruneOutcome outcome = await new PruneRunner(context, request, data, training, run).RunAsync(graph).ConfigureAwait(false);

@@ -53,7 +53,7 @@ internal sealed class RecoverVerb : Verb
         if (arguments.GetValue(_output) is { } target) ModelAccess.RequireWritable(target, arguments.GetValue(_force));
 
         string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"recover-{Path.GetFileNameWithoutExtension(path)}");
-        string[] inputs = [.. new[] { path, settings.Teacher, dataName }.OfType<string>().Where(File.Exists)];
+        string[] inputs = [.. new[] { path, settings.Teacher, dataName }.OfType<string>().Where(Path.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "recover", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
         run.Record("training", settings.ToJson());
         Evaluation first = await EvaluationService.EvaluateAsync(context, graph, data, 128, title: "evaluating (before)").ConfigureAwait(false);

@@ -59,7 +59,7 @@ internal sealed class TrainVerb : Verb
         }
 
         string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"train-{Path.GetFileNameWithoutExtension(name)}");
-        string[] inputs = [.. new[] { name, settings.Teacher, arguments.GetValue(_data) }.OfType<string>().Where(File.Exists)];
+        string[] inputs = [.. new[] { name, settings.Teacher, arguments.GetValue(_data) }.OfType<string>().Where(Path.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "train", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
         run.Record("training", settings.ToJson());
         if (sparse is not null) run.Record("method", new JsonObject { ["title"] = sparse.Title, ["target"] = sparse.Target });
