@@ -1,11 +1,12 @@
 using System.Text.RegularExpressions;
+using Sparseland.Model.Operators.Coupling;
 
 namespace Sparseland.Model.Tests;
 
 public sealed partial class ErrorCodesTests
 {
     [Fact]
-    public void Every_file_error_is_documented_and_every_documented_one_exists()
+    public void Every_error_is_documented_and_every_documented_one_exists()
     {
         DirectoryInfo? root = new(AppContext.BaseDirectory);
         while (root is not null && !File.Exists(Path.Combine(root.FullName, "Sparseland.slnx"))) root = root.Parent;
@@ -18,9 +19,19 @@ public sealed partial class ErrorCodesTests
         Assert.Equal(used.Order(StringComparer.Ordinal), listed.Order(StringComparer.Ordinal));
     }
 
-    [GeneratedRegex("SL1[0-9]{3}")]
+    [Fact]
+    public void Every_reason_of_refusal_is_explained()
+    {
+        DirectoryInfo root = new(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(root.FullName, "Sparseland.slnx"))) root = root.Parent!;
+        string page = File.ReadAllText(Path.Combine(root.FullName, "docs", "refusals.md"));
+        Assert.All(Enum.GetValues<RefusalReason>(), r => Assert.Contains(r.Code(), page, StringComparison.Ordinal));
+    }
+
+    // SL2101 and up are reasons, made from an enumeration and explained on their own page.
+    [GeneratedRegex("SL(?!21[0-8])[0-9]{4}")]
     private static partial Regex FileCode();
 
-    [GeneratedRegex("\"(SL1[0-9]{3})\"")]
+    [GeneratedRegex("\"(SL[0-9]{4})\"")]
     private static partial Regex QuotedCode();
 }

@@ -17,6 +17,8 @@ internal static class ErrorPresenter
             ModelFormatException e => (ExitCodes.BadInputFile, e.Describe()),
             UnsupportedOperatorException e => (ExitCodes.BadInputFile, e.Describe()),
             GraphException e => (ExitCodes.BadInputFile, e.Describe()),
+            // Targets that cannot be met, whichever of them it is, end alike.
+            SparselandException { Code: "SL4004" or "SL4030" } e => (ExitCodes.GateNotMet, e.Describe()),
             SparselandException e => (FamilyExitCode(e.Code), e.Describe()),
             FileNotFoundException e => (ExitCodes.BadInputFile, Line("SL1000", $"file not found: {e.FileName ?? e.Message}", "check the path")),
             DirectoryNotFoundException e => (ExitCodes.BadInputFile, Line("SL1000", e.Message, "check the path")),

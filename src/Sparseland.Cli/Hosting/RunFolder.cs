@@ -102,7 +102,19 @@ internal sealed class RunFolder : IDisposable
         lock (_gate) _metrics.WriteLine(line.ToJsonString());
     }
 
-    public void Dispose() => _metrics.Dispose();
+    /// <summary>Closes the folder; a run that ended before it had anything to keep leaves none behind.</summary>
+    public void Dispose()
+    {
+        _metrics.Dispose();
+        var metrics = new FileInfo(File("metrics.jsonl"));
+        bool empty = metrics is { Exists: true, Length: 0 } && !Directory.EnumerateFileSystemEntries(Checkpoints).Any()
+            && Directory.EnumerateFileSystemEntries(Path).All(e => System.IO.Path.GetFileName(e) is "run.json" or "metrics.jsonl" or "checkpoints");
+        if (!empty) return;
+        Directory.Delete(Checkpoints);
+        metrics.Delete();
+        System.IO.File.Delete(File("run.json"));
+        if (!Directory.EnumerateFileSystemEntries(Path).Any()) Directory.Delete(Path);
+    }
 
     private static string Hash(string path)
     {

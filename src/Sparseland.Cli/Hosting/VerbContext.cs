@@ -8,7 +8,7 @@ namespace Sparseland.Cli.Hosting;
 /// <remarks>With <c>--json</c> standard output carries the result alone and everything else goes to standard error.</remarks>
 internal sealed class VerbContext : IDisposable
 {
-    private readonly StreamWriter? _log;
+    private StreamWriter? _log;
     private readonly Lock _logGate = new();
     private readonly CancellationTokenSource _cancellation;
     private readonly bool _hasTimeLimit;
@@ -69,6 +69,14 @@ internal sealed class VerbContext : IDisposable
         if (!Settings.Quiet) Console.WriteLine(text);
     }
 
+    /// <summary>The line that a verb was called for, shown even with --quiet.</summary>
+    public void Conclude(string text)
+    {
+        Log(text);
+        if (Settings.Json && Settings.Quiet) return;
+        Console.WriteLine(text);
+    }
+
     /// <summary>A line with Spectre mark-up, unless --quiet.</summary>
     public void SayMarkup(string markup)
     {
@@ -122,13 +130,39 @@ internal sealed class VerbContext : IDisposable
     {
         _memory?.Dispose();
         _cancellation.Dispose();
-        _log?.Dispose();
+        lock (_logGate) CloseLog();
     }
 
     private void Log(string text)
     {
         if (_log is null) return;
-        lock (_logGate) _log.WriteLine($"{DateTime.UtcNow:yyyy-MM-ddTHH:mm:ssZ} {text}");
+        lock (_logGate)
+        {
+            try
+            {
+                _log?.WriteLine($"{DateTime.UtcNow:yyyy-MM-ddTHH:mm:ssZ} {text}");
+            }
+            catch (IOException e)
+            {
+                // Hours of training are worth more than their log.
+                CloseLog();
+                System.Console.Error.WriteLine($"warning: the log file '{Settings.LogFile}' cannot be written, going on without it: {e.Message}");
+            }
+        }
+    }
+
+    private void CloseLog()
+    {
+        StreamWriter? log = _log;
+        _log = null;
+        try
+        {
+            log?.Dispose();
+        }
+        catch (IOException)
+        {
+            // What could not be written was warned of when it was tried.
+        }
     }
 }
 

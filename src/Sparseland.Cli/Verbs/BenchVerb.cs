@@ -97,6 +97,6 @@ internal sealed class BenchVerb : Verb
                 $"{batch * 1000 / row.Timing.Median:0.0}", row.LargestDeviation is { } d ? $"{d:0.#e+0}" : "");
         }
         context.Show(table);
-        context.Say($"batch {batch}: {result.Verdict}");
+        context.Conclude($"batch {batch}: {result.Verdict}");
     }
 }

@@ -54,11 +54,11 @@ internal sealed class EvaluateVerb : Verb
         if (data.IsText)
         {
             if (data.Source.WholeText is not null) context.Detail(whole ? "the whole text" : "the held-out tenth of the text");
-            context.Say($"{e.Scored} tokens  perplexity {e.Perplexity:0.0000}  loss {e.Loss:0.0000}{(e.BitsPerByte is { } b ? $"  bits per byte {b:0.0000}" : "")}");
+            context.Conclude($"{e.Scored} tokens  perplexity {e.Perplexity:0.0000}  loss {e.Loss:0.0000}{(e.BitsPerByte is { } b ? $"  bits per byte {b:0.0000}" : "")}");
         }
         else
         {
-            context.Say($"{e.Samples} samples  top-1 {e.Top1:P2}  top-5 {e.Top5:P2}  loss {e.Loss:0.0000}");
+            context.Conclude($"{e.Samples} samples  top-1 {e.Top1:P2}  top-5 {e.Top5:P2}  loss {e.Loss:0.0000}");
         }
         context.Result(EvaluationService.ToJson(e, data.IsText));
         context.Next($"sparseland bench {arguments.GetValue(_model)}");

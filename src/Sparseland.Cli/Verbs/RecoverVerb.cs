@@ -71,7 +71,7 @@ internal sealed class RecoverVerb : Verb
         TrainingReport.Add(report, run, last, data.IsText);
         HtmlReportWriter.Write(report, run.File("report.html"));
 
-        context.Say($"before: {TrainingSession.Describe(first)}; after: {TrainingSession.Describe(last)}; non-zeros {before:N0} before, {after:N0} after");
+        context.Conclude($"before: {TrainingSession.Describe(first)}; after: {TrainingSession.Describe(last)}; non-zeros {before:N0} before, {after:N0} after");
         context.Say($"{saved.OnnxPath} {saved.OnnxBytes / 1e6:0.000} MB, {saved.CompactPath} {saved.CompactBytes / 1e6:0.000} MB, {run.File("report.html")}");
         context.Result(new JsonObject
         {

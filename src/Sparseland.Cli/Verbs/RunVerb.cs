@@ -64,12 +64,12 @@ internal sealed class RunVerb : Verb
         if (Classify(graph, outputs) is { } classes)
         {
             foreach (JsonNode? row in classes)
-                context.Say($"{row!["sample"]}: {string.Join("  ", row["classes"]!.AsArray().Select(c => $"{c!["name"]} {(double)c["probability"]!:P1}"))}");
+                context.Conclude($"{row!["sample"]}: {string.Join("  ", row["classes"]!.AsArray().Select(c => $"{c!["name"]} {(double)c["probability"]!:P1}"))}");
             result["classification"] = classes;
         }
         else if (arguments.GetValue(_output) is null)
         {
-            foreach ((string name, TensorData value) in outputs) context.Say($"{name} {value}: {Preview(value)}");
+            foreach ((string name, TensorData value) in outputs) context.Conclude($"{name} {value}: {Preview(value)}");
         }
         context.Result(result);
         return Task.FromResult(ExitCodes.Done);

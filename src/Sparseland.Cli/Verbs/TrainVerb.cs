@@ -81,7 +81,7 @@ internal sealed class TrainVerb : Verb
 
         ModelCost after = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1));
         if (sparse is not null) context.Say($"{after.NonZeros:N0} of {cost.Parameters:N0} parameters left, {after.EffectiveMacs / 1e6:0.##} of {cost.Macs / 1e6:0.##} M multiply-adds");
-        context.Say($"{result.Steps} steps in {ProgressDisplay.Format(result.Elapsed)}: {TrainingSession.Describe(final)}, loss {final.Loss:0.0000}");
+        context.Conclude($"{result.Steps} steps in {ProgressDisplay.Format(result.Elapsed)}: {TrainingSession.Describe(final)}, loss {final.Loss:0.0000}");
         context.Say($"{saved.OnnxPath} {saved.OnnxBytes / 1e6:0.000} MB, {saved.CompactPath} {saved.CompactBytes / 1e6:0.000} MB, {run.File("report.html")}");
         JsonObject json = EvaluationService.ToJson(final, data.IsText);
         json["run"] = run.Path;
