@@ -60,8 +60,8 @@ internal sealed class QuickstartVerb : Verb
         await TrainDenseAsync(context, dense, data, run).ConfigureAwait(false);
         context.SayMarkup($"\n[bold]2  prune[/] it to {Sparsity:P0} zeros, in one go and then gradually with its dense self as the teacher");
         Evaluation oneShot = await OneShotAsync(context, dense, data).ConfigureAwait(false);
-        var request = new PruneRequest { Recipe = Recipe.Of("gmp").With("sparsity", "90%").With("seed", context.Settings.Seed.ToString(System.Globalization.CultureInfo.InvariantCulture)) };
-        var recovery = new TrainingSettings { Epochs = 6, Batch = 64, LearningRate = 0.02, Teacher = "self", TeacherWeight = 0.5 };
+        var request = new PruneRequest { Recipe = Recipe.Of("gmp").With("sparsity", "90%").With("parameters.allocation", "uniform+").With("seed", context.Settings.Seed.ToString(System.Globalization.CultureInfo.InvariantCulture)) };
+        var recovery = new TrainingSettings { Epochs = 5, Batch = 64, LearningRate = 0.02, Teacher = "self", TeacherWeight = 0.5 };
         PruneOutcome outcome = await new PruneRunner(context, request, data, recovery, run).RunAsync(dense).ConfigureAwait(false);
         outcome = outcome with { Evaluations = [outcome.Evaluations[0], ("pruned in one go", oneShot), .. outcome.Evaluations.Skip(1)] };
 
@@ -104,7 +104,7 @@ internal sealed class QuickstartVerb : Verb
             foreach (Weight weight in ModelAccess.Load(finished).Weights.Values) dense.Weights[weight.Name].Set(weight.Read());
             return;
         }
-        var settings = new TrainingSettings { Epochs = 5, Batch = 64, LearningRate = 0.05, WarmUpFraction = 0.1 };
+        var settings = new TrainingSettings { Epochs = 4, Batch = 64, LearningRate = 0.05, WarmUpFraction = 0.1 };
         using (var session = new TrainingSession(context, new TrainableModel(dense), data, settings, [], run, "training")) await session.RunAsync().ConfigureAwait(false);
         // The next phase has checkpoints of its own under the same name.
         Model.Formats.ModelFile.Save(dense, finished);
@@ -114,7 +114,7 @@ internal sealed class QuickstartVerb : Verb
     private static async Task<Evaluation> OneShotAsync(VerbContext context, ModelGraph dense, OpenedData data)
     {
         ModelGraph copy = dense.Clone();
-        var method = (OneShotSparsifier)MethodCatalog.Get("magnitude").Build(new PruningSettings { Sparsity = Sparsity });
+        var method = (OneShotSparsifier)MethodCatalog.Get("magnitude").Build(new PruningSettings { Sparsity = Sparsity }, new Dictionary<string, string> { ["allocation"] = "uniform+" });
         method.Apply(PruningTarget.Of(copy));
         return await EvaluationService.EvaluateAsync(context, copy, data, 128, title: "evaluating (pruned in one go)").ConfigureAwait(false);
     }
