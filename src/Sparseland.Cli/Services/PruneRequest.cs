@@ -135,6 +135,9 @@ internal sealed class PruneFlags
         }
         if (arguments.GetResult("--seed") is System.CommandLine.Parsing.OptionResult { Implicit: false } || !recipe.Entries.ContainsKey("seed")) recipe = recipe.With("seed", Text(context.Settings.Seed));
 
+        // Said, not skipped in silence: how to train is taken from the flags of the verb.
+        if (recipe.HasTraining) context.Warn("the recipe's training entries are not used here; say how to train with --epochs, --learning-rate and the other flags");
+
         long? size = arguments.GetValue(_size) is { } text ? CommonOptions.ParseSize(text) : null;
         if (size is not null && (sparsity is not null || budget)) throw VerbException.Usage("--size is a target of its own", "give one of --size, --sparsity, --macs and --params");
         return new PruneRequest { Recipe = recipe, Channels = channels ? Budget(recipe) : null, ChannelFilters = channels ? [.. recipe.Settings.Policy.Targets, .. recipe.Settings.Policy.Ignore] : [], Size = size };
