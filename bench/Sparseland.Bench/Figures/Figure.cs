@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
+using Sparseland.Kernels.Threading;
 using Spectre.Console;
 
 namespace Sparseland.Bench.Figures;
@@ -12,8 +13,9 @@ namespace Sparseland.Bench.Figures;
 internal abstract class Figure : Verb
 {
     private readonly Option<string?> _out = new("--out") { Description = "Write the figure as JSON to this file." };
-    private readonly Option<int> _repetitions = new("--repetitions") { Description = "At least this many per variant.", DefaultValueFactory = _ => 15 };
-    private readonly Option<double> _seconds = new("--seconds") { Description = "Measure at least this long per row.", DefaultValueFactory = _ => 2 };
+    private readonly Option<int> _repetitions = new("--repetitions") { Description = "At least this many per variant.", DefaultValueFactory = _ => 30 };
+    private readonly Option<double> _seconds = new("--seconds") { Description = "Measure at least this long per row.", DefaultValueFactory = _ => 1 };
+    private readonly Option<double> _budget = new("--budget") { Description = "Measure at most this many seconds per row, whatever the repetitions.", DefaultValueFactory = _ => 20 };
 
     protected sealed override void Declare(Command command)
     {
@@ -21,6 +23,7 @@ internal abstract class Figure : Verb
         command.Options.Add(_out);
         command.Options.Add(_repetitions);
         command.Options.Add(_seconds);
+        command.Options.Add(_budget);
     }
 
     /// <summary>Declares the figure's own options.</summary>
@@ -34,15 +37,16 @@ internal abstract class Figure : Verb
     protected sealed override Task<int> RunAsync(ParseResult arguments, VerbContext context)
     {
         int repetitions = arguments.GetValue(_repetitions);
-        double seconds = arguments.GetValue(_seconds);
-        if (repetitions < 3 || seconds is not (>= 0 and <= 3600)) throw VerbException.Usage("--repetitions starts at 3, --seconds is 0 to 3600");
+        double seconds = arguments.GetValue(_seconds), budget = arguments.GetValue(_budget);
+        if (repetitions < 3 || seconds is not (>= 0 and <= 3600) || budget is not (> 0 and <= 3600)) throw VerbException.Usage("--repetitions starts at 3, --seconds is 0 to 3600, --budget above 0");
         context.Say(MachineInfo.Current.Describe());
-        JsonArray rows = Measure(arguments, context, new TimingOptions(repetitions, seconds));
+        JsonArray rows = Measure(arguments, context, new TimingOptions(repetitions, seconds, MostSeconds: budget));
         var document = new JsonObject
         {
             ["figure"] = Title.Name,
             ["date"] = DateTime.UtcNow.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
             ["commit"] = Commit(),
+            ["command"] = string.Join(' ', Environment.GetCommandLineArgs().Skip(1)),
             ["machine"] = MachineInfo.Current.ToJson(),
             ["load"] = Load(),
             ["rows"] = rows,
@@ -56,6 +60,10 @@ internal abstract class Figure : Verb
         context.Result(document);
         return Task.FromResult(ExitCodes.Done);
     }
+
+    /// <summary>A kernel in this process, timed with its data in the caches and its threads awake.</summary>
+    protected static (string Name, Func<double> Run) Hot(string name, Action run) =>
+        (name, InterleavedTimer.TimedHot(run, name == OpenBlasPeer.Name && WorkPool.Threads > 1 ? OpenBlasPeer.RestMilliseconds : 0));
 
     /// <summary>A variant as JSON.</summary>
     protected static JsonObject ToJson(Timing timing, double? deviation = null)

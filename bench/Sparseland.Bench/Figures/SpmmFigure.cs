@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
@@ -9,65 +10,128 @@ using Spectre.Console;
 
 namespace Sparseland.Bench.Figures;
 
-/// <summary>Sparse times dense matrices beside our dense product: speed-up, and effectiveness = speed-up x density (1: the cost is what the non-zeros cost).</summary>
+/// <summary>
+/// Sparse times dense matrices of real layers, beside our dense product and OpenBLAS. Effectiveness e = speed-up x density over the fastest dense
+/// variant of the shape: 1 when a sparse kernel costs exactly what its non-zeros cost in the dense one.
+/// </summary>
 internal sealed class SpmmFigure : Figure
 {
-    private static readonly (int Rows, int Columns, int N)[] s_shapes = [(512, 512, 128), (768, 768, 197), (4096, 4096, 1)];
-    private static readonly double[] s_densities = [0.5, 0.2, 0.1, 0.05];
+    /// <summary>W [rows, columns] x X [columns, n]: n is output pixels or tokens.</summary>
+    private static readonly (string Name, int Rows, int Columns, int N)[] s_shapes =
+    [
+        ("resnet50 1x1 expand, 56x56", 256, 64, 3136), ("resnet50 1x1 reduce, 28x28", 128, 512, 784), ("resnet50 1x1 expand, 14x14", 1024, 256, 196), ("resnet50 1x1 reduce, 7x7", 512, 2048, 49),
+        ("resnet50 3x3, 28x28", 128, 1152, 784), ("resnet50 3x3, 14x14", 256, 2304, 196), ("resnet50 3x3, 7x7", 512, 4608, 49),
+        ("vit-s projection", 384, 384, 197), ("vit-s mlp", 1536, 384, 197), ("vit-b projection", 768, 768, 197),
+        ("llama projection, 64 tokens", 2048, 2048, 64), ("llama mlp, 64 tokens", 5632, 2048, 64), ("llama projection, one token", 4096, 4096, 1),
+    ];
 
-    protected override (string Name, string Description) Title => ("spmm", "Sparse times dense matrices: GFLOP/s, speed-up over our dense product, effectiveness.");
+    private static readonly (string Name, int BlockRows)[] s_kernels = [("unstructured", 1), ("4x1 blocks", 4), ("8x1 blocks", 8), ("16x1 blocks", 16)];
+
+    private readonly Option<string?> _shapes = new("--shapes") { Description = "Only shapes whose name contains one of these words, separated by commas." };
+    private readonly Option<string> _densities = new("--densities") { Description = "Stored fractions of the weights, separated by commas.", DefaultValueFactory = _ => "0.5,0.4,0.2,0.1,0.05" };
+    private readonly Option<string?> _kernels = new("--kernels") { Description = "Only kernels whose name contains one of these words: unstructured, 4x1, 8x1, 16x1." };
+    private readonly Option<bool> _alone = new("--alone") { Description = "Without OpenBLAS." };
+
+    protected override (string Name, string Description) Title => ("spmm", "Sparse times dense matrices of real layers: GFLOP/s, speed-up and effectiveness over the fastest dense product.");
+
+    protected override void DeclareOwn(Command command)
+    {
+        Option[] options = [_shapes, _densities, _kernels, _alone];
+        foreach (Option option in options) command.Options.Add(option);
+    }
 
     protected override JsonArray Measure(ParseResult arguments, VerbContext context, TimingOptions options)
     {
+        bool peer = GemmFigure.UseOpenBlas(arguments.GetValue(_alone), context);
+        double[] densities = [.. arguments.GetValue(_densities)!.Split(',').Select(d => double.TryParse(d, CultureInfo.InvariantCulture, out double v) && v is > 0 and <= 1 ? v : throw VerbException.Usage($"--densities has '{d}'", "use numbers above 0, at most 1"))];
         var rows = new JsonArray();
-        Table table = NewTable("rows x columns x n", "density", "kernel", "dense ms", "sparse ms", "GFLOP/s", "speed-up", "e");
-        var random = new Random(context.Settings.Seed);
-        foreach ((int m, int k, int n) in s_shapes)
+        foreach ((string Name, int Rows, int Columns, int N) shape in s_shapes.Where(s => Chosen(s.Name, arguments.GetValue(_shapes))))
         {
-            float[] x = Values((long)k * n, random), dense = new float[m * n], sparse = new float[m * n];
-            foreach (double density in s_densities)
+            (string Name, int BlockRows)[] kernels = [.. s_kernels.Where(k => Chosen(k.Name, arguments.GetValue(_kernels)))];
+            foreach (JsonObject row in One(shape, densities, kernels, peer, context, options)) rows.Add(row);
+        }
+        context.Say("dense: our product with the weight packed beforehand; e = speed-up x density over the fastest dense variant (best), and over OpenBLAS alone");
+        return rows;
+    }
+
+    /// <summary>One shape: every variant takes its turn in one run, so that all are measured beside the same dense ones.</summary>
+    private static List<JsonObject> One((string Name, int Rows, int Columns, int N) shape, double[] densities, (string Name, int BlockRows)[] kernels, bool peer, VerbContext context, TimingOptions options)
+    {
+        (int m, int k, int n) = (shape.Rows, shape.Columns, shape.N);
+        var random = new Random(context.Settings.Seed);
+        float[] x = Values((long)k * n, random), w = Values((long)m * k, random), dense = new float[m * n], other = new float[m * n];
+        PackedMatrix packed = PackedMatrix.Left(false, m, k, w, k);
+        var variants = new List<(string Name, Action Run)>
+        {
+            ("dense", n == 1 ? () => Gemm.MultiplyVector(false, m, k, 1, w, k, x, 0, dense) : () => Gemm.Multiply(packed, false, n, x, n, 0, dense, n, default, default, Clamp.None)),
+        };
+        if (peer) variants.Add((OpenBlasPeer.Name, () => OpenBlasPeer.Multiply(false, false, m, n, k, w, x, other)));
+        foreach ((string _, Action run) in variants) run();
+        if (peer) Compare(other, dense, k);
+        int baselines = variants.Count;
+        var cases = new List<(string Kernel, double Density, long Stored)>();
+        foreach (double density in densities)
+        {
+            foreach ((string kernel, int blockRows) in kernels)
             {
-                foreach (bool blocks in (bool[])[false, true])
-                {
-                    float[] w = Weight(m, k, density, blocks ? 4 : 1, random);
-                    CsrMatrix csr = CsrMatrix.FromDense(w, m, k);
-                    BlockCsrMatrix? block = blocks ? BlockCsrMatrix.FromDense(w, m, k, 4, 1) : null;
-                    PackedMatrix packed = PackedMatrix.Left(false, m, k, w, k);
-                    var prepared = new PreparedSpMM(csr);
-                    Action denseRun = n == 1 ? () => Gemm.MultiplyVector(false, m, k, 1, w, k, x, 0, dense) : () => Gemm.Multiply(packed, false, n, x, n, 0, dense, n, default, default, Clamp.None);
-                    Action sparseRun = (n == 1, block) switch
-                    {
-                        (true, { } b) => () => SpMV.Multiply(b, x, sparse),
-                        (true, null) => () => SpMV.Multiply(csr, x, sparse),
-                        (false, { } b) => () => SpMM.Multiply(b, x, n, sparse),
-                        (false, null) => () => prepared.Multiply(x, n, sparse),
-                    };
-                    denseRun();
-                    sparseRun();
-                    Compare(dense, sparse, k);
-                    IReadOnlyList<Timing> t = InterleavedTimer.Measure([("dense", denseRun), ("sparse", sparseRun)], options, null, context.Cancellation);
-                    double speedUp = TwinBenchmark.Ratio(t[0], t[1]).Median, stored = (double)(block?.StoredCount ?? csr.StoredCount), actual = stored / ((double)m * k);
-                    string kernel = blocks ? "4x1 blocks" : "unstructured";
-                    double gflops = 2 * stored * n / t[1].Median / 1e6;
-                    table.AddRow($"{m} x {k} x {n}", $"{actual:0.000}", kernel, $"{t[0].Median:0.0000}", $"{t[1].Median:0.0000}", $"{gflops:0.0}", $"{speedUp:0.00}", $"{speedUp * actual:0.00}");
-                    rows.Add(new JsonObject
-                    {
-                        ["rows"] = m,
-                        ["columns"] = k,
-                        ["n"] = n,
-                        ["density"] = Round(actual),
-                        ["kernel"] = kernel,
-                        ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
-                        ["gflops"] = Round(gflops),
-                        ["speedUp"] = Round(speedUp),
-                        ["effectiveness"] = Round(speedUp * actual),
-                    });
-                }
+                float[] sparse = Weight(m, k, density, blockRows, random), expected = new float[m * n], actual = new float[m * n];
+                Gemm.Multiply(false, false, m, n, k, 1, sparse, k, x, n, 0, expected, n);
+                (Action run, long stored) = Kernel(sparse, m, k, n, blockRows, x, actual);
+                run();
+                Compare(expected, actual, k);
+                variants.Add(($"{kernel} {density:0.00}", run));
+                cases.Add((kernel, (double)stored / ((long)m * k), stored));
             }
+        }
+        IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Name, v.Run))], options, null, context.Cancellation);
+
+        int best = Enumerable.Range(0, baselines).MinBy(i => t[i].Median);
+        double flops = 2.0 * m * n * k;
+        context.Say($"{shape.Name}: {m} x {k} x {n}; " + string.Join(", ", t.Take(baselines).Select(v => $"{v.Name} {v.Median:0.0000} ms, {flops / v.Median / 1e6:0.0} GFLOP/s")));
+        Table table = NewTable(shape.Name, "density", "ms", "95 % interval", "GFLOP/s", $"speed-up ({t[best].Name})", "e, best", "e, OpenBLAS");
+        var rows = new List<JsonObject>();
+        for (int i = 0; i < cases.Count; i++)
+        {
+            Timing v = t[baselines + i];
+            (string kernel, double density, long stored) = cases[i];
+            Timing speedUp = TwinBenchmark.Ratio(t[best], v);
+            double gflops = 2.0 * stored * n / v.Median / 1e6, e = speedUp.Median * density, overPeer = peer ? TwinBenchmark.Ratio(t[1], v).Median * density : double.NaN;
+            table.AddRow(kernel, $"{density:0.000}", $"{v.Median:0.0000}", $"{v.Interval.Low:0.0000}..{v.Interval.High:0.0000}", $"{gflops:0.0}", $"{speedUp.Median:0.00}", $"{e:0.00}", peer ? $"{overPeer:0.00}" : "");
+            var row = new JsonObject
+            {
+                ["shape"] = shape.Name,
+                ["rows"] = m,
+                ["columns"] = k,
+                ["n"] = n,
+                ["density"] = Round(density),
+                ["kernel"] = kernel,
+                ["variants"] = new JsonArray([.. t.Take(baselines).Append(v).Select(u => ToJson(u))]),
+                ["best"] = t[best].Name,
+                ["gflops"] = Round(gflops),
+                ["speedUp"] = RatioJson(speedUp),
+                ["effectiveness"] = Round(e),
+            };
+            if (peer) row["effectivenessOverOpenBlas"] = Round(overPeer);
+            rows.Add(row);
         }
         context.Show(table);
         return rows;
     }
+
+    private static (Action Run, long Stored) Kernel(float[] w, int m, int k, int n, int blockRows, float[] x, float[] y)
+    {
+        if (blockRows == 1)
+        {
+            CsrMatrix csr = CsrMatrix.FromDense(w, m, k);
+            if (n == 1) return (() => SpMV.Multiply(csr, x, y), csr.StoredCount);
+            var prepared = new PreparedSpMM(csr);
+            return (() => prepared.Multiply(x, n, y), csr.StoredCount);
+        }
+        BlockCsrMatrix blocks = BlockCsrMatrix.FromDense(w, m, k, blockRows, 1);
+        return (n == 1 ? () => SpMV.Multiply(blocks, x, y) : () => SpMM.Multiply(blocks, x, n, y), blocks.StoredCount);
+    }
+
+    private static bool Chosen(string name, string? words) => words is null || words.Split(',').Any(w => name.Contains(w.Trim(), StringComparison.OrdinalIgnoreCase));
 
     /// <summary>A matrix in which whole vertical blocks are present with the given probability.</summary>
     internal static float[] Weight(int rows, int columns, double density, int blockRows, Random random)

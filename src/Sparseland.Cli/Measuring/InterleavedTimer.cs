@@ -44,7 +44,8 @@ internal sealed record Timing(string Name, double[] Milliseconds)
 /// <param name="Repetitions">At least this many per variant.</param>
 /// <param name="Seconds">Goes on until this much time was measured over all variants, or <see cref="MostRepetitions"/>.</param>
 /// <param name="PauseMilliseconds">Rest before each repetition, so that the idling threads of one engine (they spin for a while) do not take time from the next.</param>
-internal sealed record TimingOptions(int Repetitions = 30, double Seconds = 10, int PauseMilliseconds = 0)
+/// <param name="MostSeconds">The time budget: ends before the repetitions are made when it is spent, but not before three.</param>
+internal sealed record TimingOptions(int Repetitions = 30, double Seconds = 10, int PauseMilliseconds = 0, double MostSeconds = double.PositiveInfinity)
 {
     /// <summary>Upper bound, so that microsecond models do not run forever.</summary>
     public const int MostRepetitions = 20_000;
@@ -66,6 +67,19 @@ internal static class InterleavedTimer
         return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
     };
 
+    /// <summary>An action that runs twice and returns how many milliseconds the second run took: the first one wakes the engine's threads and brings its data into the caches.</summary>
+    /// <param name="run">One run.</param>
+    /// <param name="restMilliseconds">Rest afterwards, for engines whose threads go on looking for work for a while.</param>
+    public static Func<double> TimedHot(Action run, int restMilliseconds = 0) => () =>
+    {
+        run();
+        long start = Stopwatch.GetTimestamp();
+        run();
+        double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+        if (restMilliseconds > 0) Thread.Sleep(restMilliseconds);
+        return milliseconds;
+    };
+
     /// <summary>Warms up until the last times of every variant are steady, then measures.</summary>
     /// <param name="variants">Names and functions that run once and return their milliseconds (a peer in another process knows its own).</param>
     /// <param name="options">How long.</param>
@@ -80,7 +94,8 @@ internal static class InterleavedTimer
         var total = Stopwatch.StartNew();
         for (int repetition = 0; repetition < TimingOptions.MostRepetitions; repetition++)
         {
-            if (repetition >= options.Repetitions && total.Elapsed.TotalSeconds >= options.Seconds) break;
+            double elapsed = total.Elapsed.TotalSeconds;
+            if ((repetition >= options.Repetitions && elapsed >= options.Seconds) || (repetition >= 3 && elapsed >= options.MostSeconds)) break;
             for (int v = 0; v < variants.Count; v++)
             {
                 cancellation.ThrowIfCancellationRequested();
