@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
-using Sparseland.Kernels.Threading;
+using Sparseland.Kernels.SparseOps.Compiled;
 
 namespace Sparseland.Kernels.SparseOps;
 
@@ -41,6 +41,27 @@ internal sealed class ConvolutionPass
 
     public int OutStep { get; init; } = 1;
 
+    /// <summary>The number of each entry's line: entries of one line read the same shifted plane. Null when the pass is never compiled.</summary>
+    public int[]? Lines { get; init; }
+
+    /// <summary>The shift of each line in floats.</summary>
+    public int[] LineOffsets { get; init; } = [];
+
+    /// <summary>The compiled structure; shared among image sizes where the lines are.</summary>
+    public CompiledOnce? Compiled { get; init; }
+
+    /// <summary>How tiles of pixels are read.</summary>
+    public TileGather Gather => _gather ??= new TileGather(Height, Width, RowStride);
+
+    private TileGather? _gather;
+
+    /// <summary>The compiled pass, or null when its results do not lie in a row or code would not pay.</summary>
+    /// <param name="version">Differs when the values do.</param>
+    public CompiledMatrix? GetCompiled(long version) =>
+        Lines is null || Compiled is null || OutStep != 1 || OutRowStride != Width || Base != 0 || Height * Width == 0
+            ? null
+            : Compiled.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version);
+
     /// <summary>Flat positions that are computed.</summary>
     public int Positions => Height == 0 || Width == 0 ? 0 : (Height - 1) * RowStride + Width;
 }
@@ -66,13 +87,6 @@ internal unsafe struct ConvolutionPassRun
         var tiling = new Tiling(Pass.Positions, V.Count, MaxVectors);
         int tiles = tiling.Tiles;
         return (tiles, tiles == 0 ? 1 : RowPartition.Blocks(Pass.Rows, RowPointers[Pass.Rows], tiles, tiling.Tile(0).Width));
-    }
-
-    /// <summary>Everything, on the calling thread.</summary>
-    public readonly void All<V>() where V : unmanaged, IVector<V>
-    {
-        int tiles = new Tiling(Pass.Positions, V.Count, MaxVectors).Tiles;
-        for (int t = 0; t < tiles; t++) Tile<V>(t, 0, Pass.Rows);
     }
 
     /// <summary>Rows first .. end-1 of one tile.</summary>

@@ -1,3 +1,5 @@
+using Sparseland.Kernels.SparseOps.Compiled;
+
 namespace Sparseland.Kernels.SparseOps;
 
 /// <summary>A sparse convolution's passes and layouts for one image size.</summary>
@@ -29,8 +31,11 @@ internal sealed class ConvolutionPlan
     /// <summary>Which values the backward passes hold.</summary>
     public int BackwardVersion { get; set; } = -1;
 
+    /// <summary>Whether the planes are the image itself.</summary>
+    public required bool IsDirect { get; init; }
+
     /// <summary>Plans the forward pass; values are shared, not copied.</summary>
-    public static ConvolutionPlan Create(SparseConvolutionShape s, int height, int width, int[] rowPointers, int[] columns, float[] values)
+    public static ConvolutionPlan Create(SparseConvolutionShape s, int height, int width, int[] rowPointers, int[] columns, float[] values, CompiledOnce compiled)
     {
         int outHeight = s.OutHeight(height), outWidth = s.OutWidth(width);
         var phases = new List<(int, int)>();
@@ -51,14 +56,11 @@ internal sealed class ConvolutionPlan
         for (int o = 0; o < s.OutChannels; o++)
         {
             int group = o / (s.OutChannels / s.Groups);
-            for (int j = rowPointers[o]; j < rowPointers[o + 1]; j++)
-            {
-                int channel = group * perGroup + columns[j] / taps, tap = columns[j] % taps;
-                int down = tap / s.KernelWidth * s.DilationHeight, right = tap % s.KernelWidth * s.DilationWidth;
-                int phase = phases.IndexOf((down % s.StrideHeight, right % s.StrideWidth));
-                offsets[j] = checked(layout.PlaneStart(phase, channel) + down / s.StrideHeight * layout.RowStride + right / s.StrideWidth);
-            }
+            for (int j = rowPointers[o]; j < rowPointers[o + 1]; j++) offsets[j] = Offset(group * perGroup + columns[j] / taps, columns[j] % taps);
         }
+        // Groups share no lines: there is little to gain from code.
+        var lineOffsets = new int[s.Groups == 1 ? s.WeightsPerOutput : 0];
+        for (int i = 0; i < lineOffsets.Length; i++) lineOffsets[i] = Offset(i / taps, i % taps);
         return new ConvolutionPlan
         {
             Height = height,
@@ -66,12 +68,16 @@ internal sealed class ConvolutionPlan
             OutHeight = outHeight,
             OutWidth = outWidth,
             Input = layout,
+            IsDirect = s is { KernelHeight: 1, KernelWidth: 1, StrideHeight: 1, StrideWidth: 1, PadTop: 0, PadLeft: 0, PadBottom: 0, PadRight: 0 },
             Forward = new ConvolutionPass
             {
                 Rows = s.OutChannels,
                 RowPointers = rowPointers,
                 Offsets = offsets,
                 Values = values,
+                Lines = s.Groups == 1 ? columns : null,
+                LineOffsets = lineOffsets,
+                Compiled = compiled,
                 RowStride = layout.RowStride,
                 Height = outHeight,
                 Width = outWidth,
@@ -79,6 +85,13 @@ internal sealed class ConvolutionPlan
                 OutRowStride = outWidth,
             },
         };
+
+        int Offset(int channel, int tap)
+        {
+            int down = tap / s.KernelWidth * s.DilationHeight, right = tap % s.KernelWidth * s.DilationWidth;
+            int phase = phases.IndexOf((down % s.StrideHeight, right % s.StrideWidth));
+            return checked(layout.PlaneStart(phase, channel) + down / s.StrideHeight * layout.RowStride + right / s.StrideWidth);
+        }
     }
 
     /// <summary>
@@ -119,11 +132,15 @@ internal sealed class ConvolutionPlan
                 int[] next = pointers.AsSpan(0, s.InChannels).ToArray();
                 var offsets = new int[pointers[^1]];
                 var source = new int[offsets.Length];
+                var lines = new int[offsets.Length];
+                var lineOffsets = new int[s.Groups == 1 ? s.OutChannels * taps : 0];
                 Visit((channel, output, down, across, j) =>
                 {
-                    int at = next[channel]++;
+                    int at = next[channel]++, line = output * taps + columns[j] % taps;
                     offsets[at] = checked(layout.PlaneStart(0, output) + (down + top) * layout.RowStride + across + left);
                     source[at] = j;
+                    lines[at] = line;
+                    if (s.Groups == 1) lineOffsets[line] = offsets[at];
                 });
                 passes.Add(new ConvolutionPass
                 {
@@ -132,6 +149,9 @@ internal sealed class ConvolutionPlan
                     Offsets = offsets,
                     Source = source,
                     Values = new float[offsets.Length],
+                    Lines = s.Groups == 1 ? lines : null,
+                    LineOffsets = lineOffsets,
+                    Compiled = new CompiledOnce(),
                     RowStride = layout.RowStride,
                     Height = (Height - a + s.StrideHeight - 1) / s.StrideHeight,
                     Width = (Width - b + s.StrideWidth - 1) / s.StrideWidth,

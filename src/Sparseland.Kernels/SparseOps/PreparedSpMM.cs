@@ -1,6 +1,7 @@
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps.Compiled;
 using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.SparseOps;
@@ -18,6 +19,8 @@ public sealed unsafe class PreparedSpMM
     private readonly int[] _columns;
     private readonly float[] _values;
     private readonly Lock _gate = new();
+    private readonly CompiledOnce _compiled = new();
+    private long _version;
     private Transposed? _transposed;
 
     /// <summary>Prepares a matrix; it is copied.</summary>
@@ -55,7 +58,7 @@ public sealed unsafe class PreparedSpMM
     {
         if (values.Length != StoredCount) throw new ArgumentException($"{values.Length} values for {StoredCount} stored entries.", nameof(values));
         values.CopyTo(_values);
-        if (_transposed is not null) _transposed.Stale = true;
+        _version++;
     }
 
     /// <summary>Reads the stored entries out of a dense weight.</summary>
@@ -69,7 +72,7 @@ public sealed unsafe class PreparedSpMM
             ReadOnlySpan<float> row = dense.Slice(r * Columns, Columns);
             for (int j = _rowPointers[r]; j < _rowPointers[r + 1]; j++) _values[j] = row[_columns[j]];
         }
-        if (_transposed is not null) _transposed.Stale = true;
+        _version++;
     }
 
     /// <summary>Writes packed numbers (a gradient in row order) to their places in a dense matrix; other places become zero.</summary>
@@ -106,9 +109,15 @@ public sealed unsafe class PreparedSpMM
         Check(c.Length, Rows, n, nameof(c));
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, c.Length, nameof(residual));
+        CompiledMatrix? compiled = GetCompiled(n);
         fixed (int* rows = _rowPointers, columns = _columns)
         fixed (float* values = _values, pb = b, pc = c, pBias = bias, pResidual = residual)
         {
+            if (compiled is not null)
+            {
+                RunCompiled(compiled, pb, n, pc, pBias, pResidual, activation);
+                return;
+            }
             SimdDispatch.Run(new SpmmCall
             {
                 Rows = Rows,
@@ -136,9 +145,15 @@ public sealed unsafe class PreparedSpMM
         Check(b.Length, Rows, n, nameof(b));
         Check(c.Length, Columns, n, nameof(c));
         Transposed t = GetTransposed();
+        CompiledMatrix? compiled = GetCompiled(t, n);
         fixed (int* rows = t.Pointers, columns = t.Indices)
         fixed (float* values = t.Values, pb = b, pc = c)
         {
+            if (compiled is not null)
+            {
+                RunCompiled(compiled, pb, n, pc, null, null, Clamp.None);
+                return;
+            }
             SimdDispatch.Run(new SpmmCall
             {
                 Rows = Columns,
@@ -203,9 +218,15 @@ public sealed unsafe class PreparedSpMM
         Check(y.Length, batch, Rows, nameof(y));
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, y.Length, nameof(residual));
+        CompiledMatrix? compiled = GetCompiled(batch);
         fixed (int* rows = _rowPointers, columns = _columns)
         fixed (float* values = _values, px = x, py = y, pBias = bias, pResidual = residual)
         {
+            if (compiled is not null)
+            {
+                RunTurned(compiled, px, Columns, batch, py, Rows, pBias, pResidual, activation);
+                return;
+            }
             SimdDispatch.Run(new SparseLinearCall
             {
                 Rows = Rows,
@@ -233,9 +254,15 @@ public sealed unsafe class PreparedSpMM
         Check(dy.Length, batch, Rows, nameof(dy));
         Check(dx.Length, batch, Columns, nameof(dx));
         Transposed t = GetTransposed();
+        CompiledMatrix? compiled = GetCompiled(t, batch);
         fixed (int* rows = t.Pointers, columns = t.Indices)
         fixed (float* values = t.Values, px = dy, py = dx)
         {
+            if (compiled is not null)
+            {
+                RunTurned(compiled, px, Rows, batch, py, Columns, null, null, Clamp.None);
+                return;
+            }
             SimdDispatch.Run(new SparseLinearCall
             {
                 Rows = Columns,
@@ -314,6 +341,36 @@ public sealed unsafe class PreparedSpMM
         WorkPool.Run((columns + Block - 1) / Block, new TransposeParts { From = from, Rows = rows, Columns = columns, To = to, Ldto = ldto, Block = Block });
     }
 
+    // One column is a matrix times a vector, which other kernels are for.
+    private CompiledMatrix? GetCompiled(int n) => n < 2 ? null : _compiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version);
+
+    private CompiledMatrix? GetCompiled(Transposed t, int n) => n < 2 ? null : t.Compiled.Get(Columns, Rows, t.Pointers, t.Indices, t.Values, t.Version);
+
+    private static void RunCompiled(CompiledMatrix matrix, float* b, int n, float* c, float* bias, float* residual, Clamp clamp) => new CompiledProduct<LineSource>
+    {
+        Matrix = matrix,
+        Source = new LineSource { Base = b, Stride = n, Columns = n, Lines = matrix.Lines },
+        Columns = n,
+        Output = c,
+        RowStride = n,
+        Bias = bias,
+        Residual = residual,
+        Clamp = clamp,
+    }.Run();
+
+    private static void RunTurned(CompiledMatrix matrix, float* x, int depth, int batch, float* y, int rows, float* bias, float* residual, Clamp clamp) => new CompiledProduct<TurnedSource>
+    {
+        Matrix = matrix,
+        Source = new TurnedSource { Base = x, Stride = depth, Columns = batch, Lines = matrix.Lines },
+        Columns = batch,
+        Output = y,
+        RowStride = rows,
+        Turned = true,
+        Bias = bias,
+        Residual = residual,
+        Clamp = clamp,
+    }.Run();
+
     private Transposed GetTransposed()
     {
         lock (_gate)
@@ -322,12 +379,12 @@ public sealed unsafe class PreparedSpMM
             {
                 var source = new int[StoredCount];
                 (int[] pointers, int[] indices) = new CsrMatrix(Rows, Columns, _rowPointers, _columns, _values).TransposeStructure(source);
-                _transposed = new Transposed(pointers, indices, source, new float[StoredCount]) { Stale = true };
+                _transposed = new Transposed(pointers, indices, source, new float[StoredCount]);
             }
-            if (_transposed.Stale)
+            if (_transposed.Version != _version)
             {
                 for (int i = 0; i < _transposed.Source.Length; i++) _transposed.Values[i] = _values[_transposed.Source[i]];
-                _transposed.Stale = false;
+                _transposed.Version = _version;
             }
             return _transposed;
         }
@@ -356,6 +413,9 @@ public sealed unsafe class PreparedSpMM
 
         public float[] Values { get; } = values;
 
-        public bool Stale { get; set; }
+        public CompiledOnce Compiled { get; } = new();
+
+        /// <summary>Which values these are.</summary>
+        public long Version { get; set; } = -1;
     }
 }

@@ -1,6 +1,7 @@
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps.Compiled;
 using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.SparseOps;
@@ -23,6 +24,7 @@ public sealed unsafe partial class PreparedSparseConvolution
     private readonly float[] _values;
     private readonly Lock _gate = new();
     private readonly List<ConvolutionPlan> _plans = [];
+    private readonly CompiledOnce _compiled = new();
     private int _version;
 
     /// <summary>Prepares a weight; it is copied.</summary>
@@ -118,6 +120,8 @@ public sealed unsafe partial class PreparedSparseConvolution
             {
                 Layout = plan.Input,
                 Passes = [plan.Forward],
+                Compiled = [plan.Forward.GetCompiled(_version)],
+                IsDirect = plan.IsDirect,
                 Batch = batch,
                 Input = pi,
                 InputImage = (nint)Shape.InChannels * height * width,
@@ -154,6 +158,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             {
                 Layout = plan.OutputGradient!,
                 Passes = plan.Backward,
+                Compiled = [.. plan.Backward.Select(p => p.GetCompiled(plan.BackwardVersion))],
                 Batch = batch,
                 Input = pi,
                 InputImage = (nint)Shape.OutChannels * plan.OutHeight * plan.OutWidth,
@@ -180,7 +185,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             ConvolutionPlan? plan = _plans.Find(p => p.Height == height && p.Width == width);
             if (plan is null)
             {
-                plan = ConvolutionPlan.Create(Shape, height, width, _rowPointers, _columns, _values);
+                plan = ConvolutionPlan.Create(Shape, height, width, _rowPointers, _columns, _values, _compiled);
                 if (_plans.Count == 8) _plans.RemoveAt(0);
                 _plans.Add(plan);
             }
@@ -203,6 +208,12 @@ public sealed unsafe partial class PreparedSparseConvolution
     {
         public PlaneLayout Layout;
         public ConvolutionPass[] Passes;
+
+        /// <summary>The code of each pass, or null.</summary>
+        public CompiledMatrix?[] Compiled;
+
+        /// <summary>Whether compiled passes read the image where it is.</summary>
+        public bool IsDirect;
         public int Batch;
         public float* Input;
         public nint InputImage;
@@ -219,26 +230,51 @@ public sealed unsafe partial class PreparedSparseConvolution
                 WorkPool.Run(Batch, new ImageParts<V> { Call = this });
                 return;
             }
-            using Scratch.Buffer planes = Scratch.Rent(Layout.TotalLength);
-            int* boundaries = stackalloc int[RowPartition.MaxBlocks + 1];
-            for (int image = 0; image < Batch; image++)
+            for (int image = 0; image < Batch; image++) Image<V>(image);
+        }
+
+        private readonly void Image<V>(int image) where V : unmanaged, IVector<V>
+        {
+            if (IsDirect && Compiled[0] is { } direct)
             {
-                const int PlanesPerPart = 8;
-                WorkPool.Run((Layout.Planes + PlanesPerPart - 1) / PlanesPerPart,
-                    new FillParts { Layout = Layout, Image = Input + image * InputImage, Planes = planes.Pointer, PerPart = PlanesPerPart });
-                foreach (ConvolutionPass pass in Passes)
+                Product(direct, new LineSource { Base = Input + image * InputImage, Stride = Passes[0].Height * Passes[0].Width, Columns = Passes[0].Height * Passes[0].Width, Lines = direct.Lines }, Passes[0], image);
+                return;
+            }
+            using Scratch.Buffer planes = Scratch.Rent(Layout.TotalLength);
+            const int PlanesPerPart = 8;
+            WorkPool.Run((Layout.Planes + PlanesPerPart - 1) / PlanesPerPart,
+                new FillParts { Layout = Layout, Image = Input + image * InputImage, Planes = planes.Pointer, PerPart = PlanesPerPart });
+            int* boundaries = stackalloc int[RowPartition.MaxBlocks + 1];
+            for (int i = 0; i < Passes.Length; i++)
+            {
+                ConvolutionPass pass = Passes[i];
+                if (Compiled[i] is { } compiled)
                 {
-                    fixed (int* rows = pass.RowPointers, offsets = pass.Offsets)
-                    fixed (float* values = pass.Values)
-                    {
-                        ConvolutionPassRun run = Prepare(pass, rows, offsets, values, planes.Pointer, image);
-                        (int tiles, int blocks) = run.Split<V>();
-                        RowPartition.Fill(rows, pass.Rows, new Span<int>(boundaries, blocks + 1));
-                        WorkPool.Run(tiles * blocks, new TileParts<V> { Call = run, Blocks = blocks, Boundaries = boundaries });
-                    }
+                    Product(compiled, new PlaneSource { Planes = planes.Pointer, Lines = compiled.Lines, Offsets = pass.LineOffsets, Gather = pass.Gather }, pass, image);
+                    continue;
+                }
+                fixed (int* rows = pass.RowPointers, offsets = pass.Offsets)
+                fixed (float* values = pass.Values)
+                {
+                    ConvolutionPassRun run = Prepare(pass, rows, offsets, values, planes.Pointer, image);
+                    (int tiles, int blocks) = run.Split<V>();
+                    RowPartition.Fill(rows, pass.Rows, new Span<int>(boundaries, blocks + 1));
+                    WorkPool.Run(tiles * blocks, new TileParts<V> { Call = run, Blocks = blocks, Boundaries = boundaries });
                 }
             }
         }
+
+        private readonly void Product<TSource>(CompiledMatrix matrix, TSource source, ConvolutionPass pass, int image) where TSource : struct, ITileSource => new CompiledProduct<TSource>
+        {
+            Matrix = matrix,
+            Source = source,
+            Columns = pass.Height * pass.Width,
+            Output = Output + image * OutputImage,
+            RowStride = pass.ChannelStride,
+            Bias = Bias,
+            Residual = Residual == null ? null : Residual + image * OutputImage,
+            Clamp = Clamp,
+        }.Run();
 
         private readonly ConvolutionPassRun Prepare(ConvolutionPass pass, int* rows, int* offsets, float* values, float* planes, int image) => new()
         {
@@ -257,19 +293,7 @@ public sealed unsafe partial class PreparedSparseConvolution
         {
             public ImagesCall Call;
 
-            public readonly void Run(int image)
-            {
-                using Scratch.Buffer planes = Scratch.Rent(Call.Layout.TotalLength);
-                for (int p = 0; p < Call.Layout.Planes; p++) Call.Layout.Fill(p, Call.Input + image * Call.InputImage, planes.Pointer);
-                foreach (ConvolutionPass pass in Call.Passes)
-                {
-                    fixed (int* rows = pass.RowPointers, offsets = pass.Offsets)
-                    fixed (float* values = pass.Values)
-                    {
-                        Call.Prepare(pass, rows, offsets, values, planes.Pointer, image).All<V>();
-                    }
-                }
-            }
+            public readonly void Run(int image) => Call.Image<V>(image);
         }
     }
 

@@ -1,0 +1,168 @@
+namespace Sparseland.Kernels.SparseOps.Compiled;
+
+/// <summary>General registers that code may change in the System V convention.</summary>
+internal enum Register
+{
+    Rax = 0, Rcx = 1, Rdx = 2, Rsi = 6, Rdi = 7, R8 = 8, R9 = 9, R10 = 10, R11 = 11,
+}
+
+/// <summary>Writes the few x64 instructions that sparse kernels consist of. 512-bit registers are numbers 0 to 31.</summary>
+/// <remarks>
+/// Encodings: Intel, "Software Developer's Manual", volume 2, section 2.7 (EVEX). An offset that is a multiple of the operand's
+/// size and within 128 times that takes one byte, so code keeps its pointers near.
+/// </remarks>
+internal sealed class Assembler
+{
+    private const int VectorBytes = 64;
+
+    private byte[] _code = new byte[1 << 16];
+
+    /// <summary>Bytes written so far.</summary>
+    public int Length { get; private set; }
+
+    /// <summary>What was written.</summary>
+    public ReadOnlySpan<byte> Code => _code.AsSpan(0, Length);
+
+    /// <summary>Fills up to a multiple of 64 bytes: one line of the instruction cache.</summary>
+    public void Align()
+    {
+        while (Length % 64 != 0) Byte(0x90);
+    }
+
+    /// <summary>sum += vector * the float at [address + offset].</summary>
+    public void MultiplyAddBroadcast(int sum, int vector, Register address, int offset) => Vector(2, 1, 0xB8, sum, vector, address, offset, sizeof(float), broadcast: true);
+
+    /// <summary>target = the float at [address + offset] in all lanes.</summary>
+    public void Broadcast(int target, Register address, int offset) => Vector(2, 1, 0x18, target, 0, address, offset, sizeof(float), broadcast: false);
+
+    /// <summary>target = [address + offset].</summary>
+    public void Load(int target, Register address, int offset) => Vector(1, 0, 0x10, target, 0, address, offset, VectorBytes, broadcast: false);
+
+    /// <summary>[address + offset] = source.</summary>
+    public void Store(int source, Register address, int offset) => Vector(1, 0, 0x11, source, 0, address, offset, VectorBytes, broadcast: false);
+
+    /// <summary>target = left + [address].</summary>
+    public void AddMemory(int target, int left, Register address) => Vector(1, 0, 0x58, target, left, address, 0, VectorBytes, broadcast: false);
+
+    /// <summary>target = left + right.</summary>
+    public void Add(int target, int left, int right) => Vector(0x58, target, left, right);
+
+    /// <summary>target = left > right ? left : right, so right when either is NaN.</summary>
+    public void Max(int target, int left, int right) => Vector(0x5F, target, left, right);
+
+    /// <summary>target = left &lt; right ? left : right, so right when either is NaN.</summary>
+    public void Min(int target, int left, int right) => Vector(0x5D, target, left, right);
+
+    /// <summary>target += source.</summary>
+    public void Add(Register target, Register source) => General(0x01, target, source);
+
+    /// <summary>target = source.</summary>
+    public void Move(Register target, Register source) => General(0x89, target, source);
+
+    /// <summary>target += value.</summary>
+    public void Add(Register target, int value)
+    {
+        Byte(0x48 | (int)target >> 3);
+        Byte(0x81);
+        Byte(0xC0 | (int)target & 7);
+        Word(value);
+    }
+
+    /// <summary>target = the 8 bytes at [address + offset], offset below 128.</summary>
+    public void Load(Register target, Register address, int offset)
+    {
+        Byte(0x48 | (int)target >> 3 << 2 | (int)address >> 3);
+        Byte(0x8B);
+        Byte(0x40 | ((int)target & 7) << 3 | (int)address & 7);
+        Byte(offset);
+    }
+
+    /// <summary>Subtracts one and jumps back while the result is not zero.</summary>
+    public void Loop(Register counter, int target)
+    {
+        Byte(0x48 | (int)counter >> 3);
+        Byte(0xFF);
+        Byte(0xC8 | (int)counter & 7);
+        Byte(0x0F);
+        Byte(0x85);
+        Word(target - (Length + 4));
+    }
+
+    /// <summary>Jumps over what follows, up to <see cref="Land"/>, when a register is zero.</summary>
+    /// <returns>For <see cref="Land"/>.</returns>
+    public int SkipIfZero(Register value)
+    {
+        General(0x85, value, value);
+        Byte(0x0F);
+        Byte(0x84);
+        Word(0);
+        return Length;
+    }
+
+    /// <summary>Where a jump goes.</summary>
+    public void Land(int jump) => BitConverter.TryWriteBytes(_code.AsSpan(jump - 4), Length - jump);
+
+    /// <summary>Leaves the function; upper halves of the registers are cleared, as callers that use SSE need.</summary>
+    public void Return()
+    {
+        Byte(0xC5);
+        Byte(0xF8);
+        Byte(0x77);
+        Byte(0xC3);
+    }
+
+    private void General(int operation, Register target, Register source)
+    {
+        Byte(0x48 | (int)source >> 3 << 2 | (int)target >> 3);
+        Byte(operation);
+        Byte(0xC0 | ((int)source & 7) << 3 | (int)target & 7);
+    }
+
+    private void Vector(int operation, int target, int left, int right)
+    {
+        Prefix(1, 0, target, left, (right & 8) == 0, (right & 16) == 0, false);
+        Byte(operation);
+        Byte(0xC0 | (target & 7) << 3 | right & 7);
+    }
+
+    private void Vector(int map, int prefix, int operation, int target, int left, Register address, int offset, int size, bool broadcast)
+    {
+        Prefix(map, prefix, target, left, (int)address < 8, true, broadcast);
+        Byte(operation);
+        int registers = (target & 7) << 3 | (int)address & 7;
+        if (offset == 0)
+        {
+            Byte(registers);
+        }
+        else if (offset % size == 0 && offset / size is >= sbyte.MinValue and <= sbyte.MaxValue)
+        {
+            Byte(0x40 | registers);
+            Byte(offset / size);
+        }
+        else
+        {
+            Byte(0x80 | registers);
+            Word(offset);
+        }
+    }
+
+    // Register numbers are stored complemented.
+    private void Prefix(int map, int prefix, int target, int left, bool noB, bool noX, bool broadcast)
+    {
+        Byte(0x62);
+        Byte(((target & 8) == 0 ? 0x80 : 0) | (noX ? 0x40 : 0) | (noB ? 0x20 : 0) | ((target & 16) == 0 ? 0x10 : 0) | map);
+        Byte((~left & 15) << 3 | 4 | prefix);
+        Byte(0x40 | (broadcast ? 0x10 : 0) | ((left & 16) == 0 ? 8 : 0));
+    }
+
+    private void Byte(int value)
+    {
+        if (Length == _code.Length) Array.Resize(ref _code, Length * 2);
+        _code[Length++] = (byte)value;
+    }
+
+    private void Word(int value)
+    {
+        for (int shift = 0; shift < 32; shift += 8) Byte(value >> shift);
+    }
+}

@@ -1,0 +1,39 @@
+namespace Sparseland.Kernels.SparseOps.Compiled;
+
+/// <summary>A structure that is compiled when it is first needed, and its values, which follow those of the owner.</summary>
+internal sealed class CompiledOnce
+{
+    // Packing an input costs about two multiply-adds: below, inputs are better read where they are.
+    private const int LeastReuse = 2;
+
+    private readonly Lock _gate = new();
+    private CompiledMatrix? _matrix;
+    private bool _tried;
+    private long _version = -1;
+
+    /// <summary>The compiled matrix with the given values, or null when the calling thread may not use one or it would not pay.</summary>
+    /// <param name="rows">Rows of the matrix.</param>
+    /// <param name="columns">Columns of the matrix.</param>
+    /// <param name="rowPointers">Where each row starts.</param>
+    /// <param name="indices">The column of each stored value, ascending within a row.</param>
+    /// <param name="values">The stored values.</param>
+    /// <param name="version">Differs when the values do.</param>
+    public CompiledMatrix? Get(int rows, int columns, int[] rowPointers, int[] indices, float[] values, long version)
+    {
+        if (!CompiledMatrix.Usable) return null;
+        lock (_gate)
+        {
+            if (!_tried)
+            {
+                if (rows > LeastReuse) _matrix = CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse);
+                _tried = true;
+            }
+            if (_matrix is not null && _version != version)
+            {
+                _matrix.SetValues(values);
+                _version = version;
+            }
+            return _matrix;
+        }
+    }
+}

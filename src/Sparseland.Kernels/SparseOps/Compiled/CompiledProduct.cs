@@ -1,0 +1,201 @@
+using System.Runtime.CompilerServices;
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Kernels.SparseOps.Compiled;
+
+/// <summary>Where the columns of a product come from.</summary>
+internal unsafe interface ITileSource
+{
+    /// <summary>Copies lines first .. end-1 of 16 columns each; element (tile t, line i, lane) goes to (t - tile) * stride + i * 16 + lane.</summary>
+    /// <param name="tile">First tile.</param>
+    /// <param name="tiles">How many.</param>
+    /// <param name="first">First line.</param>
+    /// <param name="end">Line after the last; the floats of line <paramref name="end"/> may be spoilt.</param>
+    /// <param name="to">Line 0 of the first tile, at an address divisible by 64.</param>
+    /// <param name="stride">Floats between tiles.</param>
+    void Pack(int tile, int tiles, int first, int end, float* to, nint stride);
+}
+
+/// <summary>output [rows, columns] = clamp(bias + residual + W * source) with a compiled W.</summary>
+/// <remarks>
+/// Many columns are cut into groups of tiles that fit the second cache, each packed and multiplied by one part. Few
+/// columns are packed once, in parts by lines, and panels of rows are shared among threads: then each thread reads its part of the code only.
+/// </remarks>
+internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSource
+{
+    public CompiledMatrix Matrix;
+    public TSource Source;
+    public int Columns;
+    public float* Output;
+
+    /// <summary>Floats between rows of the output and the residual; between columns when they are turned.</summary>
+    public nint RowStride;
+
+    /// <summary>Whether output and residual are [columns, rows].</summary>
+    public bool Turned;
+    public float* Bias;
+    public float* Residual;
+    public Clamp Clamp;
+
+    private const int SharedTiles = 16;
+    private const int GroupBytes = 384 * 1024;
+    private const int WantedParts = 8;
+
+    // Multiply-adds of 16 columns: below, waking a thread costs more than it brings.
+    private const long WorthAPart = 4096;
+
+    private readonly int TileCount => (Columns + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes;
+
+    public readonly void Run()
+    {
+        if (Columns == 0) return;
+        int tiles = TileCount;
+        long work = (long)(Matrix.StoredCount + Matrix.Lines.Length) * tiles;
+        if (tiles > SharedTiles)
+        {
+            int block = Math.Min(Matrix.Lines.Length, CompiledMatrix.DepthBlock);
+            int fit = Math.Max(1, GroupBytes / (block * CompiledMatrix.Lanes * sizeof(float)));
+            int groups = Math.Max((tiles + fit - 1) / fit, (int)Math.Clamp(work / WorthAPart, 1, Math.Min(WantedParts, tiles / 4)));
+            WorkPool.Run(groups, new GroupParts { Call = this, Groups = groups });
+            return;
+        }
+
+        using Scratch.Buffer input = Scratch.Rent(tiles * Matrix.TileStride);
+        int parts = (int)Math.Clamp(work / WorthAPart, 1, Math.Min(WantedParts, Matrix.Panels));
+        int lineParts = (int)Math.Clamp((long)Matrix.Lines.Length * tiles / WorthAPart, 1, parts);
+        WorkPool.Run(lineParts, new PackParts { Call = this, Parts = lineParts, Input = input.Pointer });
+        int* boundaries = stackalloc int[parts + 1];
+        Split(parts, boundaries);
+        WorkPool.Run(parts, new PanelParts { Call = this, Input = input.Pointer, Boundaries = boundaries });
+    }
+
+    /// <summary>Panels of nearly equal numbers of stored values.</summary>
+    private readonly void Split(int parts, int* boundaries)
+    {
+        int panels = Matrix.Panels;
+        long[] before = new long[panels + 1];
+        Matrix.StoredBefore(before);
+        int p = 0;
+        boundaries[0] = 0;
+        for (int i = 1; i < parts; i++)
+        {
+            long target = before[panels] * i / parts;
+            while (p < panels && before[p + 1] - target <= target - before[p]) p++;
+            boundaries[i] = p;
+        }
+        boundaries[parts] = panels;
+    }
+
+    private readonly void Multiply(float* input, int tile, int tiles, int firstPanel, int endPanel)
+    {
+        if (Turned)
+        {
+            MultiplyTurned(input, tile, tiles, firstPanel, endPanel);
+            return;
+        }
+        int start = tile * CompiledMatrix.Lanes, width = Math.Min(Columns - start, tiles * CompiledMatrix.Lanes), whole = width / CompiledMatrix.Lanes;
+        var call = new CompiledMatrix.Tiles
+        {
+            Input = input,
+            Whole = whole,
+            Output = Output + start,
+            Residual = Residual == null ? null : Residual + start,
+            RowStride = RowStride,
+            OutputTile = CompiledMatrix.Lanes,
+            Bias = Bias,
+            Clamp = Clamp,
+        };
+        if (whole == tiles)
+        {
+            Matrix.Run(call, firstPanel, endPanel);
+            return;
+        }
+        // The last tile ends inside a register: it goes through a copy.
+        (int first, int end) = Matrix.Rows(firstPanel, endPanel);
+        int rest = width - whole * CompiledMatrix.Lanes;
+        using Scratch.Buffer tail = Scratch.Rent((long)(end - first) * CompiledMatrix.Lanes);
+        float* rows = tail.Pointer - (nint)first * CompiledMatrix.Lanes;
+        float* edge = Output + start + whole * CompiledMatrix.Lanes;
+        if (Residual != null)
+        {
+            float* from = Residual + start + whole * CompiledMatrix.Lanes;
+            for (nint r = first; r < end; r++) Unsafe.CopyBlockUnaligned(rows + r * CompiledMatrix.Lanes, from + r * RowStride, (uint)rest * sizeof(float));
+        }
+        call.Tail = rows;
+        call.TailResidual = Residual == null ? null : rows;
+        Matrix.Run(call, firstPanel, endPanel);
+        for (nint r = first; r < end; r++) Unsafe.CopyBlockUnaligned(edge + r * RowStride, rows + r * CompiledMatrix.Lanes, (uint)rest * sizeof(float));
+    }
+
+    private readonly void MultiplyTurned(float* input, int tile, int tiles, int firstPanel, int endPanel)
+    {
+        (int first, int end) = Matrix.Rows(firstPanel, endPanel);
+        int rows = end - first;
+        nint size = (nint)rows * CompiledMatrix.Lanes;
+        using Scratch.Buffer turned = Scratch.Rent(tiles * size);
+        float* origin = turned.Pointer - (nint)first * CompiledMatrix.Lanes;
+        if (Residual != null)
+        {
+            for (int t = 0; t < tiles; t++)
+                Transposition.Copy(Residual + (tile + t) * CompiledMatrix.Lanes * RowStride + first, RowStride, Width(tile + t), rows, turned.Pointer + t * size, CompiledMatrix.Lanes);
+        }
+        Matrix.Run(new CompiledMatrix.Tiles
+        {
+            Input = input,
+            Whole = tiles,
+            Output = origin,
+            Residual = Residual == null ? null : origin,
+            RowStride = CompiledMatrix.Lanes,
+            OutputTile = size,
+            Bias = Bias,
+            Clamp = Clamp,
+        }, firstPanel, endPanel);
+        for (int t = 0; t < tiles; t++)
+            Transposition.Copy(turned.Pointer + t * size, CompiledMatrix.Lanes, rows, Width(tile + t), Output + (tile + t) * CompiledMatrix.Lanes * RowStride + first, RowStride);
+    }
+
+    private readonly int Width(int tile) => Math.Min(CompiledMatrix.Lanes, Columns - tile * CompiledMatrix.Lanes);
+
+    private struct GroupParts : IParts
+    {
+        public CompiledProduct<TSource> Call;
+        public int Groups;
+
+        public readonly void Run(int part)
+        {
+            CompiledMatrix matrix = Call.Matrix;
+            int tiles = Call.TileCount, first = (int)((long)tiles * part / Groups), end = (int)((long)tiles * (part + 1) / Groups);
+            using Scratch.Buffer input = Scratch.Rent((end - first) * matrix.TileStride);
+            Call.Source.Pack(first, end - first, 0, matrix.Lines.Length, input.Pointer, matrix.TileStride);
+            Call.Multiply(input.Pointer, first, end - first, 0, matrix.Panels);
+        }
+    }
+
+    private struct PackParts : IParts
+    {
+        public CompiledProduct<TSource> Call;
+        public int Parts;
+        public float* Input;
+
+        public readonly void Run(int part)
+        {
+            int lines = Call.Matrix.Lines.Length, tiles = Call.TileCount;
+            // Whole tiles to each part: a packer may spoil the line behind its own.
+            int first = tiles * part / Parts, end = tiles * (part + 1) / Parts;
+            if (end > first) Call.Source.Pack(first, end - first, 0, lines, Input + first * Call.Matrix.TileStride, Call.Matrix.TileStride);
+        }
+    }
+
+    private struct PanelParts : IParts
+    {
+        public CompiledProduct<TSource> Call;
+        public float* Input;
+        public int* Boundaries;
+
+        public readonly void Run(int part)
+        {
+            if (Boundaries[part + 1] > Boundaries[part]) Call.Multiply(Input, 0, Call.TileCount, Boundaries[part], Boundaries[part + 1]);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+using System.Runtime.InteropServices;
+
+namespace Sparseland.Kernels.SparseOps.Compiled;
+
+/// <summary>Machine code that was written once and can be called, never written again; freed when nobody holds it.</summary>
+internal sealed unsafe partial class ExecutableMemory : SafeHandle
+{
+    private const int ProtectRead = 1, ProtectWrite = 2, ProtectExecute = 4, PrivateAnonymous = 0x22, AdviseHugePages = 14;
+    private const long HugePage = 2 << 20;
+
+    private static readonly Lazy<bool> s_works = new(Probe);
+    private readonly nuint _length;
+
+    private ExecutableMemory(nint address, nuint length) : base(0, ownsHandle: true)
+    {
+        SetHandle(address);
+        _length = length;
+    }
+
+    /// <summary>Whether this process may make memory executable: 64-bit x86 under Linux, unless the system forbids it.</summary>
+    public static bool Works => s_works.Value;
+
+    /// <inheritdoc/>
+    public override bool IsInvalid => handle == 0;
+
+    /// <summary>The first byte; at a page boundary.</summary>
+    public nint Address => handle;
+
+    /// <summary>Copies code into memory of its own; null when the system refuses.</summary>
+    public static ExecutableMemory? TryCreate(ReadOnlySpan<byte> code)
+    {
+        if (!(OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64)) return null;
+        nuint length = (nuint)Math.Max(code.Length, 1);
+        nint address = Map(0, length, ProtectRead | ProtectWrite, PrivateAnonymous, -1, 0);
+        if (address == -1) return null;
+        var memory = new ExecutableMemory(address, length);
+        // Code is read in order, a page of 4 KiB lasts some hundred multiply-adds: larger pages save walks of the page table.
+        if (code.Length >= HugePage) _ = Advise(address, length, AdviseHugePages);
+        code.CopyTo(new Span<byte>((void*)address, code.Length));
+        if (Protect(address, length, ProtectRead | ProtectExecute) == 0) return memory;
+        memory.Dispose();
+        return null;
+    }
+
+    /// <inheritdoc/>
+    protected override bool ReleaseHandle() => Unmap(handle, _length) == 0;
+
+    private static bool Probe()
+    {
+        try
+        {
+            // ret
+            using ExecutableMemory? memory = TryCreate([0xC3]);
+            if (memory is null) return false;
+            ((delegate* unmanaged<void>)memory.Address)();
+            return true;
+        }
+        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException)
+        {
+            return false;
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "mmap")]
+    private static partial nint Map(nint address, nuint length, int protection, int flags, int file, nint offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap")]
+    private static partial int Unmap(nint address, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "mprotect")]
+    private static partial int Protect(nint address, nuint length, int protection);
+
+    [LibraryImport("libc", EntryPoint = "madvise")]
+    private static partial int Advise(nint address, nuint length, int advice);
+}

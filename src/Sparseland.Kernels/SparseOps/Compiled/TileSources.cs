@@ -1,0 +1,156 @@
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Sparseland.Kernels.SparseOps.Compiled;
+
+/// <summary>Lines that lie in memory as they are needed: rows of a matrix, or channels of an image under a 1 x 1 convolution.</summary>
+internal unsafe struct LineSource : ITileSource
+{
+    public float* Base;
+
+    /// <summary>Floats between lines.</summary>
+    public nint Stride;
+
+    /// <summary>Which lines are needed.</summary>
+    public int[] Lines;
+
+    /// <summary>Floats of a line.</summary>
+    public int Columns;
+
+    public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
+    {
+        const int Lanes = CompiledMatrix.Lanes;
+        int start = tile * Lanes, whole = Math.Min(tiles, (Columns - start) / Lanes), rest = whole == tiles ? 0 : Columns - start - whole * Lanes;
+        // Memory is read in order; the tiles are few enough for the cache to write to all of them.
+        for (int i = first; i < end; i++)
+        {
+            float* from = Base + Lines[i] * Stride + start;
+            float* at = to + (nint)i * Lanes;
+            for (int t = 0; t < whole; t++, from += Lanes, at += stride) Vector512.StoreAligned(Vector512.Load(from), at);
+            if (rest == 0) continue;
+            Vector512.StoreAligned(Vector512<float>.Zero, at);
+            for (int c = 0; c < rest; c++) at[c] = from[c];
+        }
+    }
+}
+
+/// <summary>Lines that are columns of a matrix [columns, lines]: the inputs of a linear layer.</summary>
+internal unsafe struct TurnedSource : ITileSource
+{
+    public float* Base;
+
+    /// <summary>Floats between rows of the matrix, and how many of them there are.</summary>
+    public int Stride, Columns;
+
+    /// <summary>Which lines are needed.</summary>
+    public int[] Lines;
+
+    public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
+    {
+        const int Lanes = CompiledMatrix.Lanes;
+        for (int t = tile; t < tile + tiles; t++, to += stride)
+        {
+            int width = Math.Min(Lanes, Columns - t * Lanes);
+            float* from = Base + (nint)t * Lanes * Stride;
+            if (width < Lanes) new Span<float>(to + (nint)first * Lanes, (end - first) * Lanes).Clear();
+            if (Lines.Length == Stride)
+            {
+                Transposition.Copy(from + first, Stride, width, end - first, to + (nint)first * Lanes, Lanes);
+                continue;
+            }
+            for (int i = first; i < end; i++)
+            {
+                float* at = to + (nint)i * Lanes;
+                for (int c = 0; c < width; c++) at[c] = from[c * (nint)Stride + Lines[i]];
+            }
+        }
+    }
+}
+
+/// <summary>Lines that are shifted planes of an image (see <see cref="PlaneLayout"/>), without the gaps between their rows.</summary>
+internal unsafe struct PlaneSource : ITileSource
+{
+    public float* Planes;
+
+    /// <summary>Which lines are needed.</summary>
+    public int[] Lines;
+
+    /// <summary>The shift of each of all lines.</summary>
+    public int[] Offsets;
+
+    public TileGather Gather;
+
+    public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
+    {
+        const int Lanes = CompiledMatrix.Lanes;
+        for (int i = first; i < end; i++)
+        {
+            float* plane = Planes + Offsets[Lines[i]];
+            float* at = to + (nint)i * Lanes;
+            for (int t = tile; t < tile + tiles; t++, at += stride)
+            {
+                float* from = plane + Gather.Starts[t];
+                switch (Gather.Kinds[t])
+                {
+                    case TileGather.Kind.Straight:
+                        Vector512.StoreAligned(Vector512.Load(from), at);
+                        break;
+                    case TileGather.Kind.Permuted:
+                        Vector512<int> index = Vector512.LoadUnsafe(ref Gather.Indices[t * Lanes]);
+                        Vector512.StoreAligned(Avx512F.PermuteVar16x32x2(Vector512.Load(from), index, Vector512.Load(from + Lanes)), at);
+                        break;
+                    default:
+                        for (int c = 0; c < Lanes; c++) at[c] = from[Gather.Indices[t * Lanes + c]];
+                        break;
+                }
+            }
+        }
+    }
+}
+
+/// <summary>How 16 consecutive pixels of a result are gathered from a plane whose rows are longer than the result's.</summary>
+internal sealed class TileGather
+{
+    /// <summary>The ways of reading a tile.</summary>
+    public enum Kind : byte
+    {
+        /// <summary>16 floats in a row.</summary>
+        Straight,
+
+        /// <summary>Out of 32 floats in a row.</summary>
+        Permuted,
+
+        /// <summary>One by one.</summary>
+        Single,
+    }
+
+    /// <summary>Of a result of height x width pixels read from a plane.</summary>
+    public TileGather(int height, int width, int rowStride)
+    {
+        const int Lanes = CompiledMatrix.Lanes;
+        int pixels = height * width, tiles = (pixels + Lanes - 1) / Lanes;
+        (Starts, Kinds, Indices) = (new int[tiles], new Kind[tiles], new int[tiles * Lanes]);
+        for (int t = 0; t < tiles; t++)
+        {
+            int start = Place(t * Lanes), last = 0;
+            Starts[t] = start;
+            for (int c = 0; c < Lanes; c++)
+            {
+                // Lanes behind the end repeat the last pixel: nobody reads what comes of them.
+                last = Place(Math.Min(t * Lanes + c, pixels - 1)) - start;
+                Indices[t * Lanes + c] = last;
+            }
+            Kinds[t] = last == Lanes - 1 ? Kind.Straight : last < 2 * Lanes ? Kind.Permuted : Kind.Single;
+        }
+
+        int Place(int pixel) => pixel / width * rowStride + pixel % width;
+    }
+
+    /// <summary>The first pixel of each tile.</summary>
+    public int[] Starts { get; }
+
+    public Kind[] Kinds { get; }
+
+    /// <summary>Relative to the first.</summary>
+    public int[] Indices { get; }
+}
