@@ -1,45 +1,106 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.Dense;
 
-/// <summary>The innermost loop of the matrix product: a tile of rows x two registers that stays in registers over k.</summary>
+/// <summary>Where a tile is written, and what happens to its sums before: + what is there, + bias, + residual, then clamp.</summary>
+internal unsafe struct TileStore
+{
+    /// <summary>The first row of the tile's first register.</summary>
+    public float* C0;
+
+    /// <summary>The first row of the tile's second register.</summary>
+    public float* C1;
+
+    /// <summary>Distance of rows.</summary>
+    public nint Stride;
+
+    /// <summary>Whether the sums of earlier blocks of k are there.</summary>
+    public bool Accumulate;
+
+    /// <summary>One value per row, or null.</summary>
+    public float* Bias;
+
+    /// <summary>Distance in floats from an output to its residual, if <see cref="HasResidual"/>.</summary>
+    public nint Residual;
+
+    public bool HasResidual, Clamped;
+
+    public float Low, High;
+
+    /// <summary>A plain tile whose two registers are neighbours.</summary>
+    public static TileStore Plain(float* c, nint stride, int registerLength, bool accumulate) => new() { C0 = c, C1 = c + registerLength, Stride = stride, Accumulate = accumulate };
+}
+
+/// <summary>The innermost loop of the matrix product: a tile of rows x one or two registers that stays in registers over k.</summary>
 /// <remarks>
 /// After Van Zee, van de Geijn, "BLIS: A Framework for Rapidly Instantiating BLAS Functionality", section 4.
-/// 8 rows on 512 bits (32 registers: 16 sums, 2 for b, 1 for a) and 6 rows below (16 registers: 12 + 2 + 1). More rows
-/// would save loads, but the loads are not the bottleneck, and 8 divides the usual numbers of channels.
+/// 8 rows on 512 bits (32 registers: 16 sums, 2 for b, 1 for a) and 6 rows below (16 registers: 12 + 2 + 1). 8 divides the
+/// usual numbers of channels.
 /// Every sum starts at zero and takes its products in the order of k, so that all widths give the same bits.
+/// <para>
+/// Measured (AMD EPYC, Zen 4, one 512-bit multiply-add a cycle, 118 GFLOP/s; two cores): 8 x 2 registers run at 116 of 118 from
+/// the first-level cache and at 107 to 114 with a from the second level and c in a matrix of 2048 columns, so larger tiles
+/// have nothing to win there. The JIT moves every second sum through another register (vfmadd213 + vmovaps); the moves are
+/// eliminated when registers are renamed and cost issue slots only: 38 instructions for 16 cycles of multiply-adds.
+/// </para>
 /// </remarks>
-internal static unsafe class MicroKernel
+internal static unsafe partial class MicroKernel
 {
+    /// <summary>Rows of the panels that <see cref="FewColumns"/> takes, 0 where a level has no such kernel.</summary>
+    private const int FewColumnsRows = 8;
+
+    /// <summary>How the loop finds row p of b.</summary>
+    private interface IWalk
+    {
+        /// <summary>The distance of the next row from the first.</summary>
+        nint Next();
+    }
+
     /// <summary>Rows of a tile at width <typeparamref name="V"/>.</summary>
     public static int Rows<V>() where V : unmanaged, IVector<V> => V.Count == 16 ? 8 : 6;
 
     /// <summary>Columns of a tile at width <typeparamref name="V"/>.</summary>
     public static int Columns<V>() where V : unmanaged, IVector<V> => 2 * V.Count;
 
+    /// <summary>Up to so many columns cost less in <see cref="FewColumns"/> than as one register that is mostly empty.</summary>
+    public static int MaxFewColumns<V>() where V : unmanaged, IVector<V> => Rows<V>() == FewColumnsRows && Vector256.IsHardwareAccelerated ? 4 : 0;
+
     /// <summary>
     /// c [rows, columns] = or += a [k, rows] (packed) times b: row p of b starts at b + p * stride.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Run<V>(int k, float* a, float* b, nint stride, float* c, nint ldc, bool accumulate) where V : unmanaged, IVector<V>
+    public static void Run<V>(int k, float* a, float* b, nint stride, float* c, nint ldc, bool accumulate) where V : unmanaged, IVector<V> =>
+        Run<V>(k, a, b, stride, TileStore.Plain(c, ldc, V.Count, accumulate));
+
+    /// <summary>As above, with everything that is to happen before the tile is stored.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Run<V>(int k, float* a, float* b, nint stride, in TileStore to) where V : unmanaged, IVector<V>
     {
-        if (V.Count == 16) Run8<V>(k, a, b, stride, c, ldc, accumulate);
-        else Run6<V>(k, a, b, stride, c, ldc, accumulate);
+        if (V.Count == 16) Wide8<V, Strided>(k, a, b, b + V.Count, new Strided(stride), to);
+        else Wide6<V, Strided>(k, a, b, b + V.Count, new Strided(stride), to);
+    }
+
+    /// <summary>A tile of one register: row p of b starts at b + p * stride.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void RunNarrow<V>(int k, float* a, float* b, nint stride, in TileStore to) where V : unmanaged, IVector<V>
+    {
+        if (V.Count == 16) Narrow8<V>(k, a, b, stride, to);
+        else Narrow6<V>(k, a, b, stride, to);
     }
 
     /// <summary>
-    /// As <see cref="Run"/>, where row p of b is read at b0 + offsets[p] and b1 + offsets[p] (one register each) and the
-    /// tile's two registers per row go to c0 and c1.
+    /// As <see cref="Run{V}(int, float*, float*, nint, in TileStore)"/>, where row p of b is read at b0 + offsets[p] and b1 + offsets[p] (one register each).
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void RunOffsets<V>(int k, float* a, float* b0, float* b1, nint* offsets, float* c0, float* c1, nint ldc) where V : unmanaged, IVector<V>
+    public static void RunOffsets<V>(int k, float* a, float* b0, float* b1, nint* offsets, in TileStore to) where V : unmanaged, IVector<V>
     {
-        if (V.Count == 16) Offsets8<V>(k, a, b0, b1, offsets, c0, c1, ldc);
-        else Offsets6<V>(k, a, b0, b1, offsets, c0, c1, ldc);
+        if (V.Count == 16) Wide8<V, Listed>(k, a, b0, b1, new Listed(offsets), to);
+        else Wide6<V, Listed>(k, a, b0, b1, new Listed(offsets), to);
     }
 
-    /// <summary>As <see cref="Run"/> for the first row of a panel only, overwriting c; row p of a is read at a + p * step.</summary>
+    /// <summary>As <see cref="Run{V}(int, float*, float*, nint, float*, nint, bool)"/> for the first row of a panel only, overwriting c; row p of a is read at a + p * step.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void RunOneRow<V>(int k, float* a, int step, float* b, nint stride, float* c) where V : unmanaged, IVector<V>
     {
@@ -56,115 +117,49 @@ internal static unsafe class MicroKernel
         V.Store(s1, c + V.Count);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Put<V>(V x, float* c, bool accumulate) where V : unmanaged, IVector<V> =>
-        V.Store(accumulate ? V.Add(V.Load(c), x) : x, c);
-
+    /// <summary>
+    /// Four row panels of eight times two columns, with the rows in the registers: sums [2][4 * 8]. Same sums as the other tiles, bit for bit.
+    /// </summary>
+    /// <param name="k">Length of the sums.</param>
+    /// <param name="a">The first panel.</param>
+    /// <param name="a1">The second.</param>
+    /// <param name="a2">The third.</param>
+    /// <param name="a3">The fourth.</param>
+    /// <param name="b0">The first column; its elements are <paramref name="stride"/> apart.</param>
+    /// <param name="b1">The second column.</param>
+    /// <param name="stride">Distance of rows in b.</param>
+    /// <param name="sums">Receives the sums.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Run8<V>(int k, float* a, float* b, nint stride, float* c, nint ldc, bool accumulate) where V : unmanaged, IVector<V>
+    public static void FewColumns(int k, float* a, float* a1, float* a2, float* a3, float* b0, float* b1, nint stride, float* sums)
     {
-        V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero, s60 = V.Zero, s70 = V.Zero;
-        V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero, s61 = V.Zero, s71 = V.Zero;
+        Vector256<float> s00 = default, s01 = default, s02 = default, s03 = default, s10 = default, s11 = default, s12 = default, s13 = default;
         for (int p = 0; p < k; p++)
         {
-            V x0 = V.Load(b), x1 = V.Load(b + V.Count), w;
-            w = V.Broadcast(a[0]); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01);
-            w = V.Broadcast(a[1]); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11);
-            w = V.Broadcast(a[2]); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21);
-            w = V.Broadcast(a[3]); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31);
-            w = V.Broadcast(a[4]); s40 = V.MultiplyAdd(w, x0, s40); s41 = V.MultiplyAdd(w, x1, s41);
-            w = V.Broadcast(a[5]); s50 = V.MultiplyAdd(w, x0, s50); s51 = V.MultiplyAdd(w, x1, s51);
-            w = V.Broadcast(a[6]); s60 = V.MultiplyAdd(w, x0, s60); s61 = V.MultiplyAdd(w, x1, s61);
-            w = V.Broadcast(a[7]); s70 = V.MultiplyAdd(w, x0, s70); s71 = V.MultiplyAdd(w, x1, s71);
-            a += 8;
-            b += stride;
+            Vector256<float> x0 = Vector256.Create(*b0), x1 = Vector256.Create(*b1), w;
+            w = Vector256.Load(a + (p * FewColumnsRows)); s00 = Vector256.FusedMultiplyAdd(w, x0, s00); s10 = Vector256.FusedMultiplyAdd(w, x1, s10);
+            w = Vector256.Load(a1 + (p * FewColumnsRows)); s01 = Vector256.FusedMultiplyAdd(w, x0, s01); s11 = Vector256.FusedMultiplyAdd(w, x1, s11);
+            w = Vector256.Load(a2 + (p * FewColumnsRows)); s02 = Vector256.FusedMultiplyAdd(w, x0, s02); s12 = Vector256.FusedMultiplyAdd(w, x1, s12);
+            w = Vector256.Load(a3 + (p * FewColumnsRows)); s03 = Vector256.FusedMultiplyAdd(w, x0, s03); s13 = Vector256.FusedMultiplyAdd(w, x1, s13);
+            b0 += stride;
+            b1 += stride;
         }
-        Put(s00, c, accumulate); Put(s01, c + V.Count, accumulate); c += ldc;
-        Put(s10, c, accumulate); Put(s11, c + V.Count, accumulate); c += ldc;
-        Put(s20, c, accumulate); Put(s21, c + V.Count, accumulate); c += ldc;
-        Put(s30, c, accumulate); Put(s31, c + V.Count, accumulate); c += ldc;
-        Put(s40, c, accumulate); Put(s41, c + V.Count, accumulate); c += ldc;
-        Put(s50, c, accumulate); Put(s51, c + V.Count, accumulate); c += ldc;
-        Put(s60, c, accumulate); Put(s61, c + V.Count, accumulate); c += ldc;
-        Put(s70, c, accumulate); Put(s71, c + V.Count, accumulate);
+        s00.Store(sums); s01.Store(sums + 8); s02.Store(sums + 16); s03.Store(sums + 24);
+        s10.Store(sums + 32); s11.Store(sums + 40); s12.Store(sums + 48); s13.Store(sums + 56);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Run6<V>(int k, float* a, float* b, nint stride, float* c, nint ldc, bool accumulate) where V : unmanaged, IVector<V>
+    private struct Strided(nint stride) : IWalk
     {
-        V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero;
-        V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero;
-        for (int p = 0; p < k; p++)
-        {
-            V x0 = V.Load(b), x1 = V.Load(b + V.Count), w;
-            w = V.Broadcast(a[0]); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01);
-            w = V.Broadcast(a[1]); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11);
-            w = V.Broadcast(a[2]); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21);
-            w = V.Broadcast(a[3]); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31);
-            w = V.Broadcast(a[4]); s40 = V.MultiplyAdd(w, x0, s40); s41 = V.MultiplyAdd(w, x1, s41);
-            w = V.Broadcast(a[5]); s50 = V.MultiplyAdd(w, x0, s50); s51 = V.MultiplyAdd(w, x1, s51);
-            a += 6;
-            b += stride;
-        }
-        Put(s00, c, accumulate); Put(s01, c + V.Count, accumulate); c += ldc;
-        Put(s10, c, accumulate); Put(s11, c + V.Count, accumulate); c += ldc;
-        Put(s20, c, accumulate); Put(s21, c + V.Count, accumulate); c += ldc;
-        Put(s30, c, accumulate); Put(s31, c + V.Count, accumulate); c += ldc;
-        Put(s40, c, accumulate); Put(s41, c + V.Count, accumulate); c += ldc;
-        Put(s50, c, accumulate); Put(s51, c + V.Count, accumulate);
+        private nint _at = -stride;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public nint Next() => _at += stride;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Offsets8<V>(int k, float* a, float* b0, float* b1, nint* offsets, float* c0, float* c1, nint ldc) where V : unmanaged, IVector<V>
+    private struct Listed(nint* offsets) : IWalk
     {
-        V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero, s60 = V.Zero, s70 = V.Zero;
-        V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero, s61 = V.Zero, s71 = V.Zero;
-        for (int p = 0; p < k; p++)
-        {
-            nint at = offsets[p];
-            V x0 = V.Load(b0 + at), x1 = V.Load(b1 + at), w;
-            w = V.Broadcast(a[0]); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01);
-            w = V.Broadcast(a[1]); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11);
-            w = V.Broadcast(a[2]); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21);
-            w = V.Broadcast(a[3]); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31);
-            w = V.Broadcast(a[4]); s40 = V.MultiplyAdd(w, x0, s40); s41 = V.MultiplyAdd(w, x1, s41);
-            w = V.Broadcast(a[5]); s50 = V.MultiplyAdd(w, x0, s50); s51 = V.MultiplyAdd(w, x1, s51);
-            w = V.Broadcast(a[6]); s60 = V.MultiplyAdd(w, x0, s60); s61 = V.MultiplyAdd(w, x1, s61);
-            w = V.Broadcast(a[7]); s70 = V.MultiplyAdd(w, x0, s70); s71 = V.MultiplyAdd(w, x1, s71);
-            a += 8;
-        }
-        V.Store(s00, c0); V.Store(s01, c1); c0 += ldc; c1 += ldc;
-        V.Store(s10, c0); V.Store(s11, c1); c0 += ldc; c1 += ldc;
-        V.Store(s20, c0); V.Store(s21, c1); c0 += ldc; c1 += ldc;
-        V.Store(s30, c0); V.Store(s31, c1); c0 += ldc; c1 += ldc;
-        V.Store(s40, c0); V.Store(s41, c1); c0 += ldc; c1 += ldc;
-        V.Store(s50, c0); V.Store(s51, c1); c0 += ldc; c1 += ldc;
-        V.Store(s60, c0); V.Store(s61, c1); c0 += ldc; c1 += ldc;
-        V.Store(s70, c0); V.Store(s71, c1);
-    }
+        private nint* _next = offsets;
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Offsets6<V>(int k, float* a, float* b0, float* b1, nint* offsets, float* c0, float* c1, nint ldc) where V : unmanaged, IVector<V>
-    {
-        V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero;
-        V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero;
-        for (int p = 0; p < k; p++)
-        {
-            nint at = offsets[p];
-            V x0 = V.Load(b0 + at), x1 = V.Load(b1 + at), w;
-            w = V.Broadcast(a[0]); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01);
-            w = V.Broadcast(a[1]); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11);
-            w = V.Broadcast(a[2]); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21);
-            w = V.Broadcast(a[3]); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31);
-            w = V.Broadcast(a[4]); s40 = V.MultiplyAdd(w, x0, s40); s41 = V.MultiplyAdd(w, x1, s41);
-            w = V.Broadcast(a[5]); s50 = V.MultiplyAdd(w, x0, s50); s51 = V.MultiplyAdd(w, x1, s51);
-            a += 6;
-        }
-        V.Store(s00, c0); V.Store(s01, c1); c0 += ldc; c1 += ldc;
-        V.Store(s10, c0); V.Store(s11, c1); c0 += ldc; c1 += ldc;
-        V.Store(s20, c0); V.Store(s21, c1); c0 += ldc; c1 += ldc;
-        V.Store(s30, c0); V.Store(s31, c1); c0 += ldc; c1 += ldc;
-        V.Store(s40, c0); V.Store(s41, c1); c0 += ldc; c1 += ldc;
-        V.Store(s50, c0); V.Store(s51, c1);
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public nint Next() => *_next++;
     }
 }

@@ -12,6 +12,8 @@ internal interface IParts
 /// Work is cut into parts by its shape alone, never by the number of threads, and every output element is computed by
 /// one part from start to end. So results do not depend on how many threads take the parts. A call from inside a part
 /// runs on the calling thread.
+/// Each thread begins with its own share of neighbouring parts, the same in every kernel of a network, so that what a
+/// thread wrote is what it reads next; then it helps the others.
 /// </remarks>
 public static class WorkPool
 {
@@ -19,10 +21,11 @@ public static class WorkPool
     public const string EnvironmentVariable = "SPARSELAND_THREADS";
 
     private static readonly Lock s_gate = new();
-    private static readonly SemaphoreSlim s_wake = new(0);
     private static int s_threads = InitialThreads();
-    private static int s_workers;
+    private static volatile PoolWorker[] s_workers = [];
     private static volatile Job? s_job;
+    private static int s_given;
+    private static int s_awake;
 
     [ThreadStatic]
     private static bool t_inside;
@@ -40,6 +43,29 @@ public static class WorkPool
         }
     }
 
+    /// <summary>The work that is being done; null between kernels.</summary>
+    internal static Job? Current => s_job;
+
+    /// <summary>Counts the jobs, so that a worker sees a new one.</summary>
+    internal static int JobsGiven => Volatile.Read(ref s_given);
+
+    /// <summary>Whether someone announced more work to come.</summary>
+    internal static bool KeptAwake => Volatile.Read(ref s_awake) > 0;
+
+    /// <summary>
+    /// Announces many kernels in a row (one run of a network, one training step): idle threads wait for the next one without
+    /// going to sleep, a few milliseconds at most, until the result is disposed.
+    /// </summary>
+    public static AwakeScope KeepAwake()
+    {
+        int threads = Threads;
+        if (threads <= 1 || t_inside) return default;
+        Interlocked.Increment(ref s_awake);
+        PoolWorker[] workers = s_workers;
+        for (int i = 0; i < Math.Min(threads - 1, workers.Length); i++) workers[i].Wake();
+        return new AwakeScope(true);
+    }
+
     /// <summary>Runs parts 0 .. parts-1 of <paramref name="work"/>; returns when all have run.</summary>
     internal static void Run<TWork>(int parts, TWork work) where TWork : IParts
     {
@@ -52,16 +78,16 @@ public static class WorkPool
 
         try
         {
-            EnsureWorkers(threads - 1);
-            var job = new Job<TWork>(parts, work);
+            PoolWorker[] workers = EnsureWorkers(threads - 1);
+            var job = new Job<TWork>(parts, threads, work);
             s_job = job;
-            // Calls that a busy machine has not answered yet are still pending; more of them would not help.
-            int missing = threads - 1 - s_wake.CurrentCount;
-            if (missing > 0) s_wake.Release(missing);
+            // The step is a full fence: a worker that is about to sleep either sees it or is seen asleep below.
+            Interlocked.Increment(ref s_given);
+            for (int i = 0; i < threads - 1; i++) workers[i].Wake();
             t_inside = true;
             try
             {
-                job.Take();
+                job.Take(0);
             }
             finally
             {
@@ -91,83 +117,41 @@ public static class WorkPool
             ? n
             : Environment.ProcessorCount;
 
-    private static void EnsureWorkers(int count)
+    private static PoolWorker[] EnsureWorkers(int count)
     {
-        while (s_workers < count)
+        PoolWorker[] workers = s_workers;
+        if (workers.Length >= count) return workers;
+        PoolWorker[] more = [.. workers, .. Enumerable.Range(workers.Length + 1, count - workers.Length).Select(i => new PoolWorker(i))];
+        s_workers = more;
+        for (int i = workers.Length; i < count; i++)
         {
-            s_workers++;
-            new Thread(Work) { IsBackground = true, Name = $"sparseland-{s_workers}" }.Start();
+            PoolWorker worker = more[i];
+            new Thread(() =>
+            {
+                t_inside = true;
+                worker.Loop();
+            })
+            { IsBackground = true, Name = $"sparseland-{i + 1}" }.Start();
         }
+        return more;
     }
 
-    private static void Work()
+    /// <summary>Lets idle threads sleep again when disposed; see <see cref="KeepAwake"/>.</summary>
+    public readonly struct AwakeScope : IDisposable
     {
-        t_inside = true;
-        while (true)
+        private readonly bool _counts;
+
+        internal AwakeScope(bool counts) => _counts = counts;
+
+        /// <inheritdoc/>
+        public void Dispose()
         {
-            // A short spin keeps the gaps between the kernels of one network from costing a system call each.
-            var spinner = new SpinWait();
-            for (int i = 0; i < 200 && s_wake.CurrentCount == 0; i++) spinner.SpinOnce(-1);
-            s_wake.Wait();
-            Job? job = s_job;
-            if (job is null) continue;
-            job.Take();
+            if (_counts) Interlocked.Decrement(ref s_awake);
         }
     }
 
     private readonly struct ActionParts(Action<int> body) : IParts
     {
         public void Run(int part) => body(part);
-    }
-
-    private abstract class Job(int parts)
-    {
-        private int _left = parts;
-        private Exception? _error;
-
-        protected bool Failed => Volatile.Read(ref _error) is not null;
-
-        public abstract void Take();
-
-        /// <summary>Waits for parts, not for threads: one that the system has not woken yet holds nobody up.</summary>
-        public void WaitForParts()
-        {
-            var spinner = new SpinWait();
-            while (Volatile.Read(ref _left) > 0) spinner.SpinOnce();
-        }
-
-        public void Rethrow()
-        {
-            if (_error is not null) System.Runtime.ExceptionServices.ExceptionDispatchInfo.Throw(_error);
-        }
-
-        protected void Fail(Exception e) => Interlocked.CompareExchange(ref _error, e, null);
-
-        protected void Done(int count) => Interlocked.Add(ref _left, -count);
-    }
-
-    private sealed class Job<TWork>(int parts, TWork work) : Job(parts) where TWork : IParts
-    {
-        private readonly TWork _work = work;
-        private readonly int _parts = parts;
-        private int _next = -1;
-
-        public override void Take()
-        {
-            int part;
-            // After a failure the remaining parts are counted and not run.
-            while ((part = Interlocked.Increment(ref _next)) < _parts)
-            {
-                try
-                {
-                    if (!Failed) _work.Run(part);
-                }
-                catch (Exception e)
-                {
-                    Fail(e);
-                }
-                Done(1);
-            }
-        }
     }
 }

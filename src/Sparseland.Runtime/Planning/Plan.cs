@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
+using Sparseland.Kernels.Threading;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Passes;
 using Sparseland.Runtime.Steps;
@@ -9,12 +10,16 @@ namespace Sparseland.Runtime.Planning;
 /// <summary>A graph compiled for given input shapes: steps in order, memory placed, a kernel for every weight.</summary>
 internal sealed class Plan
 {
+    // Below this no kernel uses a second thread.
+    private const long WorthKeepingAwake = 1 << 20;
+
     private readonly List<Slot> _slots = [];
     private readonly List<Step> _steps = [];
     private readonly Slot[] _inputs;
     private readonly Slot[] _outputs;
     private readonly ConcurrentBag<RunState> _states = [];
     private readonly int _arenaLength;
+    private readonly long _multiplyAdds;
 
     private Plan(ModelGraph graph, ShapeInference inference, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared)
     {
@@ -28,6 +33,7 @@ internal sealed class Plan
         }
         _outputs = [.. graph.Outputs.Select(o => context.Find(o.Name))];
         _arenaLength = PlaceMemory();
+        _multiplyAdds = _steps.Sum(s => s.MultiplyAdds);
     }
 
     /// <summary>What the passes did to the graph.</summary>
@@ -60,10 +66,13 @@ internal sealed class Plan
         {
             state.Cache = cache;
             for (int i = 0; i < _inputs.Length; i++) state.Set(_inputs[i], inputs[i]);
-            foreach (Step step in _steps)
+            using (_multiplyAdds >= WorthKeepingAwake ? WorkPool.KeepAwake() : default)
             {
-                cancellation.ThrowIfCancellationRequested();
-                step.Run(state);
+                foreach (Step step in _steps)
+                {
+                    cancellation.ThrowIfCancellationRequested();
+                    step.Run(state);
+                }
             }
             return [.. _outputs.Select(o => o.Kind == SlotKind.Constant ? o.Constant!.Clone() : state.Tensor(o))];
         }
@@ -79,9 +88,8 @@ internal sealed class Plan
     {
         var text = new StringBuilder();
         text.Append("passes: ").AppendJoin(", ", Passes.Select(p => $"{p.Name} {p.Changes}")).AppendLine();
-        long multiplyAdds = _steps.Sum(s => s.MultiplyAdds);
         double done = _steps.Sum(s => s.MultiplyAdds * (s.SkipsZeros ? s.Density : 1));
-        text.AppendLine($"steps: {_steps.Count(s => !s.IsView)}, intermediate memory {ArenaBytes / 1e6:0.00} MB, {multiplyAdds / 1e6:0.0} M multiply-adds when dense, {done / 1e6:0.0} M as planned");
+        text.AppendLine($"steps: {_steps.Count(s => !s.IsView)}, intermediate memory {ArenaBytes / 1e6:0.00} MB, {_multiplyAdds / 1e6:0.0} M multiply-adds when dense, {done / 1e6:0.0} M as planned");
         foreach (Step step in _steps)
         {
             if (step.IsView) continue;

@@ -32,6 +32,14 @@ public sealed class Convolution2DTests
             new Convolution2D(1, 2, 5, 5, 3, 3, 3) { PadTop = -1, PadLeft = -1, PadRight = 2 },
             new Convolution2D(1, 4, 1, 40, 6, 1, 5) { PadLeft = 4, DilationX = 2 },
             new Convolution2D(3, 2, 2, 2, 2, 3, 3),
+            // Small images whose rows are cut: columns behind the last register, several blocks of k, images that share a panel.
+            new Convolution2D(1, 72, 7, 7, 90, 3, 3).WithPadding(1),
+            new Convolution2D(2, 70, 7, 7, 100, 3, 3).WithPadding(1),
+            new Convolution2D(1, 210, 7, 7, 75, 1, 1),
+            new Convolution2D(1, 200, 14, 14, 41, 1, 1).WithStride(2),
+            new Convolution2D(1, 40, 14, 14, 98, 1, 1),
+            new Convolution2D(1, 40, 28, 28, 29, 1, 1),
+            new Convolution2D(1, 6, 56, 56, 35, 3, 3).WithPadding(1),
         ];
         foreach (Convolution2D g in fixedOnes) yield return [g];
         var random = new Random(17);

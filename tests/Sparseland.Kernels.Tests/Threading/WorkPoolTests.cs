@@ -54,4 +54,35 @@ public class WorkPoolTests
         Parallel.For(0, 64, _ => WorkPool.For(20, _ => WorkPool.For(5, p => Interlocked.Add(ref sum, p))));
         Assert.Equal(64L * 20 * 10, sum);
     }
+
+    [Fact]
+    public void Announced_work_runs_as_any_other_and_announcements_nest()
+    {
+        int before = WorkPool.Threads;
+        try
+        {
+            foreach (int threads in new[] { 1, 3 })
+            {
+                WorkPool.Threads = threads;
+                using (WorkPool.KeepAwake())
+                {
+                    using (WorkPool.KeepAwake()) Count();
+                    Thread.Sleep(20); // longer than a worker stays awake
+                    Count();
+                }
+                Count();
+            }
+        }
+        finally
+        {
+            WorkPool.Threads = before;
+        }
+
+        static void Count()
+        {
+            int count = 0;
+            WorkPool.For(50, _ => Interlocked.Increment(ref count));
+            Assert.Equal(50, count);
+        }
+    }
 }

@@ -1,0 +1,372 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Simd;
+
+namespace Sparseland.Kernels.Dense;
+
+// Tiles of channels x pixels: straight from the planes, or over gathered panels.
+internal static unsafe partial class ConvolutionEngine
+{
+    // Columns of a panel (image, grid row, grid column) that lie on one grid row.
+    private struct Segment
+    {
+        public nint Source, Target;
+        public int Length, Image;
+    }
+
+    // Columns that are gathered and multiplied together: two registers, one, or a few columns.
+    private struct Panel
+    {
+        public int Width, Pitch, FirstSegment, Segments;
+
+        // Whether the columns are written one after the other.
+        public bool Contiguous;
+    }
+
+    // Reads registers straight from the planes; a register never crosses a grid row.
+    [SkipLocalsInit]
+    private static void DirectTile<V>(in Unit unit, int row, int rows, int column, int columns) where V : unmanaged, IVector<V>
+    {
+        ref readonly ConvolutionJob job = ref unit.Job;
+        PlanarSpec spec = job.Spec;
+        int mr = MicroKernel.Rows<V>(), depth = spec.Depth, registers = columns / V.Count;
+        if (depth > Packing.BlockLength(depth))
+        {
+            // Long sums use the blocks of k that the panels were packed in.
+            PanelTile<V>(unit, row, rows, column, columns);
+            return;
+        }
+        nint outPlane = (nint)spec.OutHeight * spec.OutWidth;
+        float* weights = job.Weights + (unit.Group * job.WeightsPerGroup);
+        float* output = job.Output + unit.OutChannel(0, 0);
+        float* bias = job.Bias == null ? null : job.Bias + (unit.Group * job.Rows);
+        float* edge = stackalloc float[8 * 32];
+        TileStore to = Store(job, outPlane, accumulate: false, last: true);
+        for (int register = 0; register < registers; register += 2)
+        {
+            int first = column + (register * V.Count), second = register + 1 < registers ? first + V.Count : first;
+            int i0 = first / spec.GridWidth, j0 = first % spec.GridWidth, i1 = second / spec.GridWidth, j1 = second % spec.GridWidth;
+            float* b0 = unit.Planes + ((nint)i0 * spec.Pitch) + j0;
+            float* b1 = unit.Planes + ((nint)i1 * spec.Pitch) + j1;
+            float* c0 = output + spec.OutOffset(i0, j0);
+            float* c1 = output + spec.OutOffset(i1, j1);
+            for (int i = row; i < row + rows; i += mr)
+            {
+                float* panel = weights + ((nint)i * depth);
+                int height = Math.Min(mr, row + rows - i);
+                if (height == mr)
+                {
+                    to.C0 = c0 + (i * outPlane);
+                    to.C1 = c1 + (i * outPlane);
+                    if (bias != null) to.Bias = bias + i;
+                    MicroKernel.RunOffsets<V>(depth, panel, b0, b1, unit.Offsets, to);
+                    continue;
+                }
+                MicroKernel.RunOffsets<V>(depth, panel, b0, b1, unit.Offsets, TileStore.Plain(edge, 2 * V.Count, V.Count, accumulate: false));
+                for (int r = 0; r < height; r++)
+                {
+                    float* from = edge + (r * 2 * V.Count);
+                    nint at = (i + r) * outPlane;
+                    Finish<V>(from, c0 + at, 1, to.HasResidual ? c0 + at + to.Residual : null, V.Count, bias == null ? 0f : bias[i + r], bias != null, job.Clamp, false);
+                    Finish<V>(from + V.Count, c1 + at, 1, to.HasResidual ? c1 + at + to.Residual : null, V.Count, bias == null ? 0f : bias[i + r], bias != null, job.Clamp, false);
+                }
+            }
+        }
+    }
+
+    // What happens to sums on their way into the output; places and bias are filled in per tile.
+    private static TileStore Store(in ConvolutionJob job, nint outPlane, bool accumulate, bool last) => new()
+    {
+        Stride = outPlane,
+        Accumulate = accumulate,
+        HasResidual = last && job.Residual != null,
+        Residual = job.Residual == null ? 0 : (nint)(job.Residual - job.Output),
+        Clamped = last && !job.Clamp.IsNone,
+        Low = job.Clamp.Low,
+        High = job.Clamp.High,
+    };
+
+    // Gathers panels from the planes block by block of k and multiplies them; the sums of the blocks meet in the output.
+    [SkipLocalsInit]
+    private static void PanelTile<V>(in Unit unit, int row, int rows, int column, int columns) where V : unmanaged, IVector<V>
+    {
+        ref readonly ConvolutionJob job = ref unit.Job;
+        PlanarSpec spec = job.Spec;
+        int mr = MicroKernel.Rows<V>(), depth = spec.Depth, block = Packing.BlockLength(depth), padded = PaddedColumns<V>(columns);
+        using Scratch.Buffer own = Scratch.Rent(unit.Panels != null ? 0 : ((long)padded * Math.Min(block, depth)) + 16);
+        Segment* segments = stackalloc Segment[TileColumns];
+        Panel* panels = stackalloc Panel[TileColumns];
+        int count = Cut<V>(unit, column, columns, panels, segments);
+
+        float* weights = job.Weights + (unit.Group * job.WeightsPerGroup);
+        int paddedRows = (job.Rows + mr - 1) / mr * mr;
+        int k0 = 0;
+        do
+        {
+            int k = Math.Min(block, depth - k0);
+            float* blockWeights = weights + ((nint)paddedRows * k0) + ((nint)row * k);
+            float* b = unit.Panels != null ? unit.Panels + ((nint)padded * k0) : own.Pointer;
+            TileStore to = Store(job, (nint)spec.OutHeight * spec.OutWidth, k0 > 0, k0 + k >= depth);
+            for (int j = 0; j < count; j++)
+            {
+                if (unit.Panels == null) Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, !spec.InPlace, b);
+                if (panels[j].Pitch < V.Count) FewColumns(unit, row, rows, k, blockWeights, b, panels[j], segments, k0 > 0, k0 + k >= depth);
+                else Multiply<V>(unit, row, rows, k, blockWeights, b, panels[j], segments, to, k0 + k >= depth);
+                b += (nint)panels[j].Pitch * k;
+            }
+            k0 += block;
+        }
+        while (k0 < depth);
+    }
+
+    // One panel times all rows of the tile.
+    [SkipLocalsInit]
+    private static void Multiply<V>(in Unit unit, int row, int rows, int k, float* weights, float* b, in Panel panel, Segment* segments, TileStore to, bool last)
+        where V : unmanaged, IVector<V>
+    {
+        ref readonly ConvolutionJob job = ref unit.Job;
+        int mr = MicroKernel.Rows<V>();
+        float* edge = stackalloc float[8 * 32];
+        float* bias = job.Bias == null || !last ? null : job.Bias + (unit.Group * job.Rows);
+        Segment* run = segments + panel.FirstSegment;
+        float* c = job.Output + unit.OutChannel(run->Image, 0) + run->Target;
+        bool narrow = panel.Pitch == V.Count, whole = panel.Contiguous && panel.Width == panel.Pitch;
+        for (int i = row; i < row + rows; i += mr)
+        {
+            int height = Math.Min(mr, row + rows - i);
+            if (whole && height == mr)
+            {
+                to.C0 = c + (i * to.Stride);
+                to.C1 = to.C0 + V.Count;
+                if (bias != null) to.Bias = bias + i;
+                if (narrow) MicroKernel.RunNarrow<V>(k, weights, b, panel.Pitch, to);
+                else MicroKernel.Run<V>(k, weights, b, panel.Pitch, to);
+            }
+            else
+            {
+                TileStore plain = TileStore.Plain(edge, panel.Pitch, V.Count, accumulate: false);
+                if (narrow) MicroKernel.RunNarrow<V>(k, weights, b, panel.Pitch, plain);
+                else MicroKernel.Run<V>(k, weights, b, panel.Pitch, plain);
+                for (int r = 0; r < height; r++)
+                {
+                    float* from = edge + (r * panel.Pitch);
+                    for (int s = 0; s < panel.Segments; s++)
+                    {
+                        int length = panel.Contiguous ? panel.Width : run[s].Length;
+                        float* target = job.Output + unit.OutChannel(run[s].Image, i + r) + run[s].Target;
+                        Finish<V>(from, target, job.Spec.OutStepX, to.HasResidual ? target + to.Residual : null, length, bias == null ? 0f : bias[i + r], bias != null,
+                            last ? job.Clamp : Clamp.None, to.Accumulate);
+                        if (panel.Contiguous) break;
+                        from += length;
+                    }
+                }
+            }
+            weights += (nint)mr * k;
+        }
+    }
+
+    // The columns that are left over behind the last whole register, e.g. 4 of 14 x 14 pixels and 1 of 7 x 7.
+    [SkipLocalsInit]
+    private static void FewColumns(in Unit unit, int row, int rows, int k, float* weights, float* b, in Panel panel, Segment* segments, bool accumulate, bool last)
+    {
+        const int Height = 8, Panels = 4;
+        ref readonly ConvolutionJob job = ref unit.Job;
+        float* sums = stackalloc float[2 * Panels * Height];
+        float* bias = job.Bias == null || !last ? null : job.Bias + (unit.Group * job.Rows);
+        float* residual = last ? job.Residual : null;
+        bool clamped = last && !job.Clamp.IsNone;
+        nint* target = stackalloc nint[panel.Width];
+        for (int s = 0, at = 0; s < panel.Segments; s++)
+        {
+            Segment segment = segments[panel.FirstSegment + s];
+            for (int x = 0; x < segment.Length; x++) target[at++] = unit.OutChannel(segment.Image, 0) + segment.Target + ((nint)x * job.Spec.OutStepX);
+        }
+        nint outPlane = (nint)job.Spec.OutHeight * job.Spec.OutWidth, panelSize = (nint)Height * k;
+        int lastPanel = (rows - 1) / Height;
+        for (int i = 0; i <= lastPanel; i += Panels)
+        {
+            float* a = weights + (i * panelSize);
+            for (int j = 0; j < panel.Width; j += 2)
+            {
+                int pair = Math.Min(2, panel.Width - j);
+                MicroKernel.FewColumns(k, a, a + (Math.Min(1, lastPanel - i) * panelSize), a + (Math.Min(2, lastPanel - i) * panelSize), a + (Math.Min(3, lastPanel - i) * panelSize),
+                    b + j, b + j + pair - 1, panel.Pitch, sums);
+                int height = Math.Min(Panels * Height, rows - (i * Height));
+                for (int x = 0; x < pair; x++)
+                {
+                    for (int r = 0; r < height; r++)
+                    {
+                        int channel = row + (i * Height) + r;
+                        nint to = target[j + x] + (channel * outPlane);
+                        float v = sums[(x * Panels * Height) + r];
+                        if (accumulate) v += job.Output[to];
+                        if (bias != null) v += bias[channel];
+                        if (residual != null) v += residual[to];
+                        if (clamped) v = MathF.Min(MathF.Max(v, job.Clamp.Low), job.Clamp.High);
+                        job.Output[to] = v;
+                    }
+                }
+            }
+        }
+    }
+
+    // Floats per row of all panels of so many columns.
+    private static int PaddedColumns<V>(int columns) where V : unmanaged, IVector<V>
+    {
+        int padded = 0;
+        while (columns > 0)
+        {
+            int pitch = PanelPitch<V>(columns);
+            padded += pitch;
+            columns -= pitch;
+        }
+        return padded;
+    }
+
+    // Two registers while they are filled, one for what is left, or columns of their own for very few.
+    private static int PanelPitch<V>(int columns) where V : unmanaged, IVector<V> =>
+        columns > V.Count + MicroKernel.MaxFewColumns<V>() || (columns > V.Count && MicroKernel.MaxFewColumns<V>() == 0) ? 2 * V.Count
+        : columns <= MicroKernel.MaxFewColumns<V>() && columns < V.Count ? columns
+        : V.Count;
+
+    // Cuts columns into panels, and these into runs on one grid row.
+    private static int Cut<V>(in Unit unit, int column, int columns, Panel* panels, Segment* segments) where V : unmanaged, IVector<V>
+    {
+        PlanarSpec spec = unit.Job.Spec;
+        int count = 0, segmentCount = 0;
+        for (int end = column + columns; column < end;)
+        {
+            int pitch = PanelPitch<V>(end - column), width = Math.Min(pitch, end - column);
+            int first = segmentCount;
+            segmentCount = FindSegments(unit, column, width, segments, segmentCount);
+            bool contiguous = spec.OutStepX == 1;
+            for (int s = first + 1; s < segmentCount; s++)
+                contiguous &= segments[s].Image == segments[s - 1].Image && segments[s].Target == segments[s - 1].Target + segments[s - 1].Length;
+            panels[count++] = new Panel { Width = width, Pitch = pitch, FirstSegment = first, Segments = segmentCount - first, Contiguous = contiguous };
+            column += width;
+        }
+        return count;
+    }
+
+    private static int FindSegments(in Unit unit, int column, int columns, Segment* segments, int count)
+    {
+        PlanarSpec spec = unit.Job.Spec;
+        int end = column + columns;
+        while (column < end)
+        {
+            int image = column / spec.Points, point = column % spec.Points, i = point / spec.GridWidth, j = point % spec.GridWidth;
+            int length = Math.Min(spec.GridWidth - j, end - column);
+            segments[count++] = new Segment
+            {
+                Source = (image * unit.PlaneStride) + ((nint)i * spec.Pitch) + j,
+                Target = spec.OutOffset(i, j),
+                Length = length,
+                Image = image,
+            };
+            column += length;
+        }
+        return count;
+    }
+
+    // All panels of one block of k, for tiles that share them.
+    [SkipLocalsInit]
+    private static void GatherBlock<V>(in Unit unit, int columns, int k0) where V : unmanaged, IVector<V>
+    {
+        PlanarSpec spec = unit.Job.Spec;
+        Segment* segments = stackalloc Segment[TileColumns];
+        Panel* panels = stackalloc Panel[TileColumns];
+        int count = Cut<V>(unit, 0, columns, panels, segments), k = Math.Min(Packing.BlockLength(spec.Depth), spec.Depth - k0);
+        float* b = unit.Panels + ((nint)PaddedColumns<V>(columns) * k0);
+        for (int j = 0; j < count; j++)
+        {
+            Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, false, b);
+            b += (nint)panels[j].Pitch * k;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Gather(float* planes, nint* offsets, int k, Segment* segments, int count, int width, int panelWidth, bool mayReadBeyond, float* panel)
+    {
+        if (count == 1 && width == panelWidth && (width & 7) == 0)
+        {
+            float* source = planes + segments[0].Source;
+            for (int p = 0; p < k; p++)
+            {
+                float* from = source + offsets[p];
+                for (int x = 0; x < width; x += 8) Vector256.Load(from + x).Store(panel + x);
+                panel += panelWidth;
+            }
+            return;
+        }
+        if (width < panelWidth) new Span<float>(panel, k * panelWidth).Clear();
+        if (mayReadBeyond && panelWidth >= 16)
+        {
+            // Whole registers; what a run writes too much, the next run or row writes over.
+            int last = count - 1;
+            for (int p = 0; p < k; p++)
+            {
+                float* from = planes + offsets[p];
+                float* to = panel;
+                for (int s = 0; s < last; s++)
+                {
+                    float* f = from + segments[s].Source;
+                    int length = segments[s].Length;
+                    for (int x = 0; x < length; x += 8) Vector256.Load(f + x).Store(to + x);
+                    to += length;
+                }
+                CopyExact(from + segments[last].Source, to, segments[last].Length);
+                panel += panelWidth;
+            }
+            return;
+        }
+        for (int p = 0; p < k; p++)
+        {
+            float* from = planes + offsets[p];
+            float* to = panel;
+            for (int s = 0; s < count; s++)
+            {
+                CopyExact(from + segments[s].Source, to, segments[s].Length);
+                to += segments[s].Length;
+            }
+            panel += panelWidth;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void CopyExact(float* from, float* to, int length)
+    {
+        int x = 0;
+        for (; x + 8 <= length; x += 8) Vector256.Load(from + x).Store(to + x);
+        for (; x < length; x++) to[x] = from[x];
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Finish<V>(float* from, float* to, int step, float* residual, int length, float bias, bool hasBias, Clamp clamp, bool accumulate) where V : unmanaged, IVector<V>
+    {
+        bool clamped = !clamp.IsNone;
+        int x = 0;
+        if (step == 1)
+        {
+            V low = V.Broadcast(clamp.Low), high = V.Broadcast(clamp.High), b = V.Broadcast(bias);
+            for (; x + V.Count <= length; x += V.Count)
+            {
+                V v = V.Load(from + x);
+                if (accumulate) v = V.Add(V.Load(to + x), v);
+                if (hasBias) v = V.Add(v, b);
+                if (residual != null) v = V.Add(v, V.Load(residual + x));
+                if (clamped) v = V.Min(V.Max(v, low), high);
+                V.Store(v, to + x);
+            }
+        }
+        for (; x < length; x++)
+        {
+            float v = from[x];
+            if (accumulate) v += to[(nint)x * step];
+            if (hasBias) v += bias;
+            if (residual != null) v += residual[(nint)x * step];
+            if (clamped) v = MathF.Min(MathF.Max(v, clamp.Low), clamp.High);
+            to[(nint)x * step] = v;
+        }
+    }
+}

@@ -1,0 +1,141 @@
+using System.Runtime.CompilerServices;
+using Sparseland.Kernels.Simd;
+
+namespace Sparseland.Kernels.Dense;
+
+// The tiles of six rows, for the narrower levels (16 registers on AVX2: 12 sums, two registers of b, one of a).
+internal static unsafe partial class MicroKernel
+{
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Wide6<V, TWalk>(int k, float* a, float* b0, float* b1, TWalk walk, in TileStore to) where V : unmanaged, IVector<V> where TWalk : struct, IWalk
+    {
+        V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero;
+        V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero;
+        for (int p = 0; p < k; p++)
+        {
+            nint at = walk.Next();
+            V x0 = V.Load(b0 + at), x1 = V.Load(b1 + at), w;
+            w = V.Broadcast(a[0]); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01);
+            w = V.Broadcast(a[1]); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11);
+            w = V.Broadcast(a[2]); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21);
+            w = V.Broadcast(a[3]); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31);
+            w = V.Broadcast(a[4]); s40 = V.MultiplyAdd(w, x0, s40); s41 = V.MultiplyAdd(w, x1, s41);
+            w = V.Broadcast(a[5]); s50 = V.MultiplyAdd(w, x0, s50); s51 = V.MultiplyAdd(w, x1, s51);
+            a += 6;
+        }
+        float* c0 = to.C0, c1 = to.C1;
+        nint ldc = to.Stride;
+        if (to.Accumulate)
+        {
+            s00 = V.Add(V.Load(c0), s00); s01 = V.Add(V.Load(c1), s01);
+            s10 = V.Add(V.Load(c0 + ldc), s10); s11 = V.Add(V.Load(c1 + ldc), s11);
+            s20 = V.Add(V.Load(c0 + (2 * ldc)), s20); s21 = V.Add(V.Load(c1 + (2 * ldc)), s21);
+            s30 = V.Add(V.Load(c0 + (3 * ldc)), s30); s31 = V.Add(V.Load(c1 + (3 * ldc)), s31);
+            s40 = V.Add(V.Load(c0 + (4 * ldc)), s40); s41 = V.Add(V.Load(c1 + (4 * ldc)), s41);
+            s50 = V.Add(V.Load(c0 + (5 * ldc)), s50); s51 = V.Add(V.Load(c1 + (5 * ldc)), s51);
+        }
+        if (to.Bias != null)
+        {
+            float* bias = to.Bias;
+            V x;
+            x = V.Broadcast(bias[0]); s00 = V.Add(s00, x); s01 = V.Add(s01, x);
+            x = V.Broadcast(bias[1]); s10 = V.Add(s10, x); s11 = V.Add(s11, x);
+            x = V.Broadcast(bias[2]); s20 = V.Add(s20, x); s21 = V.Add(s21, x);
+            x = V.Broadcast(bias[3]); s30 = V.Add(s30, x); s31 = V.Add(s31, x);
+            x = V.Broadcast(bias[4]); s40 = V.Add(s40, x); s41 = V.Add(s41, x);
+            x = V.Broadcast(bias[5]); s50 = V.Add(s50, x); s51 = V.Add(s51, x);
+        }
+        if (to.HasResidual)
+        {
+            float* r0 = c0 + to.Residual;
+            float* r1 = c1 + to.Residual;
+            s00 = V.Add(s00, V.Load(r0)); s01 = V.Add(s01, V.Load(r1));
+            s10 = V.Add(s10, V.Load(r0 + ldc)); s11 = V.Add(s11, V.Load(r1 + ldc));
+            s20 = V.Add(s20, V.Load(r0 + (2 * ldc))); s21 = V.Add(s21, V.Load(r1 + (2 * ldc)));
+            s30 = V.Add(s30, V.Load(r0 + (3 * ldc))); s31 = V.Add(s31, V.Load(r1 + (3 * ldc)));
+            s40 = V.Add(s40, V.Load(r0 + (4 * ldc))); s41 = V.Add(s41, V.Load(r1 + (4 * ldc)));
+            s50 = V.Add(s50, V.Load(r0 + (5 * ldc))); s51 = V.Add(s51, V.Load(r1 + (5 * ldc)));
+        }
+        if (to.Clamped)
+        {
+            V low = V.Broadcast(to.Low), high = V.Broadcast(to.High);
+            s00 = V.Min(V.Max(s00, low), high); s01 = V.Min(V.Max(s01, low), high);
+            s10 = V.Min(V.Max(s10, low), high); s11 = V.Min(V.Max(s11, low), high);
+            s20 = V.Min(V.Max(s20, low), high); s21 = V.Min(V.Max(s21, low), high);
+            s30 = V.Min(V.Max(s30, low), high); s31 = V.Min(V.Max(s31, low), high);
+            s40 = V.Min(V.Max(s40, low), high); s41 = V.Min(V.Max(s41, low), high);
+            s50 = V.Min(V.Max(s50, low), high); s51 = V.Min(V.Max(s51, low), high);
+        }
+        V.Store(s00, c0); V.Store(s01, c1);
+        V.Store(s10, c0 + ldc); V.Store(s11, c1 + ldc);
+        V.Store(s20, c0 + (2 * ldc)); V.Store(s21, c1 + (2 * ldc));
+        V.Store(s30, c0 + (3 * ldc)); V.Store(s31, c1 + (3 * ldc));
+        V.Store(s40, c0 + (4 * ldc)); V.Store(s41, c1 + (4 * ldc));
+        V.Store(s50, c0 + (5 * ldc)); V.Store(s51, c1 + (5 * ldc));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Narrow6<V>(int k, float* a, float* b, nint stride, in TileStore to) where V : unmanaged, IVector<V>
+    {
+        V s0 = V.Zero, s1 = V.Zero, s2 = V.Zero, s3 = V.Zero, s4 = V.Zero, s5 = V.Zero;
+        for (int p = 0; p < k; p++)
+        {
+            V x = V.Load(b);
+            s0 = V.MultiplyAdd(V.Broadcast(a[0]), x, s0);
+            s1 = V.MultiplyAdd(V.Broadcast(a[1]), x, s1);
+            s2 = V.MultiplyAdd(V.Broadcast(a[2]), x, s2);
+            s3 = V.MultiplyAdd(V.Broadcast(a[3]), x, s3);
+            s4 = V.MultiplyAdd(V.Broadcast(a[4]), x, s4);
+            s5 = V.MultiplyAdd(V.Broadcast(a[5]), x, s5);
+            a += 6;
+            b += stride;
+        }
+        float* c = to.C0;
+        nint ldc = to.Stride;
+        if (to.Accumulate)
+        {
+            s0 = V.Add(V.Load(c), s0);
+            s1 = V.Add(V.Load(c + ldc), s1);
+            s2 = V.Add(V.Load(c + (2 * ldc)), s2);
+            s3 = V.Add(V.Load(c + (3 * ldc)), s3);
+            s4 = V.Add(V.Load(c + (4 * ldc)), s4);
+            s5 = V.Add(V.Load(c + (5 * ldc)), s5);
+        }
+        if (to.Bias != null)
+        {
+            float* bias = to.Bias;
+            s0 = V.Add(s0, V.Broadcast(bias[0]));
+            s1 = V.Add(s1, V.Broadcast(bias[1]));
+            s2 = V.Add(s2, V.Broadcast(bias[2]));
+            s3 = V.Add(s3, V.Broadcast(bias[3]));
+            s4 = V.Add(s4, V.Broadcast(bias[4]));
+            s5 = V.Add(s5, V.Broadcast(bias[5]));
+        }
+        if (to.HasResidual)
+        {
+            float* r = c + to.Residual;
+            s0 = V.Add(s0, V.Load(r));
+            s1 = V.Add(s1, V.Load(r + ldc));
+            s2 = V.Add(s2, V.Load(r + (2 * ldc)));
+            s3 = V.Add(s3, V.Load(r + (3 * ldc)));
+            s4 = V.Add(s4, V.Load(r + (4 * ldc)));
+            s5 = V.Add(s5, V.Load(r + (5 * ldc)));
+        }
+        if (to.Clamped)
+        {
+            V low = V.Broadcast(to.Low), high = V.Broadcast(to.High);
+            s0 = V.Min(V.Max(s0, low), high);
+            s1 = V.Min(V.Max(s1, low), high);
+            s2 = V.Min(V.Max(s2, low), high);
+            s3 = V.Min(V.Max(s3, low), high);
+            s4 = V.Min(V.Max(s4, low), high);
+            s5 = V.Min(V.Max(s5, low), high);
+        }
+        V.Store(s0, c);
+        V.Store(s1, c + ldc);
+        V.Store(s2, c + (2 * ldc));
+        V.Store(s3, c + (3 * ldc));
+        V.Store(s4, c + (4 * ldc));
+        V.Store(s5, c + (5 * ldc));
+    }
+}
