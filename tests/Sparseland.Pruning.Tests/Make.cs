@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Layers;
 using Sparseland.Training;
@@ -24,7 +25,7 @@ internal static class Make
 
     public static PictureDataset Pictures(int count = 200, long seed = 5) => ProceduralShapes.Create(count, 12, 1, seed);
 
-    public static BatchLoader Loader(int count = 200, int batch = 20) => new(Pictures(count), new BatchOptions { BatchSize = batch, Seed = 2, Normalization = new Normalization([0.5f], [0.25f]) });
+    public static BatchLoader Loader(int count = 200, int batch = 20) => new(Pictures(count), new BatchOptions { BatchSize = batch, Seed = 2, Normalization = new InputNormalization([0.5f], [0.25f]) });
 
     public static float[] Random(int length, long seed)
     {

@@ -41,7 +41,10 @@ internal sealed class VerbContext : IDisposable
         }
     }
 
-    public VerbSettings Settings { get; }
+    public VerbSettings Settings { get; private set; }
+
+    /// <summary>Takes another seed for the run: a recipe's, where no flag gave one.</summary>
+    public void UseSeed(long seed) => Settings = Settings with { Seed = checked((int)seed) };
 
     /// <summary>Where text for people goes.</summary>
     public IAnsiConsole Console { get; }

@@ -78,7 +78,7 @@ internal static class InputFiles
         int height = shape[2].IsKnown ? shape[2].Value : picture.Height, width = shape[3].IsKnown ? shape[3].Value : picture.Width, channels = shape[1].Value;
         byte[] planes = PictureFolder.Fit(picture, height, width).ToPlanes(channels);
         float[] pixels = Array.ConvertAll(planes, p => p / 255f);
-        Normalization normalization = ModelMetadata.FindNormalization(graph) is { } n ? OpenedData.FromModel(n) : Normalization.None;
+        InputNormalization normalization = ModelMetadata.FindNormalization(graph) ?? InputNormalization.None;
         normalization.Apply(pixels, channels, height * width);
         return TensorData.Wrap(pixels, 1, channels, height, width);
     }

@@ -17,7 +17,7 @@ internal static class ModelAccess
     public static ModelGraph Load(string path, string? architecture = null, string? normalize = null)
     {
         ModelGraph graph = ModelFile.Load(path, new LoadOptions { Architecture = architecture });
-        if (normalize is not null) ModelMetadata.SetNormalization(graph.Metadata, OpenedData.ToModel(Normalization.Parse(normalize)));
+        if (normalize is not null) ModelMetadata.SetNormalization(graph.Metadata, InputNormalization.Parse(normalize));
         return graph;
     }
 
@@ -35,7 +35,7 @@ internal static class ModelAccess
         ArchitectureOptions options = found.DefaultOptions();
         if (architectureOptions is not null) options.Parse(architectureOptions);
         ModelGraph graph = found.Build(options, seed);
-        if (normalize is not null) ModelMetadata.SetNormalization(graph.Metadata, OpenedData.ToModel(Normalization.Parse(normalize)));
+        if (normalize is not null) ModelMetadata.SetNormalization(graph.Metadata, InputNormalization.Parse(normalize));
         return graph;
     }
 

@@ -9,7 +9,7 @@ namespace Sparseland.Cli.Services;
 /// <summary>Data that was opened for a model, with the normalisation that goes with both.</summary>
 /// <param name="Source">The data.</param>
 /// <param name="Normalization">What the model's input needs.</param>
-internal sealed record OpenedData(DataSource Source, Normalization Normalization)
+internal sealed record OpenedData(DataSource Source, InputNormalization Normalization)
 {
     /// <summary>Whether the samples are tokens.</summary>
     public bool IsText => (Source.Train ?? Source.Test)!.Kind == SampleKind.Tokens;
@@ -36,20 +36,8 @@ internal sealed record OpenedData(DataSource Source, Normalization Normalization
             Channels = pictures && shape![1].IsKnown ? shape[1].Value : null,
         });
         CheckFit(graph, input, source);
-        Normalization normalization = ModelMetadata.FindNormalization(graph) is { } n ? FromModel(n) : source.Normalization ?? Normalization.None;
-        return new OpenedData(source, normalization);
+        return new OpenedData(source, ModelMetadata.FindNormalization(graph) ?? source.Normalization ?? InputNormalization.None);
     }
-
-    /// <summary>The normalisation of a model's metadata, for samples in 0..1.</summary>
-    public static Normalization FromModel(InputNormalization n)
-    {
-        // Samples are pixels / 255; the model's factor is on pixels.
-        float unit = n.Scale * 255;
-        return new Normalization([.. n.Mean.Select(m => m / unit)], [.. n.Deviation.Select(d => d / unit)]);
-    }
-
-    /// <summary>The same for a model's metadata.</summary>
-    public static InputNormalization ToModel(Normalization n) => new(n.Mean.ToArray(), n.Std.ToArray());
 
     /// <summary>Stands between documents in most text collections for language models; what it separates must not see each other.</summary>
     internal const string DocumentSeparator = "<|endoftext|>";

@@ -4,8 +4,9 @@ using Sparseland.Cli.Verbs;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning;
 using Sparseland.Pruning.Catalog;
-using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Methods;
 using Sparseland.Pruning.Recipes;
+using Sparseland.Pruning.Recovery;
 using Sparseland.Pruning.Structured;
 
 namespace Sparseland.Cli.Services;
@@ -25,24 +26,25 @@ internal sealed record PruneRequest
     /// <summary>The method's own parameters.</summary>
     public IReadOnlyDictionary<string, string> Arguments => Recipe.Arguments;
 
-    /// <summary>The budget when channels are removed.</summary>
-    public ChannelBudget? Channels { get; init; }
+    /// <summary>How the network is trained, where there is data; zero epochs do not train.</summary>
+    public TrainingPlan Training { get; init; } = new() { Epochs = 0 };
 
-    /// <summary>Name filters for channel removal, each of which must match a weight.</summary>
-    public IReadOnlyList<string> ChannelFilters { get; init; } = [];
+    /// <summary>The method when channels are removed.</summary>
+    /// <exception cref="InvalidOperationException">The method removes single weights.</exception>
+    public ChannelPruning Channels => Recipe.CreateSparsifier() as ChannelPruning ?? throw new InvalidOperationException($"'{Method.Id}' removes single weights.");
 
     /// <summary>Largest compact file in bytes, when the target was a size; the sparsity is solved from it.</summary>
     public long? Size { get; init; }
 
     /// <summary>Whether whole channels are removed.</summary>
-    public bool IsStructured => Channels is not null;
+    public bool IsStructured => Method.IsStructured;
 
     /// <summary>The method's name for people.</summary>
     public string Title => Method.Title;
 
     /// <summary>The target for people.</summary>
-    public string Target => Channels is { } c
-        ? $"{c.Keep:P0} of the {(c.Unit == BudgetUnit.Macs ? "multiply-adds" : "parameters")}"
+    public string Target => IsStructured
+        ? $"{Channels.Budget.Keep:P0} of the {(Channels.Budget.Unit == BudgetUnit.Macs ? "multiply-adds" : "parameters")}"
         : Settings.Pattern.Kind == SparsityKind.NofM ? $"{Settings.Pattern} pattern" : $"{Settings.Sparsity:P1} zeros, {Settings.Pattern}";
 }
 
@@ -75,30 +77,33 @@ internal sealed class PruneFlags
     /// <summary>Adds the flags that make sense while a network is trained from scratch: no budgets of channels or bytes.</summary>
     public void AddSparseTrainingTo(Command command)
     {
-        Option[] some = [_method, _sparsity, _pattern, _targets, _ignore, _keepFirst, _keepLast, _embeddings, _floor, _set];
+        Option[] some = [_method, _sparsity, _pattern, _targets, _ignore, _keepFirst, _keepLast, _embeddings, _floor, _set, _recipe, _saveRecipe];
         foreach (Option option in some) command.Options.Add(option);
     }
 
     /// <summary>Reads the flags of <see cref="AddSparseTrainingTo"/>; null when the training is to be dense.</summary>
     /// <exception cref="VerbException">Flags without a method, or a method that acts on trained networks.</exception>
-    public PruneRequest? ReadSparseTraining(ParseResult arguments, VerbContext context)
+    public PruneRequest? ReadSparseTraining(ParseResult arguments, VerbContext context, TrainingFlags training, bool text)
     {
-        if (arguments.GetValue(_method) is not { } method)
+        if (arguments.GetValue(_method) is null && arguments.GetValue(_recipe) is null)
         {
-            if (arguments.GetValue(_sparsity) is not null || arguments.GetValue(_pattern) is not null || arguments.GetValue(_set) is { Length: > 0 })
-                throw VerbException.Usage("--sparsity, --pattern and --set belong to a method", "add --method rigl, snip, gmp ... (see 'list methods')");
+            if (arguments.GetValue(_sparsity) is not null || arguments.GetValue(_pattern) is not null || arguments.GetValue(_set) is { Length: > 0 } || arguments.GetValue(_saveRecipe) is not null)
+                throw VerbException.Usage("--sparsity, --pattern, --set and --save-recipe belong to a method", "add --method rigl, snip, gmp ... (see 'list methods')");
             return null;
         }
-        if (method == "channels" || MethodCatalog.Get(method).Stage == PruningStage.After)
-            throw VerbException.Usage($"--method {method} acts on a network that is trained already", $"train first, then: sparseland prune MODEL --method {method}");
-        return Read(arguments, context, trains: true);
+        PruneRequest request = Read(arguments, context, training, hasData: true, text);
+        if (request.IsStructured || request.Method.Stage == PruningStage.After)
+            throw VerbException.Usage($"--method {request.Method.Id} acts on a network that is trained already", $"train first, then: sparseland prune MODEL --method {request.Method.Id}");
+        return request;
     }
 
-    /// <summary>Reads the recipe file, if any, and lays the flags over it.</summary>
+    /// <summary>Reads the recipe file, if any, and lays the flags over it; the recipe's seed becomes the run's when no flag gives one.</summary>
     /// <param name="arguments">The parsed command line.</param>
     /// <param name="context">For the seed.</param>
-    /// <param name="trains">Whether there is data and a number of epochs.</param>
-    public PruneRequest Read(ParseResult arguments, VerbContext context, bool trains)
+    /// <param name="training">The verb's training flags; null for verbs that do not train.</param>
+    /// <param name="hasData">Whether there is data to train on.</param>
+    /// <param name="text">Whether the model takes tokens.</param>
+    public PruneRequest Read(ParseResult arguments, VerbContext context, TrainingFlags? training, bool hasData, bool text)
     {
         string? method = arguments.GetValue(_method), macs = arguments.GetValue(_macs), parameters = arguments.GetValue(_parameters), sparsity = arguments.GetValue(_sparsity);
         if (macs is not null && parameters is not null) throw VerbException.Usage("--macs and --params are two targets", "give one of them");
@@ -107,7 +112,11 @@ internal sealed class PruneFlags
         if (budget && method is not (null or "channels")) throw VerbException.Usage($"--method {method} removes single weights; --macs and --params remove channels", "leave --method out, or use --sparsity");
         if (sparsity is not null) CommonOptions.ParseFraction(sparsity, "--sparsity");
 
-        Recipe recipe = BaseRecipe(arguments);
+        Recipe recipe = training?.AddTo(BaseRecipe(arguments), arguments) ?? BaseRecipe(arguments);
+        (string Key, string Value)[] entries = [.. (arguments.GetValue(_set) ?? []).Select(Entry)];
+        // How long is trained decides which method is the default, so it is read before the method's own entries.
+        foreach ((string key, string value) in entries.Where(e => e.Key.StartsWith("training.", StringComparison.Ordinal))) recipe = recipe.With(key, value);
+        bool trains = training is not null && hasData && training.Plan(recipe, text, 0) is var plan && (plan.Steps ?? plan.Epochs) > 0;
         if (method is not null || budget) recipe = recipe.With("method", budget ? "channels" : MethodCatalog.Get(method!).Id);
         else if (arguments.GetValue(_recipe) is null && trains && !(arguments.GetValue(_pattern) ?? "").Contains(':')) recipe = recipe.With("method", "gmp");
         bool channels = recipe.Method.Id == "channels";
@@ -126,21 +135,24 @@ internal sealed class PruneFlags
             if (!channels) throw VerbException.Usage("--multiple rounds channel counts", "use it with --macs or --params");
             recipe = recipe.With("parameters.multiple", Text(multiple));
         }
-        foreach (string item in arguments.GetValue(_set) ?? [])
-        {
-            int equals = item.IndexOf('=', StringComparison.Ordinal);
-            if (equals < 1) throw VerbException.Usage($"'--set {item}' is not of the form NAME=VALUE");
-            string key = item[..equals];
-            recipe = recipe.With(RecipeKeys.All.Contains(key) || key.Contains('.') ? key : "parameters." + key, item[(equals + 1)..]);
-        }
-        if (arguments.GetResult("--seed") is System.CommandLine.Parsing.OptionResult { Implicit: false } || !recipe.Entries.ContainsKey("seed")) recipe = recipe.With("seed", Text(context.Settings.Seed));
+        foreach ((string key, string value) in entries.Where(e => !e.Key.StartsWith("training.", StringComparison.Ordinal))) recipe = recipe.With(key, value);
+        TakeSeed(arguments, context, recipe);
+        recipe = recipe.With("seed", Text(context.Settings.Seed));
 
-        // Said, not skipped in silence: how to train is taken from the flags of the verb.
-        if (recipe.HasTraining) context.Warn("the recipe's training entries are not used here; say how to train with --epochs, --learning-rate and the other flags");
-
-        long? size = arguments.GetValue(_size) is { } text ? CommonOptions.ParseSize(text) : null;
+        long? size = arguments.GetValue(_size) is { } bytes ? CommonOptions.ParseSize(bytes) : null;
         if (size is not null && (sparsity is not null || budget)) throw VerbException.Usage("--size is a target of its own", "give one of --size, --sparsity, --macs and --params");
-        return new PruneRequest { Recipe = recipe, Channels = channels ? Budget(recipe) : null, ChannelFilters = channels ? [.. recipe.Settings.Policy.Targets, .. recipe.Settings.Policy.Ignore] : [], Size = size };
+        var request = new PruneRequest { Recipe = recipe, Size = size };
+        return training is null ? request : request with { Training = training.Plan(recipe, text, context.Settings.Seed) };
+    }
+
+    /// <summary>Makes the recipe's seed the run's, unless a flag gives one; for verbs that need the seed before they can read the rest.</summary>
+    public void TakeSeed(ParseResult arguments, VerbContext context) => TakeSeed(arguments, context, BaseRecipe(arguments));
+
+    /// <inheritdoc cref="TakeSeed(ParseResult, VerbContext)"/>
+    public static void TakeSeed(ParseResult arguments, VerbContext context, Recipe recipe)
+    {
+        bool flag = arguments.GetResult("--seed") is System.CommandLine.Parsing.OptionResult { Implicit: false };
+        if (!flag && recipe.Entries.ContainsKey("seed")) context.UseSeed(recipe.Settings.Seed);
     }
 
     /// <summary>Writes what file and flags together meant, when --save-recipe asks for it.</summary>
@@ -153,16 +165,12 @@ internal sealed class PruneFlags
 
     private Recipe BaseRecipe(ParseResult arguments) => arguments.GetValue(_recipe) is { } path ? RecipeReader.Read(path) : Recipe.Of("magnitude");
 
-    private static ChannelBudget Budget(Recipe recipe)
+    private static (string Key, string Value) Entry(string item)
     {
-        var values = new MethodArguments(recipe.Method.Id, recipe.Method.Parameters, recipe.Arguments);
-        return new ChannelBudget(values.Choice("budget") == "macs" ? BudgetUnit.Macs : BudgetUnit.Parameters, 1 - recipe.Settings.Sparsity)
-        {
-            Spread = values.Choice("spread") == "uniform" ? ChannelSpread.Uniform : ChannelSpread.Global,
-            Floor = values.Number("floor"),
-            Rounding = new WidthRounding(values.Int("multiple")),
-            Include = ChannelFilter([.. recipe.Settings.Policy.Targets], [.. recipe.Settings.Policy.Ignore]),
-        };
+        int equals = item.IndexOf('=', StringComparison.Ordinal);
+        if (equals < 1) throw VerbException.Usage($"'--set {item}' is not of the form NAME=VALUE");
+        string key = item[..equals];
+        return (RecipeKeys.All.Contains(key) || key.Contains('.', StringComparison.Ordinal) ? key : "parameters." + key, item[(equals + 1)..]);
     }
 
     private static string Text(double value) => value.ToString("R", System.Globalization.CultureInfo.InvariantCulture);
@@ -171,28 +179,5 @@ internal sealed class PruneFlags
     {
         double keep = CommonOptions.ParseFraction(text, option);
         return keep > 0 ? keep : throw VerbException.Usage($"{option} is {text}: nothing would be left");
-    }
-
-    /// <summary>Checks that every filter matches a weight of the model (R30).</summary>
-    internal static void RequireMatches(Model.Graph.ModelGraph graph, IEnumerable<string> filters)
-    {
-        foreach (string text in filters)
-        {
-            var filter = new NameFilter(text);
-            if (graph.Weights.Keys.Any(filter.Matches)) continue;
-            IReadOnlyList<string> near = NameFilter.NearMisses(text, graph.Weights.Keys);
-            throw VerbException.Usage($"the filter '{text}' matches no weight of the model", near.Count > 0 ? "did you mean " + string.Join(", ", near) : "see the names with: sparseland inspect MODEL");
-        }
-    }
-
-    private static Func<ChannelGroup, bool>? ChannelFilter(string[] targets, string[] ignore)
-    {
-        if (targets.Length == 0 && ignore.Length == 0) return null;
-        NameFilter[] wanted = [.. targets.Select(t => new NameFilter(t))], unwanted = [.. ignore.Select(t => new NameFilter(t))];
-        return group =>
-        {
-            IEnumerable<string> names = group.Members.Select(m => m.Weight).Append(group.Name);
-            return (wanted.Length == 0 || names.Any(n => wanted.Any(f => f.Matches(n)))) && !names.Any(n => unwanted.Any(f => f.Matches(n)));
-        };
     }
 }

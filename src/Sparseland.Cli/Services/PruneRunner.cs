@@ -12,7 +12,7 @@ using Sparseland.Training.Runs;
 namespace Sparseland.Cli.Services;
 
 /// <summary>Carries out a pruning request on a graph: one-shot, gradual, or channels, with recovery training where there is data.</summary>
-internal sealed class PruneRunner(VerbContext context, PruneRequest request, OpenedData? data, TrainingSettings training, RunFolder? run)
+internal sealed class PruneRunner(VerbContext context, PruneRequest request, OpenedData? data, RunFolder? run)
 {
     private readonly List<(string, Evaluation)> _evaluations = [];
 
@@ -35,7 +35,6 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
     /// <exception cref="VerbException">No sparsity below 100 % is enough; the smallest size is named.</exception>
     public static PruneRequest SolveSize(ModelGraph graph, PruneRequest request)
     {
-        PruneFlags.RequireMatches(graph, request.ChannelFilters);
         if (request.Size is not { } size) return request;
         LayerPlan plan = PlanLayers(graph, request);
         long others = graph.Weights.Values.Sum(w => (long)w.Length * w.ElementType.Size()) - plan.Length * sizeof(float);
@@ -61,7 +60,7 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
             // A set that is for evaluation alone will do where the method looks at weights only.
             BatchLoader? loader = data is null || !needsModel ? null : new BatchLoader(data.Source.ForTraining, new BatchOptions
             {
-                BatchSize = Math.Min(training.Batch, data.Source.ForTraining.Count),
+                BatchSize = Math.Min(request.Training.BatchSize, data.Source.ForTraining.Count),
                 Seed = context.Settings.Seed,
                 Normalization = data.Normalization,
             });
@@ -109,7 +108,7 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
     private async Task<PruneOutcome> RemoveChannelsAsync(ModelGraph dense, ModelGraph graph)
     {
         Dictionary<string, TensorType> types = Verbs.InspectVerb.BatchTypes(graph, 1);
-        StructuredResult result = await context.TrackAsync(request.Title, 1, _ => new GroupNormPruner().Prune(graph, request.Channels!, types, context.Cancellation)).ConfigureAwait(false);
+        StructuredResult result = await context.TrackAsync(request.Title, 1, _ => request.Channels.Prune(graph, types, context.Cancellation)).ConfigureAwait(false);
         ModelGraph pruned = result.Graph;
         await EvaluateAsync(TrainingSteps() > 0 ? "pruned, not trained" : "pruned", pruned).ConfigureAwait(false);
         if (TrainingSteps() > 0)
@@ -134,18 +133,12 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
         };
     }
 
-    private long TrainingSteps()
-    {
-        if (data?.Source.Train is not { } samples) return 0;
-        int batches = Math.Max(1, samples.Count / Math.Min(training.Batch, samples.Count));
-        return training.Steps ?? (long)Math.Ceiling(training.Epochs * batches);
-    }
+    private long TrainingSteps() => data?.Source.Train is { } samples ? request.Training.TotalSteps(samples) : 0;
 
     private async Task TrainAsync(ModelGraph graph, IReadOnlyList<ITrainerCallback> callbacks, ModelGraph dense, long steps, string title)
     {
-        ModelGraph? teacher = training.Teacher switch { null or "none" => null, "self" => dense, string path => ModelAccess.Load(path) };
         var model = new TrainableModel(graph);
-        using var session = new TrainingSession(context, model, data!, training with { Steps = steps }, callbacks, run, title, teacher);
+        using var session = new TrainingSession(context, model, data!, request.Training with { Steps = steps }, callbacks, run, title, TrainingSession.TeacherOf(request.Training, dense));
         await session.RunAsync().ConfigureAwait(false);
     }
 

@@ -2,6 +2,7 @@ using Sparseland.Cli.Hosting;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning;
+using Sparseland.Pruning.Recovery;
 using Sparseland.Training;
 using Sparseland.Training.Data;
 using Sparseland.Training.Runs;
@@ -13,7 +14,7 @@ namespace Sparseland.Cli.Services;
 /// <param name="request">The method and its settings.</param>
 /// <param name="data">Data that fits the model.</param>
 /// <param name="training">How long the training is: schedules of methods follow from it.</param>
-internal sealed class SparseTraining(VerbContext context, PruneRequest request, OpenedData data, TrainingSettings training)
+internal sealed class SparseTraining(VerbContext context, PruneRequest request, OpenedData data, TrainingPlan training)
 {
     private PruningResult? _before;
     private TrainingSparsifier? _during;
@@ -29,15 +30,14 @@ internal sealed class SparseTraining(VerbContext context, PruneRequest request, 
     public async Task PrepareAsync(TrainableModel model)
     {
         IDataset samples = data.Source.ForTraining;
-        int batch = Math.Min(training.Batch, samples.Count);
-        long steps = training.Steps ?? (long)Math.Ceiling(training.Epochs * (samples.Count / batch));
+        long steps = training.TotalSteps(samples);
         Sparsifier method = request.Method.Build(request.Settings, request.Arguments, request.Method.Stage == PruningStage.During ? steps : 0);
         if (method is not OneShotSparsifier oneShot)
         {
             _during = (TrainingSparsifier)method;
             return;
         }
-        var loader = new BatchLoader(samples, new BatchOptions { BatchSize = batch, Seed = context.Settings.Seed, Normalization = data.Normalization });
+        var loader = new BatchLoader(samples, new BatchOptions { BatchSize = Math.Min(training.BatchSize, samples.Count), Seed = context.Settings.Seed, Normalization = data.Normalization });
         _before = await context.TrackAsync(request.Title, 1, work => oneShot.Apply(PruningTarget.Of(model), new PruningContext
         {
             Data = loader,

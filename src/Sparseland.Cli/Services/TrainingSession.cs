@@ -2,15 +2,13 @@ using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
+using Sparseland.Pruning.Recovery;
 using Sparseland.Training;
-using Sparseland.Training.Data;
-using Sparseland.Training.LearningRates;
-using Sparseland.Training.Optimizers;
 using Sparseland.Training.Runs;
 
 namespace Sparseland.Cli.Services;
 
-/// <summary>One training of a graph under settings: optimizer, schedule, data, progress, checkpoints, resume.</summary>
+/// <summary>One training of a graph under a plan: progress, checkpoints, resume.</summary>
 internal sealed class TrainingSession : IDisposable
 {
     private readonly VerbContext _context;
@@ -21,43 +19,38 @@ internal sealed class TrainingSession : IDisposable
     /// <param name="context">The running verb.</param>
     /// <param name="model">The model, trained in place.</param>
     /// <param name="data">Data that fits the model.</param>
-    /// <param name="settings">How to train.</param>
+    /// <param name="plan">How to train.</param>
     /// <param name="callbacks">Pruning methods and the like; called in this order.</param>
     /// <param name="run">Where checkpoints and metrics go; null keeps none.</param>
     /// <param name="title">What the progress display says.</param>
     /// <param name="teacher">The network to distil from, or null.</param>
     public TrainingSession(
-        VerbContext context, TrainableModel model, OpenedData data, TrainingSettings settings, IReadOnlyList<ITrainerCallback> callbacks,
+        VerbContext context, TrainableModel model, OpenedData data, TrainingPlan plan, IReadOnlyList<ITrainerCallback> callbacks,
         RunFolder? run, string title, ModelGraph? teacher = null)
     {
         _context = context;
         _run = run;
         _title = title;
-        IDataset train = data.Source.ForTraining;
-        RequireMemory(context, model, Math.Min(settings.Batch, train.Count), teacher);
-        var loader = new BatchLoader(train, new BatchOptions
+        RequireMemory(context, model, Math.Min(plan.BatchSize, data.Source.ForTraining.Count), teacher);
+        Trainer = plan.CreateTrainer(model, new RecoveryContext(data.Source, data.Normalization)
         {
-            BatchSize = Math.Min(settings.Batch, train.Count),
-            DropLast = true,
-            Seed = context.Settings.Seed,
-            Normalization = data.Normalization,
-            Augmentations = Augmentations(settings.Augment, train),
-        });
-        long steps = settings.Steps ?? (long)Math.Ceiling(settings.Epochs * loader.BatchesPerEpoch);
-        Trainer = new Trainer(model, MakeOptimizer(model, settings), MakeSchedule(settings, steps), loader, TrainingLoss.CrossEntropy(settings.LabelSmoothing), new TrainerOptions
-        {
-            Steps = steps,
-            ClipNorm = settings.ClipNorm,
-            AverageDecay = settings.AverageDecay,
-            Validation = data.Source.Test,
-            EvaluationLimit = 2000,
-            CheckpointPath = run?.LatestCheckpoint,
-            CheckpointEvery = Math.Max(50, loader.BatchesPerEpoch),
-            TimeLimit = null,
-            Teacher = teacher is null ? null : new Teacher(new TrainableModel(teacher), settings.TeacherWeight, settings.Temperature),
+            Teacher = teacher is null ? null : new TrainableModel(teacher),
             Callbacks = callbacks,
+            CheckpointPath = run?.LatestCheckpoint,
+            EvaluationLimit = 2000,
         });
     }
+
+    /// <summary>The network that a plan imitates; null for none.</summary>
+    /// <param name="plan">The plan.</param>
+    /// <param name="dense">What <c>self</c> means here; null where there is no such network.</param>
+    /// <exception cref="VerbException">There is no network before pruning.</exception>
+    public static ModelGraph? TeacherOf(TrainingPlan plan, ModelGraph? dense = null) => plan.Teacher switch
+    {
+        null => null,
+        "self" => dense ?? throw VerbException.Usage("--teacher self is the network before pruning, which this verb does not have", "give its file: --teacher MODEL"),
+        string path => ModelAccess.Load(path),
+    };
 
     /// <summary>The trainer behind the session.</summary>
     public Trainer Trainer { get; }
@@ -111,43 +104,6 @@ internal sealed class TrainingSession : IDisposable
             line["top1"] = e.Top1;
         }
         _run.Metric(line);
-    }
-
-    private static List<IAugmentation> Augmentations(string augment, IDataset data)
-    {
-        if (data.Kind == SampleKind.Tokens || augment == "none") return [];
-        bool colour = data.SampleShape.Length == 3 && data.SampleShape[0] == 3;
-        string wanted = augment == "auto" ? colour ? "crop,flip" : "none" : augment;
-        int padding = data.SampleShape.Length == 3 ? Math.Max(1, data.SampleShape[1] / 8) : 0;
-        var list = new List<IAugmentation>();
-        if (wanted.Contains("crop", StringComparison.Ordinal)) list.Add(new RandomCrop(padding));
-        if (wanted.Contains("flip", StringComparison.Ordinal)) list.Add(new HorizontalFlip());
-        return list;
-    }
-
-    private static IOptimizer MakeOptimizer(TrainableModel model, TrainingSettings s)
-    {
-        ParameterGroup[] groups = ParameterGroup.WithoutDecayOnNormsAndBiases(model.Parameters);
-        return s.Optimizer switch
-        {
-            "adam" => new Adam(groups, s.LearningRate, weightDecay: s.WeightDecay),
-            "adamw" => new AdamW(groups, s.LearningRate, weightDecay: s.WeightDecay),
-            _ => new Sgd(groups, s.LearningRate, s.Momentum, s.WeightDecay, nesterov: s.Momentum > 0),
-        };
-    }
-
-    private static LearningRate MakeSchedule(TrainingSettings s, long steps)
-    {
-        int warmUp = (int)(s.WarmUpFraction * steps);
-        LearningRate curve = s.Schedule switch
-        {
-            "cosine" => new Cosine(s.LearningRate, Math.Max(1, steps - warmUp)),
-            "linear" => new Linear(s.LearningRate, Math.Max(1, steps - warmUp)),
-            "one-cycle" => new OneCycle(s.LearningRate, Math.Max(1, steps)),
-            "step" => new StepDecay(s.LearningRate, 0.1, steps / 2, steps * 3 / 4),
-            _ => new Constant(s.LearningRate),
-        };
-        return s.Schedule == "one-cycle" ? curve : curve.WithWarmUp(warmUp);
     }
 
     private sealed class Forward(Action<TrainingProgress> action) : IProgress<TrainingProgress>

@@ -29,12 +29,12 @@ internal sealed class PlanVerb : Verb
     {
         string path = arguments.GetValue(_model)!;
         ModelGraph graph = ModelAccess.Load(path, arguments.GetValue(_architecture));
-        PruneRequest request = PruneRunner.SolveSize(graph, _prune.Read(arguments, context, trains: false));
+        PruneRequest request = PruneRunner.SolveSize(graph, _prune.Read(arguments, context, training: null, hasData: false, text: false));
         context.Say($"{request.Title}: {request.Target}");
         JsonObject json = Show(context, graph, request);
         if (!context.Settings.DryRun) _prune.SaveRecipe(arguments, request, force: false);
         context.Result(json);
-        context.Next($"sparseland prune {path} " + (request.Channels is { } c ? $"{(c.Unit == BudgetUnit.Macs ? "--macs" : "--params")} {c.Keep:P0}".Replace(" %", "%", StringComparison.Ordinal) : $"--sparsity {request.Settings.Sparsity * 100:0.##}%"));
+        context.Next($"sparseland prune {path} " + (request.IsStructured && request.Channels.Budget is var c ? $"{(c.Unit == BudgetUnit.Macs ? "--macs" : "--params")} {c.Keep:P0}".Replace(" %", "%", StringComparison.Ordinal) : $"--sparsity {request.Settings.Sparsity * 100:0.##}%"));
         bool feasible = (bool)json["feasible"]!;
         bool anything = (bool)json["anything"]!;
         return Task.FromResult(!anything ? ExitCodes.NothingPruned : feasible ? ExitCodes.Done : ExitCodes.GateNotMet);
@@ -67,7 +67,7 @@ internal sealed class PlanVerb : Verb
     {
         Dictionary<string, TensorType> types = InspectVerb.BatchTypes(graph, 1);
         DependencyGraph dependencies = DependencyGraph.Build(graph, context.Cancellation);
-        ChannelPlan plan = new GroupNormPruner().Plan(dependencies, request.Channels!, types, context.Cancellation);
+        ChannelPlan plan = request.Channels.Plan(dependencies, types, context.Cancellation);
         var table = new Table().Border(TableBorder.Simple).AddColumns("group", "kind");
         foreach (string column in (string[])["units", "stay", "for round width"]) table.AddColumn(new TableColumn(column).RightAligned());
         table.AddColumn("note");

@@ -5,6 +5,7 @@ using Sparseland.Cli.Measuring;
 using Sparseland.Cli.Reporting;
 using Sparseland.Cli.Services;
 using Sparseland.Model.Graph;
+using Sparseland.Pruning.Recovery;
 using Spectre.Console;
 
 namespace Sparseland.Cli.Verbs;
@@ -12,7 +13,7 @@ namespace Sparseland.Cli.Verbs;
 /// <summary>Makes a model smaller: removes weights or channels, wins accuracy back, writes both files, measures, reports.</summary>
 internal sealed class PruneVerb : Verb
 {
-    private static readonly TrainingSettings s_defaults = new() { Epochs = 0, LearningRate = 0.01, Teacher = null };
+    private static readonly TrainingPlan s_defaults = new() { Epochs = 0, LearningRate = 0.01 };
 
     private readonly Argument<string> _model = SharedOptions.Model();
     private readonly Option<string?> _data = SharedOptions.Data();
@@ -44,11 +45,11 @@ internal sealed class PruneVerb : Verb
         string path = arguments.GetValue(_model)!;
         ModelGraph graph = ModelAccess.Load(path, arguments.GetValue(_architecture), arguments.GetValue(_normalize));
         bool text = graph.Inputs[0].Type.ElementType is ElementType.Int64 or ElementType.Int32;
-        TrainingSettings training = _training.Read(arguments, text);
         string? dataName = arguments.GetValue(_data);
+        PruneRequest request = PruneRunner.SolveSize(graph, _prune.Read(arguments, context, _training, dataName is not null, text));
+        TrainingPlan training = request.Training;
         OpenedData? data = dataName is null ? null : OpenedData.For(graph, dataName, arguments.GetValue(_dataRoot), training.Window, context.Settings.Seed);
         bool trains = data is not null && (training.Steps ?? training.Epochs) > 0;
-        PruneRequest request = PruneRunner.SolveSize(graph, _prune.Read(arguments, context, trains));
         if (arguments.GetValue(_output) is { } target && !context.Settings.DryRun) ModelAccess.RequireWritable(target, arguments.GetValue(_force));
         context.Say($"{request.Title}: {request.Target}{(trains ? $", trained on {data!.Source.Name}" : "")}");
         if (context.Settings.DryRun)
@@ -61,8 +62,8 @@ internal sealed class PruneVerb : Verb
         string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"prune-{Path.GetFileNameWithoutExtension(path)}");
         string[] inputs = [.. new[] { path, training.Teacher, dataName }.OfType<string>().Where(Path.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "prune", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
-        run.Record("request", new JsonObject { ["title"] = request.Title, ["target"] = request.Target, ["training"] = training.ToJson() });
-        PruneOutcome outcome = await new PruneRunner(context, request, data, training, run).RunAsync(graph).ConfigureAwait(false);
+        run.Record("request", new JsonObject { ["title"] = request.Title, ["target"] = request.Target, ["training"] = TrainingFlags.ToJson(training) });
+        PruneOutcome outcome = await new PruneRunner(context, request, data, run).RunAsync(graph).ConfigureAwait(false);
         if (outcome.NothingBecause.Count > 0 && !arguments.GetValue(_allowNothing))
             throw new VerbException(ExitCodes.NothingPruned, "SL4007", "nothing was removed") { Because = string.Join("; ", outcome.NothingBecause.Take(6)), Try = "see every reason with: sparseland plan MODEL; --allow-nothing accepts it" };
 

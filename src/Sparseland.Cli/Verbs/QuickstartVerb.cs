@@ -12,6 +12,7 @@ using Sparseland.Model.Graph;
 using Sparseland.Pruning;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Recipes;
+using Sparseland.Pruning.Recovery;
 using Sparseland.Training;
 using Sparseland.Training.Data;
 using Sparseland.Training.Runs;
@@ -41,7 +42,7 @@ internal sealed class QuickstartVerb : Verb
         ModelGraph dense = ArchitectureCatalog.Get("small-cnn").Build(ArchitectureCatalog.Get("small-cnn").DefaultOptions().Parse("image=16,inputs=1,channels=64,hidden=128,classes=10"), context.Settings.Seed);
         DataSource source = DataSource.Open("shapes", new DataSourceOptions { Seed = 1 + context.Settings.Seed });
         var data = new OpenedData(source, source.Normalization!);
-        ModelMetadata.SetNormalization(dense.Metadata, OpenedData.ToModel(data.Normalization));
+        ModelMetadata.SetNormalization(dense.Metadata, data.Normalization);
         ModelMetadata.SetClassNames(dense.Metadata, source.Test!.ClassNames!);
         ModelCost cost = ModelCost.Of(dense, InspectVerb.BatchTypes(dense, 1));
         context.SayMarkup("[bold]Sparseland quickstart[/]: a small network becomes smaller and faster, with the evidence");
@@ -61,8 +62,8 @@ internal sealed class QuickstartVerb : Verb
         context.SayMarkup($"\n[bold]2  prune[/] it to {Sparsity:P0} zeros, in one go and then gradually with its dense self as the teacher");
         Evaluation oneShot = await OneShotAsync(context, dense, data).ConfigureAwait(false);
         var request = new PruneRequest { Recipe = Recipe.Of("gmp").With("sparsity", "90%").With("parameters.allocation", "uniform+").With("seed", context.Settings.Seed.ToString(System.Globalization.CultureInfo.InvariantCulture)) };
-        var recovery = new TrainingSettings { Epochs = 5, Batch = 64, LearningRate = 0.02, Teacher = "self", TeacherWeight = 0.5 };
-        PruneOutcome outcome = await new PruneRunner(context, request, data, recovery, run).RunAsync(dense).ConfigureAwait(false);
+        request = request with { Training = new TrainingPlan { Epochs = 5, BatchSize = 64, LearningRate = 0.02, Teacher = "self", TeacherWeight = 0.5, Seed = context.Settings.Seed } };
+        PruneOutcome outcome = await new PruneRunner(context, request, data, run).RunAsync(dense).ConfigureAwait(false);
         outcome = outcome with { Evaluations = [outcome.Evaluations[0], ("pruned in one go", oneShot), .. outcome.Evaluations.Skip(1)] };
 
         context.SayMarkup("\n[bold]3  save and measure[/]");
@@ -104,7 +105,7 @@ internal sealed class QuickstartVerb : Verb
             foreach (Weight weight in ModelAccess.Load(finished).Weights.Values) dense.Weights[weight.Name].Set(weight.Read());
             return;
         }
-        var settings = new TrainingSettings { Epochs = 4, Batch = 64, LearningRate = 0.05, WarmUpFraction = 0.1 };
+        var settings = new TrainingPlan { Epochs = 4, BatchSize = 64, LearningRate = 0.05, WarmUp = 0.1, Seed = context.Settings.Seed };
         using (var session = new TrainingSession(context, new TrainableModel(dense), data, settings, [], run, "training")) await session.RunAsync().ConfigureAwait(false);
         // The next phase has checkpoints of its own under the same name.
         Model.Formats.ModelFile.Save(dense, finished);

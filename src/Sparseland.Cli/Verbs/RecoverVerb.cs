@@ -5,6 +5,8 @@ using Sparseland.Cli.Reporting;
 using Sparseland.Cli.Services;
 using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
+using Sparseland.Pruning.Recipes;
+using Sparseland.Pruning.Recovery;
 using Sparseland.Training;
 using Sparseland.Training.Runs;
 
@@ -13,7 +15,7 @@ namespace Sparseland.Cli.Verbs;
 /// <summary>Wins the accuracy of a pruned model back by training its remaining weights; the masks stay (R16).</summary>
 internal sealed class RecoverVerb : Verb
 {
-    private static readonly TrainingSettings s_defaults = new() { Epochs = 5, LearningRate = 0.01 };
+    private static readonly TrainingPlan s_defaults = new() { Epochs = 5, LearningRate = 0.01 };
 
     private readonly Argument<string> _model = SharedOptions.Model();
     private readonly Option<string?> _data = SharedOptions.Data(required: true);
@@ -23,6 +25,7 @@ internal sealed class RecoverVerb : Verb
     private readonly Option<string?> _output = SharedOptions.Output("Also write the recovered model here.");
     private readonly Option<string?> _runFolder = new("--run-dir") { Description = "Folder of the run (default: runs/recover-MODEL)." };
     private readonly Option<bool> _force = SharedOptions.Force();
+    private readonly Option<string?> _recipe = new("--recipe") { Description = "Take training entries and seed from a recipe (YAML); flags beside it change single entries." };
     private readonly TrainingFlags _training = new(s_defaults);
 
     protected override (string Name, string Description) Title => ("recover", "Win the accuracy of a pruned model back; its masks stay.");
@@ -30,7 +33,7 @@ internal sealed class RecoverVerb : Verb
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_model);
-        Option[] options = [_data, _dataRoot, _architecture, _normalize, _output, _runFolder, _force];
+        Option[] options = [_data, _dataRoot, _architecture, _normalize, _output, _runFolder, _recipe, _force];
         foreach (Option option in options) command.Options.Add(option);
         _training.AddTo(command);
     }
@@ -42,12 +45,14 @@ internal sealed class RecoverVerb : Verb
         int masked = graph.Weights.Values.Count(w => w.Mask is not null);
         if (masked == 0) context.Warn($"'{path}' has no masks: all weights are trained. A model pruned by channels has none; one pruned by weights keeps them in .sparse.safetensors and in .onnx files written here.");
         bool text = graph.Inputs[0].Type.ElementType is ElementType.Int64 or ElementType.Int32;
-        TrainingSettings settings = _training.Read(arguments, text);
+        Recipe recipe = _training.AddTo(arguments.GetValue(_recipe) is { } file ? RecipeReader.Read(file) : Recipe.Of("magnitude"), arguments);
+        PruneFlags.TakeSeed(arguments, context, recipe);
+        TrainingPlan settings = _training.Plan(recipe, text, context.Settings.Seed);
         OpenedData data = OpenedData.For(graph, dataName, arguments.GetValue(_dataRoot), settings.Window, context.Settings.Seed);
         long before = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1)).NonZeros;
         if (context.Settings.DryRun)
         {
-            context.Say($"would train {before:N0} remaining parameters ({masked} masked weights) with {settings.ToJson().ToJsonString()}");
+            context.Say($"would train {before:N0} remaining parameters ({masked} masked weights) with {TrainingFlags.ToJson(settings).ToJsonString()}");
             return ExitCodes.Done;
         }
         if (arguments.GetValue(_output) is { } target) ModelAccess.RequireWritable(target, arguments.GetValue(_force));
@@ -55,10 +60,10 @@ internal sealed class RecoverVerb : Verb
         string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"recover-{Path.GetFileNameWithoutExtension(path)}");
         string[] inputs = [.. new[] { path, settings.Teacher, dataName }.OfType<string>().Where(Path.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "recover", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
-        run.Record("training", settings.ToJson());
+        run.Record("training", TrainingFlags.ToJson(settings));
         Evaluation first = await EvaluationService.EvaluateAsync(context, graph, data, 128, title: "evaluating (before)").ConfigureAwait(false);
         var model = new TrainableModel(graph);
-        ModelGraph? teacher = settings.Teacher is { } t ? ModelAccess.Load(t) : null;
+        ModelGraph? teacher = TrainingSession.TeacherOf(settings);
         using var session = new TrainingSession(context, model, data, settings, [], run, "recovering", teacher);
         await session.RunAsync().ConfigureAwait(false);
         Evaluation last = await EvaluationService.EvaluateAsync(context, graph, data, 128, title: "evaluating (after)").ConfigureAwait(false);

@@ -6,6 +6,8 @@ using Sparseland.Cli.Services;
 using Sparseland.Model;
 using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
+using Sparseland.Pruning.Recipes;
+using Sparseland.Pruning.Recovery;
 using Sparseland.Training;
 using Sparseland.Training.Runs;
 
@@ -14,7 +16,7 @@ namespace Sparseland.Cli.Verbs;
 /// <summary>Trains an architecture from scratch, or a model further; densely or with a sparse method.</summary>
 internal sealed class TrainVerb : Verb
 {
-    private static readonly TrainingSettings s_defaults = new() { Epochs = 10, WarmUpFraction = 0.05 };
+    private static readonly TrainingPlan s_defaults = new() { Epochs = 10, WarmUp = 0.05 };
 
     private readonly Argument<string> _model = new("model") { Description = "An architecture (see 'list architectures') or a model file." };
     private readonly Option<string?> _data = SharedOptions.Data(required: true);
@@ -41,30 +43,32 @@ internal sealed class TrainVerb : Verb
     protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
     {
         string name = arguments.GetValue(_model)!;
+        _prune.TakeSeed(arguments, context);
         ModelGraph graph = ArchitectureForData.Build(context, name, arguments.GetValue(_architecture), arguments.GetValue(_architectureOptions),
             arguments.GetValue(_normalize), arguments.GetValue(_data)!, arguments.GetValue(_dataRoot));
         bool text = graph.Inputs[0].Type.ElementType == ElementType.Int64;
-        TrainingSettings settings = _training.Read(arguments, text);
-        PruneRequest? sparse = _prune.ReadSparseTraining(arguments, context);
+        PruneRequest? sparse = _prune.ReadSparseTraining(arguments, context, _training, text);
+        TrainingPlan settings = sparse?.Training ?? _training.Plan(_training.AddTo(Recipe.Of("magnitude"), arguments), text, context.Settings.Seed);
         OpenedData data = OpenedData.For(graph, arguments.GetValue(_data)!, arguments.GetValue(_dataRoot), settings.Window, context.Settings.Seed);
-        if (ModelMetadata.FindNormalization(graph) is null && !data.IsText) ModelMetadata.SetNormalization(graph.Metadata, OpenedData.ToModel(data.Normalization));
+        if (ModelMetadata.FindNormalization(graph) is null && !data.IsText) ModelMetadata.SetNormalization(graph.Metadata, data.Normalization);
         ModelCost cost = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1));
         context.Say($"{graph.Name}: {cost.Parameters:N0} parameters, {cost.Macs / 1e6:0.##} M multiply-adds; {data.Source.ForTraining.Count:N0} training samples of {data.Source.Name} ({data.Source.Format})");
         if (sparse is not null) context.Say($"{sparse.Title}: {sparse.Target}");
         if (context.Settings.DryRun)
         {
             if (sparse is not null) PlanVerb.Show(context, graph, sparse);
-            context.Say($"would train with {settings.ToJson().ToJsonString()}");
+            context.Say($"would train with {TrainingFlags.ToJson(settings).ToJsonString()}");
             return ExitCodes.Done;
         }
 
+        if (sparse is not null) _prune.SaveRecipe(arguments, sparse, arguments.GetValue(_force));
         string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"train-{Path.GetFileNameWithoutExtension(name)}");
         string[] inputs = [.. new[] { name, settings.Teacher, arguments.GetValue(_data) }.OfType<string>().Where(Path.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "train", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
-        run.Record("training", settings.ToJson());
+        run.Record("training", TrainingFlags.ToJson(settings));
         if (sparse is not null) run.Record("method", new JsonObject { ["title"] = sparse.Title, ["target"] = sparse.Target });
         var model = new TrainableModel(graph);
-        ModelGraph? teacher = settings.Teacher is { } path ? ModelAccess.Load(path) : null;
+        ModelGraph? teacher = TrainingSession.TeacherOf(settings);
         SparseTraining? method = sparse is null ? null : new SparseTraining(context, sparse, data, settings);
         if (method is not null) await method.PrepareAsync(model).ConfigureAwait(false);
         using var session = new TrainingSession(context, model, data, settings, method?.Callbacks ?? [], run, method is null ? "training" : $"training, {sparse!.Method.Id}", teacher);

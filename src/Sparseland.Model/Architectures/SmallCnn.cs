@@ -23,7 +23,7 @@ internal sealed class SmallCnn : Architecture
     public override TensorShape InputShape(ArchitectureOptions options) => Images(options.Int("inputs"), options.Int("image"), options.Int("image"));
 
     public override InputNormalization Normalization(ArchitectureOptions options) =>
-        options.Int("inputs") switch { 1 => InputNormalization.Mnist, 3 => InputNormalization.ImageNet, var n => InputNormalization.Symmetric(n) };
+        options.Int("inputs") switch { 1 => InputNormalization.Mnist, 3 => InputNormalization.ImageNet, _ => InputNormalization.Symmetric };
 
     protected override void Write(GraphBuilder g, ArchitectureOptions options)
     {

@@ -19,6 +19,9 @@ public enum ParameterType
 
     /// <summary>One of a list of words.</summary>
     Choice,
+
+    /// <summary>Any text, such as a path.</summary>
+    Text,
 }
 
 /// <summary>A parameter of a method: the command line, recipes and documentation are made from it.</summary>
@@ -44,6 +47,8 @@ public sealed record MethodParameter(string Name, ParameterType Type, string Def
         ArgumentNullException.ThrowIfNull(text);
         switch (Type)
         {
+            case ParameterType.Text:
+                return text.Length > 0 ? text : throw Wrong(text, "some text");
             case ParameterType.Switch:
                 return text.ToLowerInvariant() switch { "true" or "yes" or "on" => "true", "false" or "no" or "off" => "false", _ => throw Wrong(text, "true or false") };
             case ParameterType.Choice:

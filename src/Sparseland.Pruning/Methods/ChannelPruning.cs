@@ -31,6 +31,18 @@ public sealed class ChannelPruning(PruningSettings settings, ChannelBudget budge
         }
     }
 
+    /// <summary>Plans without changing anything.</summary>
+    /// <param name="dependencies">The analysed model.</param>
+    /// <param name="inputTypes">Types that fix sizes which the graph leaves open, for counting multiply-accumulates.</param>
+    /// <param name="cancellation">Stops between steps.</param>
+    /// <exception cref="PruningException">SL4001: a filter matches no weight.</exception>
+    public ChannelPlan Plan(DependencyGraph dependencies, IReadOnlyDictionary<string, TensorType>? inputTypes = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(dependencies);
+        RequireMatches(dependencies.Graph);
+        return Pruner.Plan(dependencies, Budget, inputTypes, cancellation);
+    }
+
     /// <summary>Plans and removes; the model given is not changed.</summary>
     /// <param name="graph">The model.</param>
     /// <param name="inputTypes">Types that fix sizes which the graph leaves open, for counting multiply-accumulates.</param>
@@ -40,7 +52,11 @@ public sealed class ChannelPruning(PruningSettings settings, ChannelBudget budge
     public StructuredResult Prune(ModelGraph graph, IReadOnlyDictionary<string, TensorType>? inputTypes = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(graph);
-        NameFilter.RequireMatches(Settings.Policy.Targets.Concat(Settings.Policy.Ignore), [.. graph.Weights.Keys]);
-        return new GroupNormPruner { Importance = importance }.Prune(graph, Budget, inputTypes, cancellation);
+        RequireMatches(graph);
+        return Pruner.Prune(graph, Budget, inputTypes, cancellation);
     }
+
+    private GroupNormPruner Pruner => new() { Importance = importance };
+
+    private void RequireMatches(ModelGraph graph) => NameFilter.RequireMatches(Settings.Policy.Targets.Concat(Settings.Policy.Ignore), [.. graph.Weights.Keys]);
 }

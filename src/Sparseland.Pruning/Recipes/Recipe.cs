@@ -66,37 +66,36 @@ public sealed class Recipe
     public IReadOnlyDictionary<string, string> Arguments => _entries
         .Where(e => e.Key.StartsWith("parameters.", StringComparison.Ordinal)).ToDictionary(e => e.Key["parameters.".Length..], e => e.Value[0], StringComparer.Ordinal);
 
-    /// <summary>Whether anything about training was set.</summary>
-    public bool HasTraining => _entries.Keys.Any(k => k.StartsWith("training.", StringComparison.Ordinal));
-
     /// <summary>How the network is trained or fine-tuned.</summary>
-    public TrainingPlan Training
+    public TrainingPlan Training => PlanTraining(new TrainingPlan());
+
+    /// <summary>How the network is trained or fine-tuned, with values for what the recipe does not say.</summary>
+    /// <param name="defaults">Those values.</param>
+    /// <param name="text">Whether the samples are text, which changes the usual values (<see cref="TrainingPlan.Usual"/>).</param>
+    public TrainingPlan PlanTraining(TrainingPlan defaults, bool text = false)
     {
-        get
+        ArgumentNullException.ThrowIfNull(defaults);
+        TrainingPlan plan = defaults.Usual(text, Text("training.optimizer"));
+        return plan with
         {
-            var plan = new TrainingPlan();
-            double steps = Number("training.steps") ?? 0;
-            return new TrainingPlan
-            {
-                Epochs = Number("training.epochs") ?? plan.Epochs,
-                Steps = steps > 0 ? (long)steps : null,
-                BatchSize = (int)(Number("training.batch") ?? plan.BatchSize),
-                Optimizer = Text("training.optimizer") ?? plan.Optimizer,
-                LearningRate = Number("training.learningRate") ?? plan.LearningRate,
-                Schedule = Text("training.schedule") ?? plan.Schedule,
-                WarmUp = (int)(Number("training.warmUp") ?? plan.WarmUp),
-                Momentum = Number("training.momentum") ?? plan.Momentum,
-                WeightDecay = Number("training.weightDecay") ?? plan.WeightDecay,
-                LabelSmoothing = Number("training.labelSmoothing") ?? plan.LabelSmoothing,
-                ClipNorm = Number("training.clipNorm") ?? plan.ClipNorm,
-                Average = Number("training.average") ?? plan.Average,
-                Crop = (int)(Number("training.crop") ?? plan.Crop),
-                Flip = Switch("training.flip") ?? plan.Flip,
-                TeacherWeight = Number("training.teacherWeight") ?? plan.TeacherWeight,
-                Temperature = Number("training.temperature") ?? plan.Temperature,
-                Seed = (long)(Number("seed") ?? 0),
-            };
-        }
+            Epochs = Number("training.epochs") ?? plan.Epochs,
+            Steps = Number("training.steps") is { } steps ? steps > 0 ? (long)steps : null : plan.Steps,
+            BatchSize = (int)(Number("training.batch") ?? plan.BatchSize),
+            LearningRate = Number("training.learningRate") ?? plan.LearningRate,
+            Schedule = Text("training.schedule") ?? plan.Schedule,
+            WarmUp = Number("training.warmUp") ?? plan.WarmUp,
+            Momentum = Number("training.momentum") ?? plan.Momentum,
+            WeightDecay = Number("training.weightDecay") ?? plan.WeightDecay,
+            LabelSmoothing = Number("training.labelSmoothing") ?? plan.LabelSmoothing,
+            ClipNorm = Number("training.clipNorm") ?? plan.ClipNorm,
+            Average = Number("training.average") ?? plan.Average,
+            Augment = Text("training.augment") ?? plan.Augment,
+            Teacher = (Text("training.teacher") ?? plan.Teacher) is { } teacher && teacher != "none" ? teacher : null,
+            TeacherWeight = Number("training.teacherWeight") ?? plan.TeacherWeight,
+            Temperature = Number("training.temperature") ?? plan.Temperature,
+            Window = (int)(Number("training.window") ?? plan.Window),
+            Seed = (long)(Number("seed") ?? plan.Seed),
+        };
     }
 
     /// <summary>The method, built.</summary>

@@ -5,12 +5,34 @@ namespace Sparseland.Pruning.Recipes;
 /// <summary>The keys of a recipe: flags, YAML and documentation are made from this list.</summary>
 public static class RecipeKeys
 {
+    /// <summary>Keys below <c>training</c>: <see cref="Recovery.TrainingPlan"/> as data. What is not set takes the verb's value.</summary>
+    public static IReadOnlyList<MethodParameter> Training { get; } =
+    [
+        new("training.epochs", ParameterType.Number, "10", "passes over the training data") { Min = 0, Max = 100_000 },
+        new("training.steps", ParameterType.Integer, "0", "optimizer steps, instead of epochs; 0 takes the epochs") { Min = 0, Max = 1e9 },
+        new("training.batch", ParameterType.Integer, "128", "samples per step") { Min = 1, Max = 65_536 },
+        new("training.optimizer", ParameterType.Choice, "sgd", "optimizer; text takes adamw where nothing is said") { Choices = ["sgd", "adam", "adamw"] },
+        new("training.learningRate", ParameterType.Number, "0.05", "highest learning rate; 0.001 for adam and adamw where nothing is said") { Min = 0, Max = 1000 },
+        new("training.momentum", ParameterType.Number, "0.9", "momentum of sgd, Nesterov form") { Min = 0, Max = 0.9999 },
+        new("training.weightDecay", ParameterType.Number, "0.0005", "weight decay; norms and biases have none") { Min = 0, Max = 10 },
+        new("training.schedule", ParameterType.Choice, "cosine", "learning rate by step") { Choices = ["cosine", "linear", "one-cycle", "step", "constant"] },
+        new("training.warmUp", ParameterType.Share, "0", "share of the steps over which the learning rate rises from zero") { Min = 0, Max = 0.5 },
+        new("training.labelSmoothing", ParameterType.Share, "0", "label smoothing") { Min = 0, Max = 0.999 },
+        new("training.augment", ParameterType.Choice, "auto", "random changes of pictures; auto is crop,flip for colour pictures") { Choices = ["auto", "none", "crop", "flip", "crop,flip"] },
+        new("training.average", ParameterType.Share, "0", "decay of a moving average of the weights, such as 0.999; 0 averages nothing") { Min = 0, Max = 0.999999 },
+        new("training.clipNorm", ParameterType.Number, "0", "largest norm of all gradients together; 0 does not clip") { Min = 0, Max = 1e9 },
+        new("training.teacher", ParameterType.Text, "none", "a model whose outputs are learned beside the labels (distillation): a file, self for the network before pruning, or none"),
+        new("training.teacherWeight", ParameterType.Share, "0.9", "share of the teacher in the loss") { Min = 0, Max = 1 },
+        new("training.temperature", ParameterType.Number, "4", "temperature of the distillation") { Min = 0.01, Max = 100 },
+        new("training.window", ParameterType.Integer, "128", "tokens per sample of text") { Min = 2, Max = 65_536 },
+    ];
+
     /// <summary>Keys that hold one value, with their types and defaults; parameters of the method come below <c>parameters.</c></summary>
     public static IReadOnlyList<MethodParameter> Scalars { get; } =
     [
         new("sparsity", ParameterType.Share, "", "share of the weights of the pruned layers that is removed") { Min = 0, Max = 0.999999 },
         new("pattern", ParameterType.Choice, "", "unstructured, N:M such as 2:4, RxC such as 4x1, row or column"),
-        new("seed", ParameterType.Integer, "0", "seed of everything random"),
+        new("seed", ParameterType.Integer, "0", "seed of everything random") { Min = 0, Max = int.MaxValue },
         new("policy.first", ParameterType.Switch, "", "whether the first layer is pruned"),
         new("policy.last", ParameterType.Switch, "", "whether the last layer is pruned"),
         new("policy.embeddings", ParameterType.Switch, "", "whether embedding tables are pruned"),
@@ -18,22 +40,7 @@ public static class RecipeKeys
         new("bounds.floor", ParameterType.Share, "0.2", "no layer keeps less than this share of the target density") { Min = 0, Max = 1 },
         new("bounds.minKeep", ParameterType.Integer, "16", "no layer keeps fewer weights than this") { Min = 0, Max = int.MaxValue },
         new("bounds.maxDensity", ParameterType.Share, "1", "no layer keeps a larger share than this") { Min = 0, Max = 1 },
-        new("training.epochs", ParameterType.Number, "10", "passes over the data") { Min = 0, Max = 1e6 },
-        new("training.steps", ParameterType.Integer, "0", "optimizer steps; 0 takes the epochs") { Min = 0, Max = 1e12 },
-        new("training.batch", ParameterType.Integer, "128", "samples per step") { Min = 1, Max = 1 << 20 },
-        new("training.optimizer", ParameterType.Choice, "sgd", "optimizer") { Choices = ["sgd", "adam", "adamw"] },
-        new("training.learningRate", ParameterType.Number, "0.05", "highest learning rate") { Min = 0, Max = 1e6 },
-        new("training.schedule", ParameterType.Choice, "cosine", "learning rate by step") { Choices = ["cosine", "one-cycle", "linear", "step", "constant"] },
-        new("training.warmUp", ParameterType.Integer, "0", "steps of warm-up") { Min = 0, Max = 1e9 },
-        new("training.momentum", ParameterType.Number, "0.9", "momentum of SGD") { Min = 0, Max = 0.9999 },
-        new("training.weightDecay", ParameterType.Number, "0.0005", "weight decay; norms and biases have none") { Min = 0, Max = 10 },
-        new("training.labelSmoothing", ParameterType.Share, "0", "label smoothing") { Min = 0, Max = 0.999 },
-        new("training.clipNorm", ParameterType.Number, "0", "largest norm of the gradients; 0 does not clip") { Min = 0, Max = 1e9 },
-        new("training.average", ParameterType.Share, "0", "decay of averaged weights; 0 averages nothing") { Min = 0, Max = 0.999999 },
-        new("training.crop", ParameterType.Integer, "0", "padding of random crops") { Min = 0, Max = 1024 },
-        new("training.flip", ParameterType.Switch, "false", "random mirroring"),
-        new("training.teacherWeight", ParameterType.Share, "0.9", "share of the dense teacher in the loss") { Min = 0, Max = 1 },
-        new("training.temperature", ParameterType.Number, "4", "temperature of the teacher") { Min = 0.01, Max = 1000 },
+        .. Training,
     ];
 
     /// <summary>Keys that hold lists.</summary>

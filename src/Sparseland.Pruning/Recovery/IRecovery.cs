@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using Sparseland.Training;
 using Sparseland.Training.Data;
 using Sparseland.Training.Runs;
@@ -7,13 +8,16 @@ namespace Sparseland.Pruning.Recovery;
 /// <summary>What a recovery works with.</summary>
 /// <param name="Data">Training data.</param>
 /// <param name="Normalization">The model's input normalisation.</param>
-public sealed record RecoveryContext(DataSource Data, Normalization Normalization)
+public sealed record RecoveryContext(DataSource Data, InputNormalization Normalization)
 {
     /// <summary>The dense network that is imitated, or null.</summary>
     public TrainableModel? Teacher { get; init; }
 
     /// <summary>Take part in the run.</summary>
     public IReadOnlyList<ITrainerCallback> Callbacks { get; init; } = [];
+
+    /// <summary>Largest number of samples that an evaluation during the run looks at; null looks at all.</summary>
+    public int? EvaluationLimit { get; init; }
 
     /// <summary>Where checkpoints are written; null writes none.</summary>
     public string? CheckpointPath { get; init; }

@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using Sparseland.Training;
 using Sparseland.Training.Data;
 using Sparseland.Training.LearningRates;
@@ -6,7 +7,7 @@ using Sparseland.Training.Runs;
 
 namespace Sparseland.Pruning.Recovery;
 
-/// <summary>How a network is trained or fine-tuned: what recipes write under <c>training</c>.</summary>
+/// <summary>How a network is trained or fine-tuned: what flags say, and what recipes write under <c>training</c>.</summary>
 public sealed record TrainingPlan
 {
     /// <summary>Passes over the data; not used when <see cref="Steps"/> is given.</summary>
@@ -15,7 +16,7 @@ public sealed record TrainingPlan
     /// <summary>Optimizer steps; null takes the epochs.</summary>
     public long? Steps { get; init; }
 
-    /// <summary>Samples per step.</summary>
+    /// <summary>Samples per step; a smaller data set is one batch.</summary>
     public int BatchSize { get; init; } = 128;
 
     /// <summary><c>sgd</c>, <c>adam</c> or <c>adamw</c>.</summary>
@@ -27,8 +28,8 @@ public sealed record TrainingPlan
     /// <summary><c>cosine</c>, <c>one-cycle</c>, <c>linear</c>, <c>step</c> (a tenth at half and at three quarters) or <c>constant</c>.</summary>
     public string Schedule { get; init; } = "cosine";
 
-    /// <summary>Steps of warm-up.</summary>
-    public int WarmUp { get; init; }
+    /// <summary>Share of the steps over which the learning rate rises from zero, 0 to 0.5; <c>one-cycle</c> has a rise of its own.</summary>
+    public double WarmUp { get; init; }
 
     /// <summary>Momentum of SGD (Nesterov).</summary>
     public double Momentum { get; init; } = 0.9;
@@ -45,11 +46,11 @@ public sealed record TrainingPlan
     /// <summary>Decay of averaged weights; 0 averages nothing.</summary>
     public double Average { get; init; }
 
-    /// <summary>Random crops with this padding; 0 switches them off. Pictures only.</summary>
-    public int Crop { get; init; }
+    /// <summary><c>none</c>, <c>crop</c>, <c>flip</c>, <c>crop,flip</c>, or <c>auto</c>: <c>crop,flip</c> for colour pictures, nothing for others. Crops are padded by an eighth of the height.</summary>
+    public string Augment { get; init; } = "auto";
 
-    /// <summary>Random mirroring. Pictures only.</summary>
-    public bool Flip { get; init; }
+    /// <summary>The network that is imitated: a model file, <c>self</c> for the network before pruning, or null.</summary>
+    public string? Teacher { get; init; }
 
     /// <summary>Share of a teacher in the loss, where there is one.</summary>
     public double TeacherWeight { get; init; } = 0.9;
@@ -57,31 +58,56 @@ public sealed record TrainingPlan
     /// <summary>Temperature of the teacher.</summary>
     public double Temperature { get; init; } = 4;
 
+    /// <summary>Tokens per sample of text.</summary>
+    public int Window { get; init; } = 128;
+
     /// <summary>Seed of order and augmentation.</summary>
     public long Seed { get; init; }
 
-    /// <summary>Steps of the run on this data.</summary>
+    /// <summary>The same plan with the usual values for text and for an optimizer; what is set afterwards wins.</summary>
+    /// <param name="text">Whether the samples are text: AdamW, small batches, a short rise, clipped gradients.</param>
+    /// <param name="optimizer">The optimizer that was asked for, or null.</param>
+    public TrainingPlan Usual(bool text, string? optimizer = null)
+    {
+        string chosen = optimizer ?? (text ? "adamw" : Optimizer);
+        return this with
+        {
+            Optimizer = chosen,
+            LearningRate = chosen == "sgd" ? LearningRate : text ? 3e-3 : 1e-3,
+            WeightDecay = chosen == "adamw" ? 0.01 : WeightDecay,
+            BatchSize = text ? Math.Min(32, BatchSize) : BatchSize,
+            WarmUp = text ? 0.05 : WarmUp,
+            ClipNorm = text ? 1 : ClipNorm,
+        };
+    }
+
+    /// <summary>Optimizer steps of the run on this data.</summary>
     public long TotalSteps(IDataset data)
     {
         ArgumentNullException.ThrowIfNull(data);
-        long perEpoch = Math.Max(1, (data.Count + BatchSize - 1) / BatchSize);
-        return Steps ?? Math.Max(1, (long)Math.Round(Epochs * perEpoch));
+        return Steps ?? (long)Math.Ceiling(Epochs * Math.Max(1, data.Count / Math.Min(BatchSize, data.Count)));
     }
 
-    /// <summary>The batches.</summary>
-    public BatchLoader CreateLoader(IDataset data, Normalization normalization)
+    /// <summary>The batches: all of one size, in a new order in every pass.</summary>
+    public BatchLoader CreateLoader(IDataset data, InputNormalization normalization)
     {
         ArgumentNullException.ThrowIfNull(data);
-        var augmentations = new List<IAugmentation>();
-        if (data.Kind == SampleKind.Picture && Crop > 0) augmentations.Add(new RandomCrop(Crop));
-        if (data.Kind == SampleKind.Picture && Flip) augmentations.Add(new HorizontalFlip());
-        return new BatchLoader(data, new BatchOptions { BatchSize = BatchSize, Seed = Seed, Augmentations = augmentations, Normalization = normalization });
+        return new BatchLoader(data, new BatchOptions
+        {
+            BatchSize = Math.Min(BatchSize, data.Count),
+            DropLast = true,
+            Seed = Seed,
+            Augmentations = Augmentations(data),
+            Normalization = normalization,
+        });
     }
 
     /// <summary>The learning rate of each step.</summary>
+    /// <exception cref="PruningException">SL4002: there is no such schedule.</exception>
     public LearningRate CreateLearningRate(long steps)
     {
-        long rest = Math.Max(1, steps - WarmUp);
+        int warmUp = Schedule == "one-cycle" ? 0 : (int)(WarmUp * steps);
+        long rest = Math.Max(1, steps - warmUp);
         LearningRate curve = Schedule switch
         {
             "cosine" => new Cosine(LearningRate, rest),
@@ -91,10 +117,11 @@ public sealed record TrainingPlan
             "constant" => new Constant(LearningRate),
             _ => throw new PruningException("SL4002", $"there is no learning-rate schedule '{Schedule}'") { Try = "cosine, one-cycle, linear, step or constant" },
         };
-        return curve.WithWarmUp(WarmUp);
+        return curve.WithWarmUp(warmUp);
     }
 
     /// <summary>The optimizer.</summary>
+    /// <exception cref="PruningException">SL4002: there is no such optimizer.</exception>
     public IOptimizer CreateOptimizer(TrainableModel model)
     {
         ArgumentNullException.ThrowIfNull(model);
@@ -113,21 +140,33 @@ public sealed record TrainingPlan
     {
         ArgumentNullException.ThrowIfNull(context);
         IDataset data = context.Data.ForTraining;
+        BatchLoader loader = CreateLoader(data, context.Normalization);
         long steps = TotalSteps(data);
-        var trainer = new Trainer(model, CreateOptimizer(model), CreateLearningRate(steps), CreateLoader(data, context.Normalization), TrainingLoss.CrossEntropy(LabelSmoothing), new TrainerOptions
+        var trainer = new Trainer(model, CreateOptimizer(model), CreateLearningRate(steps), loader, TrainingLoss.CrossEntropy(LabelSmoothing), new TrainerOptions
         {
             Steps = steps,
             ClipNorm = ClipNorm > 0 ? ClipNorm : null,
             AverageDecay = Average > 0 ? Average : null,
             Validation = context.Data.Test,
+            EvaluationLimit = context.EvaluationLimit,
             EvaluationBatchSize = data.Kind == SampleKind.Tokens ? Math.Min(BatchSize, 32) : 256,
             CheckpointPath = context.CheckpointPath,
-            CheckpointEvery = context.CheckpointPath is null ? 0 : Math.Max(50, steps / 20),
+            CheckpointEvery = context.CheckpointPath is null ? 0 : Math.Max(50, loader.BatchesPerEpoch),
             TimeLimit = context.TimeLimit,
             Teacher = context.Teacher is { } teacher && TeacherWeight > 0 ? new Teacher(teacher, TeacherWeight, Temperature) : null,
             Callbacks = context.Callbacks,
         });
         if (context.ResumeFrom is { } path) trainer.Restore(path);
         return trainer;
+    }
+
+    private List<IAugmentation> Augmentations(IDataset data)
+    {
+        var list = new List<IAugmentation>();
+        if (data.Kind != SampleKind.Picture || data.SampleShape.Length != 3) return list;
+        string wanted = Augment == "auto" ? data.SampleShape[0] == 3 ? "crop,flip" : "none" : Augment;
+        if (wanted.Contains("crop", StringComparison.Ordinal)) list.Add(new RandomCrop(Math.Max(1, data.SampleShape[1] / 8)));
+        if (wanted.Contains("flip", StringComparison.Ordinal)) list.Add(new HorizontalFlip());
+        return list;
     }
 }

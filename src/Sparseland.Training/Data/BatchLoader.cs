@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using Sparseland.Model.Graph;
 
 namespace Sparseland.Training.Data;
@@ -27,7 +28,7 @@ public sealed record BatchOptions
     public IReadOnlyList<IAugmentation> Augmentations { get; init; } = [];
 
     /// <summary>Shift and scale after the augmentations.</summary>
-    public Normalization Normalization { get; init; } = Normalization.None;
+    public InputNormalization Normalization { get; init; } = InputNormalization.None;
 }
 
 /// <summary>Cuts a data set into batches: batch b of epoch e is a pure function of (data, options, e, b).</summary>
@@ -94,7 +95,7 @@ public sealed class BatchLoader
         int[] shape = [count, .. Dataset.SampleShape];
         if (Dataset.Kind == SampleKind.Tokens)
             return new Batch(TensorData.Wrap(Array.ConvertAll(values, v => (long)v), shape), targets, count);
-        if (!ReferenceEquals(Options.Normalization, Normalization.None)) Options.Normalization.Apply(values, _channels, _sampleLength / _channels);
+        if (!ReferenceEquals(Options.Normalization, InputNormalization.None)) Options.Normalization.Apply(values, _channels, _sampleLength / _channels);
         return new Batch(TensorData.Wrap(values, shape), targets, count);
     }
 

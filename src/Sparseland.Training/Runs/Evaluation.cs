@@ -25,7 +25,7 @@ public sealed record EvaluationOptions
     public int BatchSize { get; init; } = 256;
 
     /// <summary>Shift and scale of pictures.</summary>
-    public Normalization Normalization { get; init; } = Normalization.None;
+    public InputNormalization Normalization { get; init; } = InputNormalization.None;
 
     /// <summary>Largest number of samples, from the first; null takes all.</summary>
     public int? Limit { get; init; }

@@ -109,7 +109,7 @@ public sealed class CheckpointMatcherTests
         for (int i = 0; i < input.Length; i++)
         {
             int channel = i % 3072 / 1024;
-            input[i] = (pictures[i / 3072 * 3073 + 1 + i % 3072] * n.Scale - n.Mean[channel]) / n.Deviation[channel];
+            input[i] = (pictures[i / 3072 * 3073 + 1 + i % 3072] / 255f - n.Mean[channel]) / n.Deviation[channel];
         }
         TensorData output = GraphEvaluator.Run(graph, new Dictionary<string, TensorData> { ["image"] = TensorData.Wrap(input, images, 3, 32, 32) })["logits"];
         Near.Equal(expected.AsSpan(0, images * 10), output.Array<float>(), 1e-4, 1e-5, id);

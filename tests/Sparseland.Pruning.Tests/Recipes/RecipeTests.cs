@@ -75,6 +75,7 @@ public class RecipeTests
             ParameterType.Switch => random.NextBool() ? "true" : "false",
             ParameterType.Choice => p.Choices[random.NextInt(p.Choices.Count)],
             ParameterType.Integer => ((long)Math.Min(p.Max, Math.Max(p.Min, random.NextInt(1000)))).ToString(),
+            ParameterType.Text => random.NextBool() ? "self" : "models/a teacher #1.onnx",
             _ => Math.Clamp(random.NextDouble(), p.Min, Math.Min(p.Max, 0.999)).ToString("R"),
         };
     }

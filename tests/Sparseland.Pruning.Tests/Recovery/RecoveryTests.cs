@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Recovery;
 using Sparseland.Training;
@@ -9,7 +10,7 @@ namespace Sparseland.Pruning.Tests.Recovery;
 
 public class RecoveryTests(ITestOutputHelper output)
 {
-    private static readonly Normalization s_normalization = new([0.5f], [0.25f]);
+    private static readonly InputNormalization s_normalization = new([0.5f], [0.25f]);
     private static readonly DataSource s_data = new("shapes", "built-in", Make.Pictures(1500, 3), Make.Pictures(400, 4));
 
     [Fact]
@@ -24,7 +25,7 @@ public class RecoveryTests(ITestOutputHelper output)
         double broken = Evaluate(model);
         new NormReestimation(20, 100).Recover(model, context);
         double repaired = Evaluate(model);
-        var plan = new TrainingPlan { Epochs = 3, BatchSize = 50, Optimizer = "sgd", LearningRate = 0.02, Flip = false, TeacherWeight = 0.5 };
+        var plan = new TrainingPlan { Epochs = 3, BatchSize = 50, Optimizer = "sgd", LearningRate = 0.02, TeacherWeight = 0.5 };
         double recovered = new FineTuning(plan).Recover(model, context with { Teacher = dense })!.Final!.Top1;
         output.WriteLine($"dense {trained:P1}, pruned to {pruned.Achieved:P0}: {broken:P1}, statistics again {repaired:P1}, fine-tuned {recovered:P1}");
         Assert.True(trained > 0.9, $"{trained}");

@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using Sparseland.Training.Data;
 
 namespace Sparseland.Training.Tests.Data;
@@ -33,7 +34,7 @@ public class BatchLoaderTests
             BatchSize = 8,
             Seed = 11,
             Augmentations = [new RandomCrop(2), new HorizontalFlip(), new Cutout(2)],
-            Normalization = new Normalization([0.5f, 0.4f], [0.2f, 0.3f]),
+            Normalization = new InputNormalization([0.5f, 0.4f], [0.2f, 0.3f]),
         };
         var loader = new BatchLoader(Numbered(40, 2, 6), options);
         var straight = Enumerable.Range(0, 15).Select(t => loader.At(t)).ToArray();
@@ -49,7 +50,7 @@ public class BatchLoaderTests
     [Fact]
     public void Normalisation_and_order_without_shuffling()
     {
-        var loader = new BatchLoader(Numbered(10), new BatchOptions { BatchSize = 4, Shuffle = false, DropLast = true, Normalization = new Normalization([0.5f], [0.25f]) });
+        var loader = new BatchLoader(Numbered(10), new BatchOptions { BatchSize = 4, Shuffle = false, DropLast = true, Normalization = new InputNormalization([0.5f], [0.25f]) });
         Assert.Equal(2, loader.BatchesPerEpoch);
         Batch batch = loader.At(1, 1);
         Assert.Equal([4, 1, 4, 4], batch.Inputs.Shape.ToArray());
@@ -181,12 +182,12 @@ public class BatchLoaderTests
     [Fact]
     public void Normalisation_is_measured_and_parsed()
     {
-        var measured = Normalization.Measure(new ArrayDataset([0, 2, 4, 6, 1, 1, 3, 3], [0, 1], [2, 1, 2], 2));
+        var measured = InputStatistics.Measure(new ArrayDataset([0, 2, 4, 6, 1, 1, 3, 3], [0, 1], [2, 1, 2], 2));
         Assert.Equal([1f, 4f], measured.Mean.ToArray());
-        Assert.Equal(1 / MathF.Sqrt(2), Normalization.Measure(new ArrayDataset([0, 2, 1, 1], [0, 1], [1, 1, 2], 2)).Std[0], 1e-6);
-        Normalization parsed = Normalization.Parse("0.485,0.456,0.406/0.229,0.224,0.225");
-        Assert.Equal(Normalization.ImageNet.ToString(), parsed.ToString());
-        Assert.Throws<FormatException>(() => Normalization.Parse("0.5"));
-        Assert.Throws<FormatException>(() => Normalization.Parse("0.5/0"));
+        Assert.Equal(1 / MathF.Sqrt(2), InputStatistics.Measure(new ArrayDataset([0, 2, 1, 1], [0, 1], [1, 1, 2], 2)).Deviation[0], 1e-6);
+        InputNormalization parsed = InputNormalization.Parse("0.485,0.456,0.406/0.229,0.224,0.225");
+        Assert.Equal(InputNormalization.ImageNet.ToString(), parsed.ToString());
+        Assert.Throws<FormatException>(() => InputNormalization.Parse("0.5"));
+        Assert.Throws<FormatException>(() => InputNormalization.Parse("0.5/0"));
     }
 }

@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using System.Text;
 using Sparseland.Model.Formats.Numpy;
 using Sparseland.Model.Graph;
@@ -107,12 +108,12 @@ public sealed class DataSourceTests : IDisposable
         var options = new DataSourceOptions { DataRoot = root };
         DataSource cifar = DataSource.Open("cifar10", options);
         Assert.Equal((4000, 1000), (cifar.Train!.Count, cifar.Test!.Count));
-        Assert.Equal(Normalization.ImageNet, cifar.Normalization);
+        Assert.Equal(InputNormalization.ImageNet, cifar.Normalization);
         Assert.Equal((6000, 5000), (DataSource.Open("cifar10-jpeg", options).Train!.Count, DataSource.Open("cifar10-jpeg", options).Test!.Count));
         DataSource fashion = DataSource.Open("fashion-mnist", options);
         Assert.Equal((60_000, 10_000), (fashion.Train!.Count, fashion.Test!.Count));
         Assert.Equal("ankle boot", fashion.Train.ClassNames![9]);
-        Assert.Equal(0.3530, Normalization.Measure(fashion.Train).Std[0], 2);
+        Assert.Equal(0.3530, InputStatistics.Measure(fashion.Train).Deviation[0], 2);
         Assert.Equal(1_115_394, DataSource.Open("tinyshakespeare", options).WholeText!.ByteCount);
         Assert.NotNull(DataSource.Open("wikitext-2", options).Test);
         foreach (CatalogEntry entry in DataCatalog.All)

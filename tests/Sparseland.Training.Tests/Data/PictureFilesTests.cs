@@ -1,3 +1,4 @@
+using Sparseland.Model;
 using System.IO.Compression;
 using Sparseland.Training.Data;
 
@@ -79,9 +80,9 @@ public sealed class PictureFilesTests : IDisposable
         PictureDataset mnist = IdxFiles.ReadPair(TestData.Require("mnist", "train-images-idx3-ubyte.gz"), TestData.Require("mnist", "train-labels-idx1-ubyte.gz"));
         Assert.Equal(60_000, mnist.Count);
         Assert.Equal([5, 0, 4, 1, 9, 2, 1, 3, 1, 4], mnist.Labels[..10].ToArray());
-        Normalization measured = Normalization.Measure(mnist);
+        InputNormalization measured = InputStatistics.Measure(mnist);
         Assert.InRange(measured.Mean[0], 0.128, 0.133);
-        Assert.InRange(measured.Std[0], 0.305, 0.311);
+        Assert.InRange(measured.Deviation[0], 0.305, 0.311);
         PictureDataset cifar = CifarFiles.Read([TestData.Require("cifar10", "test_batch_first1000.bin")]);
         Assert.Equal(1000, cifar.Count);
         Assert.Equal([3, 8, 8, 0, 6, 6, 1, 6, 3, 1], cifar.Labels[..10].ToArray());

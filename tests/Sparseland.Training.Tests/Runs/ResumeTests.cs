@@ -62,7 +62,7 @@ public sealed class ResumeTests : IDisposable
         IOptimizer optimizer = adam
             ? new AdamW(ParameterGroup.WithoutDecayOnNormsAndBiases(model.Parameters), 0.001)
             : new Sgd(model.Parameters, 0.05, 0.9, 1e-4, nesterov: true);
-        var loader = new BatchLoader(data, new BatchOptions { BatchSize = 16, Seed = 9, Augmentations = [new RandomCrop(1), new HorizontalFlip()], Normalization = new Normalization([0.5f], [0.25f]) });
+        var loader = new BatchLoader(data, new BatchOptions { BatchSize = 16, Seed = 9, Augmentations = [new RandomCrop(1), new HorizontalFlip()], Normalization = new InputNormalization([0.5f], [0.25f]) });
         var mover = new MaskMover();
         var trainer = new Trainer(model, optimizer, new Cosine(rate, 40).WithWarmUp(5), loader, TrainingLoss.CrossEntropy(0.1), new TrainerOptions
         {

@@ -1,0 +1,93 @@
+using Sparseland.Model.Formats;
+using Sparseland.Pruning.Recipes;
+
+namespace Sparseland.Cli.Tests.Verbs;
+
+public sealed class RecipeTests : IDisposable
+{
+    private readonly TemporaryFolder _folder = new();
+    private readonly string _model;
+
+    public RecipeTests()
+    {
+        _model = _folder["m.onnx"];
+        ModelFile.Save(ConventionTests.SmallModel(), _model);
+    }
+
+    public void Dispose() => _folder.Dispose();
+
+    [Fact]
+    public async Task A_recipe_repeats_what_the_flags_did_training_and_seed_included()
+    {
+        string[] flags =
+        [
+            "--method", "gmp", "--sparsity", "75%", "--steps", "40", "--batch", "24", "--lr", "0.02", "--lr-schedule", "linear", "--momentum", "0.8", "--warm-up", "10%", "--label-smoothing", "0.1",
+            "--clip", "1", "--teacher", "self", "--teacher-weight", "0.5", "--seed", "11",
+        ];
+        await PruneAsync("flags", [.. flags, "--save-recipe", _folder["r.yml"]]);
+        Recipe saved = RecipeReader.Read(_folder["r.yml"]);
+        Assert.Equal((40L, 24, 0.02, "linear", "self", 0.1), (saved.Training.Steps!.Value, saved.Training.BatchSize, saved.Training.LearningRate, saved.Training.Schedule, saved.Training.Teacher, saved.Training.WarmUp));
+        await PruneAsync("recipe", ["--recipe", _folder["r.yml"]]);
+        Assert.Equal(Compact("flags"), Compact("recipe"));
+        // A flag, or --set, beside the recipe changes one entry.
+        await PruneAsync("other", ["--recipe", _folder["r.yml"], "--set", "training.learningRate=0.03", "--seed", "12", "--save-recipe", _folder["other.yml"]]);
+        Assert.NotEqual(Compact("flags"), Compact("other"));
+        Recipe other = RecipeReader.Read(_folder["other.yml"]);
+        Assert.Equal((0.03, 24, 12L), (other.Training.LearningRate, other.Training.BatchSize, other.Settings.Seed));
+        // The recipe travels with the model.
+        Assert.Equal(other.ToYaml(), ModelFile.Load(Path.Combine(_folder["other"], "model.sparse.safetensors")).Metadata["sparseland.recipe"]);
+    }
+
+    [Fact]
+    public async Task Every_entry_of_a_channel_recipe_counts_in_plan_and_prune()
+    {
+        string[] budget = ["--macs", "60%", "--multiple", "1", "--layer-floor", "0.3", "--set", "norm=l1", "scope=producer", "spread=uniform", "--ignore", "conv1*"];
+        Assert.Equal(0, (await CommandLine.RunAsync(["plan", _model, .. budget, "--save-recipe", _folder["c.yml"]])).ExitCode);
+        string flags = (await CommandLine.RunAsync(["plan", _model, .. budget, "--json"])).Output, recipe = (await CommandLine.RunAsync(["plan", _model, "--recipe", _folder["c.yml"], "--json"])).Output;
+        Assert.Equal(flags, recipe);
+        string other = (await CommandLine.RunAsync(["plan", _model, "--recipe", _folder["c.yml"], "--set", "spread=global", "--json"])).Output;
+        Assert.NotEqual(flags, other);
+        ProcessResult prune = await CommandLine.RunAsync("prune", _model, "--recipe", _folder["c.yml"], "--no-bench", "--run-dir", _folder["channels"]);
+        Assert.True(prune.ExitCode == 0, prune.Error);
+        Assert.Equal(ModelFile.Load(_model).Weights["conv1.weight"].Shape.ToArray(), ModelFile.Load(Path.Combine(_folder["channels"], "model.onnx")).Weights["conv1.weight"].Shape.ToArray());
+    }
+
+    [Fact]
+    public async Task Training_and_recovering_read_recipes_too()
+    {
+        File.WriteAllText(_folder["t.yml"], "method: rigl\nsparsity: 80%\nseed: 5\ntraining:\n  steps: 30\n  batch: 16\n  learningRate: 0.02\n");
+        ProcessResult file = await CommandLine.RunAsync("train", "small-cnn", "--arch-options", "channels=4,hidden=8", "--data", "shapes", "--recipe", _folder["t.yml"], "--run-dir", _folder["a"]);
+        Assert.True(file.ExitCode == 0, file.Error);
+        ProcessResult flags = await CommandLine.RunAsync("train", "small-cnn", "--arch-options", "channels=4,hidden=8", "--data", "shapes", "--method", "rigl", "--sparsity", "80%", "--seed", "5", "--steps", "30", "--batch", "16",
+            "--lr", "0.02", "--run-dir", _folder["b"]);
+        Assert.True(flags.ExitCode == 0, flags.Error);
+        Assert.Equal(Compact("a"), Compact("b"));
+        string pruned = Path.Combine(_folder["a"], "model.sparse.safetensors");
+        Assert.Equal(0, (await CommandLine.RunAsync("recover", pruned, "--data", "shapes", "--recipe", _folder["t.yml"], "--run-dir", _folder["c"])).ExitCode);
+        Assert.Equal(0, (await CommandLine.RunAsync("recover", pruned, "--data", "shapes", "--seed", "5", "--steps", "30", "--batch", "16", "--lr", "0.02", "--run-dir", _folder["d"])).ExitCode);
+        Assert.Equal(Compact("c"), Compact("d"));
+        await CommandLine.FailsAsync(2, "SL4000", "recover", pruned, "--data", "shapes", "--teacher", "self", "--run-dir", _folder["e"]);
+        Assert.False(Directory.Exists(_folder["e"]));
+    }
+
+    [Theory]
+    [InlineData("--epochs", "-1")]
+    [InlineData("--optimizer", "sdg")]
+    [InlineData("--warm-up", "0.6")]
+    [InlineData("--batch", "many")]
+    public async Task A_wrong_training_flag_is_named(string flag, string value)
+    {
+        ProcessResult result = await CommandLine.FailsAsync(2, "SL4000", "prune", _model, "--sparsity", "50%", "--data", "shapes", flag, value, "--run-dir", _folder["run"]);
+        Assert.Contains($"{flag} is '{value}'", result.Error, StringComparison.Ordinal);
+        Assert.Contains("  try ", result.Error, StringComparison.Ordinal);
+    }
+
+    private async Task PruneAsync(string run, string[] arguments)
+    {
+        ProcessResult result = await CommandLine.RunAsync(["prune", _model, "--data", "shapes", "--no-bench", "--run-dir", _folder[run], .. arguments]);
+        Assert.True(result.ExitCode == 0, result.Error);
+    }
+
+    // The recipe is written into the file, so equal bytes are equal recipes too.
+    private byte[] Compact(string run) => File.ReadAllBytes(Path.Combine(_folder[run], "model.sparse.safetensors"));
+}
