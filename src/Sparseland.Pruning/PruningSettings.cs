@@ -49,6 +49,9 @@ public sealed record PruningContext
     /// <summary>Feeds graphs with several inputs; null feeds the batch to the only one.</summary>
     public Func<Batch, IReadOnlyDictionary<string, Training.ModelValue>>? Feed { get; init; }
 
+    /// <summary>Types that fix sizes which the graph leaves open, for counting multiply-accumulates; null counts them as 1.</summary>
+    public IReadOnlyDictionary<string, Model.Graph.TensorType>? InputTypes { get; init; }
+
     /// <summary>Reports what is being done.</summary>
     public IProgress<PruningProgress>? Progress { get; init; }
 

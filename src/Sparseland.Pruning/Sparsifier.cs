@@ -120,6 +120,16 @@ public abstract class TrainingSparsifier(string id, PruningSettings settings) : 
     }
 
     /// <inheritdoc/>
+    public virtual void OnStepEnd(TrainingContext context)
+    {
+    }
+
+    /// <inheritdoc/>
+    public virtual void OnEnd(TrainingContext context)
+    {
+    }
+
+    /// <inheritdoc/>
     public virtual IReadOnlyDictionary<string, Model.Graph.TensorData> Export() => new Dictionary<string, Model.Graph.TensorData>();
 
     /// <inheritdoc/>

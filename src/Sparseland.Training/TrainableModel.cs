@@ -69,6 +69,9 @@ public sealed class TrainableModel
     /// <summary>Whether batch normalisations use and keep their running statistics while training (fine-tuning on little data); false at first.</summary>
     public bool FreezesBatchStatistics { get; set; }
 
+    /// <summary>Whether gradients are recorded in evaluation mode too (criteria that look at the network as it will be used); false at first.</summary>
+    public bool RecordsInEvaluation { get; set; }
+
     /// <summary>Number of forward passes in training mode so far; with the seed it fixes what dropout drops. Part of a checkpoint.</summary>
     public long TrainingPasses { get; set; }
 

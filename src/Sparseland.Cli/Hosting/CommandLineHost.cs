@@ -64,6 +64,7 @@ internal static class CommandLineHost
         new RunVerb(),
         new CheckVerb(),
         new BenchVerb(),
+        new ReproduceVerb(),
         new ListVerb(),
         new DoctorVerb(),
     ];

@@ -5,6 +5,7 @@ using Sparseland.Model.Architectures;
 using Sparseland.Model.Operators;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Criteria;
+using Sparseland.Reproductions;
 using Sparseland.Training.Data;
 using Spectre.Console;
 
@@ -13,19 +14,23 @@ namespace Sparseland.Cli.Verbs;
 /// <summary>Lists what is known by name: data, operators, architectures, methods.</summary>
 internal sealed class ListVerb : Verb
 {
-    private readonly Argument<string> _what = new("what") { Description = "data, operators, architectures or methods." };
+    private readonly Argument<string> _what = new("what") { Description = "data, operators, architectures, methods or reproductions." };
 
     private readonly Option<string?> _dataRoot = SharedOptions.DataRoot();
 
+    private readonly Option<string?> _stage = new("--stage") { Description = "Only methods that act then: before, during or after (training)." };
+
     private readonly Option<bool> _verify = new("--verify") { Description = "Also compare the files that are present with their expected hashes." };
 
-    protected override (string Name, string Description) Title => ("list", "List known data sets, operators, architectures or methods.");
+    protected override (string Name, string Description) Title => ("list", "List known data sets, operators, architectures, methods or reproductions.");
 
     protected override void Declare(Command command)
     {
-        _what.AcceptOnlyFromAmong("data", "operators", "architectures", "methods");
+        _what.AcceptOnlyFromAmong("data", "operators", "architectures", "methods", "reproductions");
         command.Arguments.Add(_what);
         command.Options.Add(_dataRoot);
+        _stage.AcceptOnlyFromAmong("before", "during", "after");
+        command.Options.Add(_stage);
         command.Options.Add(_verify);
     }
 
@@ -42,8 +47,11 @@ internal sealed class ListVerb : Verb
             case "architectures":
                 ListArchitectures(context);
                 break;
+            case "reproductions":
+                ListReproductions(context);
+                break;
             default:
-                ListMethods(context);
+                ListMethods(context, arguments.GetValue(_stage));
                 break;
         }
         return Task.FromResult(ExitCodes.Done);
@@ -119,13 +127,38 @@ internal sealed class ListVerb : Verb
         context.Result(new JsonObject { ["architectures"] = json });
     }
 
-    private static void ListMethods(VerbContext context)
+    private static void ListReproductions(VerbContext context)
     {
         var json = new JsonArray();
-        foreach (MethodInfo m in MethodCatalog.All)
+        foreach (IReproduction r in ReproductionCatalog.All)
+        {
+            context.SayMarkup($"[bold]{Markup.Escape(r.Id),-10}[/] {Markup.Escape(r.Title)}: {Markup.Escape(r.Claim)}");
+            context.Say($"           {r.Paper}; {r.Figure}");
+            context.Say($"           against {string.Join("; ", r.Baselines)}");
+            foreach (Sparseland.Reproductions.Rule rule in r.Rules) context.Say($"           rule: {rule.Statement}");
+            json.Add(new JsonObject
+            {
+                ["id"] = r.Id,
+                ["title"] = r.Title,
+                ["methods"] = new JsonArray([.. r.Methods.Select(m => (JsonNode)m)]),
+                ["paper"] = r.Paper,
+                ["claim"] = r.Claim,
+                ["figure"] = r.Figure,
+                ["setup"] = r.Setup,
+                ["baselines"] = new JsonArray([.. r.Baselines.Select(b => (JsonNode)b)]),
+                ["rules"] = new JsonArray([.. r.Rules.Select(rule => (JsonNode)rule.Statement)]),
+            });
+        }
+        context.Result(new JsonObject { ["reproductions"] = json });
+    }
+
+    private static void ListMethods(VerbContext context, string? stage)
+    {
+        var json = new JsonArray();
+        foreach (MethodInfo m in MethodCatalog.All.Where(m => stage is null || string.Equals(m.Stage.ToString(), stage, StringComparison.OrdinalIgnoreCase)))
         {
             context.SayMarkup($"[bold]{Markup.Escape(m.Id),-10}[/] {Markup.Escape(m.Title)}: {Markup.Escape(m.Description)}");
-            context.Say($"           {m.Stage.ToString().ToLowerInvariant()} training; {string.Join(", ", m.Granularities)}; needs {(m.Needs == CriterionNeeds.None ? "nothing but the weights" : m.Needs.ToString().ToLowerInvariant())}");
+            context.Say($"           {m.Stage.ToString().ToLowerInvariant()} training, {m.Path.Label()}; {string.Join(", ", m.Granularities.Select(g => g.Label()))}; needs {(m.Needs == CriterionNeeds.None ? "nothing but the weights" : m.Needs.ToString().ToLowerInvariant())}");
             context.Say($"           {m.Paper}, {m.Section}");
             foreach (MethodParameter p in m.Parameters) context.Say($"           --set {p.Name}={p.Default}  {p.Description}{(p.Choices.Count > 0 ? ": " + string.Join(" ", p.Choices) : "")}");
             json.Add(new JsonObject
@@ -135,9 +168,13 @@ internal sealed class ListVerb : Verb
                 ["paper"] = m.Paper,
                 ["section"] = m.Section,
                 ["stage"] = m.Stage.ToString(),
+                ["path"] = m.Path.Label(),
+                ["maskSource"] = m.MaskSource.Label(),
+                ["object"] = m.Object.ToString().ToLowerInvariant(),
+                ["connectivity"] = m.Connectivity is { } c ? new JsonObject { ["drops"] = c.Drops, ["grows"] = c.Grows, ["when"] = c.When, ["until"] = c.Until } : "static",
                 ["needs"] = m.Needs.ToString(),
                 ["description"] = m.Description,
-                ["granularities"] = new JsonArray([.. m.Granularities.Select(g => (JsonNode)g)]),
+                ["granularities"] = new JsonArray([.. m.Granularities.Select(g => (JsonNode)g.Label())]),
                 ["parameters"] = new JsonArray([.. m.Parameters.Select(p => (JsonNode)new JsonObject { ["name"] = p.Name, ["type"] = p.Type.ToString(), ["default"] = p.Default, ["description"] = p.Description })]),
             });
         }

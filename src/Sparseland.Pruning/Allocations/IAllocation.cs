@@ -1,4 +1,5 @@
 using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Probing;
 
 namespace Sparseland.Pruning.Allocations;
 
@@ -49,6 +50,12 @@ public sealed record AllocationRequest(IReadOnlyList<PrunableLayer> Layers, doub
     /// <summary>Entries that are still there; null = all.</summary>
     public IReadOnlyList<bool[]?>? Alive { get; init; }
 
+    /// <summary>Runs the network, for allocations that measure something; null when there is no network to run.</summary>
+    public NetworkProbe? Probe { get; init; }
+
+    /// <summary>Seed of allocations that draw something.</summary>
+    public long Seed { get; init; }
+
     /// <summary>Entries that may be kept in layer <paramref name="layer"/>.</summary>
     public int AliveCount(int layer) => Alive?[layer] is { } alive ? alive.Count(a => a) : Layers[layer].Length;
 
@@ -66,6 +73,9 @@ public interface IAllocation
 {
     /// <summary>Stable name.</summary>
     string Id { get; }
+
+    /// <summary>What it has to be given besides shapes, scores and weights; with anything but None, <see cref="AllocationRequest.Probe"/> is there.</summary>
+    Criteria.CriterionNeeds Needs => Criteria.CriterionNeeds.None;
 
     /// <summary>Decides.</summary>
     /// <exception cref="PruningException">SL4004: the target cannot be reached within the bounds; the nearest that can is named.</exception>

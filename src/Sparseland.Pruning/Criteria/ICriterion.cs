@@ -15,11 +15,20 @@ public enum CriterionNeeds
     /// <summary>Labels.</summary>
     Labels = 2,
 
-    /// <summary>Gradients of the loss, at removed entries as well.</summary>
+    /// <summary>Gradients of the loss.</summary>
     Gradients = 4,
 
     /// <summary>Norms of each layer's inputs.</summary>
     InputNorms = 8,
+
+    /// <summary>Gradients at removed entries as well: backward passes of dense cost.</summary>
+    DenseGradients = 16,
+
+    /// <summary>The network itself, to be run on inputs that the criterion makes up.</summary>
+    Network = 32,
+
+    /// <summary>At least one whole training of its own.</summary>
+    Retraining = 64,
 }
 
 /// <summary>Among which weights scores are compared.</summary>

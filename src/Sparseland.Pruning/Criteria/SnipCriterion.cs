@@ -11,7 +11,7 @@ public sealed class SnipCriterion : ICriterion
     public string Id => "snip";
 
     /// <inheritdoc/>
-    public CriterionNeeds Needs => CriterionNeeds.Data | CriterionNeeds.Labels | CriterionNeeds.Gradients;
+    public CriterionNeeds Needs => CriterionNeeds.Data | CriterionNeeds.Labels | CriterionNeeds.Gradients | CriterionNeeds.DenseGradients;
 
     /// <inheritdoc/>
     public ComparisonGroup Group => ComparisonGroup.Global;

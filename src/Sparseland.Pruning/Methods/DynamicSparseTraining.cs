@@ -1,6 +1,7 @@
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Allocations;
+using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Layers;
 using Sparseland.Pruning.Regrowth;
@@ -46,6 +47,24 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
         _drop = drop;
         _regrowth = regrowth;
         _replacesUpdate = replacesUpdate;
+    }
+
+    /// <summary>Parameters of the methods that exchange weights.</summary>
+    internal static IReadOnlyList<MethodParameter> Parameters { get; } =
+    [
+        SharedParameters.ShapeAllocation,
+        new("share", ParameterType.Share, "0.3", "share of the active weights that is exchanged at first") { Min = 0, Max = 1 },
+        new("end", ParameterType.Share, "0.75", "where in the run the masks come to rest") { Min = 0, Max = 1 },
+        SharedParameters.Interval,
+    ];
+
+    /// <summary>Builds it from the values of <see cref="Parameters"/>.</summary>
+    internal static DynamicSparseTraining Of(string id, MethodRequest request, IRegrowth regrowth, bool replacesUpdate)
+    {
+        MethodArguments arguments = request.Arguments;
+        long last = Math.Max(1, (long)Math.Round(request.RequireRun(id) * arguments.Number("end")));
+        var drop = new CosineDrop(arguments.Number("share"), last, arguments.Int("interval"), Math.Min(last, arguments.Int("interval")));
+        return new DynamicSparseTraining(id, request.Settings, AllocationCatalog.Create(arguments.Choice("allocation")), drop, regrowth, replacesUpdate);
     }
 
     /// <summary>Weights that were exchanged so far.</summary>

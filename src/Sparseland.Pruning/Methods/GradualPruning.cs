@@ -1,5 +1,6 @@
 using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning.Allocations;
+using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Layers;
 using Sparseland.Pruning.Schedules;
@@ -21,6 +22,32 @@ namespace Sparseland.Pruning.Methods;
 public sealed class GradualPruning(PruningSettings settings, ISchedule schedule, ICriterion criterion, IAllocation allocation) : TrainingSparsifier("gmp", settings)
 {
     private readonly ICriterion _criterion = criterion.Needs == CriterionNeeds.None ? criterion : throw new ArgumentException($"'{criterion.Id}' needs more than the weights.", nameof(criterion));
+
+    /// <summary>The catalogue's entry.</summary>
+    public static MethodInfo Info { get; } = new()
+    {
+        Id = "gmp",
+        Title = "Gradual magnitude pruning",
+        Paper = "Zhu and Gupta: To prune, or not to prune: exploring the efficacy of pruning for model compression, 2017",
+        Section = "section 3, equation 1",
+        Description = "raises the sparsity along a cubic curve while the network is trained",
+        Stage = PruningStage.During,
+        Path = TrainingPath.DenseToSparse,
+        Granularities = SharedParameters.AnyMask,
+        MaskSource = MaskSource.Magnitude,
+        Needs = CriterionNeeds.Data | CriterionNeeds.Labels,
+        Parameters =
+        [
+            SharedParameters.Allocation,
+            new("schedule", ParameterType.Choice, "cubic", "shape of the rise") { Choices = ["cubic", "linear", "exponential", "one-shot"] },
+            new("initial", ParameterType.Share, "0", "sparsity at the first update") { Min = 0, Max = 0.999 },
+            new("start", ParameterType.Share, "0.05", "where in the run the rise begins") { Min = 0, Max = 1 },
+            new("end", ParameterType.Share, "0.7", "where in the run the final sparsity is reached") { Min = 0, Max = 1 },
+            SharedParameters.Interval with { Default = "10" },
+        ],
+        DefaultSparsity = 0.9,
+        Create = Create,
+    };
 
     /// <summary>Sparsity by step.</summary>
     public ISchedule Schedule => schedule;
@@ -61,5 +88,23 @@ public sealed class GradualPruning(PruningSettings settings, ISchedule schedule,
         }
         // Floors on the way are normal; what matters is who needed one at the end.
         if (sparsity >= Settings.Sparsity) foreach (string warning in warnings) Warn(warning);
+    }
+
+    private static GradualPruning Create(MethodRequest r)
+    {
+        long steps = r.RequireRun("gmp");
+        long first = (long)Math.Round(steps * r.Arguments.Number("start")), last = Math.Min(steps - 1, (long)Math.Round(steps * r.Arguments.Number("end")));
+        if (last < first) throw new PruningException("SL4002", "'end' lies before 'start'") { Try = "start 0.05 and end 0.7, for example" };
+        double initial = r.Arguments.Number("initial"), final = r.Settings.Sparsity;
+        if (initial > final) throw new PruningException("SL4002", $"the initial sparsity of {initial:P0} exceeds the final one of {final:P0}");
+        int interval = r.Arguments.Int("interval");
+        ISchedule schedule = r.Settings.Pattern.Kind == SparsityKind.NofM ? new OneShot(Math.Max(final, 1e-9), first) : r.Arguments.Choice("schedule") switch
+        {
+            "cubic" => new CubicRamp(initial, final, first, last, interval),
+            "linear" => new LinearRamp(initial, final, first, last, interval),
+            "exponential" => new ExponentialRamp(initial, final, first, last, interval),
+            _ => new OneShot(final, first),
+        };
+        return new GradualPruning(r.Settings, schedule, new MagnitudeCriterion(), AllocationCatalog.Create(r.Arguments.Choice("allocation")));
     }
 }

@@ -2,32 +2,54 @@ using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Probing;
+using Sparseland.Pruning.Schedules;
 using Sparseland.Pruning.Selection;
-using Sparseland.Training;
-using Sparseland.Training.Autograd;
-using Sparseland.Training.Data;
-using Sparseland.Training.Runs;
 
 namespace Sparseland.Pruning.Methods;
 
-/// <summary>One-shot pruning: score every weight once, share the budget out, keep the best.</summary>
-/// <remarks>
-/// With the magnitude criterion and the global allocation this is the baseline of "Is Complexity Required for Neural Network Pruning? A Case Study
-/// on Global Magnitude Pruning" (2022), section 3; with an N:M pattern the mask of Mishra et al., "Accelerating Sparse Deep Neural Networks", 2021, section 3;
-/// with SNIP the pruning at initialisation of Lee et al., ICLR 2019.
-/// </remarks>
+/// <summary>How often weights are scored until the target is reached.</summary>
+/// <param name="Count">Rounds, at least 1.</param>
+public sealed record ScoringRounds(int Count = 1)
+{
+    /// <summary>Whether the density falls by the same factor per round (d^(t/T)); otherwise by the same amount.</summary>
+    public bool Exponential { get; init; } = true;
+
+    /// <summary>Whether a weight that an earlier round removed may come back in a later one; masks are set when all rounds are done.</summary>
+    public bool Revival { get; init; }
+
+    /// <summary>Sparsity after round t of 1 to <see cref="Count"/>.</summary>
+    public double SparsityAfter(int round, double sparsity) => round >= Count
+        ? sparsity
+        : Exponential ? new ExponentialRamp(0, sparsity, 0, Count, 1).At(round) : new LinearRamp(0, sparsity, 0, Count, 1).At(round);
+}
+
+/// <summary>One-shot pruning: score every weight, share the budget out, keep the best; once, or in rounds that score again under the masks so far.</summary>
+/// <remarks>Nothing is trained. The methods of the catalogue that are built on it name their papers.</remarks>
 /// <param name="id">The method's id.</param>
 /// <param name="stage">When it acts.</param>
 /// <param name="settings">What every method is told.</param>
 /// <param name="criterion">Scores.</param>
 /// <param name="allocation">Budgets; not used by N:M patterns.</param>
-/// <param name="batches">Batches over which gradients are averaged, for criteria that need gradients.</param>
-public sealed class ScoredPruning(string id, PruningStage stage, PruningSettings settings, ICriterion criterion, IAllocation allocation, int batches = 1) : OneShotSparsifier(id, stage, settings)
+/// <param name="rounds">Rounds of scoring; null = one.</param>
+public sealed class ScoredPruning(string id, PruningStage stage, PruningSettings settings, INetworkCriterion criterion, IAllocation allocation, ScoringRounds? rounds = null) : OneShotSparsifier(id, stage, settings)
 {
-    private readonly int _batches = batches >= 1 ? batches : throw new ArgumentOutOfRangeException(nameof(batches), batches, "At least 1.");
+    private readonly ScoringRounds _rounds = rounds is null || rounds.Count >= 1 ? rounds ?? new ScoringRounds() : throw new ArgumentOutOfRangeException(nameof(rounds), rounds.Count, "At least 1.");
+
+    /// <summary>Scores layer by layer, once.</summary>
+    /// <param name="id">The method's id.</param>
+    /// <param name="stage">When it acts.</param>
+    /// <param name="settings">What every method is told.</param>
+    /// <param name="criterion">Scores.</param>
+    /// <param name="allocation">Budgets; not used by N:M patterns.</param>
+    /// <param name="batches">Batches over which gradients are averaged, for criteria that need gradients.</param>
+    public ScoredPruning(string id, PruningStage stage, PruningSettings settings, ICriterion criterion, IAllocation allocation, int batches = 1)
+        : this(id, stage, settings, new LayerwiseScoring(criterion, batches), allocation)
+    {
+    }
 
     /// <summary>The criterion.</summary>
-    public ICriterion Criterion => criterion;
+    public INetworkCriterion Criterion => criterion;
 
     /// <summary>The allocation.</summary>
     public IAllocation Allocation => allocation;
@@ -40,84 +62,55 @@ public sealed class ScoredPruning(string id, PruningStage stage, PruningSettings
         LayerPlan plan = Plan(target);
         IReadOnlyList<PrunableLayer> layers = plan.Layers;
         if (layers.Count == 0) return Describe(target, plan);
-        float[]?[] gradients = criterion.Needs.HasFlag(CriterionNeeds.Gradients) ? Gradients(target, layers, context) : new float[]?[layers.Count];
-        var scores = new float[layers.Count][];
-        var weights = new float[layers.Count][];
-        for (int l = 0; l < layers.Count; l++)
+        CriterionNeeds needs = criterion.Needs | allocation.Needs;
+        if ((needs & ~CriterionNeeds.None) != 0 && target.Model is null) throw Needs("a model that can be run");
+        if (needs.HasFlag(CriterionNeeds.Data) && context.Data is null) throw Needs(needs.HasFlag(CriterionNeeds.Labels) ? "labelled data" : "data");
+        bool fixedPattern = Settings.Pattern.Kind == SparsityKind.NofM;
+        int count = fixedPattern ? 1 : _rounds.Count;
+        Mask?[] original = [.. layers.Select(target.Mask)], present = [.. original];
+        float[][] weights = [.. layers.Select(target.Values)];
+        for (int l = 0; l < layers.Count; l++) RequireFinite(weights[l], layers[l]);
+        (Mask[] Masks, string?[] Notes, IReadOnlyList<string> Warnings) made = ([], [], []);
+        float[][] scores = [];
+        // A network that is as sparse already as a round asks for skips that round.
+        long kept = layers.Sum(l => (long)target.KeptCount(l));
+        using (NetworkProbe? probe = needs == CriterionNeeds.None ? null : new NetworkProbe(target.Model!, context))
         {
-            context.Cancellation.ThrowIfCancellationRequested();
-            weights[l] = target.Values(layers[l]);
-            RequireFinite(weights[l], layers[l]);
-            scores[l] = criterion.Score(new ScoreInput(layers[l], weights[l]) { Gradient = gradients[l], Seed = Settings.Seed });
-            context.Progress?.Report(new PruningProgress(l + 1, layers.Count, "scores"));
+            for (int round = 1; round <= count; round++)
+            {
+                context.Cancellation.ThrowIfCancellationRequested();
+                double sparsity = fixedPattern ? Settings.Sparsity : _rounds.SparsityAfter(round, Settings.Sparsity);
+                if (round < count && ExactSelection.Count(1 - sparsity, plan.Length) >= kept) continue;
+                var input = new NetworkScoreInput(layers, weights) { Alive = [.. present.Select(m => m?.ToFlags())], Probe = probe, Round = round - 1, Seed = Settings.Seed };
+                probe?.SetValues(layers, [.. layers.Select((_, l) => input.Masked(l))]);
+                scores = criterion.Score(input);
+                for (int l = 0; l < layers.Count; l++) RequireFinite(scores[l], layers[l], criterion.Id);
+                made = MaskMaker.Make(layers, Settings.Pattern, 1 - sparsity, allocation, Settings.Bounds, scores, weights, _rounds.Revival ? original : present, probe, Settings.Seed);
+                present = [.. made.Masks];
+                context.Progress?.Report(new PruningProgress(round, count, count == 1 ? "scores" : $"round {round} of {count}"));
+            }
         }
-        Mask?[] present = [.. layers.Select(target.Mask)];
-        (Mask[] masks, string?[] notes, IReadOnlyList<string> warnings) = MaskMaker.Make(layers, Settings.Pattern, Settings.Density, allocation, Settings.Bounds, scores, weights, present);
         var outcomes = new List<LayerOutcome>(layers.Count);
         for (int l = 0; l < layers.Count; l++)
         {
             int before = target.KeptCount(layers[l]);
-            if (masks[l].KeptCount < before) target.SetMask(layers[l], masks[l]);
-            (float lowest, float highest) = Range(scores[l], masks[l], present[l]);
-            outcomes.Add(new LayerOutcome(layers[l], before, masks[l].KeptCount, lowest, highest, notes[l]));
+            if (made.Masks[l].KeptCount < before) target.SetMask(layers[l], made.Masks[l]);
+            (float lowest, float highest) = Range(scores[l], made.Masks[l], original[l]);
+            outcomes.Add(new LayerOutcome(layers[l], before, made.Masks[l].KeptCount, lowest, highest, made.Notes[l]));
         }
-        return new PruningResult(Id, Settings.Pattern.Kind == SparsityKind.NofM ? null : Settings.Sparsity, outcomes, [.. plan.Decisions.Where(d => !d.IsPruned)], warnings);
+        return new PruningResult(Id, fixedPattern ? null : Settings.Sparsity, outcomes, [.. plan.Decisions.Where(d => !d.IsPruned)], made.Warnings);
     }
 
     /// <summary>A NaN would rank last and be pruned in silence: it is an error instead.</summary>
-    internal static void RequireFinite(float[] weights, PrunableLayer layer)
+    internal static void RequireFinite(float[] values, PrunableLayer layer, string? criterion = null)
     {
-        int bad = Array.FindIndex(weights, w => !float.IsFinite(w));
+        int bad = Array.FindIndex(values, w => !float.IsFinite(w));
         if (bad < 0) return;
-        throw new PruningException("SL4013", $"weight '{layer.Name}' holds {weights[bad]} at index {bad}")
+        throw new PruningException("SL4013", criterion is null ? $"weight '{layer.Name}' holds {values[bad]} at index {bad}" : $"'{criterion}' scores weight '{layer.Name}' with {values[bad]} at index {bad}")
         {
-            Because = "scores of values that are not finite mean nothing",
-            Try = "train again with a smaller learning rate, or leave the layer out with --ignore",
+            Because = criterion is null ? "scores of values that are not finite mean nothing" : "the loss or its gradient is not finite on this data",
+            Try = criterion is null ? "train again with a smaller learning rate, or leave the layer out with --ignore" : "check the data for NaN, or another criterion",
         };
-    }
-
-    private float[]?[] Gradients(PruningTarget target, IReadOnlyList<PrunableLayer> layers, PruningContext context)
-    {
-        TrainableModel model = target.Model ?? throw Needs("a model with gradients");
-        BatchLoader data = context.Data ?? throw Needs("labelled data");
-        Parameter[] parameters = [.. layers.Select(l => model.FindParameter(l.Name) ?? throw Needs($"a gradient of '{l.Name}', which is not trained"))];
-        bool[] wanted = [.. parameters.Select(p => p.WantsDenseGradient)];
-        bool training = model.IsTraining;
-        long passes = model.TrainingPasses;
-        double[][] sums = [.. layers.Select(l => new double[l.Length])];
-        // Scoring must not leave traces: statistics that the forward passes move are put back.
-        float[][] statistics = [.. model.Buffers.Select(b => b.Value.ToArray())];
-        try
-        {
-            foreach (Parameter p in parameters) p.WantsDenseGradient = true;
-            model.IsTraining = true;
-            for (int b = 0; b < _batches; b++)
-            {
-                context.Cancellation.ThrowIfCancellationRequested();
-                Batch batch = data.At(b);
-                model.ZeroGrad();
-                Tensor output = context.Feed is { } feed
-                    ? model.Forward(feed(batch))[model.Graph.Outputs[0].Name].Tensor
-                    : model.Forward(new ModelValue(batch.Inputs));
-                context.Loss(output, batch).Backward();
-                for (int l = 0; l < parameters.Length; l++)
-                {
-                    if (parameters[l].Grad is not { } gradient) continue;
-                    Span<float> g = gradient.Values;
-                    for (int i = 0; i < g.Length; i++) sums[l][i] += g[i];
-                }
-                context.Progress?.Report(new PruningProgress(b + 1, _batches, "gradients"));
-            }
-        }
-        finally
-        {
-            for (int l = 0; l < parameters.Length; l++) parameters[l].WantsDenseGradient = wanted[l];
-            for (int i = 0; i < statistics.Length; i++) statistics[i].CopyTo(model.Buffers[i].Value.Values);
-            model.TrainingPasses = passes;
-            model.IsTraining = training;
-            model.ZeroGrad();
-        }
-        return [.. sums.Select(s => Array.ConvertAll(s, v => (float)(v / _batches)))];
     }
 
     private static (float LowestKept, float HighestRemoved) Range(float[] scores, Mask mask, Mask? before)

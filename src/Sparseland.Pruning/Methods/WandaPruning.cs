@@ -1,6 +1,7 @@
 using System.Text.RegularExpressions;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
+using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Layers;
 using Sparseland.Pruning.Selection;
@@ -22,6 +23,28 @@ namespace Sparseland.Pruning.Methods;
 /// <param name="sequential">Whether later blocks see pruned earlier ones; otherwise all norms come from one pass over the dense model.</param>
 public sealed partial class WandaPruning(PruningSettings settings, int samples = 32, bool sequential = true) : OneShotSparsifier("wanda", PruningStage.After, settings)
 {
+    /// <summary>The catalogue's entry.</summary>
+    public static MethodInfo Info { get; } = new()
+    {
+        Id = "wanda",
+        Title = "Wanda",
+        Paper = "Sun, Liu, Bair and Kolter: A Simple and Effective Pruning Approach for Large Language Models, ICLR 2024",
+        Section = "section 3, equation 1, algorithm 1",
+        Description = "removes weights of linear layers by magnitude times input norm, row by row, block after block",
+        Stage = PruningStage.After,
+        Path = TrainingPath.PostTraining,
+        Granularities = [Granularity.Unstructured, Granularity.NofM],
+        MaskSource = MaskSource.Activation,
+        Needs = CriterionNeeds.Data | CriterionNeeds.InputNorms,
+        Parameters =
+        [
+            new("samples", ParameterType.Integer, "32", "calibration samples") { Min = 1, Max = 1_000_000 },
+            new("sequential", ParameterType.Switch, "true", "measure each block behind pruned earlier blocks"),
+        ],
+        DefaultPolicy = new LayerPolicy { Last = false },
+        Create = r => new WandaPruning(r.Settings, r.Arguments.Int("samples"), r.Arguments.Switch("sequential")),
+    };
+
     private readonly int _samples = samples >= 1 ? samples : throw new ArgumentOutOfRangeException(nameof(samples), samples, "At least 1.");
 
     /// <inheritdoc/>

@@ -23,7 +23,7 @@ public sealed class Recipe
         // Building checks ranges and parameters.
         _ = Settings;
         _ = new MethodArguments(Method.Id, Method.Parameters, Arguments);
-        if (!Method.Allows(Pattern)) throw new PruningException("SL4009", $"'{Method.Id}' cannot remove weights in the pattern {Pattern}") { Where = "pattern", Try = "one of: " + string.Join(", ", Method.Granularities) };
+        if (!Method.Allows(Pattern)) throw new PruningException("SL4009", $"'{Method.Id}' cannot remove weights in the pattern {Pattern}") { Where = "pattern", Try = "one of: " + string.Join(", ", Method.Granularities.Select(g => g.Label())) };
     }
 
     /// <summary>The method.</summary>

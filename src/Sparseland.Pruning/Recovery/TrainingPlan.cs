@@ -64,6 +64,12 @@ public sealed record TrainingPlan
     /// <summary>Seed of order and augmentation.</summary>
     public long Seed { get; init; }
 
+    /// <summary>A learning-rate curve of its own instead of <see cref="Schedule"/> and <see cref="WarmUp"/>; null takes those.</summary>
+    public LearningRate? Curve { get; init; }
+
+    /// <summary>The step at which the run starts; batches and learning rate are those of this step (rewinding).</summary>
+    public long FirstStep { get; init; }
+
     /// <summary>The same plan with the usual values for text and for an optimizer; what is set afterwards wins.</summary>
     /// <param name="text">Whether the samples are text: AdamW, small batches, a short rise, clipped gradients.</param>
     /// <param name="optimizer">The optimizer that was asked for, or null.</param>
@@ -106,6 +112,7 @@ public sealed record TrainingPlan
     /// <exception cref="PruningException">SL4002: there is no such schedule.</exception>
     public LearningRate CreateLearningRate(long steps)
     {
+        if (Curve is not null) return Curve;
         int warmUp = Schedule == "one-cycle" ? 0 : (int)(WarmUp * steps);
         long rest = Math.Max(1, steps - warmUp);
         LearningRate curve = Schedule switch
@@ -145,6 +152,7 @@ public sealed record TrainingPlan
         var trainer = new Trainer(model, CreateOptimizer(model), CreateLearningRate(steps), loader, TrainingLoss.CrossEntropy(LabelSmoothing), new TrainerOptions
         {
             Steps = steps,
+            FirstStep = FirstStep,
             ClipNorm = ClipNorm > 0 ? ClipNorm : null,
             AverageDecay = Average > 0 ? Average : null,
             Validation = context.Data.Test,

@@ -1,6 +1,7 @@
 using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Probing;
 
 namespace Sparseland.Pruning.Selection;
 
@@ -10,7 +11,7 @@ internal static class MaskMaker
     /// <summary>The masks and what there is to say about them.</summary>
     public static (Mask[] Masks, string?[] Notes, IReadOnlyList<string> Warnings) Make(
         IReadOnlyList<PrunableLayer> layers, SparsityPattern pattern, double density, IAllocation allocation, LayerBounds bounds,
-        IReadOnlyList<float[]> scores, IReadOnlyList<float[]> weights, IReadOnlyList<Mask?> present)
+        IReadOnlyList<float[]> scores, IReadOnlyList<float[]> weights, IReadOnlyList<Mask?> present, NetworkProbe? probe = null, long seed = 0)
     {
         var notes = new string?[layers.Count];
         if (pattern.Kind == SparsityKind.NofM)
@@ -30,6 +31,8 @@ internal static class MaskMaker
             Scores = units,
             Weights = single ? weights : units,
             Alive = alive,
+            Probe = probe,
+            Seed = seed,
         });
         AllocationResult plan = single ? Allocate(density) : Closest(layers, views, density, Allocate);
         var masks = new Mask[layers.Count];

@@ -76,11 +76,11 @@ internal sealed class GraphExecutor
 
     public Dictionary<string, ModelValue> Run(IReadOnlyDictionary<string, ModelValue> inputs)
     {
-        if (!_model.IsTraining)
+        if (!_model.IsTraining && !_model.RecordsInEvaluation)
         {
             using (GradientMode.Off()) return RunNodes(inputs);
         }
-        _model.TrainingPasses++;
+        if (_model.IsTraining) _model.TrainingPasses++;
         return RunNodes(inputs);
     }
 

@@ -34,6 +34,8 @@ public sealed class Trainer : IDisposable
         ArgumentNullException.ThrowIfNull(loss);
         ArgumentNullException.ThrowIfNull(options);
         ArgumentOutOfRangeException.ThrowIfNegative(options.Steps, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfNegative(options.FirstStep, nameof(options));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.FirstStep, options.Steps, nameof(options));
         if (options.Teacher is { } teacher && (teacher.Weight is not (>= 0 and <= 1) || !(teacher.Temperature > 0)))
             throw new ArgumentException("A teacher's weight is 0 to 1 and its temperature positive.", nameof(options));
         if (options.Callbacks.Select(c => c.Name).Distinct(StringComparer.Ordinal).Count() != options.Callbacks.Count)
@@ -45,6 +47,7 @@ public sealed class Trainer : IDisposable
         Options = options;
         _loss = loss;
         Context = new TrainingContext(model, optimizer, loader, options.Steps);
+        SetStep(options.FirstStep);
         model.MaskChanged += optimizer.OnMaskChanged;
         if (options.AverageDecay is { } decay) _average = new WeightAverage(model, decay);
     }

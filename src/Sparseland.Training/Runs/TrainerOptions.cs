@@ -8,6 +8,9 @@ public sealed record TrainerOptions
     /// <summary>Optimizer steps of the whole run.</summary>
     public required long Steps { get; init; }
 
+    /// <summary>The step at which the run starts, at most <see cref="Steps"/>: batches and learning rate are those of this step (rewinding); the optimizer starts fresh.</summary>
+    public long FirstStep { get; init; }
+
     /// <summary>Largest joint norm of all gradients; null does not clip.</summary>
     public double? ClipNorm { get; init; }
 

@@ -112,6 +112,7 @@ internal sealed class TrainingCheckpoint
     private static IEnumerable<(string Key, string Value)> Identity(Trainer trainer)
     {
         yield return ("run.steps", Text(trainer.Options.Steps));
+        if (trainer.Options.FirstStep > 0) yield return ("run.first", Text(trainer.Options.FirstStep));
         yield return ("run.samples", Text(trainer.Loader.Dataset.Count));
         yield return ("run.batch", Text(trainer.Loader.Options.BatchSize));
         yield return ("run.shuffle", trainer.Loader.Options.Shuffle ? "yes" : "no");

@@ -7,6 +7,8 @@ using Sparseland.Pruning;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Recipes;
+using Sparseland.Reproductions;
+using Sparseland.Reproductions.Results;
 using Sparseland.Training.Data;
 using Sparseland.Training.Operators;
 using MethodInfo = Sparseland.Pruning.Catalog.MethodInfo;
@@ -21,6 +23,8 @@ internal static class GeneratedPages
 
     private const string Made = "<!-- made from the catalogue: edit the catalogue, then run the House tests with SPARSELAND_APPROVE=1 -->\n\n";
 
+    private static readonly IReadOnlyDictionary<string, ReproductionResult> s_results = ResultsPage.Read(Path.Combine(Repository.Root, "reproductions", "results"));
+
     /// <summary>Every generated page.</summary>
     public static IReadOnlyList<(string Path, string Text)> All { get; } =
     [
@@ -28,6 +32,7 @@ internal static class GeneratedPages
         ("operators.md", Operators()),
         ("architectures.md", Architectures()),
         ("methods/README.md", Methods()),
+        ("reproductions.md", ResultsPage.Make(s_results)),
         .. MethodCatalog.All.Select(m => ($"methods/{m.Id}.md", Method(m))),
     ];
 
@@ -107,7 +112,7 @@ internal static class GeneratedPages
     {
         var text = new StringBuilder("# Methods\n\n").Append(Made).Append("| method | what it does | when | removes | needs |\n| --- | --- | --- | --- | --- |\n");
         foreach (MethodInfo m in MethodCatalog.All)
-            text.Append(CultureInfo.InvariantCulture, $"| [{m.Id}]({m.Id}.md) | {Cell(m.Description)} | {Stage(m)} | {string.Join(", ", m.Granularities)} | {Needs(m.Needs)} |\n");
+            text.Append(CultureInfo.InvariantCulture, $"| [{m.Id}]({m.Id}.md) | {Cell(m.Description)} | {Stage(m)} | {Removes(m)} | {Needs(m.Needs)} |\n");
         return text.Append("\nWhich one to take: [choosing a method](../guides/pruning.md).\n").ToString();
     }
 
@@ -118,9 +123,11 @@ internal static class GeneratedPages
             {Sentence(m.Description)}
 
             - paper: {m.Paper}; {m.Section}
-            - acts {Stage(m)}
-            - removes: {string.Join(", ", m.Granularities)}
+            - acts {Stage(m)}, {m.Path.Label()}; what stays is decided by {m.MaskSource.Label()}
+            - removes: {Removes(m)}{(m.Object == SparseObject.Weights ? "" : $" ({m.Object.ToString().ToLowerInvariant()})")}
+            - connections: {(m.Connectivity is { } c ? $"{c.Drops} go, {c.Grows} come; {c.When}, until {c.Until}" : "static: a weight that is removed stays removed")}
             - needs: {Needs(m.Needs)}
+            - evidence: {Evidence(m)}
 
 
             """);
@@ -157,9 +164,18 @@ internal static class GeneratedPages
 
     private static string Stage(MethodInfo m) => m.Stage.ToString().ToLowerInvariant() + " training";
 
+    private static string Evidence(MethodInfo m)
+    {
+        string[] lines = [.. ReproductionCatalog.All.Where(r => r.Methods.Contains(m.Id))
+            .Select(r => $"[{r.Title}](../reproductions.md#{r.Id}), {(s_results.TryGetValue(r.Id, out ReproductionResult? result) ? ReproductionResult.Label(result.Verdict) : "not run yet")}")];
+        return lines.Length == 0 ? "no reproduction yet" : string.Join("; ", lines);
+    }
+
+    private static string Removes(MethodInfo m) => string.Join(", ", m.Granularities.Select(g => g.Label()));
+
     private static string Needs(CriterionNeeds needs) => needs == CriterionNeeds.None
         ? "nothing but the weights"
-        : string.Join(", ", Enum.GetValues<CriterionNeeds>().Where(n => n != CriterionNeeds.None && needs.HasFlag(n)).Select(n => n switch { CriterionNeeds.InputNorms => "norms of the layers' inputs", _ => n.ToString().ToLowerInvariant() }));
+        : string.Join(", ", Enum.GetValues<CriterionNeeds>().Where(n => n != CriterionNeeds.None && needs.HasFlag(n)).Select(n => n switch { CriterionNeeds.InputNorms => "norms of the layers' inputs", CriterionNeeds.DenseGradients => "gradients of removed weights as well", CriterionNeeds.Network => "a network that can be run", CriterionNeeds.Retraining => "trainings of its own", _ => n.ToString().ToLowerInvariant() }));
 
     private static string Range(double low, double high) => string.Create(CultureInfo.InvariantCulture, $"{(double.IsInfinity(low) ? "any" : low.ToString(CultureInfo.InvariantCulture))} to {(double.IsInfinity(high) ? "any" : high.ToString(CultureInfo.InvariantCulture))}");
 

@@ -15,6 +15,7 @@ internal static class Repository
         ("Sparseland.Training", 3, Assembly.Load("Sparseland.Training")),
         ("Sparseland.Runtime", 3, Assembly.Load("Sparseland.Runtime")),
         ("Sparseland.Pruning", 4, Assembly.Load("Sparseland.Pruning")),
+        ("Sparseland.Reproductions", 6, Assembly.Load("Sparseland.Reproductions")),
         ("sparseland", 7, Assembly.Load("sparseland")),
     ];
 

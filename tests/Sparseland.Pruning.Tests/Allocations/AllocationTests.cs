@@ -109,4 +109,34 @@ public class AllocationTests
         var backward = new GlobalAllocation().Allocate(new AllocationRequest([.. layers.Reverse()], 0.3) { Scores = [.. scores.Reverse()] }).Keep;
         Assert.Equal(forward, backward.Reverse());
     }
+
+    [Fact]
+    public void Erk_plus_keeps_the_classifier_dense_and_the_total_exact()
+    {
+        PrunableLayer[] layers = [Make.Layer("a", 16, 3, 3, 3), Make.Layer("b", 32, 16, 3, 3), Make.Layer("c", 10, 32) with { IsLast = true }];
+        AllocationResult result = new ErdosRenyiPlusAllocation().Allocate(new AllocationRequest(layers, 0.2));
+        Assert.Equal(320, result.Keep[2]);
+        Assert.Equal(1072, result.Keep.Sum());
+        // The others share what is left by ERK: here the same as ERK, whose classifier is dense too.
+        Assert.Equal([238, 514, 320], result.Keep);
+        Assert.Equal(32, new ErdosRenyiPlusAllocation(0.1).Allocate(new AllocationRequest(layers, 0.2)).Keep[2]);
+        PruningException e = Assert.Throws<PruningException>(() => new ErdosRenyiPlusAllocation().Allocate(new AllocationRequest(layers, 0.05)));
+        Assert.Equal("SL4004", e.Code);
+        Assert.Contains("94.03", e.Try);
+    }
+
+    [Fact]
+    public void Minimum_threshold_worked_example()
+    {
+        // Layers 10 / 100 / 890 of which the global threshold leaves 5 / 1 / 94; at least 5 each: 5 / 5 / 90.
+        PrunableLayer[] layers = [Make.Layer("a", 2, 5), Make.Layer("b", 10, 10), Make.Layer("c", 89, 10)];
+        float[][] scores = [[.. Enumerable.Range(0, 10).Select(i => i < 5 ? 1000f : 0.1f)], [.. Enumerable.Range(0, 100).Select(i => i < 1 ? 999f : 0.01f * i)], [.. Enumerable.Range(0, 890).Select(i => i < 94 ? 500f + i : 0.001f)]];
+        Assert.Equal([5, 1, 94], new GlobalAllocation().Allocate(new AllocationRequest(layers, 0.1) { Scores = scores }).Keep);
+        Assert.Equal([5, 5, 90], new GlobalAllocation().Allocate(new AllocationRequest(layers, 0.1) { Scores = scores, Bounds = new LayerBounds { FloorFactor = 0, MinKeep = 5 } }).Keep);
+        // No layer keeps fewer than min(N, MT), and a threshold that leaves no solution is an error.
+        int[] guarded = [.. new GlobalAllocation().Allocate(new AllocationRequest(layers, 0.1) { Scores = scores, Bounds = new LayerBounds { FloorFactor = 0, MinKeep = 40 } }).Keep];
+        Assert.Equal(100, guarded.Sum());
+        Assert.Equal([10, 40, 50], guarded);
+        Assert.Equal("SL4004", Assert.Throws<PruningException>(() => new GlobalAllocation().Allocate(new AllocationRequest(layers, 0.1) { Scores = scores, Bounds = new LayerBounds { FloorFactor = 0, MinKeep = 60 } })).Code);
+    }
 }

@@ -53,7 +53,7 @@ public class RecipeTests
             {
                 if (key.Name == "pattern")
                 {
-                    if (method.Granularities.Contains("N:M")) recipe = recipe.With("pattern", "2:4");
+                    if (method.Granularities.Contains(Granularity.NofM)) recipe = recipe.With("pattern", "2:4");
                     continue;
                 }
                 recipe = recipe.With(key.Name, Value(key, ref random));

@@ -1,0 +1,29 @@
+namespace Sparseland.Pruning.Allocations;
+
+/// <summary>Every allocation by name: one line here, one file for the allocation, one test.</summary>
+public static class AllocationCatalog
+{
+    private static readonly (string Id, bool FromShapes, Func<double, IAllocation> Create)[] s_all =
+    [
+        ("global", false, _ => new GlobalAllocation()),
+        ("uniform", true, _ => new UniformAllocation()),
+        ("uniform+", true, _ => new UniformPlusAllocation()),
+        ("erk", true, p => new ErdosRenyiAllocation(power: p)),
+        ("er", true, p => new ErdosRenyiAllocation(kernel: false, power: p)),
+        ("erk+", true, p => new ErdosRenyiPlusAllocation(power: p)),
+        ("lamp", false, _ => new LampAllocation()),
+    ];
+
+    /// <summary>All names.</summary>
+    public static IReadOnlyList<string> Ids { get; } = [.. s_all.Select(a => a.Id)];
+
+    /// <summary>Names of those that need shapes alone.</summary>
+    public static IReadOnlyList<string> ShapeIds { get; } = ["erk", .. s_all.Where(a => a.FromShapes && a.Id != "erk").Select(a => a.Id)];
+
+    /// <summary>The allocation of that name.</summary>
+    /// <param name="id">The name.</param>
+    /// <param name="power">Exponent of Erdős-Rényi densities; others do not use it.</param>
+    /// <exception cref="ArgumentException">There is none.</exception>
+    public static IAllocation Create(string id, double power = 1) =>
+        (Array.Find(s_all, a => a.Id == id).Create ?? throw new ArgumentException($"There is no allocation '{id}'.", nameof(id)))(power);
+}

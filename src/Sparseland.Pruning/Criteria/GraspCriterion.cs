@@ -1,0 +1,58 @@
+using Sparseland.Pruning.Probing;
+using Sparseland.Training.Autograd;
+using Sparseland.Training.Data;
+using Sparseland.Training.Losses;
+using Sparseland.Training.Runs;
+
+namespace Sparseland.Pruning.Criteria;
+
+/// <summary>score = theta * (H g), kept when high: removing weights of low score preserves or raises the norm of the gradient.</summary>
+/// <remarks>
+/// Wang, Zhang and Grosse, "Picking Winning Tickets Before Training by Preserving Gradient Flow" (GraSP), ICLR 2020, section 4, equation 8: the paper removes the largest S = -theta (H g). The loss is the
+/// cross-entropy of logits / T with T = 200; the gradient is the sum over two halves that hold as many samples of every class. H g comes from central differences of
+/// gradients, (g(theta + e g) - g(theta - e g)) / 2e with e = 0.01 / ||g||, because backward passes are not recorded themselves.
+/// Difference to the authors' code: the network's own weights are scored, not a copy whose linear layers are drawn anew.
+/// </remarks>
+/// <param name="perClass">Samples of each class, both halves together; at least 2.</param>
+/// <param name="temperature">T.</param>
+public sealed class GraspCriterion(int perClass = 25, double temperature = 200) : INetworkCriterion
+{
+    private readonly int _perClass = perClass >= 2 ? perClass : throw new ArgumentOutOfRangeException(nameof(perClass), perClass, "At least 2.");
+    private readonly double _temperature = temperature > 0 ? temperature : throw new ArgumentOutOfRangeException(nameof(temperature), temperature, "Above 0.");
+
+    /// <inheritdoc/>
+    public string Id => "grasp";
+
+    /// <inheritdoc/>
+    public CriterionNeeds Needs => CriterionNeeds.Data | CriterionNeeds.Labels | CriterionNeeds.Gradients | CriterionNeeds.DenseGradients;
+
+    /// <inheritdoc/>
+    public float[][] Score(NetworkScoreInput input)
+    {
+        ArgumentNullException.ThrowIfNull(input);
+        NetworkProbe probe = input.RequireProbe();
+        // A sum over samples does not depend on how they are halved as long as statistics are not taken per half; one batch of all is the sum.
+        Batch batch = probe.Balanced(_perClass);
+        LossFunction loss = (output, b) => Loss.CrossEntropy(output * (float)(1 / _temperature), b.Targets);
+        float[][] theta = [.. input.Layers.Select((_, l) => input.Masked(l))];
+        float[][] product = HessianProduct(probe, input.Layers, theta, point =>
+        {
+            probe.SetValues(input.Layers, point);
+            return probe.Gradients(input.Layers, [batch], loss);
+        });
+        return [.. theta.Select((w, l) => Array.ConvertAll([.. w.Select((v, i) => v * product[l][i])], s => s))];
+    }
+
+    /// <summary>H g by central differences along the gradient; the probe is left at theta.</summary>
+    internal static float[][] HessianProduct(NetworkProbe? probe, IReadOnlyList<Layers.PrunableLayer> layers, float[][] theta, Func<float[][], float[][]> gradient)
+    {
+        float[][] g = gradient(theta);
+        double norm = Math.Sqrt(g.Sum(l => l.Sum(v => (double)v * v)));
+        if (norm == 0) return [.. theta.Select(t => new float[t.Length])];
+        double e = 0.01 / norm;
+        float[][] Moved(double sign) => [.. theta.Select((t, l) => t.Select((v, i) => (float)(v + sign * e * g[l][i])).ToArray())];
+        float[][] plus = gradient(Moved(1)), minus = gradient(Moved(-1));
+        probe?.SetValues(layers, theta);
+        return [.. plus.Select((p, l) => p.Select((v, i) => (float)(((double)v - minus[l][i]) / (2 * e))).ToArray())];
+    }
+}

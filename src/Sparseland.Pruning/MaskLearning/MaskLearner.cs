@@ -1,0 +1,151 @@
+using Sparseland.Kernels.Sparse;
+using Sparseland.Model.Graph;
+using Sparseland.Pruning.Layers;
+using Sparseland.Training;
+using Sparseland.Training.LearningRates;
+using Sparseland.Training.Runs;
+
+namespace Sparseland.Pruning.MaskLearning;
+
+/// <summary>How scores are trained.</summary>
+/// <param name="Rate">Learning rate by step.</param>
+/// <param name="Momentum">Momentum, 0 to below 1.</param>
+/// <param name="WeightDecay">Decay of the scores.</param>
+public sealed record ScoreTraining(LearningRate Rate, double Momentum = 0.9, double WeightDecay = 0);
+
+/// <summary>A method that learns scores by straight-through gradients and keeps the weights whose scores are highest.</summary>
+/// <remarks>
+/// Forward uses z = m * theta; with the dense gradient g = dL/dz the gradient of a mask entry is theta * g, also where the weight is off, and is passed to the score unchanged
+/// (straight-through). Values of weights that are off are kept (<see cref="LatentWeights"/>). A method says how scores start (<see cref="InitialScores"/>), which mask they mean
+/// (<see cref="Select"/>), and may change the score's gradient (<see cref="ScoreGradients"/>) or train weights too (<see cref="TrainsWeights"/>).
+/// Everything that the next step depends on is in the checkpoint.
+/// </remarks>
+public abstract class MaskLearner(string id, PruningSettings settings, ScoreTraining scores) : TrainingSparsifier(id, settings)
+{
+    private float[][]? _scores, _velocity;
+    private LatentWeights? _latent;
+    private IReadOnlyDictionary<string, TensorData>? _imported;
+
+    /// <summary>Whether the trainer's optimizer changes the weights that are on; otherwise everything but the scores is frozen (statistics of normalisations still move).</summary>
+    protected abstract bool TrainsWeights { get; }
+
+    /// <summary>Whether scores are learned from the trainer's own gradients; otherwise the method calls <see cref="UpdateScores"/> itself.</summary>
+    protected virtual bool LearnsFromTrainingStep => true;
+
+    /// <summary>The scores of every layer at the start, in the weight's own order.</summary>
+    protected abstract float[][] InitialScores(TrainingContext context, IReadOnlyList<float[]> weights);
+
+    /// <summary>The entries that scores keep.</summary>
+    /// <param name="scores">Scores of every layer.</param>
+    /// <param name="present">Entries that are on at present; null at the start.</param>
+    /// <param name="step">The step.</param>
+    protected abstract bool[][] Select(IReadOnlyList<float[]> scores, IReadOnlyList<bool[]>? present, long step);
+
+    /// <summary>dL/dr from the weights and the dense gradient of one layer: theta * g unless a method adds something.</summary>
+    protected virtual void ScoreGradients(int layer, ReadOnlySpan<float> weights, ReadOnlySpan<float> gradient, ReadOnlySpan<float> scores, Span<float> result)
+    {
+        for (int i = 0; i < result.Length; i++) result[i] = weights[i] * gradient[i];
+    }
+
+    /// <summary>The scores; known from the start of the run.</summary>
+    protected IReadOnlyList<float[]> Scores => _scores ?? throw new InvalidOperationException("The run has not started.");
+
+    /// <summary>The values of weights that are off; known from the start of the run.</summary>
+    protected LatentWeights Latent => _latent ?? throw new InvalidOperationException("The run has not started.");
+
+    /// <inheritdoc/>
+    public override void OnStart(TrainingContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        base.OnStart(context);
+        if (_scores is not null && _imported is null) return;
+        IReadOnlyList<PrunableLayer> layers = LayerPlan.Layers;
+        _latent = new LatentWeights(context.Model, layers);
+        _velocity = [.. layers.Select(l => new float[l.Length])];
+        if (_imported is { } state)
+        {
+            _latent.Import(Below(state, "latent/"));
+            _scores = [.. layers.Select(l => (float[])state["score/" + l.Name].Array<float>().Clone())];
+            for (int l = 0; l < layers.Count; l++) state["velocity/" + layers[l].Name].Array<float>().CopyTo(_velocity[l], 0);
+            _imported = null;
+            return;
+        }
+        _scores = InitialScores(context, [.. layers.Select(Target.Values)]);
+        Apply(context.Model, Select(_scores, null, context.Step));
+    }
+
+    /// <inheritdoc/>
+    public override void OnStepStart(TrainingContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        if (LearnsFromTrainingStep) foreach (PrunableLayer layer in LayerPlan.Layers) context.Model.Parameter(layer.Name).WantsDenseGradient = true;
+    }
+
+    /// <inheritdoc/>
+    public override void OnGradients(TrainingContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        if (!TrainsWeights) context.SkipUpdate = true;
+        if (!LearnsFromTrainingStep) return;
+        UpdateScores(context, [.. LayerPlan.Layers.Select(l => context.Model.Parameter(l.Name).Grad is { } g ? g.ToArray() : new float[l.Length])]);
+    }
+
+    /// <inheritdoc/>
+    public override void OnEnd(TrainingContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        foreach (PrunableLayer layer in LayerPlan.Layers) context.Model.Parameter(layer.Name).WantsDenseGradient = false;
+    }
+
+    /// <summary>One step on the scores from dense gradients dL/dz, then the masks that the scores mean.</summary>
+    protected void UpdateScores(TrainingContext context, IReadOnlyList<float[]> gradients)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        ArgumentNullException.ThrowIfNull(gradients);
+        float rate = (float)scores.Rate.At(context.Step), momentum = (float)scores.Momentum, decay = (float)scores.WeightDecay;
+        IReadOnlyList<PrunableLayer> layers = LayerPlan.Layers;
+        for (int l = 0; l < layers.Count; l++)
+        {
+            float[] r = _scores![l], v = _velocity![l], change = new float[r.Length];
+            ScoreGradients(l, Latent.Values(context.Model, layers[l]), gradients[l], r, change);
+            for (int i = 0; i < r.Length; i++)
+            {
+                v[i] = momentum * v[i] + change[i] + decay * r[i];
+                r[i] -= rate * v[i];
+            }
+        }
+        Apply(context.Model, Select(_scores!, [.. layers.Select(l => (Target.Mask(l) ?? Mask.Ones(l.Shape.ToArray())).ToFlags())], context.Step));
+    }
+
+    /// <inheritdoc/>
+    public override IReadOnlyDictionary<string, TensorData> Export()
+    {
+        var state = new Dictionary<string, TensorData>(StringComparer.Ordinal);
+        if (_scores is null) return state;
+        for (int l = 0; l < _scores.Length; l++)
+        {
+            string name = LayerPlan.Layers[l].Name;
+            state["score/" + name] = TensorData.Vector((float[])_scores[l].Clone());
+            state["velocity/" + name] = TensorData.Vector((float[])_velocity![l].Clone());
+            _ = Latent.Values(Target.Model!, LayerPlan.Layers[l]);
+        }
+        foreach ((string name, TensorData values) in Latent.Export()) state["latent/" + name] = values;
+        return state;
+    }
+
+    /// <inheritdoc/>
+    public override void Import(IReadOnlyDictionary<string, TensorData> state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        // Layers are known only from the start of the run.
+        _imported = state.Count > 0 ? state : null;
+    }
+
+    private void Apply(TrainableModel model, bool[][] kept)
+    {
+        for (int l = 0; l < kept.Length; l++) Latent.SetMask(model, LayerPlan.Layers[l], Mask.FromFlags(LayerPlan.Layers[l].Shape.ToArray(), kept[l]));
+    }
+
+    private static Dictionary<string, TensorData> Below(IReadOnlyDictionary<string, TensorData> state, string prefix) => state
+        .Where(s => s.Key.StartsWith(prefix, StringComparison.Ordinal)).ToDictionary(s => s.Key[prefix.Length..], s => s.Value, StringComparer.Ordinal);
+}
