@@ -65,6 +65,9 @@ public abstract class Sparsifier
 /// <summary>A method that finds its masks in one go: before training, or after.</summary>
 public abstract class OneShotSparsifier(string id, PruningStage stage, PruningSettings settings) : Sparsifier(id, stage, settings)
 {
+    /// <summary>What it needs besides weights as it was built; the catalogue says what it may need.</summary>
+    public virtual Criteria.CriterionNeeds Requires => Criteria.CriterionNeeds.None;
+
     /// <summary>Prunes. Weights that are removed already stay removed.</summary>
     /// <exception cref="PruningException">A filter matches nothing, a target cannot be reached, or data is missing.</exception>
     /// <exception cref="OperationCanceledException">The caller cancelled; the layers done so far keep their masks.</exception>

@@ -17,7 +17,7 @@ internal sealed class ProgramSession(VerbContext context, OpenedData data, Train
 {
     /// <summary>Runs the program on a model, which then holds the result.</summary>
     /// <exception cref="OperationCanceledException">Stopped by the user or a limit; finished phases and the state are in the run folder.</exception>
-    public async Task<PruningResult> RunAsync(TrainingProgram program, TrainableModel model, string title)
+    public async Task<(PruningResult Result, long Steps)> RunAsync(TrainingProgram program, TrainableModel model, string title)
     {
         ProgramRun? programRun = null;
         PruningResult result = await context.TrackAsync(title, Math.Max(1e-9, program.Trainings), work =>
@@ -41,7 +41,7 @@ internal sealed class ProgramSession(VerbContext context, OpenedData data, Train
             phases.Add(new JsonObject { ["phase"] = r.Phase, ["density"] = r.Density, ["steps"] = r.Steps, ["evaluation"] = r.Evaluation is { } v ? EvaluationService.ToJson(v, data.IsText) : null });
         }
         run?.Record("phases", phases);
-        return result;
+        return (result, programRun.Records.Sum(r => r.Steps));
     }
 
     private sealed class Forward(Action<ProgramProgress> action) : IProgress<ProgramProgress>

@@ -29,22 +29,22 @@ internal sealed record PruneRequest
     /// <summary>How the network is trained, where there is data; zero epochs do not train.</summary>
     public TrainingPlan Training { get; init; } = new() { Epochs = 0 };
 
-    /// <summary>The method when channels are removed.</summary>
-    /// <exception cref="InvalidOperationException">The method removes single weights.</exception>
-    public ChannelPruning Channels => Recipe.CreateSparsifier() as ChannelPruning ?? throw new InvalidOperationException($"'{Method.Id}' removes single weights.");
+    /// <summary>The method when it is the removal of channels by budget; null otherwise.</summary>
+    public ChannelPruning? Channels => IsStructured ? Recipe.CreateSparsifier() as ChannelPruning : null;
 
     /// <summary>Largest compact file in bytes, when the target was a size; the sparsity is solved from it.</summary>
     public long? Size { get; init; }
 
-    /// <summary>Whether whole channels are removed.</summary>
+    /// <summary>Whether the graph becomes smaller.</summary>
     public bool IsStructured => Method.IsStructured;
 
     /// <summary>The method's name for people.</summary>
     public string Title => Method.Title;
 
     /// <summary>The target for people.</summary>
-    public string Target => IsStructured
-        ? $"{Channels.Budget.Keep:P0} of the {(Channels.Budget.Unit == BudgetUnit.Macs ? "multiply-adds" : "parameters")}"
+    public string Target => Channels is { } channels
+        ? $"{channels.Budget.Keep:P0} of the {(channels.Budget.Unit == BudgetUnit.Macs ? "multiply-adds" : "parameters")}"
+        : IsStructured ? $"{Settings.Sparsity:P1} of what {Method.Id} counts"
         : Settings.Pattern.Kind == SparsityKind.NofM ? $"{Settings.Pattern} pattern" : $"{Settings.Sparsity:P1} zeros, {Settings.Pattern}";
 }
 
@@ -92,7 +92,7 @@ internal sealed class PruneFlags
             return null;
         }
         PruneRequest request = Read(arguments, context, training, hasData: true, text);
-        if (request.IsStructured || request.Method.Stage == PruningStage.After)
+        if (request.Method.Stage == PruningStage.After)
             throw VerbException.Usage($"--method {request.Method.Id} acts on a network that is trained already", $"train first, then: sparseland prune MODEL --method {request.Method.Id}");
         return request;
     }

@@ -4,6 +4,8 @@ using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning;
 using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Methods;
+using Sparseland.Pruning.Programs;
 using Sparseland.Pruning.Structured;
 using Sparseland.Training;
 using Sparseland.Training.Data;
@@ -24,7 +26,9 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
     {
         ModelGraph graph = dense.Clone();
         await EvaluateAsync("dense", graph).ConfigureAwait(false);
-        return request.IsStructured ? await RemoveChannelsAsync(dense, graph).ConfigureAwait(false) : await RemoveWeightsAsync(dense, graph).ConfigureAwait(false);
+        return request.Channels is { } channels ? await RemoveChannelsAsync(dense, graph, channels).ConfigureAwait(false)
+            : request.IsStructured ? await RewriteAsync(dense, graph).ConfigureAwait(false)
+            : await RemoveWeightsAsync(dense, graph).ConfigureAwait(false);
     }
 
     /// <summary>What the method would do with each layer, without doing it.</summary>
@@ -55,7 +59,7 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
         PruningResult result;
         if (method is OneShotSparsifier oneShot)
         {
-            bool needsModel = request.Method.Needs != Pruning.Criteria.CriterionNeeds.None;
+            bool needsModel = (request.Method.Needs | oneShot.Requires) != Pruning.Criteria.CriterionNeeds.None;
             TrainableModel? model = needsModel ? new TrainableModel(graph) : null;
             // A set that is for evaluation alone will do where the method looks at weights only.
             BatchLoader? loader = data is null || !needsModel ? null : new BatchLoader(data.Source.ForTraining, new BatchOptions
@@ -79,9 +83,16 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
         {
             if (data is null) throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' acts while a network is trained, and there is no data") { Try = "add --data DATA and --epochs N" };
             if (steps < 1) throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' acts while a network is trained") { Try = "add --epochs N" };
-            var training = (TrainingSparsifier)method;
-            await TrainAsync(graph, [training], dense, steps, request.Title.ToLowerInvariant()).ConfigureAwait(false);
-            result = training.Result();
+            if (method is TrainingProgram program)
+            {
+                (result, _) = await new ProgramSession(context, data, request.Training, run).RunAsync(program, new TrainableModel(graph), request.Title.ToLowerInvariant()).ConfigureAwait(false);
+            }
+            else
+            {
+                var training = (TrainingSparsifier)method;
+                await TrainAsync(graph, [training], dense, steps, request.Title.ToLowerInvariant()).ConfigureAwait(false);
+                result = training.Result();
+            }
         }
         if (steps > 0) await EvaluateAsync("pruned and trained", graph).ConfigureAwait(false);
         CheckDensity(graph, result);
@@ -105,10 +116,10 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
         };
     }
 
-    private async Task<PruneOutcome> RemoveChannelsAsync(ModelGraph dense, ModelGraph graph)
+    private async Task<PruneOutcome> RemoveChannelsAsync(ModelGraph dense, ModelGraph graph, ChannelPruning channels)
     {
         Dictionary<string, TensorType> types = Verbs.InspectVerb.BatchTypes(graph, 1);
-        StructuredResult result = await context.TrackAsync(request.Title, 1, _ => request.Channels.Prune(graph, types, context.Cancellation)).ConfigureAwait(false);
+        StructuredResult result = await context.TrackAsync(request.Title, 1, _ => channels.Prune(graph, types, context.Cancellation)).ConfigureAwait(false);
         ModelGraph pruned = result.Graph;
         await EvaluateAsync(TrainingSteps() > 0 ? "pruned, not trained" : "pruned", pruned).ConfigureAwait(false);
         if (TrainingSteps() > 0)
@@ -128,6 +139,41 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
             NothingBecause = result.RemovedUnits > 0 ? [] : [.. result.Refused.Select(r => r.ToString()).DefaultIfEmpty("the budget asks for nothing to be removed")],
             Before = result.Before,
             After = ModelCost.Of(pruned, types),
+            Evaluations = _evaluations,
+            IsText = data?.IsText ?? false,
+        };
+    }
+
+    /// <summary>Methods that make the graph smaller and plan for themselves.</summary>
+    private async Task<PruneOutcome> RewriteAsync(ModelGraph dense, ModelGraph graph)
+    {
+        Dictionary<string, TensorType> types = Verbs.InspectVerb.BatchTypes(graph, 1);
+        var method = (GraphSparsifier)request.Method.Build(request.Settings, request.Arguments, 0);
+        GraphResult result = await context.TrackAsync(request.Title, 1, work => method.Rewrite(graph, new PruningContext
+        {
+            Data = data?.Source.Train is { } samples ? request.Training.CreateLoader(samples, data.Normalization) : null,
+            InputTypes = types,
+            Progress = new Forward(p => work.Report(p.Done / (double)Math.Max(1, p.Total), p.What)),
+            Cancellation = context.Cancellation,
+        })).ConfigureAwait(false);
+        await EvaluateAsync(TrainingSteps() > 0 ? "pruned, not trained" : "pruned", result.Graph).ConfigureAwait(false);
+        if (TrainingSteps() > 0)
+        {
+            await TrainAsync(result.Graph, [], dense, TrainingSteps(), "recovering").ConfigureAwait(false);
+            await EvaluateAsync("pruned and trained", result.Graph).ConfigureAwait(false);
+        }
+        return new PruneOutcome
+        {
+            Title = request.Title,
+            Target = request.Target,
+            Dense = dense,
+            Pruned = result.Graph,
+            Rows = [.. result.Changes.Select(c => new PruneRow(c.Name, c.Kind, c.Before.ToString("N0"), c.After.ToString("N0"), c.Before == 0 ? 0 : 1 - (double)c.After / c.Before, "", c.Note ?? ""))],
+            Refused = result.Refused,
+            Warnings = result.Warnings,
+            NothingBecause = result.NothingRemoved ? [.. result.Refused.DefaultIfEmpty("the target asks for nothing to be removed")] : [],
+            Before = ModelCost.Of(dense, types),
+            After = ModelCost.Of(result.Graph, types),
             Evaluations = _evaluations,
             IsText = data?.IsText ?? false,
         };

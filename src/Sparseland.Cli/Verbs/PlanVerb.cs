@@ -4,6 +4,7 @@ using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Services;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Methods;
 using Sparseland.Pruning.Structured;
 using Spectre.Console;
 
@@ -34,7 +35,7 @@ internal sealed class PlanVerb : Verb
         JsonObject json = Show(context, graph, request);
         if (!context.Settings.DryRun) _prune.SaveRecipe(arguments, request, force: false);
         context.Result(json);
-        context.Next($"sparseland prune {path} " + (request.IsStructured && request.Channels.Budget is var c ? $"{(c.Unit == BudgetUnit.Macs ? "--macs" : "--params")} {c.Keep:P0}".Replace(" %", "%", StringComparison.Ordinal) : $"--sparsity {request.Settings.Sparsity * 100:0.##}%"));
+        context.Next($"sparseland prune {path} " + (request.Channels?.Budget is { } c ? $"{(c.Unit == BudgetUnit.Macs ? "--macs" : "--params")} {c.Keep:P0}".Replace(" %", "%", StringComparison.Ordinal) : $"--sparsity {request.Settings.Sparsity * 100:0.##}%"));
         bool feasible = (bool)json["feasible"]!;
         bool anything = (bool)json["anything"]!;
         return Task.FromResult(!anything ? ExitCodes.NothingPruned : feasible ? ExitCodes.Done : ExitCodes.GateNotMet);
@@ -42,7 +43,7 @@ internal sealed class PlanVerb : Verb
 
     /// <summary>Prints the plan and returns it as JSON.</summary>
     internal static JsonObject Show(VerbContext context, ModelGraph graph, PruneRequest request) =>
-        request.IsStructured ? ShowChannels(context, graph, request) : ShowWeights(context, graph, request);
+        request.Channels is { } channels ? ShowChannels(context, graph, request, channels) : ShowWeights(context, graph, request);
 
     private static JsonObject ShowWeights(VerbContext context, ModelGraph graph, PruneRequest request)
     {
@@ -63,11 +64,11 @@ internal sealed class PlanVerb : Verb
         return new JsonObject { ["method"] = request.Method.Id, ["target"] = request.Target, ["layers"] = rows, ["compactBytesAtMost"] = (long)bytes, ["feasible"] = true, ["anything"] = plan.Layers.Count > 0 };
     }
 
-    private static JsonObject ShowChannels(VerbContext context, ModelGraph graph, PruneRequest request)
+    private static JsonObject ShowChannels(VerbContext context, ModelGraph graph, PruneRequest request, ChannelPruning channels)
     {
         Dictionary<string, TensorType> types = InspectVerb.BatchTypes(graph, 1);
         DependencyGraph dependencies = DependencyGraph.Build(graph, context.Cancellation);
-        ChannelPlan plan = request.Channels.Plan(dependencies, types, context.Cancellation);
+        ChannelPlan plan = channels.Plan(dependencies, types, context.Cancellation);
         var table = new Table().Border(TableBorder.Simple).AddColumns("group", "kind");
         foreach (string column in (string[])["units", "stay", "for round width"]) table.AddColumn(new TableColumn(column).RightAligned());
         table.AddColumn("note");

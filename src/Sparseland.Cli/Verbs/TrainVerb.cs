@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Reporting;
@@ -6,6 +7,7 @@ using Sparseland.Cli.Services;
 using Sparseland.Model;
 using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
+using Sparseland.Pruning;
 using Sparseland.Pruning.Recipes;
 using Sparseland.Pruning.Recovery;
 using Sparseland.Training;
@@ -67,13 +69,25 @@ internal sealed class TrainVerb : Verb
         using RunFolder run = RunFolder.Open(folder, context, "train", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
         run.Record("training", TrainingFlags.ToJson(settings));
         if (sparse is not null) run.Record("method", new JsonObject { ["title"] = sparse.Title, ["target"] = sparse.Target });
-        var model = new TrainableModel(graph);
-        ModelGraph? teacher = TrainingSession.TeacherOf(settings);
         SparseTraining? method = sparse is null ? null : new SparseTraining(context, sparse, data, settings);
+        if (method is not null) graph = await method.ShrinkAsync(graph).ConfigureAwait(false);
+        var model = new TrainableModel(graph);
         if (method is not null) await method.PrepareAsync(model).ConfigureAwait(false);
-        using var session = new TrainingSession(context, model, data, settings, method?.Callbacks ?? [], run, method is null ? "training" : $"training, {sparse!.Method.Id}", teacher);
-        TrainingResult result = await session.RunAsync().ConfigureAwait(false);
-        method?.Check(graph);
+        string title = method is null ? "training" : $"training, {sparse!.Method.Id}";
+        var watch = Stopwatch.StartNew();
+        long steps;
+        if (method?.Program is { } program)
+        {
+            (PruningResult outcome, steps) = await new ProgramSession(context, data, settings, run).RunAsync(program, model, title).ConfigureAwait(false);
+            method.Check(graph, outcome);
+        }
+        else
+        {
+            using var session = new TrainingSession(context, model, data, settings, method?.Callbacks ?? [], run, title, TrainingSession.TeacherOf(settings));
+            steps = (await session.RunAsync().ConfigureAwait(false)).Steps;
+            method?.Check(graph);
+        }
+        TimeSpan elapsed = watch.Elapsed;
 
         Evaluation final = await EvaluationService.EvaluateAsync(context, graph, data, 128).ConfigureAwait(false);
         SavedModel saved = SavedModel.Write(graph, run);
@@ -85,21 +99,21 @@ internal sealed class TrainVerb : Verb
 
         ModelCost after = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1));
         if (sparse is not null) context.Say($"{after.NonZeros:N0} of {cost.Parameters:N0} parameters left, {after.EffectiveMacs / 1e6:0.##} of {cost.Macs / 1e6:0.##} M multiply-adds");
-        context.Conclude($"{result.Steps} steps in {ProgressDisplay.Format(result.Elapsed)}: {TrainingSession.Describe(final)}, loss {final.Loss:0.0000}");
+        context.Conclude($"{steps} steps in {ProgressDisplay.Format(elapsed)}: {TrainingSession.Describe(final)}, loss {final.Loss:0.0000}");
         context.Say($"{saved.OnnxPath} {saved.OnnxBytes / 1e6:0.000} MB, {saved.CompactPath} {saved.CompactBytes / 1e6:0.000} MB, {run.File("report.html")}");
         JsonObject json = EvaluationService.ToJson(final, data.IsText);
         json["run"] = run.Path;
         json["onnx"] = saved.OnnxPath;
         json["compact"] = saved.CompactPath;
-        json["steps"] = result.Steps;
-        json["seconds"] = result.Elapsed.TotalSeconds;
+        json["steps"] = steps;
+        json["seconds"] = elapsed.TotalSeconds;
         json["method"] = sparse?.Method.Id;
         json["parameters"] = cost.Parameters;
         json["nonZeros"] = after.NonZeros;
-        if (method?.Outcome is { } outcome)
+        if (method?.Outcome is { } removed)
         {
-            json["sparsity"] = 1 - (double)outcome.Layers.Sum(l => (long)l.After) / outcome.Layers.Sum(l => (long)l.Layer.Length);
-            foreach (string warning in outcome.Warnings) context.Warn(warning);
+            json["sparsity"] = 1 - (double)removed.Layers.Sum(l => (long)l.After) / removed.Layers.Sum(l => (long)l.Layer.Length);
+            foreach (string warning in removed.Warnings) context.Warn(warning);
         }
         context.Result(json);
         context.Next(sparse is null ? $"sparseland prune {saved.OnnxPath} --sparsity 80% --data {arguments.GetValue(_data)}" : $"sparseland bench {saved.CompactPath}", $"sparseland run {saved.OnnxPath}");

@@ -1,3 +1,5 @@
+using Sparseland.Pruning.Criteria;
+
 namespace Sparseland.Pruning.Allocations;
 
 /// <summary>Every allocation by name: one line here, one file for the allocation, one test.</summary>
@@ -12,10 +14,18 @@ public static class AllocationCatalog
         ("er", true, p => new ErdosRenyiAllocation(kernel: false, power: p)),
         ("erk+", true, p => new ErdosRenyiPlusAllocation(power: p)),
         ("lamp", false, _ => new LampAllocation()),
+        ("snip-ratio", false, _ => new RatioAllocation("snip-ratio", new LayerwiseScoring(new SnipCriterion()))),
+        ("grasp-ratio", false, _ => new RatioAllocation("grasp-ratio", new GraspCriterion())),
     ];
 
     /// <summary>All names.</summary>
     public static IReadOnlyList<string> Ids { get; } = [.. s_all.Select(a => a.Id)];
+
+    /// <summary>Names of those that need nothing but scores, weights and shapes.</summary>
+    public static IReadOnlyList<string> WeightIds { get; } = [.. s_all.Where(a => a.Create(1).Needs == CriterionNeeds.None).Select(a => a.Id)];
+
+    /// <summary>Names of those that run the network.</summary>
+    public static IReadOnlyList<string> MeasuringIds { get; } = [.. s_all.Where(a => a.Create(1).Needs != CriterionNeeds.None).Select(a => a.Id)];
 
     /// <summary>Names of those that need shapes alone.</summary>
     public static IReadOnlyList<string> ShapeIds { get; } = ["erk", .. s_all.Where(a => a.FromShapes && a.Id != "erk").Select(a => a.Id)];

@@ -20,6 +20,7 @@ public static class MethodCatalog
         RiglTraining.Info,
         SetTraining.Info,
         StaticTraining.Info,
+        GraNet.Info,
         WandaPruning.Info,
         ChannelPruning.Info,
     ];

@@ -12,7 +12,7 @@ internal static class SharedParameters
     public static readonly Granularity[] SingleWeights = [Granularity.Unstructured];
 
     /// <summary>Allocations from scores or shapes.</summary>
-    public static readonly MethodParameter Allocation = new("allocation", ParameterType.Choice, "global", "how the budget is shared out among the layers") { Choices = AllocationCatalog.Ids };
+    public static readonly MethodParameter Allocation = new("allocation", ParameterType.Choice, "global", "how the budget is shared out among the layers") { Choices = AllocationCatalog.WeightIds };
 
     /// <summary>Allocations from shapes alone, for methods that have no scores yet.</summary>
     public static readonly MethodParameter ShapeAllocation = Allocation with { Default = "erk", Choices = AllocationCatalog.ShapeIds };

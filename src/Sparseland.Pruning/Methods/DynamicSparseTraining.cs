@@ -77,27 +77,32 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
         base.OnStart(context);
         if (_initialised) return;
         _initialised = true;
-        IReadOnlyList<PrunableLayer> layers = LayerPlan.Layers;
-        long wanted = ExactSelection.Count(Settings.Density, LayerPlan.Length), kept = layers.Sum(l => (long)Target.KeptCount(l));
-        // A network that is as sparse as asked for brings its own masks.
+        DrawMasks(Target, LayerPlan, Settings, _allocation, Warn);
+    }
+
+    /// <summary>Random masks with exact counts per layer; a network that is as sparse as asked for brings its own.</summary>
+    internal static void DrawMasks(PruningTarget target, LayerPlan layerPlan, PruningSettings settings, IAllocation allocation, Action<string> warn)
+    {
+        IReadOnlyList<PrunableLayer> layers = layerPlan.Layers;
+        long wanted = ExactSelection.Count(settings.Density, layerPlan.Length), kept = layers.Sum(l => (long)target.KeptCount(l));
         if (kept <= wanted)
         {
-            if (kept < wanted) Warn($"the model already has a sparsity of {1 - (double)kept / LayerPlan.Length:P1}; its masks are the start");
+            if (kept < wanted) warn($"the model already has a sparsity of {1 - (double)kept / layerPlan.Length:P1}; its masks are the start");
             return;
         }
-        AllocationResult plan = _allocation.Allocate(new AllocationRequest(layers, Settings.Density)
+        AllocationResult plan = allocation.Allocate(new AllocationRequest(layers, settings.Density)
         {
-            Bounds = Settings.Bounds,
-            Alive = [.. layers.Select(l => Target.Mask(l)?.ToFlags())],
+            Bounds = settings.Bounds,
+            Alive = [.. layers.Select(l => target.Mask(l)?.ToFlags())],
         });
         var random = new RandomCriterion();
         for (int l = 0; l < layers.Count; l++)
         {
-            float[] scores = random.Score(new ScoreInput(layers[l], Target.Values(layers[l])) { Seed = Settings.Seed });
-            bool[] flags = ExactSelection.KeepBest(scores, plan.Keep[l], Target.Mask(layers[l])?.ToFlags());
-            Target.SetMask(layers[l], Mask.FromFlags(layers[l].Shape.ToArray(), flags));
+            float[] scores = random.Score(new ScoreInput(layers[l], target.Values(layers[l])) { Seed = settings.Seed });
+            bool[] flags = ExactSelection.KeepBest(scores, plan.Keep[l], target.Mask(layers[l])?.ToFlags());
+            target.SetMask(layers[l], Mask.FromFlags(layers[l].Shape.ToArray(), flags));
         }
-        foreach (string warning in plan.Warnings) Warn(warning);
+        foreach (string warning in plan.Warnings) warn(warning);
     }
 
     /// <inheritdoc/>
@@ -142,8 +147,14 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
     public static bool[] Exchange(ReadOnlySpan<float> weights, bool[] active, float[] growth, double share)
     {
         ArgumentNullException.ThrowIfNull(active);
+        return Exchange(weights, active, growth, (int)Math.Floor(share * active.Count(a => a) + 1e-9));
+    }
+
+    /// <summary>As the other, for a number of entries that are dropped.</summary>
+    internal static bool[] Exchange(ReadOnlySpan<float> weights, bool[] active, float[] growth, int drop)
+    {
         ArgumentNullException.ThrowIfNull(growth);
-        int count = active.Count(a => a), drop = (int)Math.Floor(share * count + 1e-9);
+        int count = active.Count(a => a);
         float[] magnitudes = new float[weights.Length];
         for (int i = 0; i < magnitudes.Length; i++) magnitudes[i] = MathF.Abs(weights[i]);
         bool[] kept = ExactSelection.KeepBest(magnitudes, count - drop, active);

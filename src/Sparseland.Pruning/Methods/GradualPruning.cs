@@ -71,23 +71,27 @@ public sealed class GradualPruning(PruningSettings settings, ISchedule schedule,
     {
         ArgumentNullException.ThrowIfNull(context);
         if (!schedule.IsUpdate(context.Step)) return;
-        double sparsity = schedule.At(context.Step);
+        PruneTo(Target, LayerPlan, Settings, schedule.At(context.Step), _criterion, allocation, Warn);
+    }
+
+    /// <summary>Cuts to a sparsity by scores from the weights; a model that is sparser already (a restart with masks) is left as it is: density never rises.</summary>
+    internal static void PruneTo(PruningTarget target, LayerPlan plan, PruningSettings settings, double sparsity, ICriterion criterion, IAllocation allocation, Action<string> warn)
+    {
         if (sparsity <= 0) return;
-        IReadOnlyList<PrunableLayer> layers = LayerPlan.Layers;
-        Mask?[] present = [.. layers.Select(Target.Mask)];
-        // A model that is sparser already (a restart with masks) is left as it is: density never rises.
-        long kept = layers.Sum(l => (long)Target.KeptCount(l)), wanted = ExactSelection.Count(1 - sparsity, LayerPlan.Length);
-        if (Settings.Pattern.Kind == SparsityKind.Unstructured && kept <= wanted) return;
-        float[][] weights = [.. layers.Select(Target.Values)];
-        float[][] scores = [.. layers.Select((l, i) => _criterion.Score(new ScoreInput(l, weights[i]) { Seed = Settings.Seed }))];
-        (Mask[] masks, string?[] notes, IReadOnlyList<string> warnings) = MaskMaker.Make(layers, Settings.Pattern, 1 - sparsity, allocation, Settings.Bounds, scores, weights, present);
+        IReadOnlyList<PrunableLayer> layers = plan.Layers;
+        Mask?[] present = [.. layers.Select(target.Mask)];
+        long kept = layers.Sum(l => (long)target.KeptCount(l)), wanted = ExactSelection.Count(1 - sparsity, plan.Length);
+        if (settings.Pattern.Kind == SparsityKind.Unstructured && kept <= wanted) return;
+        float[][] weights = [.. layers.Select(target.Values)];
+        float[][] scores = [.. layers.Select((l, i) => criterion.Score(new ScoreInput(l, weights[i]) { Seed = settings.Seed }))];
+        (Mask[] masks, string?[] notes, IReadOnlyList<string> warnings) = MaskMaker.Make(layers, settings.Pattern, 1 - sparsity, allocation, settings.Bounds, scores, weights, present);
         for (int l = 0; l < layers.Count; l++)
         {
-            if (masks[l].KeptCount < Target.KeptCount(layers[l])) Target.SetMask(layers[l], masks[l]);
-            if (notes[l] is { } note) Warn($"{layers[l].Name}: {note}");
+            if (masks[l].KeptCount < target.KeptCount(layers[l])) target.SetMask(layers[l], masks[l]);
+            if (notes[l] is { } note) warn($"{layers[l].Name}: {note}");
         }
         // Floors on the way are normal; what matters is who needed one at the end.
-        if (sparsity >= Settings.Sparsity) foreach (string warning in warnings) Warn(warning);
+        if (sparsity >= settings.Sparsity) foreach (string warning in warnings) warn(warning);
     }
 
     private static GradualPruning Create(MethodRequest r)

@@ -5,7 +5,8 @@ using Sparseland.Pruning.Criteria;
 namespace Sparseland.Pruning.Methods;
 
 /// <summary>A random mask with exact counts per layer: the baseline that every criterion before training must beat.</summary>
-/// <remarks>Liu et al., "The Unreasonable Effectiveness of Random Pruning: Return of the Most Naive Baseline for Sparse Training", ICLR 2022, section 3. Weights are not rescaled.</remarks>
+/// <remarks>Liu et al., "The Unreasonable Effectiveness of Random Pruning: Return of the Most Naive Baseline for Sparse Training", ICLR 2022, section 3. Weights are not rescaled. The allocations
+/// that run the network (a criterion's ratios) need data; those from shapes need nothing.</remarks>
 public static class RandomPruning
 {
     /// <summary>The catalogue's entry.</summary>
@@ -21,7 +22,7 @@ public static class RandomPruning
         Granularities = SharedParameters.AnyMask,
         MaskSource = MaskSource.Random,
         Needs = CriterionNeeds.None,
-        Parameters = [SharedParameters.ShapeAllocation],
+        Parameters = [SharedParameters.ShapeAllocation with { Choices = [.. AllocationCatalog.ShapeIds, .. AllocationCatalog.MeasuringIds] }],
         Create = r => new ScoredPruning("random", PruningStage.Before, r.Settings, new RandomCriterion(), AllocationCatalog.Create(r.Arguments.Choice("allocation"))),
     };
 }

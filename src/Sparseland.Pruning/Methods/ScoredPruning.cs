@@ -55,6 +55,9 @@ public sealed class ScoredPruning(string id, PruningStage stage, PruningSettings
     public IAllocation Allocation => allocation;
 
     /// <inheritdoc/>
+    public override CriterionNeeds Requires => criterion.Needs | allocation.Needs;
+
+    /// <inheritdoc/>
     public override PruningResult Apply(PruningTarget target, PruningContext? context = null)
     {
         ArgumentNullException.ThrowIfNull(target);
@@ -62,8 +65,8 @@ public sealed class ScoredPruning(string id, PruningStage stage, PruningSettings
         LayerPlan plan = Plan(target);
         IReadOnlyList<PrunableLayer> layers = plan.Layers;
         if (layers.Count == 0) return Describe(target, plan);
-        CriterionNeeds needs = criterion.Needs | allocation.Needs;
-        if ((needs & ~CriterionNeeds.None) != 0 && target.Model is null) throw Needs("a model that can be run");
+        CriterionNeeds needs = Requires;
+        if (needs != CriterionNeeds.None && target.Model is null) throw Needs("a model that can be run");
         if (needs.HasFlag(CriterionNeeds.Data) && context.Data is null) throw Needs(needs.HasFlag(CriterionNeeds.Labels) ? "labelled data" : "data");
         bool fixedPattern = Settings.Pattern.Kind == SparsityKind.NofM;
         int count = fixedPattern ? 1 : _rounds.Count;

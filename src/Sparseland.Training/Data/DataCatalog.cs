@@ -1,5 +1,5 @@
-using Sparseland.Model;
 using System.Security.Cryptography;
+using Sparseland.Model;
 
 namespace Sparseland.Training.Data;
 

@@ -1,5 +1,5 @@
-using Sparseland.Model;
 using System.Text;
+using Sparseland.Model;
 using Sparseland.Training.Data.BuiltIn;
 
 namespace Sparseland.Training.Data;

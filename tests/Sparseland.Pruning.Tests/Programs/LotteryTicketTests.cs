@@ -68,7 +68,7 @@ public sealed class LotteryTicketTests : IDisposable
         Assert.Equal(4, starts.Count);
         Assert.Equal(["dense", "round-1", "round-2", "ticket"], run.Records.Select(r => r.Phase));
         Assert.Equal(Math.Round(result.Total * 0.2), result.Kept);
-        Assert.Equal(run.Records[^1].Density, 0.2, 3);
+        Assert.Equal(0.2, run.Records[^1].Density, 3);
         for (int r = 1; r < starts.Count; r++)
         {
             foreach (PrunableLayer layer in run.Target.Layers)

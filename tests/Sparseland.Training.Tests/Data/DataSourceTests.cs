@@ -1,5 +1,5 @@
-using Sparseland.Model;
 using System.Text;
+using Sparseland.Model;
 using Sparseland.Model.Formats.Numpy;
 using Sparseland.Model.Graph;
 using Sparseland.Training.Data;

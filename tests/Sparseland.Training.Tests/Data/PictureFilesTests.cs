@@ -1,5 +1,5 @@
-using Sparseland.Model;
 using System.IO.Compression;
+using Sparseland.Model;
 using Sparseland.Training.Data;
 
 namespace Sparseland.Training.Tests.Data;
