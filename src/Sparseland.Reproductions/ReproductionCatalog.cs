@@ -9,7 +9,15 @@ public static class ReproductionCatalog
     /// <summary>All reproductions in the order in which they are listed.</summary>
     public static IReadOnlyList<IReproduction> All { get; } =
     [
+        new Allocations(),
+        new PruningAtInitialisation(),
+        new DynamicTraining(),
+        new LotteryTickets(),
+        new Rewinding(),
         new GradualMagnitude(),
+        new GlobalMagnitude(),
+        new Regeneration(),
+        new RandomMasks(),
     ];
 
     /// <summary>The reproduction of that id.</summary>

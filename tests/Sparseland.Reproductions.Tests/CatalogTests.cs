@@ -60,6 +60,20 @@ public class CatalogTests
         Assert.Equal(first.Values, Go().Values);
     }
 
+    public static TheoryData<string> Ids => new(ReproductionCatalog.All.Select(r => r.Id));
+
+    [Theory]
+    [MemberData(nameof(Ids))]
+    public void A_quick_run_of_each_measures_what_its_rules_ask_for(string id)
+    {
+        IReproduction reproduction = ReproductionCatalog.Get(id);
+        double last = 0;
+        var run = new ReproductionRun(0, Budget.Quick, TestData.Root, (done, _) => last = done);
+        reproduction.Run(run);
+        Assert.All(reproduction.Rules, r => Assert.True(double.IsFinite(r.Quantity(new SeedValues(0, run.Values, 0))), r.Name));
+        Assert.InRange(last, 0.8, 1);
+    }
+
     [Fact]
     public void Without_real_data_the_built_in_set_takes_its_place_and_a_note_says_so()
     {

@@ -60,13 +60,20 @@ public sealed class Lab
     /// <summary>How one whole training goes; arms change single entries with <c>with</c>.</summary>
     public TrainingPlan Plan { get; set; } = new() { Steps = 1250, BatchSize = 64, LearningRate = 0.05, Schedule = "linear", WeightDecay = 0 };
 
-    /// <summary>Builds a network of the catalogue with the run's seed.</summary>
+    /// <summary>Builds a network of the catalogue with the run's seed; matrices and kernels are drawn by Glorot and Bengio's normal rule, as in the papers of this family.</summary>
     /// <param name="architecture">Its id.</param>
     /// <param name="options">Its options, such as <c>hidden1=30,hidden2=10</c>.</param>
-    public ModelGraph Network(string architecture = "lenet-300-100", string options = "")
+    /// <param name="draw">Another draw of the same seed; 0 is the run's own.</param>
+    public ModelGraph Network(string architecture = "lenet-300-100", string options = "", int draw = 0)
     {
         Architecture found = ArchitectureCatalog.Get(architecture);
-        return found.Build(found.DefaultOptions().Parse(options), _run.Seed);
+        int seed = _run.Seed + 7919 * draw;
+        ModelGraph graph = found.Build(found.DefaultOptions().Parse(options), seed);
+        foreach (Weight weight in graph.Weights.Values)
+        {
+            if (weight.Shape.Length >= 2 && weight.ElementType == ElementType.Float32) weight.Set(Initializer.XavierNormal().Create(Initializer.RandomFor(seed, weight.Name), weight.Shape));
+        }
+        return graph;
     }
 
     /// <summary>A network that can be trained.</summary>
@@ -94,6 +101,7 @@ public sealed class Lab
         }), _run.Cancellation);
         _run.Cancellation.ThrowIfCancellationRequested();
         _done = before + weight;
+        _run.Report(_done / _trainings, what);
         return result;
     }
 
@@ -117,7 +125,12 @@ public sealed class Lab
         (TrainingSparsifier)Build(method, settings, (plan ?? Plan).TotalSteps(Data.ForTraining), arguments);
 
     /// <summary>Runs a method that owns several trainings on a model.</summary>
-    public ProgramRun Run(TrainingProgram program, TrainableModel model, string what, TrainingPlan? plan = null)
+    /// <param name="program">The method.</param>
+    /// <param name="model">The network at its start.</param>
+    /// <param name="what">What the progress says.</param>
+    /// <param name="plan">How one whole training goes; null takes <see cref="Plan"/>.</param>
+    /// <param name="callbacks">Take part in every training.</param>
+    public ProgramRun Run(TrainingProgram program, TrainableModel model, string what, TrainingPlan? plan = null, params IReadOnlyList<ITrainerCallback> callbacks)
     {
         ArgumentNullException.ThrowIfNull(program);
         double before = _done;
@@ -128,10 +141,12 @@ public sealed class Lab
             Data = Data,
             Normalization = Normalization,
             Evaluates = false,
+            Callbacks = callbacks,
             Progress = new Forward<ProgramProgress>(p => _run.Report((before + p.Done) / _trainings, $"{what}, {p.Phase}")),
         }, _run.Cancellation);
         _ = program.Run(run);
         _done = before + program.Trainings;
+        _run.Report(_done / _trainings, what);
         return run;
     }
 

@@ -1,0 +1,80 @@
+using Sparseland.Pruning;
+using Sparseland.Pruning.Allocations;
+using Sparseland.Pruning.Programs;
+using Sparseland.Reproductions.Running;
+using Sparseland.Training;
+
+namespace Sparseland.Reproductions.Papers;
+
+/// <summary>One global threshold is within noise of cleverer allocations, and a least number of weights per layer rescues a network that loses a layer.</summary>
+internal sealed class GlobalMagnitude : IReproduction
+{
+    public string Id => "global-magnitude";
+
+    public string Title => "Global magnitude pruning with a minimum threshold";
+
+    public IReadOnlyList<string> Methods => ["magnitude"];
+
+    public string Paper => "Gupta et al.: Is Complexity Required for Neural Network Pruning? A Case Study on Global Magnitude Pruning, 2022";
+
+    public string Claim => "one magnitude threshold for the whole network, then fine-tuning, is as good as allocations that do more; a least number of weights per layer prevents layer collapse at very high sparsity";
+
+    public string Figure => "best accuracy of the compared methods on WRN-28-8, ResNet-32/50, MobileNet-V1 and FastGRNN (abstract); ResNet-50 starts from 77.04 % dense (authors' script)";
+
+    public string Setup => "LeNet-300-100 trained on 8,000 MNIST digits for 1,250 steps, one cut, 250 steps of retraining. Collapse: the second layer's initial weights are divided by 20 and the third's multiplied by 20, the rate is a tenth (the scaled layers need it), 98 % removed, with and without a minimum of 133 weights per layer (0.05 % of the network)";
+
+    public IReadOnlyList<string> Baselines => ["LAMP", "ERK", "uniform", "global without a minimum"];
+
+    public IReadOnlyList<Rule> Rules =>
+    [
+        Rule.Exceeds("global 95 %", "lamp 95 %", -1, "within noise of LAMP, or above"),
+        Rule.Exceeds("global 95 %", "erk 95 %", -1, "within noise of ERK, or above"),
+        Rule.Exceeds("global 95 %", "uniform 95 %", 0.5, "better than the same share everywhere"),
+        new("collapsed without a minimum", "without a minimum the network with a small layer is at chance: at most 20 %", v => v["small layer, no minimum"]) { AtMost = 20 },
+        new("rescued by a minimum", "with a minimum it is not: at least 80 %", v => v["small layer, minimum"]) { AtLeast = 80 },
+    ];
+
+    public void Run(ReproductionRun run)
+    {
+        var lab = new Lab(run, "mnist", run.Pick(1000, 8000, 40_000), run.Pick(500, 2000, 10_000), 2 + 6 * 0.2);
+        lab.Plan = lab.Plan with { Steps = run.Pick(60, 1250, 2500) };
+        TrainableModel model = lab.Model();
+        lab.Train(model, "dense");
+        run.Measure("dense", lab.Accuracy(model));
+        ModelSnapshot dense = ModelSnapshot.Of(model);
+        foreach (string allocation in (string[])["uniform", "erk", "lamp", "global"])
+        {
+            dense.Restore(model);
+            lab.Prune(model, "magnitude", lab.Unguarded(0.95), ("allocation", allocation));
+            lab.Train(model, $"{allocation} 95 %", lab.Plan with { Steps = lab.Plan.Steps / 5, LearningRate = 0.02, Seed = 1 });
+            run.Measure($"{allocation} 95 %", lab.Accuracy(model));
+        }
+        TrainableModel scaled = lab.Model();
+        Scale(scaled, "fc2.weight", 1 / 20f);
+        Scale(scaled, "fc3.weight", 20);
+        Training(run, lab, scaled);
+    }
+
+    private static void Training(ReproductionRun run, Lab lab, TrainableModel scaled)
+    {
+        lab.Train(scaled, "small layer, dense", lab.Plan with { LearningRate = 0.005 });
+        run.Measure("small layer, dense", lab.Accuracy(scaled));
+        ModelSnapshot trained = ModelSnapshot.Of(scaled);
+        foreach ((string name, int least) in (ReadOnlySpan<(string, int)>)[("small layer, no minimum", 0), ("small layer, minimum", 133)])
+        {
+            trained.Restore(scaled);
+            PruningSettings settings = lab.Unguarded(0.98) with { Bounds = new LayerBounds { FloorFactor = 0, MinKeep = least } };
+            PruningResult result = lab.Prune(scaled, "magnitude", settings);
+            run.Measure($"{name}, weights of the small layer", result.Layers[1].After);
+            lab.Train(scaled, name, lab.Plan with { Steps = lab.Plan.Steps / 5, LearningRate = 0.005, Seed = 1 });
+            run.Measure(name, lab.Accuracy(scaled));
+        }
+    }
+
+    private static void Scale(TrainableModel model, string name, float factor)
+    {
+        Parameter p = model.Parameter(name);
+        foreach (ref float v in p.Value.Values) v *= factor;
+        p.TouchValues();
+    }
+}
