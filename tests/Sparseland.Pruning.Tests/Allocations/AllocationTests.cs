@@ -126,6 +126,16 @@ public class AllocationTests
     }
 
     [Fact]
+    public void Scaling_one_layer_changes_the_global_threshold_but_not_lamp()
+    {
+        PrunableLayer[] layers = [Make.Layer("a", 20, 20), Make.Layer("b", 20, 20)];
+        float[][] weights = [Make.Random(400, 1), Make.Random(400, 2)], scaled = [[.. weights[0].Select(w => w * 10)], weights[1]];
+        AllocationRequest Of(float[][] w) => new(layers, 0.2) { Weights = w, Scores = [.. w.Select(l => Array.ConvertAll(l, MathF.Abs))] };
+        Assert.NotEqual(new GlobalAllocation().Allocate(Of(weights)).Keep, new GlobalAllocation().Allocate(Of(scaled)).Keep);
+        Assert.Equal(new LampAllocation().Allocate(Of(weights)).Keep, new LampAllocation().Allocate(Of(scaled)).Keep);
+    }
+
+    [Fact]
     public void Minimum_threshold_worked_example()
     {
         // Layers 10 / 100 / 890 of which the global threshold leaves 5 / 1 / 94; at least 5 each: 5 / 5 / 90.

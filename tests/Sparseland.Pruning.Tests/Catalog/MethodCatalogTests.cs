@@ -1,4 +1,5 @@
 using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Methods;
 using Sparseland.Pruning.Recipes;
 using Sparseland.Pruning.Structured;
@@ -19,6 +20,23 @@ public class MethodCatalogTests
             Sparsifier built = Recipe.Of(method.Id).CreateSparsifier(1000);
             Assert.Equal((method.Id, method.Stage), (built.Id, built.Stage));
             Assert.Equal(method.DefaultSparsity, built.Settings.Sparsity, 12);
+        }
+    }
+
+    [Fact]
+    public void Every_method_states_the_axes_of_the_taxonomy_and_they_agree()
+    {
+        foreach (MethodInfo method in MethodCatalog.All)
+        {
+            Assert.True(Enum.IsDefined(method.Stage) && Enum.IsDefined(method.Path) && Enum.IsDefined(method.MaskSource) && Enum.IsDefined(method.Object), method.Id);
+            Assert.NotEmpty(method.Granularities);
+            Assert.All(method.Granularities, g => Assert.True(Enum.IsDefined(g)));
+            if (method.Connectivity is { } c) Assert.All((string[])[c.Drops, c.Grows, c.When, c.Until], Assert.NotEmpty);
+            // What trains needs labels; what removes after training has been trained already; labels are part of data.
+            if (method.Stage == PruningStage.During) Assert.True(method.Needs.HasFlag(CriterionNeeds.Labels), method.Id);
+            if (method.Stage == PruningStage.After) Assert.NotEqual(TrainingPath.SparseToSparse, method.Path);
+            if (method.Needs.HasFlag(CriterionNeeds.Labels)) Assert.True(method.Needs.HasFlag(CriterionNeeds.Data), method.Id);
+            if (method.Needs.HasFlag(CriterionNeeds.DenseGradients)) Assert.True(method.Needs.HasFlag(CriterionNeeds.Gradients), method.Id);
         }
     }
 

@@ -172,6 +172,26 @@ public sealed class MethodTests : IDisposable
         Assert.Equal([true, true, true, false, true, true, false, false], DynamicSparseTraining.Exchange(weights, active, [0, 0, 0, 0, 0.5f, 0.1f, 0, 0], 0.4));
     }
 
+    [Fact]
+    public void Growing_a_weight_at_zero_does_not_change_the_output()
+    {
+        var model = new TrainableModel(Make.Network());
+        OneShot("magnitude", new PruningSettings { Sparsity = 0.8 }).Apply(PruningTarget.Of(model));
+        model.IsTraining = false;
+        var input = new ModelValue(Make.Loader().At(0).Inputs);
+        float[] before = model.Forward(input).ToArray();
+        Parameter conv = model.Parameter("conv2.weight");
+        bool[] flags = conv.Mask!.ToFlags();
+        for (int i = 0, grown = 0; i < flags.Length && grown < 20; i++)
+        {
+            if (flags[i]) continue;
+            flags[i] = true;
+            grown++;
+        }
+        model.SetMask(conv, Mask.FromFlags(conv.Value.Shape.ToArray(), flags));
+        Near.BitEqual(before, model.Forward(input).ToArray());
+    }
+
     private static Trainer Train(TrainableModel model, TrainingSparsifier method, long steps = 60, string? checkpoint = null, params ITrainerCallback[] more) =>
         new(model, new Sgd(model.Parameters, 0.05, 0.9, 1e-4), new Constant(0.05), Make.Loader(), TrainingLoss.CrossEntropy(),
             new TrainerOptions { Steps = steps, Callbacks = [method, .. more], CheckpointPath = checkpoint });

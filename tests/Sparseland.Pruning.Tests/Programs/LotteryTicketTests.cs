@@ -116,6 +116,25 @@ public sealed class LotteryTicketTests : IDisposable
         foreach (Parameter p in a.Parameters) Near.BitEqual(p.Value.Values, b.Parameter(p.Name).Value.Values, p.Name);
     }
 
+    [Theory]
+    [InlineData(0.0)]
+    [InlineData(0.25)]
+    [InlineData(0.5)]
+    public void With_nothing_removed_a_rewound_network_ends_exactly_where_the_dense_one_did(double rewind)
+    {
+        ModelSnapshot? dense = null;
+        var ends = new End(c => dense ??= ModelSnapshot.Of(c.Model));
+        (_, TrainableModel model, _) = Go(Ticket(0, 1, rewind), new ProgramOptions { Plan = s_plan, Data = Data, Callbacks = [ends] });
+        foreach (Parameter p in model.Parameters) Near.BitEqual(dense!.Values(p.Name).ToArray(), p.Value.Values, p.Name);
+    }
+
+    private sealed class End(Action<TrainingContext> look) : ITrainerCallback
+    {
+        public string Name => "end";
+
+        public void OnEnd(TrainingContext context) => look(context);
+    }
+
     private sealed class Rates(List<(long, double)> steps) : ITrainerCallback
     {
         public string Name => "rates";
