@@ -66,7 +66,7 @@ internal abstract class Figure : Verb
         (name, InterleavedTimer.TimedHot(run, name == OpenBlasPeer.Name && WorkPool.Threads > 1 ? OpenBlasPeer.RestMilliseconds : 0));
 
     /// <summary>A variant as JSON.</summary>
-    protected static JsonObject ToJson(Timing timing, double? deviation = null)
+    internal static JsonObject ToJson(Timing timing, double? deviation = null)
     {
         var json = new JsonObject
         {
@@ -81,7 +81,7 @@ internal abstract class Figure : Verb
     }
 
     /// <summary>A ratio with its interval as JSON.</summary>
-    protected static JsonObject RatioJson(Timing ratio) => new()
+    internal static JsonObject RatioJson(Timing ratio) => new()
     {
         ["median"] = Round(ratio.Median),
         ["low"] = Round(ratio.Interval.Low),
@@ -89,7 +89,7 @@ internal abstract class Figure : Verb
     };
 
     /// <summary>A table with the first column left-aligned and all others right-aligned.</summary>
-    protected static Table NewTable(params ReadOnlySpan<string> columns)
+    internal static Table NewTable(params ReadOnlySpan<string> columns)
     {
         var table = new Table().Border(TableBorder.Simple);
         for (int i = 0; i < columns.Length; i++)
@@ -100,10 +100,10 @@ internal abstract class Figure : Verb
         return table;
     }
 
-    protected static double Round(double value) => double.IsFinite(value) && value != 0 ? Math.Round(value, Math.Clamp(4 - (int)Math.Floor(Math.Log10(Math.Abs(value))), 0, 12)) : value;
+    internal static double Round(double value) => double.IsFinite(value) && value != 0 ? Math.Round(value, Math.Clamp(4 - (int)Math.Floor(Math.Log10(Math.Abs(value))), 0, 12)) : value;
 
     /// <summary>Seeded values from -1 to 1.</summary>
-    protected static float[] Values(long length, Random random)
+    internal static float[] Values(long length, Random random)
     {
         var values = new float[length];
         for (int i = 0; i < values.Length; i++) values[i] = 2 * random.NextSingle() - 1;

@@ -50,33 +50,48 @@ internal static class TwinBenchmark
     /// <param name="inputs">Inputs by name.</param>
     /// <param name="options">How long.</param>
     /// <param name="dense">Another model to be the twin (the unpruned original); null for the same model on dense kernels.</param>
-    /// <param name="peer">Another engine with the same model and inputs; a third variant.</param>
-    /// <param name="peerName">The peer's name.</param>
+    /// <param name="peers">Other engines with the same model and inputs, by name: further variants.</param>
     /// <param name="progress">0 to 1.</param>
     /// <param name="cancellation">Stops between repetitions.</param>
     public static BenchmarkResult Run(
         ModelGraph graph, IReadOnlyDictionary<string, TensorData> inputs, TimingOptions options, ModelGraph? dense = null,
-        OnnxRuntimePeer? peer = null, string peerName = "", Action<double>? progress = null, CancellationToken cancellation = default)
+        IReadOnlyList<(string Name, InferencePeer Peer)>? peers = null, Action<double>? progress = null, CancellationToken cancellation = default)
     {
         var sparseSession = new InferenceSession(graph, MachineTable.Options());
         var denseSession = new InferenceSession(dense ?? graph, MachineTable.Options(forceDense: true));
         OrderedDictionary<string, TensorData> sparse = sparseSession.Run(inputs, cancellation), twin = denseSession.Run(inputs, cancellation);
-        double? deviation = dense is null ? Deviation(sparse, twin) : null, peerDeviation = null;
+        var deviations = new List<double?> { dense is null ? Deviation(sparse, twin) : null, 0 };
         var variants = new List<(string Name, Func<double> Run)>
         {
             ("sparse", InterleavedTimer.Timed(() => sparseSession.Run(inputs, cancellation))),
             ("dense twin", InterleavedTimer.Timed(() => denseSession.Run(inputs, cancellation))),
         };
-        if (peer is not null)
+        foreach ((string name, InferencePeer peer) in peers ?? [])
         {
-            variants.Add((peerName, peer.Run));
+            variants.Add((name, peer.Run));
             // The peer runs the model itself; with another twin its outputs are compared with the model's own.
-            peerDeviation = Deviation(dense is null ? twin : sparse, peer.Outputs());
-            options = options with { PauseMilliseconds = Math.Max(options.PauseMilliseconds, 3) };
+            deviations.Add(Deviation(dense is null ? twin : sparse, peer.Outputs()));
+            // Threads of the engines look for work for some milliseconds after a run.
+            options = options with { PauseMilliseconds = Math.Max(options.PauseMilliseconds, 5) };
         }
+        RequireAgreement(variants, deviations, dense is null ? twin : sparse);
         IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(variants, options, progress, cancellation);
-        double?[] deviations = [deviation, 0, peerDeviation];
         return Judge([.. timings.Select((t, i) => new BenchmarkRow(t.Name, t, deviations[i]))]);
+    }
+
+    /// <summary>A comparison of engines that compute different things is worth nothing.</summary>
+    /// <exception cref="VerbException">SL4051: an engine's outputs are far from those that it is compared with.</exception>
+    private static void RequireAgreement(List<(string Name, Func<double> Run)> variants, List<double?> deviations, OrderedDictionary<string, TensorData> reference)
+    {
+        double size = reference.Values.Where(t => t.ElementType.IsFloat()).SelectMany(t => t.ToSingles()).Select(v => (double)Math.Abs(v)).Where(double.IsFinite).DefaultIfEmpty(0).Max();
+        for (int i = 0; i < variants.Count; i++)
+        {
+            if (deviations[i] is not { } d || d <= 1e-2 * Math.Max(size, 1e-3)) continue;
+            throw new VerbException(ExitCodes.GateNotMet, "SL4051", $"{variants[i].Name} computes something else: its outputs differ by up to {d:g3} where the largest output is {size:g3}")
+            {
+                Try = "leave that engine out of --against, and compare single outputs with: sparseland run MODEL",
+            };
+        }
     }
 
     /// <summary>Compares the first row with the second and says so in words.</summary>

@@ -3,7 +3,6 @@ using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
 using Sparseland.Cli.Services;
 using Sparseland.Kernels.Threading;
-using Sparseland.Model.Formats;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime;
 using Spectre.Console;
@@ -20,7 +19,7 @@ internal sealed class BenchVerb : Verb
     private readonly Option<int> _sequence = new("--sequence") { Description = "Tokens per sample for text models.", DefaultValueFactory = _ => 64 };
     private readonly Option<int> _repetitions = new("--repetitions") { Description = "At least this many per variant.", DefaultValueFactory = _ => 30 };
     private readonly Option<double> _seconds = new("--seconds") { Description = "Measure at least this long.", DefaultValueFactory = _ => 10 };
-    private readonly Option<string?> _against = new("--against") { Description = "Another engine as a third variant: onnxruntime (optional; its install command is printed when it is missing)." };
+    private readonly Option<string?> _against = new("--against") { Description = "Other engines as further variants: onnxruntime, pytorch, or both separated by a comma (optional; the install command is printed when one is missing)." };
     private readonly Option<bool> _plan = new("--plan") { Description = "Print the plan: which kernel each layer got and why." };
 
     protected override (string Name, string Description) Title => ("bench", "Time a model beside its dense twin, interleaved, with an interval.");
@@ -38,15 +37,7 @@ internal sealed class BenchVerb : Verb
         double seconds = arguments.GetValue(_seconds);
         if (batch < 1 || arguments.GetValue(_sequence) < 1 || repetitions < 3 || seconds is < 0 or > 3600)
             throw VerbException.Usage("--batch and --sequence start at 1, --repetitions at 3, --seconds is 0 to 3600");
-        string? against = arguments.GetValue(_against);
-        if (against is not (null or "onnxruntime")) throw VerbException.Usage($"--against is '{against}'", "use onnxruntime");
-        if (against is not null && OnnxRuntimePeer.Find() is null)
-        {
-            throw new VerbException(ExitCodes.Usage, "SL4050", "ONNX Runtime is not installed")
-            {
-                Try = $"{OnnxRuntimePeer.InstallHint}, or set {OnnxRuntimePeer.EnvironmentVariable} to the folder of peers",
-            };
-        }
+        IReadOnlyList<PeerEntry> against = Peers(arguments.GetValue(_against));
         ModelGraph graph = ModelAccess.Load(arguments.GetValue(_model)!, arguments.GetValue(_architecture));
         ModelGraph? dense = arguments.GetValue(_dense) is { } other ? ModelAccess.Load(other, arguments.GetValue(_architecture)) : null;
         Dictionary<string, TensorData> inputs = ModelInputs.Random(graph, batch, arguments.GetValue(_sequence), context.Settings.Seed);
@@ -55,33 +46,59 @@ internal sealed class BenchVerb : Verb
         if (arguments.GetValue(_plan) || context.Settings.Verbose) context.Say(new InferenceSession(graph, MachineTable.Options()).DescribePlan(inputs));
         if (context.Settings.DryRun)
         {
-            context.Say($"would time {graph.Name} at batch {batch} beside its dense twin{(against is null ? "" : $" and {against}")}, {repetitions} repetitions or {seconds} s");
+            context.Say($"would time {graph.Name} at batch {batch} beside its dense twin{string.Concat(against.Select(p => $" and {p.Id}"))}, {repetitions} repetitions or {seconds} s");
             return ExitCodes.Done;
         }
         BenchmarkResult result = await context.TrackAsync("timing", 1, work =>
         {
-            using OnnxRuntimePeer? peer = against is null ? null : StartPeer(graph, inputs);
-            return TwinBenchmark.Run(graph, inputs, new TimingOptions(repetitions, seconds), dense, peer, against ?? "", done => work.Report(done), context.Cancellation);
+            var peers = new List<(string Name, InferencePeer Peer)>();
+            try
+            {
+                StartPeers(against, graph, inputs, peers, context);
+                return TwinBenchmark.Run(graph, inputs, new TimingOptions(repetitions, seconds), dense, peers, done => work.Report(done), context.Cancellation);
+            }
+            finally
+            {
+                foreach ((string _, InferencePeer peer) in peers) peer.Dispose();
+            }
         }).ConfigureAwait(false);
         Show(context, result, batch);
         context.Result(result.ToJson());
         return ExitCodes.Done;
     }
 
-    /// <summary>The model in ONNX Runtime, from the interchange file that we write, with as many threads as we use.</summary>
-    internal static OnnxRuntimePeer StartPeer(ModelGraph graph, IReadOnlyDictionary<string, TensorData> inputs)
+    /// <summary>The engines that were asked for.</summary>
+    /// <exception cref="VerbException">One is unknown, or SL4050: not installed; the message has the commands that install what is missing.</exception>
+    private static List<PeerEntry> Peers(string? list)
     {
-        string folder = Directory.CreateTempSubdirectory("sparseland-bench-").FullName;
-        try
+        if (list is null) return [];
+        var peers = new List<PeerEntry>();
+        foreach (string id in list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
         {
-            string file = Path.Combine(folder, "model.onnx");
-            ModelFile.Save(graph, file);
-            return OnnxRuntimePeer.Start(file, inputs, WorkPool.Threads);
+            PeerEntry peer = PeerCatalog.Find(id) ?? throw VerbException.Usage($"--against has '{id}'", $"use {string.Join(" or ", PeerCatalog.All.Select(p => p.Id))}");
+            if (!peers.Contains(peer)) peers.Add(peer);
         }
-        finally
+        PeerEntry[] missing = [.. peers.Where(p => !p.IsInstalled())];
+        if (missing.Length == 0) return peers;
+        throw new VerbException(ExitCodes.Usage, "SL4050", $"{string.Join(" and ", missing.Select(p => p.Title))} {(missing.Length == 1 ? "is" : "are")} not installed")
         {
-            // The peer has read the file when it says that it is ready.
-            Directory.Delete(folder, recursive: true);
+            Try = $"{string.Join("; ", missing.Select(p => p.InstallHint))}; or set {InferencePeer.EnvironmentVariable} to the folder of peers",
+        };
+    }
+
+    /// <summary>Starts engines with as many threads as we use; one that cannot run the model is left out with its reason.</summary>
+    internal static void StartPeers(IEnumerable<PeerEntry> entries, ModelGraph graph, IReadOnlyDictionary<string, TensorData> inputs, List<(string Name, InferencePeer Peer)> peers, VerbContext context)
+    {
+        foreach (PeerEntry entry in entries)
+        {
+            try
+            {
+                peers.Add((entry.Id, entry.Start(graph, inputs, WorkPool.Threads)));
+            }
+            catch (InvalidOperationException e)
+            {
+                context.Warn($"without {entry.Title}: {e.Message}");
+            }
         }
     }
 

@@ -1,5 +1,4 @@
 using Sparseland.Cli.Measuring;
-using Sparseland.Cli.Verbs;
 using Sparseland.Model.Architectures;
 using Sparseland.Model.Graph;
 
@@ -7,18 +6,50 @@ namespace Sparseland.Cli.Tests.Measuring;
 
 public class PeerTests
 {
-    [SkippableFact]
-    public void OnnxRuntimeComputesTheSameAndIsTimedBesideBothPlans()
+    [SkippableTheory]
+    [InlineData("onnxruntime")]
+    [InlineData("pytorch")]
+    public void APeerComputesTheSameAndIsTimedBesideBothPlans(string id)
     {
-        Skip.If(OnnxRuntimePeer.Find() is null, $"ONNX Runtime is not installed: {OnnxRuntimePeer.InstallHint}");
+        PeerEntry entry = PeerCatalog.Find(id)!;
+        Skip.IfNot(entry.IsInstalled(), $"{entry.Title} is not installed: {entry.InstallHint}");
         ModelGraph graph = ArchitectureCatalog.Get("lenet-300-100").Build();
         Dictionary<string, TensorData> inputs = ModelInputs.Random(graph, 2, 1, 0);
-        using OnnxRuntimePeer peer = BenchVerb.StartPeer(graph, inputs);
-        BenchmarkResult result = TwinBenchmark.Run(graph, inputs, new TimingOptions(5, 0), peer: peer, peerName: "onnxruntime");
-        Assert.Equal(["sparse", "dense twin", "onnxruntime"], result.Rows.Select(r => r.Name));
+        using InferencePeer peer = entry.Start(graph, inputs, 1);
+        BenchmarkResult result = TwinBenchmark.Run(graph, inputs, new TimingOptions(5, 0), peers: [(id, peer)]);
+        Assert.Equal(["sparse", "dense twin", id], result.Rows.Select(r => r.Name));
         Assert.InRange(result.Rows[2].LargestDeviation!.Value, 0, 1e-4);
         Assert.All(result.Rows, r => Assert.True(r.Timing.Median > 0 && r.Timing.Milliseconds.Length >= 5));
-        Assert.Contains("the speed of onnxruntime", result.Verdict, StringComparison.Ordinal);
+        Assert.Contains($"the speed of {id}", result.Verdict, StringComparison.Ordinal);
+    }
+
+    [SkippableTheory]
+    [InlineData("resnet20")]
+    [InlineData("mobilenet-v2", "multiplier=0.25,image=64,classes=10")]
+    [InlineData("resnet50", "width=16,image=64,classes=10")]
+    [InlineData("vit", "dim=32,layers=2,heads=2,mlp=64,image=32,classes=10")]
+    public void PyTorchExecutesTheOperatorsOfOurNetworks(string architecture, string options = "")
+    {
+        Skip.If(PyTorchInferencePeer.Find() is null, $"PyTorch is not installed: {PyTorchInferencePeer.InstallHint}");
+        ArchitectureOptions chosen = ArchitectureCatalog.Get(architecture).DefaultOptions();
+        chosen.Parse(options);
+        ModelGraph graph = ArchitectureCatalog.Get(architecture).Build(chosen);
+        Dictionary<string, TensorData> inputs = ModelInputs.Random(graph, 2, 5, 0);
+        OrderedDictionary<string, TensorData> expected = new Sparseland.Runtime.InferenceSession(graph).Run(inputs);
+        using PyTorchInferencePeer peer = PyTorchInferencePeer.Start(graph, inputs, 1);
+        Assert.Equal(expected.Keys, peer.Outputs().Keys);
+        double size = expected.Values.SelectMany(t => t.ToSingles()).Max(Math.Abs);
+        Assert.InRange(TwinBenchmark.Deviation(expected, peer.Outputs()) / size, 0, 1e-4);
+    }
+
+    [SkippableFact]
+    public void PyTorchRefusesAnOperatorByName()
+    {
+        Skip.If(PyTorchInferencePeer.Find() is null, $"PyTorch is not installed: {PyTorchInferencePeer.InstallHint}");
+        ModelGraph graph = ArchitectureCatalog.Get("lenet-300-100").Build();
+        graph.Nodes[0].OpType = "Mish";
+        InvalidOperationException refused = Assert.Throws<InvalidOperationException>(() => PyTorchInferencePeer.Start(graph, ModelInputs.Random(graph, 1, 1, 0), 1));
+        Assert.Contains("Mish", refused.Message, StringComparison.Ordinal);
     }
 
     [Fact]

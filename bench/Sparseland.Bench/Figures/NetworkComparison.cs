@@ -1,0 +1,139 @@
+using System.Text.Json.Nodes;
+using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Measuring;
+using Sparseland.Cli.Verbs;
+using Sparseland.Kernels.Threading;
+using Sparseland.Model.Analysis;
+using Sparseland.Model.Graph;
+using Sparseland.Pruning;
+using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.Methods;
+using Sparseland.Runtime;
+using Spectre.Console;
+
+namespace Sparseland.Bench.Figures;
+
+/// <summary>What is done to a network before it is measured.</summary>
+/// <param name="Label">How tables call the network.</param>
+/// <param name="Graph">The dense network: what peers run.</param>
+/// <param name="Batch">Samples per run.</param>
+/// <param name="Sparsity">Fraction of every layer's weights that is removed by magnitude.</param>
+/// <param name="Channels">Fraction of the multiply-accumulates that leaves with whole channels first.</param>
+internal sealed record NetworkCase(string Label, ModelGraph Graph, int Batch, double Sparsity, double Channels = 0);
+
+/// <summary>One network in turn on our dense plan, our sparse plan and dense peers; outputs compared first.</summary>
+internal static class NetworkComparison
+{
+    /// <summary>Fast networks run once untimed before each timed run, so that no engine's threads sleep.</summary>
+    private const double HotBelowMilliseconds = 10;
+
+    /// <summary>Measures, prints a table, returns the row for the file.</summary>
+    public static JsonObject Run(NetworkCase network, IReadOnlyList<PeerEntry> peers, bool describe, VerbContext context, TimingOptions options)
+    {
+        (ModelGraph original, int batch) = (network.Graph, network.Batch);
+        ModelGraph pruned = Prune(network);
+        Dictionary<string, TensorData> inputs = ModelInputs.Random(original, batch, 64, context.Settings.Seed);
+        bool smaller = network.Channels > 0, sparse = pruned.Weights.Values.Any(w => w.Mask is not null);
+
+        // With channels gone the network computes something else: peers keep the original, and each side is compared with its own reference.
+        ModelGraph reference = smaller ? original : pruned;
+        var variants = new List<(string Name, Func<double> Run)>();
+        var deviations = new List<double>();
+        OrderedDictionary<string, TensorData> expected = Ours("dense", reference, forceDense: true, null);
+        OrderedDictionary<string, TensorData> twin = smaller ? Ours("dense, channels removed", pruned, forceDense: true, null) : expected;
+        if (sparse) Ours("sparse", pruned, forceDense: false, twin);
+        double size = expected.Values.Where(t => t.ElementType == ElementType.Float32).SelectMany(t => t.ToSingles()).Select(v => (double)Math.Abs(v)).DefaultIfEmpty(0).Max();
+
+        var started = new List<(string Name, InferencePeer Peer)>();
+        try
+        {
+            BenchVerb.StartPeers(peers, reference, inputs, started, context);
+            foreach ((string name, InferencePeer peer) in started)
+            {
+                variants.Add((name, peer.Run));
+                deviations.Add(TwinBenchmark.Deviation(peer.Outputs(), expected));
+                if (describe) context.Say(peer.Ready);
+            }
+            if (deviations.Max() > 1e-3 * Math.Max(size, 1e-6))
+                throw new InvalidOperationException($"the engines disagree on {original.Name}: largest deviation {deviations.Max():g3}, largest output {size:g3}");
+
+            bool hot = variants.Max(v => { v.Run(); return v.Run(); }) < HotBelowMilliseconds;
+            (string Name, Func<double> Run)[] timed = [.. variants.Select(v => hot ? (v.Name, () => { v.Run(); return v.Run(); }) : v)];
+            int pause = started.Count == 0 ? 0 : WorkPool.Threads > 1 ? 20 : 2;
+            IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(timed, options with { PauseMilliseconds = pause }, null, context.Cancellation);
+            return Row(network, pruned, inputs, timings, deviations, size, context);
+        }
+        finally
+        {
+            foreach ((string _, InferencePeer peer) in started) peer.Dispose();
+        }
+
+        OrderedDictionary<string, TensorData> Ours(string name, ModelGraph graph, bool forceDense, OrderedDictionary<string, TensorData>? compare)
+        {
+            var session = new InferenceSession(graph, new SessionOptions { ForceDense = forceDense });
+            OrderedDictionary<string, TensorData> outputs = session.Run(inputs, context.Cancellation);
+            if (describe) context.Say(session.DescribePlan(inputs));
+            variants.Add((name, InterleavedTimer.Timed(() => session.Run(inputs, context.Cancellation))));
+            deviations.Add(compare is null ? 0 : TwinBenchmark.Deviation(outputs, compare));
+            return outputs;
+        }
+    }
+
+    /// <summary>The network of a case as it is measured; the original stays as it is.</summary>
+    internal static ModelGraph Prune(NetworkCase network)
+    {
+        ModelGraph graph = network.Graph;
+        if (network.Channels > 0)
+        {
+            var channels = (ChannelPruning)MethodCatalog.Get("channels").Build(new PruningSettings { Sparsity = network.Channels }, new Dictionary<string, string> { ["spread"] = "uniform" }, 0);
+            graph = channels.Prune(graph).Graph;
+        }
+        if (network.Sparsity > 0)
+        {
+            graph = graph.Clone();
+            // The same fraction in every layer: weights that were never trained have no honest global ranking.
+            var method = (OneShotSparsifier)MethodCatalog.Get("magnitude").Build(new PruningSettings { Sparsity = network.Sparsity }, new Dictionary<string, string> { ["allocation"] = "uniform" }, 0);
+            method.Apply(PruningTarget.Of(graph));
+        }
+        return graph;
+    }
+
+    private static JsonObject Row(NetworkCase network, ModelGraph pruned, Dictionary<string, TensorData> inputs, IReadOnlyList<Timing> timings, List<double> deviations, double size, VerbContext context)
+    {
+        int batch = network.Batch;
+        Table table = Figure.NewTable($"{network.Label}, batch {batch}", "median ms", "95 % interval", "samples/s", "deviation");
+        for (int i = 0; i < timings.Count; i++)
+        {
+            Timing t = timings[i];
+            table.AddRow(t.Name, $"{t.Median:0.000}", $"{t.Interval.Low:0.000}..{t.Interval.High:0.000}", $"{batch * 1000 / t.Median:0.0}", $"{deviations[i]:0.#e+0}");
+        }
+        context.Show(table);
+
+        var ratios = new JsonObject();
+        string[] peers = [.. PeerCatalog.All.Select(p => p.Id)];
+        for (int i = 0; i < timings.Count; i++)
+        {
+            for (int j = 0; j < timings.Count; j++)
+            {
+                if (i == j || peers.Contains(timings[i].Name) || (timings[i].Name.StartsWith("dense", StringComparison.Ordinal) && !peers.Contains(timings[j].Name))) continue;
+                Timing ratio = TwinBenchmark.Ratio(timings[j], timings[i]);
+                ratios[$"{timings[i].Name} to {timings[j].Name}"] = Figure.RatioJson(ratio);
+                context.Say($"{timings[i].Name} runs at {ratio.Median:0.00}x ({ratio.Interval.Low:0.00} to {ratio.Interval.High:0.00}) the speed of {timings[j].Name}");
+            }
+        }
+        var sizes = inputs.ToDictionary(i => i.Key, i => i.Value.Shape.ToArray());
+        return new JsonObject
+        {
+            ["network"] = network.Label,
+            ["model"] = network.Graph.Name,
+            ["batch"] = batch,
+            ["sparsity"] = network.Sparsity,
+            ["channels"] = network.Channels,
+            ["macs"] = ModelCost.Of(network.Graph).Macs * batch,
+            ["effectiveMacs"] = ModelCost.Of(pruned).EffectiveMacs * batch,
+            ["largestOutput"] = Figure.Round(size),
+            ["variants"] = new JsonArray([.. timings.Select((t, i) => Figure.ToJson(t, deviations[i]))]),
+            ["speeds"] = ratios,
+        };
+    }
+}
