@@ -18,6 +18,17 @@ public sealed class Parameter
         mask?.Apply(value.Values);
     }
 
+    /// <summary>A parameter that is no weight of a graph, such as a factor of an adapter: whoever makes it computes its gradient (<see cref="AddGradient"/>) and steps it with an optimizer.</summary>
+    /// <param name="name">Unique among the parameters of its optimizer.</param>
+    /// <param name="value">The values; not copied.</param>
+    /// <param name="kind">What it is for.</param>
+    public static Parameter Free(string name, Tensor value, ParameterKind kind = ParameterKind.Other)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentNullException.ThrowIfNull(value);
+        return new Parameter(name, kind, value, null);
+    }
+
     /// <summary>The weight's name in the graph.</summary>
     public string Name { get; }
 
@@ -62,6 +73,15 @@ public sealed class Parameter
     {
         Mask?.Apply(Value.Values);
         Version++;
+    }
+
+    /// <summary>Adds to the gradient, as a backward pass does.</summary>
+    /// <param name="gradient">Of the parameter's shape.</param>
+    public void AddGradient(Tensor gradient)
+    {
+        ArgumentNullException.ThrowIfNull(gradient);
+        if (!gradient.Shape.SequenceEqual(Value.Shape)) throw new ArgumentException($"A gradient {gradient} for parameter '{Name}', which is {Value}.", nameof(gradient));
+        Value.ReceiveGradient(gradient);
     }
 
     /// <summary>What sparse kernels prepared for this parameter.</summary>

@@ -65,6 +65,9 @@ internal sealed class TrainingFlags(TrainingPlan defaults)
         ["teacher"] = plan.Teacher,
         ["teacherWeight"] = plan.TeacherWeight,
         ["temperature"] = plan.Temperature,
+        ["retrain"] = plan.Retrain,
+        ["rank"] = plan.Rank,
+        ["alpha"] = plan.Alpha,
         ["window"] = plan.Window,
         ["seed"] = plan.Seed,
     };

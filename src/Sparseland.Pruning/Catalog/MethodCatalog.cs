@@ -10,6 +10,7 @@ public static class MethodCatalog
     public static IReadOnlyList<MethodInfo> All { get; } =
     [
         MagnitudePruning.Info,
+        RateDistortionPruning.Info,
         RandomPruning.Info,
         SnipPruning.Info,
         GraspPruning.Info,
@@ -21,6 +22,9 @@ public static class MethodCatalog
         SetTraining.Info,
         StaticTraining.Info,
         GraNet.Info,
+        LotteryJackpots.Info,
+        BilevelPruning.Info,
+        SparseSoups.Info,
         WandaPruning.Info,
         ChannelPruning.Info,
     ];

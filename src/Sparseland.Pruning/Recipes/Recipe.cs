@@ -93,6 +93,9 @@ public sealed class Recipe
             Teacher = (Text("training.teacher") ?? plan.Teacher) is { } teacher && teacher != "none" ? teacher : null,
             TeacherWeight = Number("training.teacherWeight") ?? plan.TeacherWeight,
             Temperature = Number("training.temperature") ?? plan.Temperature,
+            Retrain = Text("training.retrain") ?? plan.Retrain,
+            Rank = (int)(Number("training.rank") ?? plan.Rank),
+            Alpha = Number("training.alpha") ?? plan.Alpha,
             Window = (int)(Number("training.window") ?? plan.Window),
             Seed = (long)(Number("seed") ?? plan.Seed),
         };

@@ -58,6 +58,15 @@ public sealed record TrainingPlan
     /// <summary>Temperature of the teacher.</summary>
     public double Temperature { get; init; } = 4;
 
+    /// <summary><c>all</c>, or which parts are trained while everything else is frozen: see <see cref="PartialRetraining.Parse"/>.</summary>
+    public string Retrain { get; init; } = "all";
+
+    /// <summary>Rank of low-rank adapters.</summary>
+    public int Rank { get; init; } = 16;
+
+    /// <summary>Strength of MaskLoRA: updates are scaled by alpha / rank.</summary>
+    public double Alpha { get; init; } = 32;
+
     /// <summary>Tokens per sample of text.</summary>
     public int Window { get; init; } = 128;
 
@@ -149,6 +158,7 @@ public sealed record TrainingPlan
         IDataset data = context.Data.ForTraining;
         BatchLoader loader = CreateLoader(data, context.Normalization);
         long steps = TotalSteps(data);
+        PartialRetraining? partial = PartialRetraining.Parse(Retrain, Rank, Alpha, Seed);
         var trainer = new Trainer(model, CreateOptimizer(model), CreateLearningRate(steps), loader, TrainingLoss.CrossEntropy(LabelSmoothing), new TrainerOptions
         {
             Steps = steps,
@@ -162,7 +172,7 @@ public sealed record TrainingPlan
             CheckpointEvery = context.CheckpointPath is null ? 0 : Math.Max(50, loader.BatchesPerEpoch),
             TimeLimit = context.TimeLimit,
             Teacher = context.Teacher is { } teacher && TeacherWeight > 0 ? new Teacher(teacher, TeacherWeight, Temperature) : null,
-            Callbacks = context.Callbacks,
+            Callbacks = partial is null ? context.Callbacks : [.. context.Callbacks, partial],
         });
         if (context.ResumeFrom is { } path) trainer.Restore(path);
         return trainer;

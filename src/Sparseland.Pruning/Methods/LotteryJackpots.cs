@@ -1,0 +1,84 @@
+using Sparseland.Pruning.Allocations;
+using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.Criteria;
+using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.MaskLearning;
+using Sparseland.Pruning.Selection;
+using Sparseland.Training.LearningRates;
+using Sparseland.Training.Runs;
+
+namespace Sparseland.Pruning.Methods;
+
+/// <summary>Lottery jackpots: the weights of a trained network stay as they are; only which of them are used is learned.</summary>
+/// <remarks>
+/// Zhang, Lin, Zhong, Chao and Ji, "Lottery Jackpots Exist in Pre-trained Models", TPAMI 2023, section 3. Scores start at 1 for what a magnitude mask keeps and at 0.99 for the rest, and follow the
+/// straight-through gradient theta * g at all positions; every layer keeps as many weights as under one global magnitude threshold. Weights, biases and norm parameters are frozen; running statistics still move.
+/// The restriction of swaps counts steps where the paper counts epochs; the released code rounds it up to 1, which switches it off (<paramref name="restrict"/> false).
+/// </remarks>
+/// <param name="settings">What every method is told.</param>
+/// <param name="scores">How scores are trained.</param>
+/// <param name="allocation">How many weights each layer keeps.</param>
+/// <param name="restrict">Whether swaps are restricted by (1 - t/T)^4.</param>
+/// <param name="steps">Steps of the run, T.</param>
+public sealed class LotteryJackpots(PruningSettings settings, ScoreTraining scores, IAllocation allocation, bool restrict, long steps) : MaskLearner("jackpots", settings, scores)
+{
+    private const float Kept = 1f, Removed = 0.99f;
+
+    private int[]? _keep;
+
+    /// <summary>The catalogue's entry.</summary>
+    public static MethodInfo Info { get; } = new()
+    {
+        Id = "jackpots",
+        Title = "Lottery jackpots",
+        Paper = "Zhang, Lin, Zhong, Chao and Ji: Lottery Jackpots Exist in Pre-trained Models, IEEE TPAMI 2023",
+        Section = "section 3",
+        Description = "finds a subnetwork of a trained network by learning scores; no weight is changed",
+        Stage = PruningStage.During,
+        Path = TrainingPath.PostTraining,
+        Granularities = SharedParameters.SingleWeights,
+        MaskSource = MaskSource.LearnedScores,
+        Needs = CriterionNeeds.Data | CriterionNeeds.Labels | CriterionNeeds.Gradients | CriterionNeeds.DenseGradients,
+        Connectivity = new Connectivity("lowest scores", "highest scores, with the value they left with", "every step", "the end of the run"),
+        Parameters =
+        [
+            SharedParameters.Allocation,
+            new("rate", ParameterType.Number, "0.1", "learning rate of the scores, falling along a cosine") { Min = 1e-6, Max = 1000 },
+            new("momentum", ParameterType.Number, "0.9", "momentum of the scores") { Min = 0, Max = 0.999 },
+            new("decay", ParameterType.Number, "0.0005", "weight decay of the scores") { Min = 0, Max = 1 },
+            new("restrict", ParameterType.Switch, "true", "let fewer and fewer weights be exchanged: (1 - t/T)^4 of those that the scores would exchange"),
+        ],
+        DefaultPolicy = new LayerPolicy { Last = false },
+        DefaultSparsity = 0.9,
+        Create = r => new LotteryJackpots(r.Settings, new ScoreTraining(new Cosine(r.Arguments.Number("rate"), r.RequireRun("jackpots")), r.Arguments.Number("momentum"), r.Arguments.Number("decay")),
+            AllocationCatalog.Create(r.Arguments.Choice("allocation")), r.Arguments.Switch("restrict"), r.RequireRun("jackpots")),
+    };
+
+    /// <inheritdoc/>
+    protected override bool TrainsWeights => false;
+
+    /// <inheritdoc/>
+    protected override float[][] InitialScores(TrainingContext context, IReadOnlyList<float[]> weights)
+    {
+        ArgumentNullException.ThrowIfNull(weights);
+        float[][] magnitudes = [.. weights.Select(w => Array.ConvertAll(w, MathF.Abs))];
+        AllocationResult shares = allocation.Allocate(new AllocationRequest(LayerPlan.Layers, Settings.Density) { Scores = magnitudes, Weights = weights, Bounds = Settings.Bounds, Alive = [.. LayerPlan.Layers.Select(l => Target.Mask(l)?.ToFlags())] });
+        foreach (string warning in shares.Warnings) Warn(warning);
+        _keep = [.. shares.Keep];
+        return [.. magnitudes.Select((m, l) => Array.ConvertAll(ExactSelection.KeepBest(m, _keep[l], Target.Mask(LayerPlan.Layers[l])?.ToFlags()), k => k ? Kept : Removed))];
+    }
+
+    /// <inheritdoc/>
+    protected override bool[][] Select(IReadOnlyList<float[]> scores, IReadOnlyList<bool[]>? present, long step)
+    {
+        ArgumentNullException.ThrowIfNull(scores);
+        // After a resumption the masks say how many each layer keeps.
+        _keep ??= [.. present!.Select(p => p.Count(k => k))];
+        double share = restrict ? SwapLimit.Share((double)step / steps) : 1;
+        return [.. scores.Select((s, l) =>
+        {
+            bool[] wanted = ExactSelection.KeepBest(s, _keep[l]);
+            return present is null ? wanted : SwapLimit.Apply(present[l], wanted, s, share);
+        })];
+    }
+}

@@ -1,0 +1,135 @@
+using Sparseland.Kernels.Sparse;
+using Sparseland.Pruning.Allocations;
+using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.MaskLearning;
+using Sparseland.Pruning.Methods;
+using Sparseland.Pruning.Selection;
+using Sparseland.Training;
+using Sparseland.Training.LearningRates;
+using Sparseland.Training.Optimizers;
+using Sparseland.Training.Runs;
+
+namespace Sparseland.Pruning.Tests.Methods;
+
+public class MaskLearningMethodTests
+{
+    private static TrainingSparsifier Method(string id, double sparsity, long steps, params (string Name, string Value)[] arguments) => (TrainingSparsifier)MethodCatalog.Get(id).Build(
+        new PruningSettings { Sparsity = sparsity, Bounds = LayerBounds.None, Policy = MethodCatalog.Get(id).DefaultPolicy }, arguments.ToDictionary(a => a.Name, a => a.Value), steps);
+
+    private static TrainableModel Train(TrainingSparsifier method, long steps, double rate = 0.05)
+    {
+        var model = new TrainableModel(Make.Network());
+        using var trainer = new Trainer(model, new Sgd(model.Parameters, rate, 0.9), new Constant(rate), Make.Loader(), TrainingLoss.CrossEntropy(), new TrainerOptions { Steps = steps, Callbacks = [method] });
+        trainer.Run();
+        return model;
+    }
+
+    /// <summary>The masks of one global magnitude threshold over the first layers.</summary>
+    private static bool[][] Magnitude(IReadOnlyList<PrunableLayer> layers, double density)
+    {
+        PruningTarget fresh = PruningTarget.Of(new TrainableModel(Make.Network()));
+        return ExactSelection.KeepBest([.. layers.Select(l => Array.ConvertAll(fresh.Values(l), MathF.Abs))], ExactSelection.Count(density, layers.Sum(l => (long)l.Length)));
+    }
+
+    [Theory]
+    [InlineData(0, 10)]
+    [InlineData(0.25, 4)]
+    [InlineData(0.5, 1)]
+    [InlineData(0.75, 1)]
+    [InlineData(0.9, 1)]
+    public void Restriction_of_swaps_worked_examples(double progress, int swaps)
+    {
+        bool[] present = [.. Enumerable.Range(0, 20).Select(i => i < 10)], wanted = [.. present.Select(p => !p)];
+        float[] scores = [.. Enumerable.Range(0, 20).Select(i => (float)i)];
+        bool[] after = SwapLimit.Apply(present, wanted, scores, SwapLimit.Share(progress));
+        Assert.Equal(10, after.Count(a => a));
+        Assert.Equal(swaps, Enumerable.Range(0, 10).Count(i => !after[i]));
+        // The best of what comes, the worst of what goes.
+        Assert.All(Enumerable.Range(0, swaps), i => Assert.True(after[19 - i] && !after[i]));
+    }
+
+    [Fact]
+    public void Jackpots_start_at_the_global_magnitude_mask_and_keep_counts_weights_and_head()
+    {
+        TrainingSparsifier method = Method("jackpots", 0.7, 30, ("rate", "0.5"));
+        TrainableModel model = Train(method, 30);
+        PruningResult result = method.Result();
+        PrunableLayer[] layers = [.. result.Layers.Select(l => l.Layer)];
+        Assert.DoesNotContain(layers, l => l.IsLast);
+        bool[][] start = Magnitude(layers, 0.3);
+        int moved = 0;
+        var untouched = new TrainableModel(Make.Network());
+        for (int l = 0; l < layers.Length; l++)
+        {
+            Parameter p = model.Parameter(layers[l].Name);
+            bool[] now = p.Mask!.ToFlags();
+            Assert.Equal(start[l].Count(k => k), now.Count(k => k));
+            float[] original = untouched.Parameter(layers[l].Name).Value.ToArray();
+            for (int i = 0; i < now.Length; i++) Assert.Equal(now[i] ? original[i] : 0, p.Value.Values[i]);
+            moved += Enumerable.Range(0, now.Length).Count(i => now[i] && !start[l][i]);
+        }
+        Assert.True(moved > 0, "the search found nothing to exchange");
+        // A search of no step is magnitude pruning with the same rates.
+        TrainingSparsifier none = Method("jackpots", 0.7, 1, ("rate", "0.000001"));
+        TrainableModel first = Train(none, 1);
+        for (int l = 0; l < layers.Length; l++) Assert.Equal(start[l], first.Parameter(layers[l].Name).Mask!.ToFlags());
+    }
+
+    [Fact]
+    public void The_implicit_gradient_of_bip_worked_examples()
+    {
+        foreach ((double gamma, double explicitTerm, double formula, double exact) in ((double, double, double, double)[])[(10, -0.082645, -0.165289, -0.150263), (100, double.NaN, -0.019606, -0.019412)])
+        {
+            // l(z) = (z - 1)^2 / 2 at m = 1: theta* = 1 / (1 + gamma), g = z - 1.
+            double theta = 1 / (1 + gamma), g = theta - 1;
+            Assert.Equal(formula, BilevelPruning.MaskGradient(theta, 1, g, 1 / gamma), 6);
+            if (!double.IsNaN(explicitTerm)) Assert.Equal(explicitTerm, BilevelPruning.MaskGradient(theta, 1, g, 0), 6);
+            // d/dm of l(m theta*(m)) with theta*(m) = m / (m^2 + gamma), by central differences.
+            double Loss(double m) => 0.5 * Math.Pow(m * m / (m * m + gamma) - 1, 2);
+            Assert.Equal(exact, (Loss(1 + 1e-5) - Loss(1 - 1e-5)) / 2e-5, 6);
+            Assert.Equal((1 + gamma) / gamma, formula / exact, 4);
+        }
+    }
+
+    [Fact]
+    public void Bip_keeps_exactly_as_many_over_all_layers_after_every_step_and_starts_at_magnitude()
+    {
+        var counts = new List<long>();
+        var first = new List<bool[]>();
+        TrainingSparsifier method = Method("bip", 0.8, 12, ("rate", "5"));
+        var model = new TrainableModel(Make.Network());
+        var watch = new Watch(c =>
+        {
+            PruningResult r = method.Result();
+            counts.Add(r.Kept);
+            if (c.Step == 0) first.AddRange(r.Layers.Select(l => model.Parameter(l.Layer.Name).Mask!.ToFlags()));
+        });
+        using var trainer = new Trainer(model, new Sgd(model.Parameters, 0.05, 0.9), new Constant(0.05), Make.Loader(), TrainingLoss.CrossEntropy(), new TrainerOptions { Steps = 12, Callbacks = [method, watch] });
+        trainer.Run();
+        PruningResult result = method.Result();
+        counts.Add(result.Kept);
+        Assert.All(counts, k => Assert.Equal(ExactSelection.Count(0.2, result.Total), k));
+        bool[][] start = Magnitude([.. result.Layers.Select(l => l.Layer)], 0.2);
+        for (int l = 0; l < start.Length; l++) Assert.Equal(start[l], first[l]);
+        Assert.Contains(result.Layers, l => !model.Parameter(l.Layer.Name).Mask!.ToFlags().SequenceEqual(start[result.Layers.ToList().IndexOf(l)]));
+        Assert.All(model.Parameters, p => Assert.False(p.WantsDenseGradient));
+    }
+
+    [Fact]
+    public void Bip_with_both_gradients_switched_off_is_a_frozen_mask()
+    {
+        // Without the implicit term and with a vanishing rate the mask stays the magnitude mask while weights are trained.
+        TrainingSparsifier method = Method("bip", 0.8, 6, ("rate", "0.000001"), ("implicit", "0"));
+        TrainableModel model = Train(method, 6);
+        bool[][] start = Magnitude([.. method.Result().Layers.Select(l => l.Layer)], 0.2);
+        for (int l = 0; l < start.Length; l++) Assert.Equal(start[l], model.Parameter(method.Result().Layers[l].Layer.Name).Mask!.ToFlags());
+    }
+
+    private sealed class Watch(Action<TrainingContext> action) : ITrainerCallback
+    {
+        public string Name => "watch";
+
+        public void OnStepStart(TrainingContext context) => action(context);
+    }
+}

@@ -1,0 +1,196 @@
+using Sparseland.Kernels.Sparse;
+using Sparseland.Model;
+using Sparseland.Model.Graph;
+using Sparseland.Pruning.Recovery;
+using Sparseland.Training;
+using Sparseland.Training.Autograd;
+using Sparseland.Training.Data;
+using Sparseland.Training.Runs;
+
+namespace Sparseland.Pruning.Tests.Recovery;
+
+public sealed class PartialRetrainingTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("sparseland-perp-").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, true);
+
+    private static DataSource Data => new("shapes", "procedural", Make.Pictures(), null);
+
+    private static TrainableModel Pruned(double density = 0.4)
+    {
+        var model = new TrainableModel(Make.Network());
+        foreach (Parameter p in model.Parameters.Where(p => p.Kind == ParameterKind.Weight))
+            model.SetMask(p, Mask.FromFlags(p.Value.Shape.ToArray(), Pruning.Selection.ExactSelection.KeepBest(Array.ConvertAll(p.Value.ToArray(), MathF.Abs), (int)(density * p.Value.Length))));
+        return model;
+    }
+
+    private Trainer Train(TrainableModel model, string retrain, long steps = 8, string? checkpoint = null, string? resume = null)
+    {
+        var plan = new TrainingPlan { Steps = steps, BatchSize = 20, Optimizer = "adamw", LearningRate = 0.01, WeightDecay = 0, Schedule = "linear", WarmUp = 0.1, Retrain = retrain, Rank = 3, Seed = 4 };
+        return plan.CreateTrainer(model, new RecoveryContext(Data, InputNormalization.None) { CheckpointPath = checkpoint, ResumeFrom = resume });
+    }
+
+    private static Parameter Matrix(float[] values, bool[] kept)
+    {
+        var g = new GraphBuilder("matrix", 1);
+        Value x = g.Input("x", ElementType.Float32, Dimension.Named("batch"), 2);
+        ModelGraph graph = g.Output("y", g.MatMul(x, g.Weight("w", TensorData.Wrap(values, 2, 2)))).Build();
+        var model = new TrainableModel(graph);
+        Parameter w = model.Parameter("w");
+        model.SetMask(w, Mask.FromFlags([2, 2], kept));
+        return w;
+    }
+
+    [Fact]
+    public void Mask_lora_worked_example()
+    {
+        Parameter w = Matrix([2, 0, 0, -1], [true, false, false, true]);
+        // s = alpha / rank = 2.
+        var adapter = new LowRankAdapter(w, AdapterKind.MaskLora, 1, 2, 0);
+        ((float[])[1, 2]).CopyTo(adapter.B.Value.Values);
+        ((float[])[0.5f, 3]).CopyTo(adapter.A.Value.Values);
+        adapter.Merge();
+        Assert.Equal([3, 0, 0, 11], w.Value.ToArray());
+    }
+
+    [Theory]
+    [InlineData(AdapterKind.MaskLora, 3, true)]
+    [InlineData(AdapterKind.ScaleLora, 16, true)]
+    [InlineData(AdapterKind.ScaleLora, 4, true)]
+    [InlineData(AdapterKind.ScaleLora, 2, false)]
+    public void Adapters_start_as_the_pruned_weight(AdapterKind kind, int rank, bool exactly)
+    {
+        TrainableModel model = Pruned();
+        foreach (Parameter p in model.Parameters.Where(p => p.Mask is not null))
+        {
+            float[] before = p.Value.ToArray();
+            new LowRankAdapter(p, kind, rank, 32, 5).Merge();
+            if (exactly) Assert.Equal(before, p.Value.ToArray());
+            else Near.Equal(before, p.Value.Values, 1e-7, 2e-7);
+        }
+    }
+
+    [Theory]
+    [InlineData(AdapterKind.MaskLora)]
+    [InlineData(AdapterKind.ScaleLora)]
+    public void Gradients_of_the_factors_equal_finite_differences(AdapterKind kind)
+    {
+        TrainableModel model = Pruned();
+        Parameter p = model.Parameter("conv2.weight");
+        var adapter = new LowRankAdapter(p, kind, 2, 3, 5);
+        float[] b = Make.Random(adapter.B.Value.Length, 8);
+        for (int i = 0; i < b.Length; i++) adapter.B.Value.Values[i] += 0.1f * b[i];
+        adapter.Merge();
+        Batch batch = Make.Loader().At(0);
+        // In training mode: batch statistics are part of what is differentiated.
+        model.IsTraining = true;
+        double Loss() => TrainingLoss.CrossEntropy()(model.Forward(new ModelValue(batch.Inputs)), batch).Item();
+        model.ZeroGrad();
+        TrainingLoss.CrossEntropy()(model.Forward(new ModelValue(batch.Inputs)), batch).Backward();
+        adapter.TakeGradient();
+        Assert.Null(p.Grad);
+        foreach (Parameter factor in (Parameter[])[adapter.A, adapter.B])
+        {
+            float[] gradient = factor.Grad!.ToArray();
+            foreach (int i in (int[])[0, gradient.Length / 3, gradient.Length - 1])
+            {
+                float at = factor.Value.Values[i];
+                factor.Value.Values[i] = at + 1e-2f;
+                adapter.Merge();
+                double high = Loss();
+                factor.Value.Values[i] = at - 1e-2f;
+                adapter.Merge();
+                double low = Loss();
+                factor.Value.Values[i] = at;
+                adapter.Merge();
+                Assert.Equal((high - low) / 2e-2, gradient[i], 2e-3 + 0.03 * Math.Abs(gradient[i]));
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("biases", new[] { "classifier.bias" })]
+    [InlineData("norms", new[] { "bn1.", "bn2.", "bn3." })]
+    [InlineData("head", new[] { "classifier." })]
+    [InlineData("biases,norms", new[] { "classifier.bias", "bn1.", "bn2.", "bn3." })]
+    [InlineData("mask-lora", new[] { "conv1.weight", "conv2.weight", "conv3.weight", "classifier.weight" })]
+    [InlineData("scale-lora,head", new[] { "conv1.weight", "conv2.weight", "conv3.weight", "classifier." })]
+    public void What_is_frozen_is_bit_identical_and_masks_stay(string retrain, string[] trained)
+    {
+        TrainableModel model = Pruned();
+        Dictionary<string, float[]> before = model.Parameters.ToDictionary(p => p.Name, p => p.Value.ToArray());
+        Dictionary<string, Mask?> masks = model.Parameters.ToDictionary(p => p.Name, p => p.Mask);
+        using Trainer trainer = Train(model, retrain);
+        trainer.Run();
+        foreach (Parameter p in model.Parameters)
+        {
+            Assert.True(p.IsTrained);
+            Assert.Equal(masks[p.Name], p.Mask);
+            if (p.Mask is { } mask) for (int i = 0; i < mask.Length; i++) Assert.True(mask[i] || p.Value.Values[i] == 0);
+            if (trained.Any(t => p.Name.StartsWith(t, StringComparison.Ordinal))) Assert.NotEqual(before[p.Name], p.Value.ToArray());
+            else Near.BitEqual(before[p.Name], p.Value.Values, p.Name);
+        }
+    }
+
+    [Fact]
+    public void Counts_of_a_small_transformer_worked_example()
+    {
+        // Width 128, feed-forward 512, vocabulary 256, 64 learned positions, two blocks, head without bias.
+        var g = new GraphBuilder("counts", 1);
+        Value ids = g.Input("ids", ElementType.Int64, Dimension.Named("batch"), 64);
+        Value h = g.Add(g.Embedding(ids, "tokens", 256, 128), g.Weight("positions", Initializer.Normal(0.02f), 64, 128));
+        for (int block = 0; block < 2; block++)
+        {
+            h = g.LayerNorm(h, $"b{block}.ln1");
+            foreach (string name in (string[])["q", "k", "v", "o"]) h = g.Linear(h, $"b{block}.{name}", 128);
+            h = g.LayerNorm(h, $"b{block}.ln2");
+            h = g.Linear(g.Linear(h, $"b{block}.up", 512), $"b{block}.down", 128);
+        }
+        ModelGraph graph = g.Output("logits", g.Linear(g.LayerNorm(h, "ln"), "head", 256, bias: false)).Build();
+        var model = new TrainableModel(graph);
+        Assert.Equal(470_528, model.Parameters.Sum(p => p.Value.Length));
+        Assert.Equal(2_304, new PartialRetraining(RetrainedParts.Biases).CountTrained(model));
+        Assert.Equal(1_280, new PartialRetraining(RetrainedParts.Norms).CountTrained(model));
+        Assert.Equal(0.762, Math.Round(100 * new PartialRetraining(RetrainedParts.Biases | RetrainedParts.Norms).CountTrained(model) / 470_528.0, 3));
+        foreach (Parameter p in model.Parameters.Where(p => p.Kind == ParameterKind.Weight && p.Name != "head.weight")) model.SetMask(p, Mask.Ones(p.Value.Shape.ToArray()));
+        Assert.Equal(18_432, new PartialRetraining(RetrainedParts.MaskLora, rank: 4).CountTrained(model));
+    }
+
+    [Fact]
+    public void Stopped_and_resumed_is_bit_equal()
+    {
+        string path = Path.Combine(_folder, "run.safetensors");
+        TrainableModel straight = Pruned(), cut = Pruned(), resumed = Pruned();
+        using (Trainer trainer = Train(straight, "mask-lora,biases")) trainer.Run();
+        using (Trainer trainer = Train(cut, "mask-lora,biases", checkpoint: path))
+        {
+            using var cancel = new CancellationTokenSource();
+            trainer.Run(new At(3, cancel), cancel.Token);
+        }
+        using (Trainer trainer = Train(resumed, "mask-lora,biases", resume: path)) trainer.Run();
+        foreach (Parameter p in straight.Parameters) Near.BitEqual(p.Value.Values, resumed.Parameter(p.Name).Value.Values, p.Name);
+    }
+
+    [Theory]
+    [InlineData("everything")]
+    [InlineData("mask-lora,scale-lora")]
+    [InlineData(",")]
+    public void What_cannot_be_retrained_is_said(string retrain) => Assert.Equal("SL4002", Assert.Throws<PruningException>(() => PartialRetraining.Parse(retrain)).Code);
+
+    [Fact]
+    public void An_adapter_needs_a_pruned_weight()
+    {
+        var dense = new TrainableModel(Make.Network());
+        using Trainer trainer = Train(dense, "mask-lora");
+        Assert.Equal("SL4006", Assert.Throws<PruningException>(() => trainer.Run()).Code);
+    }
+
+    private sealed class At(long step, CancellationTokenSource cancel) : IProgress<TrainingProgress>
+    {
+        public void Report(TrainingProgress value)
+        {
+            if (value.Step == step) cancel.Cancel();
+        }
+    }
+}
