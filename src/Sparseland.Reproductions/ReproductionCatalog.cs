@@ -17,6 +17,11 @@ public static class ReproductionCatalog
         new GradualMagnitude(),
         new GlobalMagnitude(),
         new Regeneration(),
+        new RateDistortion(),
+        new Jackpots(),
+        new BilevelMasks(),
+        new ModelSoups(),
+        new ParameterEfficientRetraining(),
         new RandomMasks(),
     ];
 

@@ -25,7 +25,7 @@ public sealed class PartialRetrainingTests : IDisposable
         return model;
     }
 
-    private Trainer Train(TrainableModel model, string retrain, long steps = 8, string? checkpoint = null, string? resume = null)
+    private static Trainer Train(TrainableModel model, string retrain, long steps = 8, string? checkpoint = null, string? resume = null)
     {
         var plan = new TrainingPlan { Steps = steps, BatchSize = 20, Optimizer = "adamw", LearningRate = 0.01, WeightDecay = 0, Schedule = "linear", WarmUp = 0.1, Retrain = retrain, Rank = 3, Seed = 4 };
         return plan.CreateTrainer(model, new RecoveryContext(Data, InputNormalization.None) { CheckpointPath = checkpoint, ResumeFrom = resume });
