@@ -1,0 +1,135 @@
+using System.CommandLine;
+using System.Text.Json.Nodes;
+using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Measuring;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using Spectre.Console;
+
+namespace Sparseland.Bench.Figures;
+
+/// <summary>
+/// Matrix times vector from memory, in every type, dense and under a bit-mask: the speed-up over the dense product of the same type beside its ceiling in bytes, and the
+/// dense rate beside a loop that only reads. Every product takes the next of several copies of the matrix, so that none is found in a cache.
+/// </summary>
+internal sealed class GemvFigure : Figure
+{
+    private static readonly double[] s_densities = [0.5, 0.4, 0.3, 0.2, 0.1];
+
+    private readonly Option<string> _shapes = new("--shapes") { Description = "Rows x columns, separated by commas.", DefaultValueFactory = _ => "4096x4096,11008x4096" };
+    private readonly Option<string> _kinds = new("--values") { Description = "Types of the values, separated by commas: f32, bf16, int8, int4.", DefaultValueFactory = _ => "f32,bf16,int8,int4" };
+    private readonly Option<int> _megabytes = new("--megabytes") { Description = "Copies of a matrix together have at least this size.", DefaultValueFactory = _ => 160 };
+
+    protected override (string Name, string Description) Title => ("gemv", "Matrix times vector in every type and density: speed-up over dense beside the ceiling in bytes.");
+
+    protected override void DeclareOwn(Command command)
+    {
+        command.Options.Add(_shapes);
+        command.Options.Add(_kinds);
+        command.Options.Add(_megabytes);
+    }
+
+    protected override JsonArray Measure(ParseResult arguments, VerbContext context, TimingOptions options)
+    {
+        var rows = new JsonArray();
+        Table table = NewTable("rows x columns", "values", "density", "MB", "ms", "GB/s", "of reading", "speed-up", "ceiling", "reached");
+        long bytes = (long)arguments.GetValue(_megabytes) << 20;
+        using var read = new ReadLoop(bytes);
+        foreach (string shape in arguments.GetValue(_shapes)!.Split(','))
+        {
+            int m = int.Parse(shape.Split('x')[0]), k = int.Parse(shape.Split('x')[1]);
+            foreach (string name in arguments.GetValue(_kinds)!.Split(','))
+            {
+                ValueKind kind = Enum.GetValues<ValueKind>().First(v => v.ShortName() == name);
+                Row(m, k, kind);
+            }
+        }
+        context.Show(table);
+        return rows;
+
+        void Row(int m, int k, ValueKind kind)
+        {
+            var random = new Random(context.Settings.Seed);
+            float[] weight = Values((long)m * k, random), x = Values(k, random), y = new float[m];
+            var sets = new List<(double Density, CompactMatrix[] Copies)> { (1, Copies(CompactMatrix.FromDense(weight, m, k, kind), bytes)) };
+            foreach (double density in s_densities)
+            {
+                // Each density removes more of the same weights.
+                float[] pruned = Pruned(weight, density, random);
+                sets.Add((density, Copies(CompactMatrix.FromMask(Mask.FromNonZeros([m, k], pruned), pruned, m, k, kind), bytes)));
+            }
+            var variants = new List<(string, Action)> { ("read", read.Run) };
+            foreach ((double density, CompactMatrix[] copies) in sets)
+            {
+                Check(copies[0], x, y);
+                int next = 0;
+                variants.Add(($"{density}", () => Gemv.Multiply(copies[next = (next + 1) % copies.Length], x, y)));
+            }
+            IReadOnlyList<Timing> t = InterleavedTimer.Measure(variants, options, null, context.Cancellation);
+            double reading = read.Length / t[0].Median / 1e6;
+            for (int i = 0; i < sets.Count; i++)
+            {
+                CompactMatrix w = sets[i].Copies[0];
+                Timing time = t[i + 1];
+                double speedUp = i == 0 ? 1 : TwinBenchmark.Ratio(t[1], time).Median;
+                double ceiling = i == 0 ? 1 : kind.Bits() / (1 + (w.Density * kind.Bits())), rate = w.ByteCount / time.Median / 1e6;
+                table.AddRow($"{m} x {k}", kind.ShortName(), $"{w.Density:0.00}", $"{w.ByteCount / 1e6:0.0}", $"{time.Median:0.000}", $"{rate:0.0}", $"{rate / reading:P0}", $"{speedUp:0.00}", $"{ceiling:0.00}", i == 0 ? "" : $"{speedUp / ceiling:P0}");
+                rows.Add(new JsonObject
+                {
+                    ["rows"] = m,
+                    ["columns"] = k,
+                    ["values"] = kind.ShortName(),
+                    ["density"] = Round(w.Density),
+                    ["bytes"] = w.ByteCount,
+                    ["time"] = ToJson(time),
+                    ["gigabytesPerSecond"] = Round(rate),
+                    ["readingGigabytesPerSecond"] = Round(reading),
+                    ["speedUp"] = Round(speedUp),
+                    ["ceiling"] = Round(ceiling),
+                });
+            }
+        }
+    }
+
+    /// <summary>Copies with memory of their own, together of at least so many bytes.</summary>
+    internal static CompactMatrix[] Copies(CompactMatrix w, long bytes)
+    {
+        var copies = new CompactMatrix[Math.Max(2, (bytes + w.ByteCount - 1) / w.ByteCount)];
+        copies[0] = w;
+        for (int i = 1; i < copies.Length; i++)
+        {
+            byte[] values = new byte[w.Values.Length + 64];
+            w.Values.CopyTo(values);
+            copies[i] = CompactMatrix.FromParts(w.Rows, w.Columns, w.Kind, w.HasMask ? w.Bits.ToArray() : default(ReadOnlyMemory<byte>?), values, w.Scales.ToArray(), w.Kind == ValueKind.Int4 ? w.GroupColumns : 0);
+        }
+        return copies;
+    }
+
+    private static float[] Pruned(float[] weight, double density, Random random)
+    {
+        var pruned = new float[weight.Length];
+        for (int i = 0; i < pruned.Length; i++) pruned[i] = random.NextDouble() < density ? weight[i] : 0;
+        return pruned;
+    }
+
+    /// <summary>A figure of a wrong kernel is worth nothing: beside the dense form in double precision, within what the input's rounding explains.</summary>
+    private static void Check(CompactMatrix w, float[] x, float[] y)
+    {
+        Gemv.Multiply(w, x, y);
+        var row = new float[w.Columns];
+        var dense = new float[w.Rows * w.Columns];
+        w.ToDense(dense);
+        for (int r = 0; r < w.Rows; r += Math.Max(1, w.Rows / 50))
+        {
+            double sum = 0, squares = 0;
+            for (int c = 0; c < w.Columns; c++)
+            {
+                double v = dense[(r * w.Columns) + c];
+                sum += v * x[c];
+                squares += v * v;
+            }
+            double tolerance = 1e-4 + (w.Kind.IsQuantized() ? 6 * Math.Sqrt(squares) / 127 / Math.Sqrt(12) : 1e-5 * Math.Sqrt(squares));
+            if (!(Math.Abs(y[r] - sum) <= tolerance)) throw new InvalidOperationException($"{w}: row {r} is {y[r]}, expected {sum}");
+        }
+    }
+}

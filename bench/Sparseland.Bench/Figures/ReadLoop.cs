@@ -1,0 +1,41 @@
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Bench.Figures;
+
+/// <summary>Reads memory and does next to nothing with it: the rate that no product with a vector can exceed.</summary>
+internal sealed unsafe class ReadLoop : IDisposable
+{
+    private const int Parts = 32;
+    private readonly byte* _memory;
+    private readonly long _length;
+    private readonly long[] _found = new long[Parts * 16];
+
+    public ReadLoop(long bytes)
+    {
+        _length = bytes / (Parts * 256) * (Parts * 256);
+        _memory = (byte*)NativeMemory.AlignedAlloc((nuint)_length, 4096);
+        // Touched, so that every page is there.
+        for (long i = 0; i < _length; i += 64) _memory[i] = (byte)i;
+    }
+
+    public long Length => _length;
+
+    public void Run() => WorkPool.For(Parts, part => _found[part * 16] = Read(_memory + (_length / Parts * part), _length / Parts));
+
+    public void Dispose() => NativeMemory.AlignedFree(_memory);
+
+    private static long Read(byte* p, long length)
+    {
+        Vector512<long> a = Vector512<long>.Zero, b = a, c = a, d = a;
+        for (byte* end = p + length; p < end; p += 256)
+        {
+            a ^= Vector512.Load((long*)p);
+            b ^= Vector512.Load((long*)(p + 64));
+            c ^= Vector512.Load((long*)(p + 128));
+            d ^= Vector512.Load((long*)(p + 192));
+        }
+        return Vector512.Sum(a ^ b ^ c ^ d);
+    }
+}

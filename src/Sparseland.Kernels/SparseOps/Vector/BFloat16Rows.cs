@@ -1,0 +1,222 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Sparse;
+
+namespace Sparseland.Kernels.SparseOps.Vector;
+
+/// <summary>bfloat16 rows, all entries or those under a mask. Column c joins lane <see cref="Place"/>(c) % 64.</summary>
+/// <remarks>A register of 32 values is widened by a shift (even columns) and a mask (odd ones); so the input comes as 16 even, then 16 odd columns of every 32. For inputs that are not finite see <see cref="FloatRows"/>.</remarks>
+internal unsafe struct BFloat16Rows : IRowSum
+{
+    public int Columns;
+    public int WordsPerRow;
+
+    /// <summary>Null when every entry has a value.</summary>
+    public ulong* Bits;
+
+    /// <summary>Values before each row; only with bits.</summary>
+    public long* Counts;
+    public ushort* Values;
+
+    /// <summary>The input in blocks of 32: 16 even columns, 16 odd ones; zeros up to a multiple of 64.</summary>
+    public float* X;
+    public SimdLevel Level;
+
+    /// <summary>From this row on registers would read past the end of the values.</summary>
+    public int WideRows;
+
+    public readonly int ScratchBytes => 0;
+
+    public readonly int FourUpTo => Bits != null && Level >= SimdLevel.Vector512 && MaskLanes.IsSupported ? WideRows : 0;
+
+    /// <summary>Where column c is in X.</summary>
+    public static int Place(int column) => (column & ~31) + ((column & 1) << 4) + ((column & 31) >> 1);
+
+    public readonly float Row(int row, byte* scratch)
+    {
+        float* lanes = stackalloc float[64];
+        ushort* values = Values + (Bits == null ? (nint)row * Columns : (nint)Counts[row]);
+        ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
+        if (row < WideRows && Level >= SimdLevel.Vector512 && Avx512F.IsSupported && (bits == null || MaskLanes.IsSupported))
+        {
+            if (bits == null) Dense512(values, lanes);
+            else Masked512(values, bits, lanes);
+        }
+        else if (row < WideRows && Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported)
+        {
+            if (bits == null) Dense256(values, lanes);
+            else Masked256(values, bits, lanes);
+        }
+        else
+        {
+            Portable(values, bits, lanes);
+        }
+        return FloatRows.Fold(lanes);
+    }
+
+    /// <summary>The definition.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Portable(ushort* values, ulong* bits, float* lanes)
+    {
+        new Span<float>(lanes, 64).Clear();
+        if (bits == null)
+        {
+            for (int c = 0; c < Columns; c++) Add(values[c], c, lanes);
+            return;
+        }
+        for (int w = 0; w < WordsPerRow; w++)
+        {
+            for (ulong word = bits[w]; word != 0; word &= word - 1) Add(*values++, (w << 6) + BitOperations.TrailingZeroCount(word), lanes);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private readonly void Add(ushort value, int column, float* lanes)
+    {
+        int place = Place(column);
+        lanes[place & 63] = MathF.FusedMultiplyAdd(CompactEncoding.FromBFloat16(value), X[place], lanes[place & 63]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Dense512(ushort* w, float* lanes)
+    {
+        Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+        Vector512<uint> odd = Vector512.Create(0xFFFF0000u);
+        int columns = Columns, whole = columns & ~63;
+        float* x = X;
+        for (nint c = 0; c < whole; c += 64)
+        {
+            Vector512<uint> a = Vector512.Load((uint*)(w + c)), b = Vector512.Load((uint*)(w + c + 32));
+            s0 = Avx512F.FusedMultiplyAdd(Vector512.ShiftLeft(a, 16).AsSingle(), Vector512.Load(x + c), s0);
+            s1 = Avx512F.FusedMultiplyAdd((a & odd).AsSingle(), Vector512.Load(x + c + 16), s1);
+            s2 = Avx512F.FusedMultiplyAdd(Vector512.ShiftLeft(b, 16).AsSingle(), Vector512.Load(x + c + 32), s2);
+            s3 = Avx512F.FusedMultiplyAdd((b & odd).AsSingle(), Vector512.Load(x + c + 48), s3);
+        }
+        s0.Store(lanes);
+        s1.Store(lanes + 16);
+        s2.Store(lanes + 32);
+        s3.Store(lanes + 48);
+        for (int c = whole; c < columns; c++) Add(w[c], c, lanes);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Masked512(ushort* v, ulong* bits, float* lanes)
+    {
+        Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+        float* x = X;
+        for (ulong* end = bits + WordsPerRow; bits < end; bits++, x += 64)
+            Word(bits, ref v, Vector512.Load(x), Vector512.Load(x + 16), Vector512.Load(x + 32), Vector512.Load(x + 48), ref s0, ref s1, ref s2, ref s3);
+        FloatRows.Store(lanes, s0, s1, s2, s3);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly void Four(int row, int distance, float* sums, byte* scratch)
+    {
+        float* lanes = stackalloc float[256];
+        Vector512<float> a0 = Vector512<float>.Zero, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0, d0 = a0, d1 = a0, d2 = a0, d3 = a0;
+        ushort* va = Values + Counts[row], vb = Values + Counts[row + distance], vc = Values + Counts[row + (2 * distance)], vd = Values + Counts[row + (3 * distance)];
+        nint apart = (nint)distance * WordsPerRow;
+        ulong* a = Bits + ((nint)row * WordsPerRow), b = a + apart, c = b + apart, d = c + apart;
+        float* x = X;
+        for (nint w = 0, words = WordsPerRow; w < words; w++, x += 64)
+        {
+            Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + 16), x2 = Vector512.Load(x + 32), x3 = Vector512.Load(x + 48);
+            Word(a + w, ref va, x0, x1, x2, x3, ref a0, ref a1, ref a2, ref a3);
+            Word(b + w, ref vb, x0, x1, x2, x3, ref b0, ref b1, ref b2, ref b3);
+            Word(c + w, ref vc, x0, x1, x2, x3, ref c0, ref c1, ref c2, ref c3);
+            Word(d + w, ref vd, x0, x1, x2, x3, ref d0, ref d1, ref d2, ref d3);
+        }
+        FloatRows.Store(lanes, a0, a1, a2, a3);
+        FloatRows.Store(lanes + 64, b0, b1, b2, b3);
+        FloatRows.Store(lanes + 128, c0, c1, c2, c3);
+        FloatRows.Store(lanes + 192, d0, d1, d2, d3);
+        for (int i = 0; i < 4; i++) sums[i] = FloatRows.Fold(lanes + (64 * i));
+    }
+
+    /// <summary>64 columns of one row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Word(ulong* bits, ref ushort* v, Vector512<float> x0, Vector512<float> x1, Vector512<float> x2, Vector512<float> x3,
+        ref Vector512<float> s0, ref Vector512<float> s1, ref Vector512<float> s2, ref Vector512<float> s3)
+    {
+        Vector512<uint> odd = Vector512.Create(0xFFFF0000u);
+        ulong word = *bits;
+        Vector512<uint> low = Avx512Vbmi2.Expand(Vector512<ushort>.Zero, MaskLanes.Words(bits, MaskLanes.LowWordShifts), Vector512.Load(v)).AsUInt32();
+        v += BitOperations.PopCount((uint)word);
+        Vector512<uint> high = Avx512Vbmi2.Expand(Vector512<ushort>.Zero, MaskLanes.Words(bits, MaskLanes.HighWordShifts), Vector512.Load(v)).AsUInt32();
+        v += BitOperations.PopCount((uint)(word >> 32));
+        s0 = Avx512F.FusedMultiplyAdd(Vector512.ShiftLeft(low, 16).AsSingle(), x0, s0);
+        s1 = Avx512F.FusedMultiplyAdd((low & odd).AsSingle(), x1, s1);
+        s2 = Avx512F.FusedMultiplyAdd(Vector512.ShiftLeft(high, 16).AsSingle(), x2, s2);
+        s3 = Avx512F.FusedMultiplyAdd((high & odd).AsSingle(), x3, s3);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Dense256(ushort* w, float* lanes)
+    {
+        int columns = Columns, whole = columns & ~63;
+        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+        float* x = X;
+        for (nint c = 0; c < whole; c += 64)
+        {
+            Pair(Vector256.Load((uint*)(w + c)), x + c, ref s0, ref s2);
+            Pair(Vector256.Load((uint*)(w + c + 16)), x + c + 8, ref s1, ref s3);
+            Pair(Vector256.Load((uint*)(w + c + 32)), x + c + 32, ref s4, ref s6);
+            Pair(Vector256.Load((uint*)(w + c + 48)), x + c + 40, ref s5, ref s7);
+        }
+        Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
+        for (int c = whole; c < columns; c++) Add(w[c], c, lanes);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Masked256(ushort* v, ulong* bits, float* lanes)
+    {
+        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+        float* x = X;
+        fixed (byte* table = ExpandTables.Words)
+        {
+            for (byte* b = (byte*)bits, end = b + ((nint)WordsPerRow * 8); b < end; b += 8, x += 64)
+            {
+                Pair(Expand16(ref v, b, table), x, ref s0, ref s2);
+                Pair(Expand16(ref v, b + 2, table), x + 8, ref s1, ref s3);
+                Pair(Expand16(ref v, b + 4, table), x + 32, ref s4, ref s6);
+                Pair(Expand16(ref v, b + 6, table), x + 40, ref s5, ref s7);
+            }
+        }
+        Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<uint> Expand16(ref ushort* values, byte* bits, byte* table)
+    {
+        nint m = bits[0], n = bits[1];
+        Vector128<byte> a = Ssse3.Shuffle(Vector128.Load((byte*)values), Vector128.Load(table + (m * 16)));
+        values += BitOperations.PopCount((uint)m);
+        Vector128<byte> b = Ssse3.Shuffle(Vector128.Load((byte*)values), Vector128.Load(table + (n * 16)));
+        values += BitOperations.PopCount((uint)n);
+        return Vector256.Create(a, b).AsUInt32();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Pair(Vector256<uint> pairs, float* x, ref Vector256<float> even, ref Vector256<float> odd)
+    {
+        even = Fma.MultiplyAdd(Vector256.ShiftLeft(pairs, 16).AsSingle(), Vector256.Load(x), even);
+        odd = Fma.MultiplyAdd((pairs & Vector256.Create(0xFFFF0000u)).AsSingle(), Vector256.Load(x + 16), odd);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(float* lanes, Vector256<float> s0, Vector256<float> s1, Vector256<float> s2, Vector256<float> s3, Vector256<float> s4, Vector256<float> s5, Vector256<float> s6, Vector256<float> s7)
+    {
+        s0.Store(lanes);
+        s1.Store(lanes + 8);
+        s2.Store(lanes + 16);
+        s3.Store(lanes + 24);
+        s4.Store(lanes + 32);
+        s5.Store(lanes + 40);
+        s6.Store(lanes + 48);
+        s7.Store(lanes + 56);
+    }
+}

@@ -1,0 +1,247 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
+
+namespace Sparseland.Kernels.SparseOps.Vector;
+
+/// <summary>Single-precision rows, all entries or those under a mask. Column c joins lane c % 64.</summary>
+/// <remarks>
+/// 64 partial sums are four registers of 512 bits: enough to hide the latency of a multiply-add within one row.
+/// Registers multiply removed entries as zeros; so inputs that are not finite take <see cref="Portable"/>, which touches stored
+/// entries only. For finite inputs both give the same bits: a zero product never changes a sum that began at +0.
+/// </remarks>
+internal unsafe struct FloatRows : IRowSum
+{
+    public int Columns;
+    public int WordsPerRow;
+
+    /// <summary>Null when every entry has a value.</summary>
+    public ulong* Bits;
+
+    /// <summary>Values before each row; only with bits.</summary>
+    public long* Counts;
+    public float* Values;
+
+    /// <summary>The input, zeros up to a multiple of 64.</summary>
+    public float* X;
+    public SimdLevel Level;
+
+    /// <summary>From this row on registers would read past the end of the values.</summary>
+    public int WideRows;
+
+    public readonly int ScratchBytes => 0;
+
+    public readonly int FourUpTo => Bits != null && Level >= SimdLevel.Vector512 && Avx512F.IsSupported ? WideRows : 0;
+
+    public readonly float Row(int row, byte* scratch)
+    {
+        float* lanes = stackalloc float[64];
+        float* values = Values + (Bits == null ? (nint)row * Columns : (nint)Counts[row]);
+        ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
+        if (row < WideRows && Level >= SimdLevel.Vector512 && Avx512F.IsSupported)
+        {
+            if (bits == null) Dense512(values, lanes);
+            else Masked512(values, bits, lanes);
+        }
+        else if (row < WideRows && Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported)
+        {
+            if (bits == null) Dense256(values, lanes);
+            else Masked256(values, bits, lanes);
+        }
+        else
+        {
+            Portable(values, bits, lanes);
+        }
+        return Fold(lanes);
+    }
+
+    /// <summary>The sum of 64 lanes in one order on every level.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static float Fold(float* lanes)
+    {
+        for (int t = 0; t < Lanes.Count; t += 4)
+        {
+            Vector128<float> first = Vector128.Load(lanes + t) + Vector128.Load(lanes + t + 16), second = Vector128.Load(lanes + t + 32) + Vector128.Load(lanes + t + 48);
+            (first + second).Store(lanes + t);
+        }
+        return DotKernel.Fold(lanes);
+    }
+
+    /// <summary>The definition.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Portable(float* values, ulong* bits, float* lanes)
+    {
+        new Span<float>(lanes, 64).Clear();
+        float* x = X;
+        if (bits == null)
+        {
+            for (int c = 0; c < Columns; c++) lanes[c & 63] = MathF.FusedMultiplyAdd(values[c], x[c], lanes[c & 63]);
+            return;
+        }
+        for (int w = 0; w < WordsPerRow; w++, x += 64)
+        {
+            for (ulong word = bits[w]; word != 0; word &= word - 1)
+            {
+                int c = BitOperations.TrailingZeroCount(word);
+                lanes[c] = MathF.FusedMultiplyAdd(*values++, x[c], lanes[c]);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Dense512(float* w, float* lanes)
+    {
+        Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+        nint columns = Columns, whole = columns & ~63;
+        float* x = X;
+        for (nint c = 0; c < whole; c += 64)
+        {
+            s0 = Avx512F.FusedMultiplyAdd(Vector512.Load(x + c), Vector512.Load(w + c), s0);
+            s1 = Avx512F.FusedMultiplyAdd(Vector512.Load(x + c + 16), Vector512.Load(w + c + 16), s1);
+            s2 = Avx512F.FusedMultiplyAdd(Vector512.Load(x + c + 32), Vector512.Load(w + c + 32), s2);
+            s3 = Avx512F.FusedMultiplyAdd(Vector512.Load(x + c + 48), Vector512.Load(w + c + 48), s3);
+        }
+        s0.Store(lanes);
+        s1.Store(lanes + 16);
+        s2.Store(lanes + 32);
+        s3.Store(lanes + 48);
+        for (nint c = whole; c < columns; c++) lanes[c - whole] = MathF.FusedMultiplyAdd(w[c], x[c], lanes[c - whole]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Masked512(float* v, ulong* bits, float* lanes)
+    {
+        Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+        float* x = X;
+        for (ulong* end = bits + WordsPerRow; bits < end; bits++, x += 64)
+            Word(bits, ref v, Vector512.Load(x), Vector512.Load(x + 16), Vector512.Load(x + 32), Vector512.Load(x + 48), ref s0, ref s1, ref s2, ref s3);
+        Store(lanes, s0, s1, s2, s3);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly void Four(int row, int distance, float* sums, byte* scratch)
+    {
+        float* lanes = stackalloc float[256];
+        Vector512<float> a0 = Vector512<float>.Zero, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0, d0 = a0, d1 = a0, d2 = a0, d3 = a0;
+        float* va = Values + Counts[row], vb = Values + Counts[row + distance], vc = Values + Counts[row + (2 * distance)], vd = Values + Counts[row + (3 * distance)];
+        nint apart = (nint)distance * WordsPerRow;
+        ulong* a = Bits + ((nint)row * WordsPerRow), b = a + apart, c = b + apart, d = c + apart;
+        float* x = X;
+        for (nint w = 0, words = WordsPerRow; w < words; w++, x += 64)
+        {
+            Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + 16), x2 = Vector512.Load(x + 32), x3 = Vector512.Load(x + 48);
+            Word(a + w, ref va, x0, x1, x2, x3, ref a0, ref a1, ref a2, ref a3);
+            Word(b + w, ref vb, x0, x1, x2, x3, ref b0, ref b1, ref b2, ref b3);
+            Word(c + w, ref vc, x0, x1, x2, x3, ref c0, ref c1, ref c2, ref c3);
+            Word(d + w, ref vd, x0, x1, x2, x3, ref d0, ref d1, ref d2, ref d3);
+        }
+        Store(lanes, a0, a1, a2, a3);
+        Store(lanes + 64, b0, b1, b2, b3);
+        Store(lanes + 128, c0, c1, c2, c3);
+        Store(lanes + 192, d0, d1, d2, d3);
+        for (int i = 0; i < 4; i++) sums[i] = Fold(lanes + (64 * i));
+    }
+
+    /// <summary>64 columns of one row, 16 at a time; on a little-endian machine the word reads as pieces in order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Word(ulong* bits, ref float* v, Vector512<float> x0, Vector512<float> x1, Vector512<float> x2, Vector512<float> x3,
+        ref Vector512<float> s0, ref Vector512<float> s1, ref Vector512<float> s2, ref Vector512<float> s3)
+    {
+        Vector512<int> select = Vector512.Create(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768), upper = Vector512.ShiftLeft(select, 16);
+        ulong word = *bits;
+        // Read as floats, the bits are repeated by the load.
+        float* halves = (float*)bits;
+        s0 = Step(s0, halves, select, v, x0);
+        v += BitOperations.PopCount((uint)(ushort)word);
+        s1 = Step(s1, halves, upper, v, x1);
+        v += BitOperations.PopCount((uint)(ushort)(word >> 16));
+        s2 = Step(s2, halves + 1, select, v, x2);
+        v += BitOperations.PopCount((uint)(ushort)(word >> 32));
+        s3 = Step(s3, halves + 1, upper, v, x3);
+        v += BitOperations.PopCount((uint)(word >> 48));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Step(Vector512<float> sum, float* bits, Vector512<int> select, float* values, Vector512<float> x)
+    {
+        Vector512<float> mask = (~Vector512.Equals(Vector512.Create(*bits).AsInt32() & select, Vector512<int>.Zero)).AsSingle();
+        return Avx512F.FusedMultiplyAdd(Avx512F.Expand(Vector512<float>.Zero, mask, Vector512.Load(values)), x, sum);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Store(float* lanes, Vector512<float> s0, Vector512<float> s1, Vector512<float> s2, Vector512<float> s3)
+    {
+        s0.Store(lanes);
+        s1.Store(lanes + 16);
+        s2.Store(lanes + 32);
+        s3.Store(lanes + 48);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Dense256(float* w, float* lanes)
+    {
+        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+        nint columns = Columns, whole = columns & ~63;
+        float* x = X;
+        for (nint c = 0; c < whole; c += 64)
+        {
+            s0 = Fma.MultiplyAdd(Vector256.Load(x + c), Vector256.Load(w + c), s0);
+            s1 = Fma.MultiplyAdd(Vector256.Load(x + c + 8), Vector256.Load(w + c + 8), s1);
+            s2 = Fma.MultiplyAdd(Vector256.Load(x + c + 16), Vector256.Load(w + c + 16), s2);
+            s3 = Fma.MultiplyAdd(Vector256.Load(x + c + 24), Vector256.Load(w + c + 24), s3);
+            s4 = Fma.MultiplyAdd(Vector256.Load(x + c + 32), Vector256.Load(w + c + 32), s4);
+            s5 = Fma.MultiplyAdd(Vector256.Load(x + c + 40), Vector256.Load(w + c + 40), s5);
+            s6 = Fma.MultiplyAdd(Vector256.Load(x + c + 48), Vector256.Load(w + c + 48), s6);
+            s7 = Fma.MultiplyAdd(Vector256.Load(x + c + 56), Vector256.Load(w + c + 56), s7);
+        }
+        Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
+        for (nint c = whole; c < columns; c++) lanes[c - whole] = MathF.FusedMultiplyAdd(w[c], x[c], lanes[c - whole]);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Masked256(float* v, ulong* bits, float* lanes)
+    {
+        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+        float* x = X;
+        fixed (int* table = ExpandTables.Permutations, kept = ExpandTables.KeptLanes)
+        {
+            for (byte* b = (byte*)bits, end = b + ((nint)WordsPerRow * 8); b < end; b += 8, x += 64)
+            {
+                s0 = Step(s0, b[0], ref v, x, table, kept);
+                s1 = Step(s1, b[1], ref v, x + 8, table, kept);
+                s2 = Step(s2, b[2], ref v, x + 16, table, kept);
+                s3 = Step(s3, b[3], ref v, x + 24, table, kept);
+                s4 = Step(s4, b[4], ref v, x + 32, table, kept);
+                s5 = Step(s5, b[5], ref v, x + 40, table, kept);
+                s6 = Step(s6, b[6], ref v, x + 48, table, kept);
+                s7 = Step(s7, b[7], ref v, x + 56, table, kept);
+            }
+        }
+        Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Step(Vector256<float> sum, nint bits, ref float* values, float* x, int* table, int* kept)
+    {
+        Vector256<float> spread = Avx2.PermuteVar8x32(Vector256.Load(values), Vector256.Load(table + (bits * 8))) & Vector256.Load(kept + (bits * 8)).AsSingle();
+        values += BitOperations.PopCount((uint)bits);
+        return Fma.MultiplyAdd(spread, Vector256.Load(x), sum);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(float* lanes, Vector256<float> s0, Vector256<float> s1, Vector256<float> s2, Vector256<float> s3, Vector256<float> s4, Vector256<float> s5, Vector256<float> s6, Vector256<float> s7)
+    {
+        s0.Store(lanes);
+        s1.Store(lanes + 8);
+        s2.Store(lanes + 16);
+        s3.Store(lanes + 24);
+        s4.Store(lanes + 32);
+        s5.Store(lanes + 40);
+        s6.Store(lanes + 48);
+        s7.Store(lanes + 56);
+    }
+}

@@ -1,0 +1,244 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
+
+namespace Sparseland.Kernels.SparseOps.Vector;
+
+/// <summary>Rows of 4-bit integers with a scale per group of columns, all entries or those under a mask, times a <see cref="QuantizedInput"/>. Column c joins lane (c % 64) / 4.</summary>
+/// <remarks>Values are stored as q + 8, and what has no value counts as 8: the sums of a piece begin at -8 times the sum of its inputs.</remarks>
+internal unsafe struct Int4Rows : IRowSum
+{
+    public int Columns;
+    public int WordsPerRow;
+
+    /// <summary>Null when every entry has a value.</summary>
+    public ulong* Bits;
+
+    /// <summary>Values before each row; only with bits.</summary>
+    public long* Counts;
+
+    /// <summary>First byte of each row; only with bits.</summary>
+    public long* ByteStarts;
+    public byte* Values;
+
+    /// <summary>Half-precision scales, <see cref="GroupsPerRow"/> a row.</summary>
+    public ushort* Scales;
+    public int GroupsPerRow;
+
+    /// <summary>64-column words of a piece: 1, 2 or 4.</summary>
+    public int WordsPerPiece;
+
+    /// <summary>Binary logarithm of the pieces that share a scale.</summary>
+    public int GroupShift;
+    public sbyte* X;
+    public int* Starts;
+    public float* InputScales;
+    public SimdLevel Level;
+
+    /// <summary>From this row on registers would read past the end of the values.</summary>
+    public int WideRows;
+
+    // Scales in single precision, the unpacked values, and on narrow machines the spread row.
+    private readonly int ScaleBytes => ((Math.Max(GroupsPerRow, WordsPerRow) * sizeof(float)) + 63) & ~63;
+
+    private readonly int RowBytes => (WordsPerRow * 64) + 128;
+
+    public readonly int ScratchBytes => 4 * (ScaleBytes + RowBytes);
+
+    public readonly int FourUpTo => Bits != null && Level >= SimdLevel.Vector512 && MaskLanes.IsSupported ? WideRows : 0;
+
+    public readonly float Row(int row, byte* scratch)
+    {
+        float* lanes = stackalloc float[Lanes.Count];
+        float* scales = (float*)scratch;
+        byte* unpacked = scratch + ScaleBytes, spread = unpacked + RowBytes;
+        Factors(row, scales);
+        byte* packed = Values + (Bits == null ? (nint)row * ((Columns + 1) / 2) : (nint)ByteStarts[row]);
+        ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
+        int stored = bits == null ? Columns : (int)(Counts[row + 1] - Counts[row]);
+        bool wide = row < WideRows;
+        if (wide && Level >= SimdLevel.Vector512 && Avx512BW.IsSupported && (bits == null ? WordsPerPiece == 1 && GroupShift == 0 : MaskLanes.IsSupported))
+        {
+            if (bits == null)
+            {
+                Dense512(packed, scales, unpacked, lanes);
+            }
+            else
+            {
+                ByteExpansion.Unpack512(packed, stored, unpacked);
+                Masked512(unpacked, bits, scales, lanes);
+            }
+            return DotKernel.Fold(lanes);
+        }
+        bool avx = Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported;
+        if (wide && avx) ByteExpansion.Unpack256(packed, stored, unpacked);
+        else ByteExpansion.UnpackPortable(packed, stored, unpacked);
+        byte* w = unpacked;
+        if (bits != null)
+        {
+            if (avx) ByteExpansion.Shuffle(unpacked, bits, WordsPerRow, spread, 8);
+            else ByteExpansion.Portable(unpacked, bits, WordsPerRow, spread, 8);
+            w = spread;
+        }
+        if (avx) Dense256(w, scales, lanes);
+        else Portable(w, scales, lanes);
+        return DotKernel.Fold(lanes);
+    }
+
+    /// <summary>The definition, for a row of bytes q + 8.</summary>
+    private readonly void Portable(byte* w, float* scales, float* lanes)
+    {
+        new Span<float>(lanes, Lanes.Count).Clear();
+        int* sums = stackalloc int[Lanes.Count];
+        int piece = WordsPerPiece * 64;
+        for (int first = 0, p = 0; first < Columns; first += piece, p++)
+        {
+            new Span<int>(sums, Lanes.Count).Clear();
+            for (int c = first, end = Math.Min(first + piece, Columns); c < end; c++) sums[(c & 63) >> 2] += (w[c] - 8) * X[c];
+            float scale = scales[p];
+            for (int t = 0; t < Lanes.Count; t++) lanes[t] = MathF.FusedMultiplyAdd(sums[t], scale, lanes[t]);
+        }
+    }
+
+    /// <summary>A row of which every entry has a value, in groups of 64.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Dense512(byte* packed, float* scales, byte* rest, float* lanes)
+    {
+        Vector512<float> sum = Vector512<float>.Zero;
+        Vector512<short> ones = Vector512<short>.One;
+        Vector512<byte> lower = Vector512.Create((byte)15);
+        sbyte* x = X;
+        int* start = Starts;
+        int p = 0, whole = Columns / ByteExpansion.PackedBlock * 2;
+        for (; p < whole; p += 2, packed += 64, x += 128, start += 32)
+        {
+            Vector512<byte> both = Vector512.Load(packed);
+            sum = Flush(sum, Avx512BW.MultiplyAddAdjacent(both & lower, Vector512.Load(x)), Vector512.Load(start), ones, scales[p]);
+            Vector512<byte> upper = Vector512.ShiftRightLogical(both.AsUInt16(), 4).AsByte() & lower;
+            sum = Flush(sum, Avx512BW.MultiplyAddAdjacent(upper, Vector512.Load(x + 64)), Vector512.Load(start + 16), ones, scales[p + 1]);
+        }
+        if (p < WordsPerRow)
+        {
+            ByteExpansion.Unpack512(packed, Columns % ByteExpansion.PackedBlock, rest);
+            for (; p < WordsPerRow; p++, rest += 64, x += 64, start += 16)
+                sum = Flush(sum, Avx512BW.MultiplyAddAdjacent(Vector512.Load(rest), Vector512.Load(x)), Vector512.Load(start), ones, scales[p]);
+        }
+        sum.Store(lanes);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Masked512(byte* w, ulong* bits, float* scales, float* lanes)
+    {
+        Vector512<float> sum = Vector512<float>.Zero;
+        Vector512<short> ones = Vector512<short>.One;
+        int each = WordsPerPiece;
+        sbyte* x = X;
+        int* start = Starts;
+        for (int words = WordsPerRow, p = 0; words > 0; words -= each, start += 16, p++)
+        {
+            Vector512<short> piece = Vector512<short>.Zero;
+            for (int i = Math.Min(words, each); i > 0; i--, bits++, x += 64) piece += Word(bits, ref w, Vector512.Load(x));
+            sum = Flush(sum, piece, Vector512.Load(start), ones, scales[p]);
+        }
+        sum.Store(lanes);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly void Four(int row, int distance, float* sums, byte* scratch)
+    {
+        float* lanes = stackalloc float[64];
+        Vector512<float> sa = Vector512<float>.Zero, sb = sa, sc = sa, sd = sa;
+        Vector512<short> ones = Vector512<short>.One;
+        float* fa = (float*)scratch, fb = (float*)(scratch + ScaleBytes), fc = (float*)(scratch + (2 * ScaleBytes)), fd = (float*)(scratch + (3 * ScaleBytes));
+        byte* va = scratch + (4 * ScaleBytes), vb = va + RowBytes, vc = vb + RowBytes, vd = vc + RowBytes;
+        Unpack(row, fa, va);
+        Unpack(row + distance, fb, vb);
+        Unpack(row + (2 * distance), fc, vc);
+        Unpack(row + (3 * distance), fd, vd);
+        nint apart = (nint)distance * WordsPerRow;
+        ulong* a = Bits + ((nint)row * WordsPerRow), b = a + apart, c = b + apart, d = c + apart;
+        int* starts = Starts;
+        for (nint w = 0, words = WordsPerRow, p = 0, each = WordsPerPiece; w < words; p++, starts += 16)
+        {
+            Vector512<short> pa = Vector512<short>.Zero, pb = pa, pc = pa, pd = pa;
+            for (nint end = nint.Min(words, w + each); w < end; w++)
+            {
+                Vector512<sbyte> x = Vector512.Load(X + (64 * w));
+                pa += Word(a + w, ref va, x);
+                pb += Word(b + w, ref vb, x);
+                pc += Word(c + w, ref vc, x);
+                pd += Word(d + w, ref vd, x);
+            }
+            Vector512<int> start = Vector512.Load(starts);
+            sa = Flush(sa, pa, start, ones, fa[p]);
+            sb = Flush(sb, pb, start, ones, fb[p]);
+            sc = Flush(sc, pc, start, ones, fc[p]);
+            sd = Flush(sd, pd, start, ones, fd[p]);
+        }
+        FloatRows.Store(lanes, sa, sb, sc, sd);
+        for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
+    }
+
+    private readonly void Unpack(int row, float* factors, byte* values)
+    {
+        Factors(row, factors);
+        ByteExpansion.Unpack512(Values + ByteStarts[row], (int)(Counts[row + 1] - Counts[row]), values);
+    }
+
+    /// <summary>What the integer sums of each piece of a row are multiplied by.</summary>
+    private readonly void Factors(int row, float* factors)
+    {
+        HalfPrecision.Widen(Scales + ((nint)row * GroupsPerRow), GroupsPerRow, factors);
+        int pieces = (WordsPerRow + WordsPerPiece - 1) / WordsPerPiece;
+        if (GroupShift == 0)
+        {
+            int p = 0;
+            for (; p + 8 <= pieces; p += 8) (Vector256.Load(factors + p) * Vector256.Load(InputScales + p)).Store(factors + p);
+            for (; p < pieces; p++) factors[p] *= InputScales[p];
+            return;
+        }
+        for (int p = pieces - 1; p >= 0; p--) factors[p] = factors[p >> GroupShift] * InputScales[p];
+    }
+
+    /// <summary>64 columns of one row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<short> Word(ulong* bits, ref byte* values, Vector512<sbyte> x)
+    {
+        Vector512<byte> w = Avx512Vbmi2.Expand(Vector512.Create((byte)8), MaskLanes.Bytes(bits, MaskLanes.ByteShifts), Vector512.Load(values));
+        values += BitOperations.PopCount(*bits);
+        return Avx512BW.MultiplyAddAdjacent(w, x);
+    }
+
+    /// <summary>Four products of at most 2 x 15 x 127 fit into 16 bits; after them the piece joins the sum.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Flush(Vector512<float> sum, Vector512<short> piece, Vector512<int> start, Vector512<short> ones, float scale) =>
+        Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(start + Avx512BW.MultiplyAddAdjacent(piece, ones)), Vector512.Create(scale), sum);
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Dense256(byte* w, float* scales, float* lanes)
+    {
+        Vector256<float> low = Vector256<float>.Zero, high = low;
+        Vector256<short> ones = Vector256<short>.One;
+        int words = WordsPerRow, each = WordsPerPiece;
+        sbyte* x = X;
+        int* start = Starts;
+        for (int p = 0; words > 0; words -= each, start += 16, p++)
+        {
+            Vector256<short> a = Vector256<short>.Zero, b = a;
+            for (int i = Math.Min(words, each); i > 0; i--, w += 64, x += 64)
+            {
+                a += Avx2.MultiplyAddAdjacent(Vector256.Load(w), Vector256.Load(x));
+                b += Avx2.MultiplyAddAdjacent(Vector256.Load(w + 32), Vector256.Load(x + 32));
+            }
+            Vector256<float> factor = Vector256.Create(scales[p]);
+            low = Fma.MultiplyAdd(Vector256.ConvertToSingle(Vector256.Load(start) + Avx2.MultiplyAddAdjacent(a, ones)), factor, low);
+            high = Fma.MultiplyAdd(Vector256.ConvertToSingle(Vector256.Load(start + 8) + Avx2.MultiplyAddAdjacent(b, ones)), factor, high);
+        }
+        low.Store(lanes);
+        high.Store(lanes + 8);
+    }
+}

@@ -1,0 +1,191 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
+
+namespace Sparseland.Kernels.SparseOps.Vector;
+
+/// <summary>Rows of 8-bit integers, all entries or those under a mask, times a <see cref="QuantizedInput"/>. Column c joins lane (c % 64) / 4.</summary>
+internal unsafe struct Int8Rows : IRowSum
+{
+    public int Columns;
+    public int WordsPerRow;
+
+    /// <summary>Null when every entry has a value.</summary>
+    public ulong* Bits;
+
+    /// <summary>Values before each row; only with bits.</summary>
+    public long* Counts;
+    public sbyte* Values;
+
+    /// <summary>Magnitudes of the input.</summary>
+    public sbyte* X;
+    public sbyte* Signs;
+    public int* Starts;
+    public float* InputScales;
+    public SimdLevel Level;
+
+    /// <summary>From this row on registers would read past the end of the values.</summary>
+    public int WideRows;
+
+    public readonly int ScratchBytes => WordsPerRow * 64;
+
+    public readonly int FourUpTo => Bits != null && Level >= SimdLevel.Vector512 && MaskLanes.IsSupported ? WideRows : 0;
+
+    public readonly float Row(int row, byte* scratch)
+    {
+        float* lanes = stackalloc float[Lanes.Count];
+        sbyte* values = Values + (Bits == null ? (nint)row * Columns : (nint)Counts[row]);
+        ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
+        bool wide = row < WideRows;
+        if (wide && Level >= SimdLevel.Vector512 && Avx512BW.IsSupported && (bits == null || MaskLanes.IsSupported))
+        {
+            if (bits == null) Dense512(values, lanes);
+            else Masked512(values, bits, lanes);
+            return DotKernel.Fold(lanes);
+        }
+        bool avx = Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported;
+        sbyte* w = (sbyte*)scratch;
+        if (bits == null)
+        {
+            if (wide) w = values;
+            else new Span<sbyte>(values, Columns).CopyTo(new Span<sbyte>(scratch, Columns));
+        }
+        else if (wide && avx)
+        {
+            ByteExpansion.Shuffle((byte*)values, bits, WordsPerRow, scratch, 0);
+        }
+        else
+        {
+            ByteExpansion.Portable((byte*)values, bits, WordsPerRow, scratch, 0);
+        }
+        if (avx) Dense256(w, lanes);
+        else Portable(w, lanes);
+        return DotKernel.Fold(lanes);
+    }
+
+    /// <summary>The definition, for a row of which every entry has a value; what lies between its end and a multiple of 64 meets zeros of the input.</summary>
+    private readonly void Portable(sbyte* w, float* lanes)
+    {
+        new Span<float>(lanes, Lanes.Count).Clear();
+        int* sums = stackalloc int[Lanes.Count];
+        for (int first = 0, b = 0; first < Columns; first += QuantizedInput.Block, b++)
+        {
+            new Span<int>(sums, Lanes.Count).Clear();
+            for (int c = first, end = Math.Min(first + QuantizedInput.Block, Columns); c < end; c++) sums[(c & 63) >> 2] += w[c] * (Signs[c] < 0 ? -X[c] : X[c]);
+            for (int t = 0; t < Lanes.Count; t++) lanes[t] = MathF.FusedMultiplyAdd(sums[t], InputScales[b], lanes[t]);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Dense512(sbyte* w, float* lanes)
+    {
+        Vector512<float> sum = Vector512<float>.Zero;
+        Vector512<short> ones = Vector512<short>.One;
+        int words = WordsPerRow;
+        sbyte* x = X, s = Signs;
+        int* start = Starts;
+        float* scale = InputScales;
+        for (; words > 0; words -= 4, start += 16, scale++)
+        {
+            Vector512<int> block = Vector512.Load(start);
+            for (int i = Math.Min(words, 4); i > 0; i--, w += 64, x += 64, s += 64) block += Product(Vector512.Load(w), x, s, ones);
+            sum = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(block), Vector512.Create(*scale), sum);
+        }
+        sum.Store(lanes);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Masked512(sbyte* w, ulong* bits, float* lanes)
+    {
+        Vector512<float> sum = Vector512<float>.Zero;
+        sbyte* x = X, s = Signs;
+        int* start = Starts;
+        float* scale = InputScales;
+        for (int words = WordsPerRow; words > 0; words -= 4, start += 16, scale++)
+        {
+            Vector512<int> block = Vector512.Load(start);
+            for (int i = Math.Min(words, 4); i > 0; i--, bits++, x += 64, s += 64) block += Word(bits, ref w, Vector512.Load((byte*)x), Vector512.Load(s));
+            sum = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(block), Vector512.Create(*scale), sum);
+        }
+        sum.Store(lanes);
+    }
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly void Four(int row, int distance, float* sums, byte* scratch)
+    {
+        float* lanes = stackalloc float[64];
+        Vector512<float> sa = Vector512<float>.Zero, sb = sa, sc = sa, sd = sa;
+        sbyte* va = Values + Counts[row], vb = Values + Counts[row + distance], vc = Values + Counts[row + (2 * distance)], vd = Values + Counts[row + (3 * distance)];
+        nint apart = (nint)distance * WordsPerRow;
+        ulong* a = Bits + ((nint)row * WordsPerRow), b = a + apart, c = b + apart, d = c + apart;
+        int* start = Starts;
+        float* scale = InputScales;
+        for (nint w = 0, words = WordsPerRow; w < words; start += 16, scale++)
+        {
+            Vector512<int> ba = Vector512.Load(start), bb = ba, bc = ba, bd = ba;
+            for (nint end = nint.Min(words, w + 4); w < end; w++)
+            {
+                Vector512<byte> x = Vector512.Load((byte*)X + (64 * w));
+                Vector512<sbyte> s = Vector512.Load(Signs + (64 * w));
+                ba += Word(a + w, ref va, x, s);
+                bb += Word(b + w, ref vb, x, s);
+                bc += Word(c + w, ref vc, x, s);
+                bd += Word(d + w, ref vd, x, s);
+            }
+            Vector512<float> factor = Vector512.Create(*scale);
+            sa = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(ba), factor, sa);
+            sb = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(bb), factor, sb);
+            sc = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(bc), factor, sc);
+            sd = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(bd), factor, sd);
+        }
+        FloatRows.Store(lanes, sa, sb, sc, sd);
+        for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
+    }
+
+    /// <summary>64 columns of one row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<int> Word(ulong* bits, ref sbyte* values, Vector512<byte> x, Vector512<sbyte> s)
+    {
+        Vector512<sbyte> w = Avx512Vbmi2.Expand(Vector512<byte>.Zero, MaskLanes.Bytes(bits, MaskLanes.ByteShifts), Vector512.Load((byte*)values)).AsSByte();
+        values += BitOperations.PopCount(*bits);
+        return Avx512BW.MultiplyAddAdjacent(Avx512BW.MultiplyAddAdjacent(x, w ^ s), Vector512<short>.One);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<int> Product(Vector512<sbyte> w, sbyte* x, sbyte* s, Vector512<short> ones) =>
+        // Two products of at most 127 x 128 fit into 16 bits.
+        Avx512BW.MultiplyAddAdjacent(Avx512BW.MultiplyAddAdjacent(Vector512.Load((byte*)x), w ^ Vector512.Load(s)), ones);
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Dense256(sbyte* w, float* lanes)
+    {
+        Vector256<float> low = Vector256<float>.Zero, high = low;
+        Vector256<short> ones = Vector256<short>.One;
+        int words = WordsPerRow;
+        sbyte* x = X, s = Signs;
+        int* start = Starts;
+        float* scale = InputScales;
+        for (; words > 0; words -= 4, start += 16, scale++)
+        {
+            Vector256<int> a = Vector256.Load(start), b = Vector256.Load(start + 8);
+            for (int i = Math.Min(words, 4); i > 0; i--, w += 64, x += 64, s += 64)
+            {
+                a += Product(w, x, s, ones);
+                b += Product(w + 32, x + 32, s + 32, ones);
+            }
+            Vector256<float> factor = Vector256.Create(*scale);
+            low = Fma.MultiplyAdd(Vector256.ConvertToSingle(a), factor, low);
+            high = Fma.MultiplyAdd(Vector256.ConvertToSingle(b), factor, high);
+        }
+        low.Store(lanes);
+        high.Store(lanes + 8);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Product(sbyte* w, sbyte* x, sbyte* s, Vector256<short> ones) =>
+        Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load((byte*)x), Vector256.Load(w) ^ Vector256.Load(s)), ones);
+}

@@ -1,0 +1,93 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Sparse;
+
+namespace Sparseland.Kernels.SparseOps.Vector;
+
+/// <summary>The input of integer products: signed 8-bit integers with one scale per block of 256 columns.</summary>
+/// <remarks>
+/// A block is scaled by its largest magnitude / 127 and rounded to nearest even; a block with a value that is not finite gets the scale NaN,
+/// so that every output that it reaches is NaN. Sums of integers are exact, whatever the order: that is what makes these products equal on every level.
+/// </remarks>
+internal unsafe ref struct QuantizedInput
+{
+    /// <summary>Columns that share a scale.</summary>
+    public const int Block = 256;
+
+    private readonly Scratch.Buffer _memory;
+
+    /// <summary>Quantises x for weights of a kind.</summary>
+    /// <param name="x">The input.</param>
+    /// <param name="kind">Int8 or Int4.</param>
+    /// <param name="piece">Columns after which integer sums become floats: 256, or 64 or 128 for finer groups of 4-bit weights.</param>
+    public QuantizedInput(ReadOnlySpan<float> x, ValueKind kind, int piece)
+    {
+        int blocks = Math.Max(1, (x.Length + Block - 1) / Block), padded = blocks * Block, pieces = padded / piece;
+        _memory = Scratch.Rent((2 * padded / sizeof(float)) + (pieces * (16 + 1)));
+        Starts = (int*)_memory.Pointer;
+        Scales = (float*)(Starts + (pieces * 16));
+        Values = (sbyte*)(Scales + pieces);
+        Signs = Values + padded;
+        for (int b = 0; b < blocks; b++)
+        {
+            int first = b * Block, length = Math.Clamp(x.Length - first, 0, Block);
+            float scale = Quantize(x.Slice(first, length), Values + first);
+            new Span<sbyte>(Values + first + length, Block - length).Clear();
+            for (int p = first / piece; p < (first + Block) / piece; p++) Scales[p] = scale;
+        }
+        new Span<int>(Starts, pieces * 16).Clear();
+        if (kind == ValueKind.Int4) StartAtMinusEight(padded, piece);
+        else SplitSigns(padded, piece);
+    }
+
+    /// <summary>The integers; their magnitudes for 8-bit weights. Zeros up to a multiple of 256.</summary>
+    public sbyte* Values { get; }
+
+    /// <summary>For 8-bit weights: -1 where the integer is negative, else 0.</summary>
+    public sbyte* Signs { get; }
+
+    /// <summary>[pieces, 16]: with which integers the lanes of each piece begin.</summary>
+    public int* Starts { get; }
+
+    /// <summary>[pieces].</summary>
+    public float* Scales { get; }
+
+    /// <summary>Gives the memory back.</summary>
+    public readonly void Dispose() => _memory.Dispose();
+
+    private static float Quantize(ReadOnlySpan<float> x, sbyte* values)
+    {
+        float largest = 0;
+        // MathF.Max passes NaN on.
+        foreach (float v in x) largest = MathF.Max(largest, MathF.Abs(v));
+        if (largest == 0 || !float.IsFinite(largest))
+        {
+            new Span<sbyte>(values, x.Length).Clear();
+            return largest == 0 ? 0 : float.NaN;
+        }
+        float scale = MathF.Max(largest / 127f, float.Epsilon);
+        for (int i = 0; i < x.Length; i++) values[i] = (sbyte)MathF.Max(MathF.Min(MathF.Round(x[i] / scale), 127f), -127f);
+        return scale;
+    }
+
+    /// <summary>4-bit weights are stored as q + 8: the sums begin at -8 times the sum of the inputs.</summary>
+    private readonly void StartAtMinusEight(int padded, int piece)
+    {
+        for (int c = 0; c < padded; c++) Starts[(c / piece * 16) + ((c & 63) >> 2)] -= 8 * Values[c];
+    }
+
+    /// <summary>
+    /// w x = (w ^ s) |x| + [s = -1] |x| with s = -1 for negative x: the instruction multiplies unsigned by signed bytes, and the second
+    /// term does not depend on w, so that the sums begin with it.
+    /// </summary>
+    private readonly void SplitSigns(int padded, int piece)
+    {
+        for (int c = 0; c < padded; c++)
+        {
+            sbyte v = Values[c];
+            Signs[c] = (sbyte)(v >> 7);
+            if (v >= 0) continue;
+            Values[c] = (sbyte)-v;
+            Starts[(c / piece * 16) + ((c & 63) >> 2)] -= v;
+        }
+    }
+}

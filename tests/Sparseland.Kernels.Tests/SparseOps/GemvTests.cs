@@ -1,0 +1,168 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
+
+namespace Sparseland.Kernels.Tests.SparseOps;
+
+public class GemvTests
+{
+    public static TheoryData<int, int> Sizes => new()
+    {
+        { 1, 1 }, { 5, 1 }, { 1, 70 }, { 13, 64 }, { 37, 129 }, { 64, 300 }, { 9, 31 }, { 8, 33 }, { 6, 255 }, { 7, 257 }, { 4, 1100 }, { 3, 2500 },
+    };
+
+    [Theory, MemberData(nameof(Sizes))]
+    public void Every_type_gives_the_products_of_its_dense_form_on_every_level(int rows, int columns)
+    {
+        var random = new Random(rows + (columns * 100));
+        foreach (double density in (double[])[0, 0.05, 0.3, 0.5, 0.9, 1])
+        {
+            float[] dense = SparseDense(random, rows, columns, density), x = Uniform(random, columns), bias = Uniform(random, rows);
+            foreach (ValueKind kind in Enum.GetValues<ValueKind>())
+            {
+                foreach (CompactMatrix w in (CompactMatrix[])[CompactMatrix.FromDense(dense, rows, columns, kind), CompactMatrix.FromMask(Mask.FromNonZeros([rows, columns], dense), dense, rows, columns, kind)])
+                {
+                    string what = $"{w} density {density}";
+                    float[] held = new float[dense.Length];
+                    w.ToDense(held);
+                    float[] input = kind.IsQuantized() ? Rounded(x) : x;
+                    float[] expected = Product(held, rows, columns, input, 1);
+                    Near.Equal(expected, SameEverywhere(rows, y => Gemv.Multiply(w, x, y), what: what), 2e-5, 1e-5, what);
+                    for (int r = 0; r < rows; r++) expected[r] = Math.Clamp(expected[r] + bias[r], 0f, 0.5f);
+                    Near.Equal(expected, SameEverywhere(rows, y => Gemv.Multiply(w, x, y, bias, new Clamp(0, 0.5f))), 2e-5, 1e-5, what);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Large_products_are_cut_into_parts_that_give_the_same_bits()
+    {
+        const int Rows = 700, Columns = 1500;
+        var random = new Random(7);
+        float[] dense = SparseDense(random, Rows, Columns, 0.4), x = Uniform(random, Columns);
+        Array.Clear(dense, 100 * Columns, 50 * Columns);
+        foreach (ValueKind kind in Enum.GetValues<ValueKind>())
+        {
+            CompactMatrix all = CompactMatrix.FromDense(dense, Rows, Columns, kind), masked = CompactMatrix.FromMask(Mask.FromNonZeros([Rows, Columns], dense), dense, Rows, Columns, kind);
+            float[] a = SameEverywhere(Rows, y => Gemv.Multiply(all, x, y)), b = SameEverywhere(Rows, y => Gemv.Multiply(masked, x, y));
+            // Skipping a zero and adding it give the same bits where both hold the same numbers: scales of 4-bit groups differ.
+            if (kind != ValueKind.Int4) Near.BitEqual(a, b);
+            Assert.All(b[100..150], v => Assert.Equal(0f, v));
+        }
+    }
+
+    [Fact]
+    public void Infinite_and_missing_inputs_touch_stored_entries_only_and_blocks_of_integer_inputs()
+    {
+        const int Rows = 6, Columns = 600;
+        var dense = new float[Rows * Columns];
+        for (int r = 0; r < Rows; r++) dense[(r * Columns) + (100 * r)] = 1 + r;
+        var x = new float[Columns];
+        Array.Fill(x, float.PositiveInfinity);
+        x[0] = 1.5f;
+        x[100] = float.NaN;
+        Mask mask = Mask.FromNonZeros([Rows, Columns], dense);
+        foreach (ValueKind kind in (ValueKind[])[ValueKind.Float32, ValueKind.BFloat16])
+        {
+            CompactMatrix w = CompactMatrix.FromMask(mask, dense, Rows, Columns, kind);
+            float[] y = SameEverywhere(Rows, y => Gemv.Multiply(w, x, y));
+            Assert.Equal([1.5f, float.NaN, float.PositiveInfinity, float.PositiveInfinity, float.PositiveInfinity, float.PositiveInfinity], y);
+            // A dense zero times infinity is NaN, as IEEE says.
+            CompactMatrix all = CompactMatrix.FromDense(dense, Rows, Columns, kind);
+            Assert.All(SameEverywhere(Rows, y => Gemv.Multiply(all, x, y)), v => Assert.True(float.IsNaN(v)));
+        }
+        var one = new float[Columns];
+        one[300] = float.NaN;
+        foreach (ValueKind kind in (ValueKind[])[ValueKind.Int8, ValueKind.Int4])
+        {
+            CompactMatrix w = CompactMatrix.FromMask(mask, dense, Rows, Columns, kind);
+            Assert.All(SameEverywhere(Rows, y => Gemv.Multiply(w, one, y)), v => Assert.True(float.IsNaN(v)));
+        }
+    }
+
+    [Fact]
+    public void Infinite_weights_propagate_in_floating_point_and_are_refused_in_integers()
+    {
+        float[] dense = [1f, float.PositiveInfinity, 0f, 2f];
+        foreach (ValueKind kind in (ValueKind[])[ValueKind.Float32, ValueKind.BFloat16])
+            Assert.Equal([float.PositiveInfinity, 2f], SameEverywhere(2, y => Gemv.Multiply(CompactMatrix.FromDense(dense, 2, 2, kind), [1f, 1f], y)));
+        foreach (ValueKind kind in (ValueKind[])[ValueKind.Int8, ValueKind.Int4])
+        {
+            Assert.Throws<ArgumentException>(() => CompactMatrix.FromDense(dense, 2, 2, kind));
+            // What a mask removes is not looked at.
+            Mask mask = Mask.FromFlags([2, 2], [true, false, false, true]);
+            Assert.Equal(2, CompactMatrix.FromMask(mask, dense, 2, 2, kind).StoredCount);
+        }
+    }
+
+    [Fact]
+    public void Denormal_weights_and_inputs_are_not_lost()
+    {
+        var dense = new float[3 * 100];
+        for (int i = 0; i < dense.Length; i++) dense[i] = (i % 7 - 3) * 1e-42f;
+        float[] x = new float[100];
+        Array.Fill(x, 1e20f);
+        foreach (ValueKind kind in (ValueKind[])[ValueKind.Float32, ValueKind.Int8])
+        {
+            CompactMatrix w = CompactMatrix.FromDense(dense, 3, 100, kind);
+            Near.Equal(Product(dense, 3, 100, x, 1), SameEverywhere(3, y => Gemv.Multiply(w, x, y)), 1e-21, kind == ValueKind.Int8 ? 0.02 : 1e-5, $"{kind}");
+        }
+        float[] tiny = new float[100];
+        Array.Fill(tiny, 1e-42f);
+        for (int i = 0; i < dense.Length; i++) dense[i] = 1e10f;
+        foreach (ValueKind kind in (ValueKind[])[ValueKind.Float32, ValueKind.BFloat16, ValueKind.Int8])
+        {
+            CompactMatrix w = CompactMatrix.FromDense(dense, 3, 100, kind);
+            Near.Equal(Product(dense, 3, 100, tiny, 1), SameEverywhere(3, y => Gemv.Multiply(w, tiny, y)), 1e-35, 0.02, $"{kind}");
+        }
+    }
+
+    [Fact]
+    public void Memory_without_slack_gives_the_same_bits()
+    {
+        const int Rows = 40, Columns = 200;
+        var random = new Random(3);
+        float[] dense = SparseDense(random, Rows, Columns, 0.3), x = Uniform(random, Columns);
+        foreach (ValueKind kind in Enum.GetValues<ValueKind>())
+        {
+            foreach (CompactMatrix w in (CompactMatrix[])[CompactMatrix.FromDense(dense, Rows, Columns, kind), CompactMatrix.FromMask(Mask.FromNonZeros([Rows, Columns], dense), dense, Rows, Columns, kind)])
+            {
+                // The values end where the memory ends: a kernel that read past them would fault or read the guard.
+                CompactMatrix bare = CompactMatrix.FromParts(Rows, Columns, kind, w.HasMask ? w.Bits : default(ReadOnlyMemory<byte>?), w.Values.ToArray(), w.Scales, kind == ValueKind.Int4 ? w.GroupColumns : 0);
+                Near.BitEqual(SameEverywhere(Rows, y => Gemv.Multiply(w, x, y)), SameEverywhere(Rows, y => Gemv.Multiply(bare, x, y)));
+            }
+        }
+    }
+
+    [Fact]
+    public void Wrong_lengths_are_refused()
+    {
+        CompactMatrix w = CompactMatrix.FromDense(new float[6], 2, 3, ValueKind.BFloat16);
+        Assert.Throws<ArgumentException>(() => Gemv.Multiply(w, new float[2], new float[2]));
+        Assert.Throws<ArgumentException>(() => Gemv.Multiply(w, new float[3], new float[1]));
+        Assert.Throws<ArgumentException>(() => Gemv.Multiply(w, new float[3], new float[2], new float[1], Clamp.None));
+        Gemv.Multiply(CompactMatrix.FromDense([], 0, 3, ValueKind.Int4), new float[3], []);
+        float[] y = [7f, 7f];
+        foreach (ValueKind kind in Enum.GetValues<ValueKind>())
+        {
+            Gemv.Multiply(CompactMatrix.FromDense([], 2, 0, kind), [], y, [1f, -1f], Clamp.None);
+            Assert.Equal([1f, -1f], y);
+        }
+    }
+
+    /// <summary>What integer products see of an input: written apart from the kernels, from the documentation.</summary>
+    private static float[] Rounded(float[] x)
+    {
+        var rounded = new float[x.Length];
+        for (int first = 0; first < x.Length; first += 256)
+        {
+            ReadOnlySpan<float> block = x.AsSpan(first, Math.Min(256, x.Length - first));
+            float largest = 0;
+            foreach (float v in block) largest = Math.Max(largest, Math.Abs(v));
+            for (int i = 0; i < block.Length; i++) rounded[first + i] = largest == 0 ? 0 : MathF.Round(block[i] / (largest / 127f)) * (largest / 127f);
+        }
+        return rounded;
+    }
+}
