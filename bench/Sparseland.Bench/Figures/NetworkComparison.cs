@@ -59,7 +59,7 @@ internal static class NetworkComparison
 
             bool hot = variants.Max(v => { v.Run(); return v.Run(); }) < HotBelowMilliseconds;
             (string Name, Func<double> Run)[] timed = [.. variants.Select(v => hot ? (v.Name, () => { v.Run(); return v.Run(); }) : v)];
-            int pause = started.Count == 0 ? 0 : WorkPool.Threads > 1 ? 20 : 2;
+            int pause = started.Count == 0 ? 0 : TimingOptions.PauseBesidePeer(WorkPool.Threads);
             IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(timed, options with { PauseMilliseconds = pause }, null, context.Cancellation);
             return Row(network, pruned, inputs, timings, deviations, size, context);
         }

@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Services;
+using Sparseland.Kernels.Threading;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime;
 
@@ -72,7 +73,7 @@ internal static class TwinBenchmark
             // The peer runs the model itself; with another twin its outputs are compared with the model's own.
             deviations.Add(Deviation(dense is null ? twin : sparse, peer.Outputs()));
             // Threads of the engines look for work for some milliseconds after a run.
-            options = options with { PauseMilliseconds = Math.Max(options.PauseMilliseconds, 5) };
+            options = options with { PauseMilliseconds = Math.Max(options.PauseMilliseconds, TimingOptions.PauseBesidePeer(WorkPool.Threads)) };
         }
         RequireAgreement(variants, deviations, dense is null ? twin : sparse);
         IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(variants, options, progress, cancellation);

@@ -5,27 +5,31 @@ namespace Sparseland.Kernels.Threading;
 /// <summary>A thread of the pool: waits for jobs awake for a while, then asleep.</summary>
 /// <remarks>
 /// Waking a sleeping thread takes 20 to 100 microseconds on a virtual machine, as long as a whole kernel of a small network.
-/// So a worker spins: between kernels without announcement briefly, between the announced kernels of one run
+/// So a worker spins: between kernels without announcement for a millisecond, between the announced kernels of one run
 /// (<see cref="WorkPool.KeepAwake"/>) longer than any serial step of a network takes.
 /// </remarks>
 internal sealed class PoolWorker(int index)
 {
     private const int SpinsBetweenYields = 128;
-    private const double AwakeMilliseconds = 0.1;
+    private const double AwakeMilliseconds = 1;
     private const double AnnouncedMilliseconds = 5;
 
     private readonly SemaphoreSlim _wake = new(0);
+    private readonly Placement _placement = new();
     private int _asleep;
 
     /// <summary>Wakes the thread if it sleeps or is about to.</summary>
     public void Wake()
     {
-        if (Volatile.Read(ref _asleep) != 0 && Interlocked.Exchange(ref _asleep, 0) != 0) _wake.Release();
+        if (Volatile.Read(ref _asleep) == 0 || Interlocked.Exchange(ref _asleep, 0) == 0) return;
+        _placement.LeaveOutCurrent();
+        _wake.Release();
     }
 
     /// <summary>Takes jobs for ever.</summary>
     public void Loop()
     {
+        _placement.Attach();
         int seen = 0;
         while (true)
         {
@@ -56,6 +60,7 @@ internal sealed class PoolWorker(int index)
         Interlocked.Exchange(ref _asleep, 1);
         if (WorkPool.JobsGiven != seen && Interlocked.Exchange(ref _asleep, 0) != 0) return true;
         _wake.Wait();
+        _placement.Release();
         return false;
     }
 }
