@@ -63,7 +63,7 @@ internal sealed class PruneFlags
     private readonly Option<bool> _keepLast = new("--keep-last") { Description = "Leave the last layer dense." };
     private readonly Option<bool> _embeddings = new("--embeddings") { Description = "Prune embedding tables too." };
     private readonly Option<double?> _floor = new("--layer-floor") { Description = "Every layer keeps at least this share of what a uniform cut would keep (default 0.2; channels: 0.1 of a group)." };
-    private readonly Option<int?> _multiple = new("--multiple") { Description = "Round channel counts up to multiples of this (default 8)." };
+    private readonly Option<int?> _multiple = new("--multiple") { Description = "Round widths up to multiples of this power of two; narrow layers use half of their width (default 16)." };
     private readonly Option<string[]> _set = new("--set") { Description = "A parameter of the method or an entry of the recipe: NAME=VALUE.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<string?> _recipe = new("--recipe") { Description = "A recipe (YAML); flags beside it change single entries." };
     private readonly Option<string?> _saveRecipe = new("--save-recipe") { Description = "Write what the flags meant as a recipe." };

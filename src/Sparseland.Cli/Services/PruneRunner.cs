@@ -134,7 +134,7 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
             Dense = dense,
             Pruned = pruned,
             Rows = [.. result.Plan.Groups.Select(g => new PruneRow(g.Group.Name, g.Group.Kind == UnitKind.Head ? "heads" : "channels", g.Group.UnitCount.ToString(), g.Kept.ToString(),
-                1 - (double)g.Kept / g.Group.UnitCount, $"{g.LowestScore:G3} .. {g.HighestScore:G3}", g.Refusal?.ToString() ?? (g.RoundedUp > 0 ? $"{g.RoundedUp} kept for a round width" : "")))],
+                1 - (double)g.Kept / g.Group.UnitCount, $"{g.LowestScore:G3} .. {g.HighestScore:G3}", g.Refusal?.ToString() ?? (g.Rounding switch { > 0 => $"{g.Rounding} kept for a round width", < 0 => $"{-g.Rounding} more left for a round width", _ => "" })))],
             Refused = [.. result.Refused.Select(r => r.ToString())],
             NothingBecause = result.RemovedUnits > 0 ? [] : [.. result.Refused.Select(r => r.ToString()).DefaultIfEmpty("the budget asks for nothing to be removed")],
             Before = result.Before,

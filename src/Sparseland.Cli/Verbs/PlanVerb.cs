@@ -75,12 +75,12 @@ internal sealed class PlanVerb : Verb
         var rows = new JsonArray();
         foreach (GroupPlan g in plan.Groups)
         {
-            table.AddRow(Markup.Escape(g.Group.Name), g.Group.Kind == UnitKind.Head ? "heads" : "channels", g.Group.UnitCount.ToString(), g.Kept.ToString(), g.RoundedUp.ToString(), Markup.Escape(g.Refusal?.ToString() ?? ""));
-            rows.Add(new JsonObject { ["group"] = g.Group.Name, ["units"] = g.Group.UnitCount, ["kept"] = g.Kept, ["roundedUp"] = g.RoundedUp, ["note"] = g.Refusal?.ToString() });
+            table.AddRow(Markup.Escape(g.Group.Name), g.Group.Kind == UnitKind.Head ? "heads" : "channels", g.Group.UnitCount.ToString(), g.Kept.ToString(), g.Rounding.ToString("+0;-0;0", System.Globalization.CultureInfo.InvariantCulture), Markup.Escape(g.Refusal?.ToString() ?? ""));
+            rows.Add(new JsonObject { ["group"] = g.Group.Name, ["units"] = g.Group.UnitCount, ["kept"] = g.Kept, ["rounding"] = g.Rounding, ["note"] = g.Refusal?.ToString() });
         }
         context.Show(table);
         foreach (FrozenAxis frozen in dependencies.Refused) context.Say("cannot be cut  " + frozen);
-        context.Say($"parameters {plan.Before.Parameters:N0} to {plan.After.Parameters:N0}, multiply-adds {plan.Before.Macs / 1e6:N2} M to {plan.After.Macs / 1e6:N2} M; round widths cost {plan.RoundingCost:P1}");
+        context.Say($"parameters {plan.Before.Parameters:N0} to {plan.After.Parameters:N0}, multiply-adds {plan.Before.Macs / 1e6:N2} M to {plan.After.Macs / 1e6:N2} M; round widths take {plan.RoundingCost:P1} more than was asked for");
         if (!plan.IsFeasible) context.Warn($"{request.Target} cannot be reached; the nearest is {plan.NearestFeasible:P1}");
         return new JsonObject
         {

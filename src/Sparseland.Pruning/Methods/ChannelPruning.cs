@@ -35,7 +35,7 @@ public sealed class ChannelPruning(PruningSettings settings, ChannelBudget budge
             new("budget", ParameterType.Choice, "macs", "what the sparsity is a share of") { Choices = ["macs", "parameters"] },
             new("spread", ParameterType.Choice, "global", "whether all units are ranked together or every group loses the same share") { Choices = ["global", "uniform"] },
             new("floor", ParameterType.Share, "0.1", "least share of its units that every group keeps") { Min = 0, Max = 1 },
-            new("multiple", ParameterType.Integer, "8", "widths are rounded up to a multiple of this") { Min = 1, Max = 1024 },
+            new("multiple", ParameterType.Integer, "16", "widths are rounded up to a multiple of this, a power of two; in an axis narrower than two multiples, of half of it") { Min = 1, Max = 1024 },
             new("norm", ParameterType.Choice, "l2", "norm of a unit") { Choices = ["l1", "l2"] },
             new("scope", ParameterType.Choice, "group", "all weights that leave together, or the filter alone") { Choices = ["group", "producer"] },
         ],
@@ -96,7 +96,7 @@ public sealed class ChannelPruning(PruningSettings settings, ChannelBudget budge
         StructuredResult result = Prune(graph, context?.InputTypes, context?.Cancellation ?? default);
         return new GraphResult(result.Graph,
             [.. result.Plan.Groups.Select(g => new GraphChange(g.Group.Name, g.Group.Kind == UnitKind.Head ? "heads" : "channels", g.Group.UnitCount, g.Kept,
-                g.Refusal?.ToString() ?? (g.RoundedUp > 0 ? $"{g.RoundedUp} kept for a round width" : null)))],
+                g.Refusal?.ToString() ?? (g.Rounding switch { > 0 => $"{g.Rounding} kept for a round width", < 0 => $"{-g.Rounding} more left for a round width", _ => null })))],
             [.. result.Refused.Select(r => r.ToString())], []);
     }
 

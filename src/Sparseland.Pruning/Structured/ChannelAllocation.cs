@@ -7,8 +7,10 @@ namespace Sparseland.Pruning.Structured;
 /// <summary>Decides how many units each group loses, so that a budget of parameters or multiply-accumulates is met.</summary>
 /// <remarks>
 /// Units leave in the order of their scores; ties leave in the order of groups and units, so that the same model gives the
-/// same plan everywhere (R20). The cost falls with every step, so the least number of steps that meets the budget is
-/// found by bisection.
+/// same plan everywhere (R20). Where widths are rounded, as many units leave together as lie between two friendly widths, in the order of
+/// their mean scores: rounding up what was ranked one by one would leave most groups whole and cut the rest to pieces. The cost falls with
+/// every step, so the least number of steps that meets the budget is found by bisection; where widths come in steps, what fits into the
+/// rest of the budget then comes back, the highest scores first.
 /// </remarks>
 public static class ChannelAllocation
 {
@@ -37,27 +39,26 @@ public static class ChannelAllocation
             bool included = budget.Include?.Invoke(group) ?? true;
             int floor = included ? Math.Max(1, (int)Math.Ceiling(group.UnitCount * budget.Floor - 1e-9)) : group.UnitCount;
             int[] order = [.. Enumerable.Range(0, group.UnitCount).OrderBy(u => scores[u]).ThenBy(u => u)];
-            candidates.Add(new Candidate(group, scores, order, floor, included));
+            int multiple = budget.Rounding.MultipleFor(group.UnitCount * group.UnitWidth), together = 1;
+            while (together * group.UnitWidth % multiple != 0) together++;
+            candidates.Add(new Candidate(group, scores, order, floor, included, together));
         }
 
         var estimate = new CostEstimate(dependencies, inputTypes);
-        Func<int, int[]> kept = budget.Spread == ChannelSpread.Uniform ? step => Uniform(candidates, step) : Global(candidates);
-        int steps = budget.Spread == ChannelSpread.Uniform ? UniformSteps : candidates.Sum(c => c.Group.UnitCount);
+        var axes = new SharedAxes(dependencies);
         ModelCost before = estimate.Of(candidates.Select(c => (c.Group, c.Group.UnitCount)));
         double target = budget.Keep * ChannelPlan.Count(before, budget.Unit);
-
-        int low = 0, high = steps;
-        while (low < high)
-        {
-            cancellation.ThrowIfCancellationRequested();
-            int middle = low + ((high - low) / 2);
-            if (ChannelPlan.Count(Cost(Rounded(kept(middle))), budget.Unit) <= target) high = middle;
-            else low = middle + 1;
-        }
-
-        int[] exact = kept(low), rounded = Rounded(exact);
-        ModelCost after = Cost(rounded), smallest = Cost(Rounded([.. candidates.Select(c => c.Floor)]));
-        double roundingCost = (double)(ChannelPlan.Count(after, budget.Unit) - ChannelPlan.Count(Cost(exact), budget.Unit)) / Math.Max(1, ChannelPlan.Count(before, budget.Unit));
+        bool uniform = budget.Spread == ChannelSpread.Uniform;
+        Order friendly = uniform ? Order.Uniform(candidates) : Order.Global(candidates, c => c.Together);
+        int[] chosen = friendly.Kept(Least(friendly, Rounded));
+        if (!uniform && budget.Rounding.Multiple > 1) GiveBack(chosen);
+        int[] rounded = Rounded(chosen);
+        // What would be done without rounding: the difference is what round widths cost.
+        Order plain = uniform ? friendly : Order.Global(candidates, _ => 1);
+        int[] exact = plain.Kept(Least(plain, counts => counts));
+        int[] fewest = Rounded(friendly.Kept(friendly.Steps));
+        ModelCost after = Cost(rounded), smallest = Cost(fewest);
+        double roundingCost = (double)(ChannelPlan.Count(Cost(exact), budget.Unit) - ChannelPlan.Count(after, budget.Unit)) / Math.Max(1, ChannelPlan.Count(before, budget.Unit));
         var removal = new Removal(dependencies);
         var rows = new List<GroupPlan>();
         bool feasible = ChannelPlan.Count(after, budget.Unit) <= target + 0.5;
@@ -67,39 +68,97 @@ public static class ChannelAllocation
             int leaving = c.Group.UnitCount - rounded[g];
             removal.Add(c.Group, c.Order.Take(leaving));
             rows.Add(new GroupPlan(c.Group, rounded[g], rounded[g] - exact[g], c.Scores.Min(), c.Scores.Max(),
-                leaving == 0 ? null : c.Scores[c.Order[leaving - 1]], Limit(c, exact[g], feasible)));
+                leaving == 0 ? null : c.Scores[c.Order[leaving - 1]], Limit(c, rounded[g], fewest[g], feasible)));
         }
         return new ChannelPlan(budget, removal, rows, before, after, smallest, roundingCost);
 
-        int[] Rounded(int[] counts) => [.. counts.Select((count, g) => candidates[g].Included ? budget.Rounding.Round(candidates[g].Group, count) : count)];
+        int[] Rounded(int[] counts)
+        {
+            int[] wider = [.. counts];
+            axes.Round(wider, budget.Rounding);
+            return wider;
+        }
+
+        bool Fits(int[] counts) => ChannelPlan.Count(Cost(counts), budget.Unit) <= target;
+
+        int Least(Order order, Func<int[], int[]> finish)
+        {
+            int low = 0, high = order.Steps;
+            while (low < high)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                int middle = low + ((high - low) / 2);
+                if (Fits(finish(order.Kept(middle)))) high = middle;
+                else low = middle + 1;
+            }
+            return low;
+        }
+
+        // A trunk's channels leave only when all its axes have friendly widths again: that step can be far larger than what was missing.
+        void GiveBack(int[] counts)
+        {
+            if (!Fits(Rounded(counts))) return;
+            var open = candidates.Where(c => counts[c.Group.Index] < c.Group.UnitCount).ToList();
+            while (open.Count > 0)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                Candidate best = open.MaxBy(c => LastPart(c, counts[c.Group.Index]).Score)!;
+                int index = best.Group.Index, before = counts[index];
+                counts[index] += LastPart(best, before).Units;
+                bool fits = Fits(Rounded(counts));
+                if (!fits) counts[index] = before;
+                if (!fits || counts[index] == best.Group.UnitCount) open.Remove(best);
+            }
+        }
 
         ModelCost Cost(int[] counts) => estimate.Of(candidates.Select((c, g) => (c.Group, counts[g])));
     }
 
-    private static Refusal? Limit(Candidate candidate, int kept, bool feasible) => !candidate.Included
+    private static Refusal? Limit(Candidate candidate, int kept, int fewest, bool feasible) => !candidate.Included
         ? new(RefusalReason.ExcludedByUser, "a name filter keeps it", null)
-        : kept <= candidate.Floor && (!feasible || candidate.Floor < candidate.Group.UnitCount)
-            ? new(RefusalReason.FloorReached, $"{candidate.Floor} of {candidate.Group.UnitCount} is the floor", null)
+        : kept <= fewest && (!feasible || fewest < candidate.Group.UnitCount)
+            ? new(RefusalReason.FloorReached, $"{fewest} of {candidate.Group.UnitCount} is the floor", null)
             : null;
 
-    private static int[] Uniform(List<Candidate> candidates, int step) =>
-        [.. candidates.Select(c => Math.Max(c.Floor, c.Group.UnitCount - (int)((long)c.Group.UnitCount * step / UniformSteps)))];
-
-    // The order in which units leave, over all groups; a group at its floor loses no more.
-    private static Func<int, int[]> Global(List<Candidate> candidates)
+    // The units that would come back together, and their mean score.
+    private static (int Units, double Score) LastPart(Candidate c, int kept)
     {
-        int[] order = [.. candidates.SelectMany((c, g) => c.Order.Select((unit, rank) => (Group: g, Score: c.Scores[unit], Rank: rank)))
-            .OrderBy(x => x.Score).ThenBy(x => x.Group).ThenBy(x => x.Rank).Select(x => x.Group)];
-        return step =>
-        {
-            int[] kept = [.. candidates.Select(c => c.Group.UnitCount)];
-            for (int i = 0; i < step; i++)
-            {
-                if (kept[order[i]] > candidates[order[i]].Floor) kept[order[i]]--;
-            }
-            return kept;
-        };
+        int units = Math.Min(c.Together - (kept % c.Together), c.Group.UnitCount - kept), left = c.Group.UnitCount - kept;
+        return (units, c.Order.Skip(left - units).Take(units).Average(u => c.Scores[u]));
     }
 
-    private sealed record Candidate(ChannelGroup Group, double[] Scores, int[] Order, int Floor, bool Included);
+    /// <summary>How units leave, step by step.</summary>
+    private sealed record Order(int Steps, Func<int, int[]> Kept)
+    {
+        public static Order Uniform(List<Candidate> candidates) => new(UniformSteps,
+            step => [.. candidates.Select(c => Math.Max(c.Floor, c.Group.UnitCount - (int)((long)c.Group.UnitCount * step / UniformSteps)))]);
+
+        // Over all groups, some units at a time; a group at its floor loses no more.
+        public static Order Global(List<Candidate> candidates, Func<Candidate, int> together)
+        {
+            var parts = new List<(int Group, int Units, double Score, int Rank)>();
+            for (int g = 0; g < candidates.Count; g++)
+            {
+                Candidate c = candidates[g];
+                int size = together(c);
+                for (int done = 0, kept = c.Group.UnitCount; kept > 0;)
+                {
+                    int units = kept % size == 0 ? size : kept % size;
+                    kept -= units;
+                    if (kept < c.Floor) break;
+                    parts.Add((g, units, c.Order.Skip(done).Take(units).Average(u => c.Scores[u]), done));
+                    done += units;
+                }
+            }
+            (int Group, int Units)[] order = [.. parts.OrderBy(x => x.Score).ThenBy(x => x.Group).ThenBy(x => x.Rank).Select(x => (x.Group, x.Units))];
+            return new Order(order.Length, step =>
+            {
+                int[] kept = [.. candidates.Select(c => c.Group.UnitCount)];
+                for (int i = 0; i < step; i++) kept[order[i].Group] -= order[i].Units;
+                return kept;
+            });
+        }
+    }
+
+    private sealed record Candidate(ChannelGroup Group, double[] Scores, int[] Order, int Floor, bool Included, int Together);
 }

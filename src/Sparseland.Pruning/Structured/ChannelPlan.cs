@@ -6,12 +6,12 @@ namespace Sparseland.Pruning.Structured;
 /// <summary>What happens to one group.</summary>
 /// <param name="Group">The group.</param>
 /// <param name="Kept">Units that stay.</param>
-/// <param name="RoundedUp">How many of them stay for a friendly width only.</param>
+/// <param name="Rounding">How many units more stay than without rounding; below 0, how many more leave.</param>
 /// <param name="LowestScore">The lowest score in the group.</param>
 /// <param name="HighestScore">The highest score in the group.</param>
 /// <param name="Threshold">The highest score that leaves; null when none does.</param>
 /// <param name="Refusal">Why no more leaves; null when the target asked for no more.</param>
-public sealed record GroupPlan(ChannelGroup Group, int Kept, int RoundedUp, double LowestScore, double HighestScore, double? Threshold, Refusal? Refusal)
+public sealed record GroupPlan(ChannelGroup Group, int Kept, int Rounding, double LowestScore, double HighestScore, double? Threshold, Refusal? Refusal)
 {
     /// <summary>Units that leave.</summary>
     public int Removed => Group.UnitCount - Kept;
@@ -49,7 +49,7 @@ public sealed class ChannelPlan
     /// <summary>Estimated cost when every group is cut to its floor: nothing below can be reached.</summary>
     public ModelCost Smallest { get; }
 
-    /// <summary>Share of the original cost that is kept for friendly widths alone.</summary>
+    /// <summary>Share of the original cost that leaves beyond what the budget asks for, because widths come in steps.</summary>
     public double RoundingCost { get; }
 
     /// <summary>The share that remains under this plan.</summary>
