@@ -76,7 +76,7 @@ internal sealed class ReproduceVerb : Verb
             ReproductionResult result = ReproductionResult.Judge(r, budget, [.. done.Select(d => ReproductionResult.ParseSeed(d["result"]!))], [.. done.SelectMany(d => d["notes"]!.AsArray().Select(x => (string)x!)).Distinct()], provenance);
             TextFile.Write(Path.Combine(folder, r.Id + ".json"), result.ToText());
             context.Conclude($"{r.Id}: {(budget == Budget.Quick ? "ran; a quick run proves nothing" : ReproductionResult.Label(result.Verdict))}");
-            foreach (RuleOutcome o in result.Rules) context.Say($"  {o.Name}: {o.Mean:0.00} ({o.Low:0.00} to {o.High:0.00}), {ReproductionResult.Label(o.Verdict)}");
+            foreach (RuleOutcome o in result.Rules) context.Say(double.IsFinite(o.Low) ? $"  {o.Name}: {o.Mean:0.00} ({o.Low:0.00} to {o.High:0.00}), {ReproductionResult.Label(o.Verdict)}" : $"  {o.Name}: {o.Mean:0.00}");
             json.Add(result.ToJson());
         }
         context.Result(new JsonObject { ["results"] = json, ["incomplete"] = incomplete });

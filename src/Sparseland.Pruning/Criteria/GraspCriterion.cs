@@ -10,7 +10,8 @@ namespace Sparseland.Pruning.Criteria;
 /// <remarks>
 /// Wang, Zhang and Grosse, "Picking Winning Tickets Before Training by Preserving Gradient Flow" (GraSP), ICLR 2020, section 4, equation 8: the paper removes the largest S = -theta (H g). The loss is the
 /// cross-entropy of logits / T with T = 200; the gradient is the sum over two halves that hold as many samples of every class. H g comes from central differences of
-/// gradients, (g(theta + e g) - g(theta - e g)) / 2e with e = 0.01 / ||g||, because backward passes are not recorded themselves.
+/// gradients, (g(theta + e g) - g(theta - e g)) / 2e with e = 0.01 / ||g||, because backward passes are not recorded themselves;
+/// the pattern of the ReLUs is held fixed meanwhile (<see cref="FixedPattern"/>), as double backpropagation does.
 /// Difference to the authors' code: the network's own weights are scored, not a copy whose linear layers are drawn anew.
 /// </remarks>
 /// <param name="perClass">Samples of each class, both halves together; at least 2.</param>
@@ -35,16 +36,18 @@ public sealed class GraspCriterion(int perClass = 25, double temperature = 200) 
         Batch batch = probe.Balanced(_perClass);
         LossFunction loss = (output, b) => Loss.CrossEntropy(output * (float)(1 / _temperature), b.Targets);
         float[][] theta = [.. input.Layers.Select((_, l) => input.Masked(l))];
-        float[][] product = HessianProduct(probe, input.Layers, theta, point =>
+        FixedPattern smooth = FixedPattern.Of(probe, batch);
+        using var copy = new NetworkProbe(smooth.Model, smooth.Context);
+        float[][] product = HessianProduct(theta, point =>
         {
-            probe.SetValues(input.Layers, point);
-            return probe.Gradients(input.Layers, [batch], loss);
+            copy.SetValues(input.Layers, point);
+            return copy.Gradients(input.Layers, [batch], loss);
         });
-        return [.. theta.Select((w, l) => Array.ConvertAll([.. w.Select((v, i) => v * product[l][i])], s => s))];
+        return [.. theta.Select((w, l) => w.Select((v, i) => v * product[l][i]).ToArray())];
     }
 
-    /// <summary>H g by central differences along the gradient; the probe is left at theta.</summary>
-    internal static float[][] HessianProduct(NetworkProbe? probe, IReadOnlyList<Layers.PrunableLayer> layers, float[][] theta, Func<float[][], float[][]> gradient)
+    /// <summary>H g by central differences along the gradient.</summary>
+    internal static float[][] HessianProduct(float[][] theta, Func<float[][], float[][]> gradient)
     {
         float[][] g = gradient(theta);
         double norm = Math.Sqrt(g.Sum(l => l.Sum(v => (double)v * v)));
@@ -52,7 +55,6 @@ public sealed class GraspCriterion(int perClass = 25, double temperature = 200) 
         double e = 0.01 / norm;
         float[][] Moved(double sign) => [.. theta.Select((t, l) => t.Select((v, i) => (float)(v + sign * e * g[l][i])).ToArray())];
         float[][] plus = gradient(Moved(1)), minus = gradient(Moved(-1));
-        probe?.SetValues(layers, theta);
         return [.. plus.Select((p, l) => p.Select((v, i) => (float)(((double)v - minus[l][i]) / (2 * e))).ToArray())];
     }
 }

@@ -13,6 +13,10 @@ public class SparseTrainingTests
     [InlineData("snip", "batches=2")]
     [InlineData("rigl", "interval=5")]
     [InlineData("gmp", "end=0.5")]
+    [InlineData("granet", "interval=5")]
+    [InlineData("synflow", "rounds=5")]
+    [InlineData("random", "allocation=snip-ratio")]
+    [InlineData("imp", "rounds=2")]
     public async Task TheTrainedNetworkHasTheSparsityThatWasAskedFor(string method, string parameter)
     {
         using var folder = new TemporaryFolder();
@@ -34,6 +38,7 @@ public class SparseTrainingTests
     [Theory]
     [InlineData("snip")]
     [InlineData("rigl")]
+    [InlineData("imp")]
     public async Task AnInterruptedRunGoesOnToTheSameWeights(string method)
     {
         using var folder = new TemporaryFolder();
@@ -41,6 +46,7 @@ public class SparseTrainingTests
         [
             "train", "small-cnn", "--data", "shapes", "--arch-options", "channels=4,hidden=16", "--method", method, "--sparsity", "90%",
             "--steps", "120", "--batch", "32", "--augment", "none", "--json", "--no-progress",
+            .. method == "imp" ? (string[])["--set", "rounds=1"] : [],
         ];
         ProcessResult whole = await SparselandProcess.RunAsync([.. common, "--run-dir", folder["whole"]]);
         Assert.True(whole.ExitCode == 0, whole.Error);

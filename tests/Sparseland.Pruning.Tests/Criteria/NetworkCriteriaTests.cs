@@ -129,7 +129,7 @@ public class NetworkCriteriaTests
     {
         // L = theta^T A theta / 2, A = diag(1, 3): the gradient is A theta.
         float[][] Gradient(float[][] t) => [[t[0][0], 3 * t[0][1]]];
-        float[][] theta = [[2, 1]], product = GraspCriterion.HessianProduct(null, [], theta, Gradient);
+        float[][] theta = [[2, 1]], product = GraspCriterion.HessianProduct(theta, Gradient);
         Assert.Equal(2, product[0][0], 3);
         Assert.Equal(9, product[0][1], 3);
         // Keep scores 4 and 9: the first goes, and what is left has the larger gradient.
