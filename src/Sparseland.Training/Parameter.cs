@@ -36,6 +36,10 @@ public sealed class Parameter
     public ParameterKind Kind { get; }
 
     /// <summary>The values; removed entries are zero. Call <see cref="TouchValues"/> after writing into them.</summary>
+    /// <remarks>
+    /// While sparse kernels compute with it, an optimizer keeps only the entries that the mask keeps; the whole is made again
+    /// when it is asked for. So a span taken before a step shows the values from before it: take a new one.
+    /// </remarks>
     public Tensor Value { get; }
 
     /// <summary>The gradient, or null. Zero at removed entries unless <see cref="WantsDenseGradient"/> was set.</summary>
@@ -90,10 +94,27 @@ public sealed class Parameter
     /// <inheritdoc/>
     public override string ToString() => $"{Name} {Value} {Kind}{(Mask is null ? "" : $" density {Mask.Density:P1}")}";
 
+    /// <summary>Says that an optimizer changed the kept entries in <see cref="SparseParameter.Packed"/>: they are the values now.</summary>
+    internal void TouchPacked()
+    {
+        Version++;
+        Mask mask = Mask!;
+        float[] packed = Sparse.KeepPacked(this);
+        int length = Value.Length;
+        Value.Storage.Defer(() =>
+        {
+            float[] dense = GC.AllocateUninitializedArray<float>(length);
+            mask.Scatter(packed, dense);
+            return dense;
+        });
+    }
+
     internal void ReplaceMask(Mask? mask)
     {
         if (mask is not null && !mask.Shape.SequenceEqual(Value.Shape))
             throw new ArgumentException($"Parameter '{Name}' is {Value}; the mask is [{string.Join(", ", mask.Shape.ToArray())}].", nameof(mask));
+        // A gradient of kept entries speaks of the old mask: it is spread out.
+        _ = Value.Grad;
         Mask = mask;
         Value.GradientMask = WantsDenseGradient ? null : mask;
         MaskVersion++;

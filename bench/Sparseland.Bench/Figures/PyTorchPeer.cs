@@ -3,7 +3,7 @@ using Sparseland.Cli.Measuring;
 
 namespace Sparseland.Bench.Figures;
 
-/// <summary>PyTorch in a Python process of its own: one training step of a CIFAR ResNet-20 per run.</summary>
+/// <summary>PyTorch in a Python process of its own: one training step of a network per run.</summary>
 internal sealed class PyTorchPeer : PeerProcess
 {
     /// <summary>Environment variable with the Python that has PyTorch.</summary>
@@ -11,20 +11,24 @@ internal sealed class PyTorchPeer : PeerProcess
 
     public const string InstallHint = "apt-get install python3-torch (or set " + EnvironmentVariable + " to a Python that has PyTorch)";
 
-    private PyTorchPeer(string[] arguments) : base("PyTorch", Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } p ? p : "/usr/bin/python3", arguments)
+    private PyTorchPeer(string[] arguments) : base("PyTorch", Python, arguments)
     {
     }
 
+    /// <summary>The Python that is asked for PyTorch.</summary>
+    public static string Python => Environment.GetEnvironmentVariable(EnvironmentVariable) is { Length: > 0 } p ? p : "/usr/bin/python3";
+
     /// <summary>Starts the peer.</summary>
-    /// <param name="width">Channels of the first stage.</param>
+    /// <param name="model">resnet20 or mlp.</param>
+    /// <param name="width">Channels of the first stage, or units of a hidden layer.</param>
     /// <param name="batch">Images per step.</param>
     /// <param name="threads">Threads it may use.</param>
     /// <exception cref="InvalidOperationException">Python or PyTorch is not there.</exception>
-    public static PyTorchPeer Start(int width, int batch, int threads)
+    public static PyTorchPeer Start(string model, int width, int batch, int threads)
     {
         string folder = OnnxRuntimePeer.Folder("pytorch", f => File.Exists(Path.Combine(f, "train_step.py"))) ?? throw new InvalidOperationException("bench/peers/pytorch was not found.");
         return new PyTorchPeer([
-            Path.Combine(folder, "train_step.py"), "--serve", "--width", Text(width), "--batch", Text(batch), "--threads", Text(threads),
+            Path.Combine(folder, "train_step.py"), "--serve", "--model", model, "--width", Text(width), "--batch", Text(batch), "--threads", Text(threads),
         ]);
     }
 

@@ -1,6 +1,6 @@
-"""Times training steps of CIFAR ResNets in PyTorch, as a peer for `sparseland-bench train-step`.
+"""Times training steps of CIFAR ResNet-20 and of perceptrons in PyTorch, as a peer for `sparseland-bench train-step`.
 
-Usage: python3 train_step.py [--width 16] [--batch 128] [--steps 10] [--threads 2] [--serve]
+Usage: python3 train_step.py [--model resnet20|mlp] [--width 16] [--batch 128] [--steps 10] [--threads 2] [--serve]
 Prints one JSON line: median, low and high milliseconds per step, images per second.
 With --serve it prints its name when it is ready; then one step for each line "run", answered by its milliseconds,
 so that a benchmark can take turns with it.
@@ -51,6 +51,7 @@ class ResNet20(nn.Module):
 
 def main():
     parser = argparse.ArgumentParser()
+    parser.add_argument("--model", choices=["resnet20", "mlp"], default="resnet20")
     parser.add_argument("--width", type=int, default=16)
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--steps", type=int, default=10)
@@ -60,9 +61,14 @@ def main():
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     torch.manual_seed(0)
-    model = ResNet20(options.width)
+    if options.model == "mlp":
+        w = options.width
+        model = nn.Sequential(nn.Linear(784, w), nn.ReLU(), nn.Linear(w, w), nn.ReLU(), nn.Linear(w, w), nn.ReLU(), nn.Linear(w, 10))
+        x = torch.randn(options.batch, 784)
+    else:
+        model = ResNet20(options.width)
+        x = torch.randn(options.batch, 3, 32, 32)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1, momentum=0.9, weight_decay=1e-4)
-    x = torch.randn(options.batch, 3, 32, 32)
     y = torch.randint(0, 10, (options.batch,))
 
     def step():
@@ -84,7 +90,7 @@ def main():
     times = sorted(step() for _ in range(options.steps))
     median = times[len(times) // 2]
     print(json.dumps({
-        "name": f"pytorch {torch.__version__}", "width": options.width, "batch": options.batch, "threads": options.threads,
+        "name": f"pytorch {torch.__version__}", "model": options.model, "width": options.width, "batch": options.batch, "threads": options.threads,
         "medianMs": median, "lowMs": times[0], "highMs": times[-1], "imagesPerSecond": options.batch / median * 1000,
     }))
 

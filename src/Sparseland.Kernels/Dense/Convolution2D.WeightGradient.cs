@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.SparseOps;
 using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.Dense;
@@ -313,7 +314,7 @@ internal unsafe struct WeightGradientJob : ILevelWork
                     for (int i = 0; i < rows; i++)
                     {
                         float* w = target + ((nint)(m + i) * spec.Depth) + k;
-                        for (int j = 0; j < columns; j++) w[j] += DotKernel.Fold(sums + (((i * computed) + j) * Lanes.Count));
+                        DotRows.AddFolded(sums + (i * computed * Lanes.Count), columns, w);
                     }
                 }
             }

@@ -112,6 +112,35 @@ public sealed class Mask : IEquatable<Mask>
         }
     }
 
+    /// <summary>Copies the kept entries side by side, in row-major order.</summary>
+    /// <param name="dense">One value per entry.</param>
+    /// <param name="kept"><see cref="KeptCount"/> values, overwritten.</param>
+    /// <exception cref="ArgumentException">A span has the wrong length.</exception>
+    public void Gather(ReadOnlySpan<float> dense, Span<float> kept)
+    {
+        RequireLengths(dense.Length, kept.Length);
+        int next = 0;
+        for (int w = 0; w < _words.Length; w++)
+        {
+            for (ulong bits = _words[w]; bits != 0; bits &= bits - 1) kept[next++] = dense[(w << 6) + BitOperations.TrailingZeroCount(bits)];
+        }
+    }
+
+    /// <summary>Writes kept entries (see <see cref="Gather"/>) to their places; removed entries become +0.</summary>
+    /// <param name="kept"><see cref="KeptCount"/> values.</param>
+    /// <param name="dense">One value per entry, overwritten.</param>
+    /// <exception cref="ArgumentException">A span has the wrong length.</exception>
+    public void Scatter(ReadOnlySpan<float> kept, Span<float> dense)
+    {
+        RequireLengths(dense.Length, kept.Length);
+        dense.Clear();
+        int next = 0;
+        for (int w = 0; w < _words.Length; w++)
+        {
+            for (ulong bits = _words[w]; bits != 0; bits &= bits - 1) dense[(w << 6) + BitOperations.TrailingZeroCount(bits)] = kept[next++];
+        }
+    }
+
     /// <summary>Kept in both.</summary>
     public Mask And(Mask other) => Combine(other, static (a, b) => a & b);
 
@@ -170,6 +199,12 @@ public sealed class Mask : IEquatable<Mask>
         var words = new ulong[_words.Length];
         for (int i = 0; i < words.Length; i++) words[i] = op(_words[i], other._words[i]);
         return new Mask(_shape, Length, words);
+    }
+
+    private void RequireLengths(int dense, int kept)
+    {
+        if (dense != Length) throw new ArgumentException($"{dense} values for a mask of {Length} entries.");
+        if (kept != KeptCount) throw new ArgumentException($"{kept} values for {KeptCount} kept entries.");
     }
 
     private void RequireSameShape(Mask other)

@@ -46,6 +46,10 @@ public sealed unsafe class PreparedSpMM
     /// <summary>The stored values in row order.</summary>
     public ReadOnlySpan<float> Values => _values;
 
+    /// <summary>Bytes of structure and values as prepared so far; grows with the first input gradient.</summary>
+    public long PreparedBytes => 4L * (_rowPointers.Length + _columns.Length + _values.Length
+        + (_transposed is { } t ? t.Pointers.Length + t.Indices.Length + t.Source.Length + t.Values.Length : 0));
+
     /// <summary>Where each row starts; Rows + 1 entries.</summary>
     public ReadOnlySpan<int> RowPointers => _rowPointers;
 

@@ -6,9 +6,22 @@ namespace Sparseland.Kernels.SparseOps;
 
 public sealed unsafe partial class PreparedSparseConvolution
 {
+    /// <summary>Bytes of structure and values as prepared so far; grows with the first gradients and with image sizes.</summary>
+    public long PreparedBytes
+    {
+        get
+        {
+            lock (_gate)
+            {
+                long plans = _plans.Sum(p => 4L * p.Forward.Offsets.Length + p.Backward.Sum(b => 4L * (b.Offsets.Length + b.RowPointers.Length + b.Values.Length + (b.Source?.Length ?? 0))));
+                return 4L * (_rowPointers.Length + _columns.Length + _values.Length) + plans;
+            }
+        }
+    }
+
     /// <summary>The gradient of the stored weights: gradient[j] = sum over images and pixels of outputGradient * the input that weight j meets.</summary>
     /// <remarks>
-    /// Images are summed in at most 16 groups that depend on the batch alone, and the groups in order. A NaN or infinity in
+    /// Images are summed in at most 16 groups that depend on shapes alone, and the groups in order. A NaN or infinity in
     /// an image may reach the gradients of weights that do not meet it.
     /// </remarks>
     /// <param name="input">[batch, inChannels, height, width].</param>
@@ -28,9 +41,16 @@ public sealed unsafe partial class PreparedSparseConvolution
         if (!accumulate) gradient.Clear();
         if (StoredCount == 0 || outputGradient.IsEmpty) return;
         const int MostGroups = 16;
-        int groups = Math.Min(batch, MostGroups);
-        using Scratch.Buffer sums = Scratch.Rent((long)groups * StoredCount);
-        fixed (int* rows = plan.Forward.RowPointers, offsets = plan.Forward.Offsets)
+        // Small planes of several images lie side by side: a dot product is worth its start and its end from some hundred pixels on.
+        int images = Math.Clamp(WeightGradientCall.Piece / plan.Input.PlaneStride, 1, batch), units = (batch + images - 1) / images, groups = Math.Min(units, MostGroups);
+        using Scratch.Buffer sums = Scratch.Rent((long)groups * StoredCount), places = Scratch.Rent(StoredCount);
+        var offsets = new Span<int>((int*)places.Pointer, StoredCount);
+        for (int j = 0; j < offsets.Length; j++)
+        {
+            int plane = plan.Forward.Offsets[j] / plan.Input.PlaneStride;
+            offsets[j] = checked(plan.Forward.Offsets[j] + (plane * (images - 1) * plan.Input.PlaneStride));
+        }
+        fixed (int* rows = _rowPointers, columns = _columns)
         fixed (float* pi = input, pg = outputGradient)
         {
             SimdDispatch.Run(new WeightGradientCall
@@ -38,9 +58,12 @@ public sealed unsafe partial class PreparedSparseConvolution
                 Plan = plan,
                 Shape = Shape,
                 Batch = batch,
+                Images = images,
+                Units = units,
                 Groups = groups,
                 RowPointers = rows,
-                Offsets = offsets,
+                Columns = columns,
+                Offsets = (int*)places.Pointer,
                 Stored = StoredCount,
                 Input = pi,
                 OutputGradient = pg,
@@ -54,12 +77,24 @@ public sealed unsafe partial class PreparedSparseConvolution
         }
     }
 
+    /// <summary>The product behind <see cref="WeightGradient"/>.</summary>
+    /// <remarks>
+    /// Both operands lie flat, planes of the input with their padding and the output's gradient with zeros between its rows, so that a weight is one
+    /// dot product of two shifted rows. Long planes are cut into pieces and channels into blocks, so that the pieces of a block stay in the first-level cache while
+    /// all rows of weights pass by.
+    /// </remarks>
     private struct WeightGradientCall : ILevelWork
     {
+        public const int Piece = 256;
+
+        // Pieces of the planes of a block of channels: three quarters of the first-level cache.
+        private const int BlockFloats = 6 * 1024;
+
         public ConvolutionPlan Plan;
         public SparseConvolutionShape Shape;
-        public int Batch, Groups, Stored;
+        public int Batch, Images, Units, Groups, Stored;
         public int* RowPointers;
+        public int* Columns;
         public int* Offsets;
         public float* Input;
         public float* OutputGradient;
@@ -75,28 +110,89 @@ public sealed unsafe partial class PreparedSparseConvolution
             {
                 ConvolutionPlan plan = Call.Plan;
                 SparseConvolutionShape shape = Call.Shape;
-                ConvolutionPass pass = plan.Forward;
-                int positions = pass.Positions, first = (int)((long)group * Call.Batch / Call.Groups), end = (int)((long)(group + 1) * Call.Batch / Call.Groups);
+                PlaneLayout layout = plan.Input;
+                int stride = layout.PlaneStride, images = Call.Images, first = (int)((long)group * Call.Units / Call.Groups), end = (int)((long)(group + 1) * Call.Units / Call.Groups);
                 float* sums = Call.Sums + (nint)group * Call.Stored;
                 new Span<float>(sums, Call.Stored).Clear();
-                using Scratch.Buffer planes = Scratch.Rent(plan.Input.TotalLength);
-                // One channel of the output's gradient along the flat plane, zero between rows.
-                int whole = (positions + Lanes.Count - 1) / Lanes.Count * Lanes.Count;
-                using Scratch.Buffer flat = Scratch.Rent(whole);
-                new Span<float>(flat.Pointer, whole).Clear();
-                plan.Input.ClearEnd(planes.Pointer);
-                for (int image = first; image < end; image++)
+                // The flat length of a unit, cut into equal pieces of whole registers.
+                int length = ((images - 1) * stride) + plan.Forward.Positions, pieces = (length + Piece - 1) / Piece, piece = ((length + pieces - 1) / pieces + Lanes.Count - 1) / Lanes.Count * Lanes.Count;
+                nint row = (nint)pieces * piece;
+                long planesLength = (long)layout.Planes * images * stride, readable = planesLength + stride + row - length + Lanes.Count;
+                using Scratch.Buffer planes = Scratch.Rent(readable), flat = Scratch.Rent(row * shape.OutChannels), table = Scratch.Rent((long)shape.OutChannels * (Blocks(piece) + 1));
+                var starts = (int*)table.Pointer;
+                FindBlocks(starts, piece);
+                // What lies between and behind images is read and multiplied by zero.
+                new Span<float>(planes.Pointer + planesLength, (int)(readable - planesLength)).Clear();
+                new Span<float>(flat.Pointer, checked((int)(row * shape.OutChannels))).Clear();
+                for (int unit = first; unit < end; unit++)
                 {
-                    float* from = Call.Input + (nint)image * shape.InChannels * plan.Height * plan.Width;
-                    for (int p = 0; p < plan.Input.Planes; p++) plan.Input.Fill(p, from, planes.Pointer);
+                    Fill(unit, planes.Pointer, flat.Pointer, row);
+                    for (int p = 0; p < pieces; p++)
+                    {
+                        for (int block = 0; block < Blocks(piece); block++)
+                        {
+                            for (int o = 0; o < shape.OutChannels; o++)
+                            {
+                                int j = starts[(block * shape.OutChannels) + o], count = starts[((block + 1) * shape.OutChannels) + o] - j;
+                                if (count > 0) DotRows.Add<V>(flat.Pointer + (o * row) + (p * piece), planes.Pointer + (p * piece), Call.Offsets + j, count, 1, piece, sums + j);
+                            }
+                        }
+                    }
+                }
+            }
+
+            private readonly int ChannelsPerBlock(int piece)
+            {
+                PlaneLayout layout = Call.Plan.Input;
+                int phases = layout.Planes / Call.Shape.InChannels, reach = Math.Min(layout.PlaneStride, (Call.Shape.KernelHeight * layout.RowStride) + Call.Shape.KernelWidth);
+                return Math.Clamp(BlockFloats / (phases * (piece + reach)), 1, Call.Shape.InChannels / Call.Shape.Groups);
+            }
+
+            private readonly int Blocks(int piece)
+            {
+                int each = ChannelsPerBlock(piece), all = Call.Shape.InChannels / Call.Shape.Groups;
+                return (all + each - 1) / each;
+            }
+
+            // starts [blocks + 1, outChannels]: where the stored weights of a block of channels begin in each row.
+            private readonly void FindBlocks(int* starts, int piece)
+            {
+                int each = ChannelsPerBlock(piece), blocks = Blocks(piece), outputs = Call.Shape.OutChannels, taps = Call.Shape.KernelHeight * Call.Shape.KernelWidth;
+                for (int o = 0; o < outputs; o++)
+                {
+                    int j = Call.RowPointers[o];
+                    for (int b = 0; b <= blocks; b++)
+                    {
+                        while (j < Call.RowPointers[o + 1] && Call.Columns[j] < b * each * taps) j++;
+                        starts[(b * outputs) + o] = j;
+                    }
+                }
+            }
+
+            private readonly void Fill(int unit, float* planes, float* flat, nint row)
+            {
+                ConvolutionPlan plan = Call.Plan;
+                SparseConvolutionShape shape = Call.Shape;
+                int stride = plan.Input.PlaneStride, images = Call.Images, points = plan.OutHeight * plan.OutWidth;
+                for (int i = 0; i < images; i++)
+                {
+                    int image = (unit * images) + i;
+                    if (image >= Call.Batch)
+                    {
+                        // The last unit may not be full: no gradient comes from images that are not there.
+                        for (int o = 0; o < shape.OutChannels; o++) new Span<float>(flat + (o * row) + ((nint)i * stride), (int)Math.Min(stride, row - ((nint)i * stride))).Clear();
+                        for (int p = 0; p < plan.Input.Planes; p++) new Span<float>(planes + ((((nint)p * images) + i) * stride), stride).Clear();
+                        continue;
+                    }
+                    float* from = Call.Input + ((nint)image * shape.InChannels * plan.Height * plan.Width);
+                    for (int p = 0; p < plan.Input.Planes; p++) plan.Input.Fill(p, from, planes + (((nint)p * (images - 1)) + i) * stride);
                     for (int o = 0; o < shape.OutChannels; o++)
                     {
-                        int j = Call.RowPointers[o], count = Call.RowPointers[o + 1] - j;
-                        if (count == 0) continue;
-                        float* channel = Call.OutputGradient + ((nint)image * shape.OutChannels + o) * plan.OutHeight * plan.OutWidth;
-                        for (int row = 0; row < plan.OutHeight; row++)
-                            new ReadOnlySpan<float>(channel + (nint)row * plan.OutWidth, plan.OutWidth).CopyTo(new Span<float>(flat.Pointer + (nint)row * pass.RowStride, plan.OutWidth));
-                        RowKernel.Dots<V>(flat.Pointer, planes.Pointer, Call.Offsets + j, count, 1, whole, sums + j);
+                        if (Call.RowPointers[o] == Call.RowPointers[o + 1]) continue;
+                        float* channel = Call.OutputGradient + (((nint)image * shape.OutChannels) + o) * points;
+                        float* to = flat + (o * row) + ((nint)i * stride);
+                        for (int y = 0; y < plan.OutHeight; y++)
+                            new ReadOnlySpan<float>(channel + ((nint)y * plan.OutWidth), plan.OutWidth).CopyTo(new Span<float>(to + ((nint)y * plan.Forward.RowStride), plan.OutWidth));
                     }
                 }
             }

@@ -99,16 +99,31 @@ internal sealed class BufferPool
 /// </remarks>
 internal sealed class Storage
 {
+    private readonly Lock _gate = new();
     private float[]? _array;
+    private Func<float[]>? _maker;
     private int _holders = 1;
 
     public Storage(float[] array) => _array = array;
 
     /// <summary>The memory; it may be longer than the tensor.</summary>
-    public float[] Array => _array ?? throw new InvalidOperationException("The memory of this tensor was handed back: a gradient function used a tensor that it did not save.");
+    public float[] Array => _array ?? Make();
+
+    /// <summary>Whether the array is there, or nothing but a promise to make it (<see cref="Defer"/>).</summary>
+    public bool IsMade => _array is not null;
 
     /// <summary>Whether exactly one holder is left, who may therefore overwrite the memory.</summary>
     public bool IsUnique => Volatile.Read(ref _holders) == 1;
+
+    /// <summary>From now on the values live elsewhere: the array is let go, and made anew by <paramref name="maker"/> when somebody asks for it.</summary>
+    public void Defer(Func<float[]> maker)
+    {
+        lock (_gate)
+        {
+            _maker = maker;
+            _array = null;
+        }
+    }
 
     /// <summary>One more holder.</summary>
     public void Retain() => Interlocked.Increment(ref _holders);
@@ -117,6 +132,20 @@ internal sealed class Storage
     public void Release()
     {
         if (Interlocked.Decrement(ref _holders) != 0) return;
+        _maker = null;
         if (Interlocked.Exchange(ref _array, null) is { } array) BufferPool.Shared.Return(array);
+    }
+
+    private float[] Make()
+    {
+        lock (_gate)
+        {
+            if (_array is null && _maker is { } maker)
+            {
+                _array = maker();
+                _maker = null;
+            }
+            return _array ?? throw new InvalidOperationException("The memory of this tensor was handed back: a gradient function used a tensor that it did not save.");
+        }
     }
 }

@@ -1,3 +1,5 @@
+using Sparseland.Kernels.Sparse;
+
 namespace Sparseland.Training.Autograd;
 
 /// <summary>Computes gradients of inputs from gradients of outputs.</summary>
@@ -55,7 +57,9 @@ internal sealed class GradientNode
     {
         BackwardFunction backward = _backward ?? throw new InvalidOperationException(
             $"Backward ran through '{Name}' already and its saved values are gone; add the losses and call Backward once, or pass retainGraph: true.");
+        long start = StepClock.Start();
         backward(new GradientFlow(this));
+        StepClock.Stop(StepClock.InputGradient, Name, start);
         for (int i = 0; i < Pending.Length; i++)
         {
             Pending[i]?.Storage.Release();
@@ -122,6 +126,9 @@ internal readonly struct GradientFlow(GradientNode node)
         gradient.Storage.Retain();
         return new Tensor(gradient.Storage, shape.ToArray());
     }
+
+    /// <summary>As <see cref="Give"/> for a gradient that only the kept entries of a leaf have, in the mask's order.</summary>
+    public void GiveStored(int index, float[] values, Mask mask) => node.Edges[index].Leaf!.ReceiveStoredGradient(values, mask);
 
     /// <summary>Hands the gradient of input <paramref name="index"/> over; ignored when it is not wanted.</summary>
     public void Give(int index, Tensor gradient)

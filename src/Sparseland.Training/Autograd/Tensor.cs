@@ -12,6 +12,7 @@ namespace Sparseland.Training.Autograd;
 public sealed partial class Tensor
 {
     private Tensor? _gradient;
+    private (float[] Values, Mask Mask)? _stored;
     private bool _gradientStale;
     private bool _requiresGrad;
 
@@ -50,7 +51,27 @@ public sealed partial class Tensor
     /// The gradient that backward passes have added up since the last <see cref="ZeroGrad"/>, of this tensor's shape; null before the first.
     /// Its memory is used again after <see cref="ZeroGrad"/>: <see cref="Clone"/> it to keep it.
     /// </summary>
-    public Tensor? Grad => _gradientStale ? null : _gradient;
+    public Tensor? Grad
+    {
+        get
+        {
+            if (_gradientStale) return null;
+            if (_stored is { } stored)
+            {
+                // Somebody wants the whole gradient, and may write into it: from here on it is the truth.
+                Tensor dense = Uninitialized(ShapeArray);
+                stored.Mask.Scatter(stored.Values.AsSpan(0, stored.Mask.KeptCount), dense.Values);
+                (_gradient, _stored) = (dense, null);
+            }
+            return _gradient;
+        }
+    }
+
+    /// <summary>Whether a gradient arrived since the last <see cref="ZeroGrad"/>.</summary>
+    internal bool HasGrad => !_gradientStale && (_gradient is not null || _stored is not null);
+
+    /// <summary>The gradient where only kept entries have one: their numbers in the mask's order; null when there is none or it is dense.</summary>
+    internal (float[] Values, Mask Mask)? StoredGrad => _gradientStale ? null : _stored;
 
     internal Storage Storage { get; }
 
@@ -194,9 +215,40 @@ public sealed partial class Tensor
         return new Tensor(Storage, ShapeArray) { Producer = Producer, ProducerOutput = ProducerOutput };
     }
 
+    /// <summary>An array for <paramref name="mask"/>'s kept entries: the one of a gradient that was forgotten, when it fits.</summary>
+    internal float[] RentStored(Mask mask)
+    {
+        if (!_gradientStale || _stored is not { } old || old.Values.Length != mask.KeptCount) return GC.AllocateUninitializedArray<float>(mask.KeptCount);
+        _stored = null;
+        return old.Values;
+    }
+
+    /// <summary>Adds a gradient of kept entries that is handed over; the others' is zero.</summary>
+    internal void ReceiveStoredGradient(float[] values, Mask mask)
+    {
+        if (!HasGrad)
+        {
+            // The memory of a dense gradient is let go: it may not come again.
+            (_gradient, _stored, _gradientStale) = (null, (values, mask), false);
+        }
+        else if (_stored is { } stored && ReferenceEquals(stored.Mask, mask))
+        {
+            Chunks.Add(stored.Values, values, stored.Values, mask.KeptCount);
+        }
+        else
+        {
+            Tensor dense = Uninitialized(ShapeArray);
+            mask.Scatter(values, dense.Values);
+            ReceiveGradient(dense);
+        }
+    }
+
     /// <summary>Adds a gradient that is handed over.</summary>
     internal void ReceiveGradient(Tensor gradient)
     {
+        // What was stored is spread out first, or forgotten.
+        _ = Grad;
+        _stored = null;
         if (_gradient is null)
         {
             _gradient = gradient.Storage.IsUnique ? gradient : gradient.Clone();

@@ -112,7 +112,9 @@ internal sealed class GraphExecutor
             }
             else
             {
+                long start = StepClock.Start();
                 Compute(step, i, values);
+                StepClock.Stop(StepClock.Forward, step.Node.OpType, start);
             }
             foreach (int slot in step.Releases)
             {

@@ -8,14 +8,16 @@ namespace Sparseland.Training.Execution;
 
 /// <summary>The products of a masked parameter by sparse kernels: forward, and the gradients of input and weight.</summary>
 /// <remarks>
-/// The structure is prepared once per mask; after a step only the stored values are copied over. The gradient comes back
-/// dense with zeros at removed entries; when the full gradient is wanted (regrowth), the dense kernels compute it.
+/// The structure is prepared once per mask; after a step only the stored values are copied over. The gradient has kept
+/// entries only, in the mask's order; when the full gradient is wanted (regrowth), the dense kernels compute it. Between
+/// steps the kept entries are the truth (<see cref="Packed"/>); the dense values are made when somebody asks for them.
 /// </remarks>
 internal sealed class SparseParameter
 {
     private readonly Dictionary<SparseConvolutionShape, (PreparedSparseConvolution Prepared, long Version)> _convolutions = [];
     private (PreparedSpMM Prepared, long Version)? _matrix;
     private long _maskVersion;
+    private (float[] Values, long Version)? _packed;
 
     /// <summary>Whether a parameter's mask is thin enough.</summary>
     public static bool Use(Parameter? parameter, double breakEven) =>
@@ -26,6 +28,7 @@ internal sealed class SparseParameter
     {
         int m = a.Shape[0], k = a.Shape[1], n = b.Shape[transB ? 0 : 1];
         PreparedSpMM w = parameter.Sparse.Matrix(parameter);
+        Mask mask = parameter.Mask!;
         Tensor y = Tensor.Uninitialized([m, n]);
         if (transB)
         {
@@ -44,7 +47,12 @@ internal sealed class SparseParameter
         return Tape.Record("SparseLinear", y, [a, b, bias], [a, b], flow =>
         {
             Tensor g = flow.Output();
-            if (flow.Needs(1)) flow.Give(1, WeightGradient());
+            if (flow.Needs(1))
+            {
+                long start = StepClock.Start();
+                WeightGradient();
+                StepClock.Stop(StepClock.WeightGradient, "SparseLinear", start);
+            }
             if (flow.Needs(2)) flow.Give(2, Broadcasting.SumTo(flow.Share([m, n]), bias!.Shape));
             if (flow.Needs(0))
             {
@@ -54,20 +62,20 @@ internal sealed class SparseParameter
                 flow.Give(0, ga);
             }
 
-            Tensor WeightGradient()
+            void WeightGradient()
             {
-                Tensor gw = Tensor.Uninitialized(b.Shape);
                 if (parameter.WantsDenseGradient)
                 {
+                    Tensor gw = Tensor.Uninitialized(b.Shape);
                     if (transB) Gemm.Multiply(true, false, n, k, m, 1, g.Values, Math.Max(n, 1), a.Values, Math.Max(k, 1), 0, gw.Values, Math.Max(k, 1));
                     else Gemm.Multiply(true, false, k, n, m, 1, a.Values, Math.Max(k, 1), g.Values, Math.Max(n, 1), 0, gw.Values, Math.Max(n, 1));
-                    return gw;
+                    flow.Give(1, gw);
+                    return;
                 }
-                var stored = new float[w.StoredCount];
+                float[] stored = b.RentStored(mask);
                 if (transB) w.LinearWeightGradient(a.Values, g.Values, m, stored);
                 else w.LinearWeightGradient(g.Values, a.Values, m, stored);
-                w.Scatter(stored, gw.Values);
-                return gw;
+                flow.GiveStored(1, stored, mask);
             }
         });
     }
@@ -77,6 +85,7 @@ internal sealed class SparseParameter
     {
         if (geometry.PadTop < 0 || geometry.PadLeft < 0 || geometry.PadBottom < 0 || geometry.PadRight < 0) return null;
         PreparedSparseConvolution prepared = parameter.Sparse.Convolution(parameter, geometry);
+        Mask mask = parameter.Mask!;
         int batch = geometry.Batch, height = geometry.Height, width = geometry.Width;
         Tensor y = Tensor.Uninitialized(shape);
         prepared.Forward(x.Values, batch, height, width, y.Values, bias is null ? default : bias.Values, default, Clamp.None);
@@ -85,18 +94,20 @@ internal sealed class SparseParameter
             Tensor g = flow.Output();
             if (flow.Needs(1))
             {
-                Tensor gw = Tensor.Uninitialized(w.Shape);
+                long start = StepClock.Start();
                 if (parameter.WantsDenseGradient)
                 {
+                    Tensor gw = Tensor.Uninitialized(w.Shape);
                     geometry.BackwardWeight(x.Values, g.Values, gw.Values);
+                    flow.Give(1, gw);
                 }
                 else
                 {
-                    var stored = new float[prepared.StoredCount];
+                    float[] stored = w.RentStored(mask);
                     prepared.WeightGradient(x.Values, g.Values, batch, height, width, stored);
-                    prepared.Scatter(stored, gw.Values);
+                    flow.GiveStored(1, stored, mask);
                 }
-                flow.Give(1, gw);
+                StepClock.Stop(StepClock.WeightGradient, "SparseConv", start);
             }
             if (flow.Needs(2))
             {
@@ -113,6 +124,27 @@ internal sealed class SparseParameter
         });
     }
 
+    /// <summary>Bytes of what was prepared, the kept entries not counted.</summary>
+    public long PreparedBytes => (_matrix?.Prepared.PreparedBytes ?? 0) + _convolutions.Values.Sum(c => c.Prepared.PreparedBytes);
+
+    /// <summary>The kept entries in the mask's order; an optimizer may change them and then calls <see cref="Parameter.TouchPacked"/>.</summary>
+    public float[] Packed(Parameter p)
+    {
+        if (_packed is { } packed && packed.Version == p.Version) return packed.Values;
+        var values = new float[p.Mask!.KeptCount];
+        p.Mask.Gather(p.Value.Values, values);
+        _packed = (values, p.Version);
+        return values;
+    }
+
+    /// <summary>The kept entries, which stay valid for the parameter's new version.</summary>
+    public float[] KeepPacked(Parameter p)
+    {
+        float[] values = _packed!.Value.Values;
+        _packed = (values, p.Version);
+        return values;
+    }
+
     private PreparedSpMM Matrix(Parameter p)
     {
         ForgetOldMask(p);
@@ -123,7 +155,7 @@ internal sealed class SparseParameter
         }
         else if (entry.Version != p.Version)
         {
-            entry.Prepared.SetValuesFromDense(p.Value.Values);
+            entry.Prepared.SetValues(Packed(p));
             entry.Version = p.Version;
         }
         _matrix = entry;
@@ -151,7 +183,7 @@ internal sealed class SparseParameter
         }
         else if (entry.Version != p.Version)
         {
-            entry.Prepared.SetValuesFromDense(p.Value.Values);
+            entry.Prepared.SetValues(Packed(p));
             entry.Version = p.Version;
         }
         _convolutions[shape] = entry;

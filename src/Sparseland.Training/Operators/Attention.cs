@@ -1,6 +1,6 @@
-using Sparseland.Kernels.Dense;
 using Sparseland.Model.Graph;
 using Sparseland.Training.Autograd;
+using Geometry = Sparseland.Kernels.Dense.Attention;
 
 namespace Sparseland.Training.Operators;
 
@@ -22,76 +22,41 @@ internal static class Attention
         int groups = k.Shape[1], keys = k.Shape[2], valueWidth = v.Shape[3];
         if (k.Shape[0] != batch || v.Shape[0] != batch || v.Shape[1] != groups || k.Shape[3] != width || v.Shape[2] != keys || groups == 0 || heads % groups != 0)
             throw new ArgumentException($"Queries {q}, keys {k} and values {v} do not fit.");
-        // Heads of one group are neighbours: they make one taller matrix.
-        int count = batch * groups, rows = heads / groups * queries;
-        Tensor probabilities = Scores(q, k, scale);
-        Tensor? capped = Normalize(probabilities, mask, cap, causal, offset);
-        Tensor y = Tensor.Uninitialized([batch, heads, queries, valueWidth]);
-        Gemm.MultiplyBatched(count, false, false, rows, valueWidth, keys, 1, probabilities.Values, (long)rows * keys,
-            v.Values, (long)keys * valueWidth, 0, y.Values, (long)rows * valueWidth);
-        Tape.Record("Attention", y, [q, k, v, mask], [q, k, v, mask, probabilities, capped], flow =>
+        if (mask is not null && (mask.Rank is 0 or > 4 || mask.Shape[^1] != keys || !BroadcastPlan.Of([batch, heads, queries, keys], mask.Shape).Shape.AsSpan().SequenceEqual([batch, heads, queries, keys])))
+            throw new ArgumentException($"A mask of {mask} does not fit scores of [{batch}, {heads}, {queries}, {keys}].");
+        Geometry geometry = new Geometry(batch, heads, groups, queries, keys, width)
         {
-            Tensor g = flow.Output();
-            if (flow.Needs(2))
+            ValueSize = valueWidth,
+            Scale = scale,
+            SoftCap = cap,
+            Causal = causal,
+            CausalOffset = offset,
+        };
+        if (mask is not null)
+        {
+            int[] b = [.. Enumerable.Repeat(1, 4 - mask.Rank), .. mask.Shape];
+            geometry = geometry with
             {
-                Tensor gv = Tensor.Uninitialized(v.Shape);
-                Gemm.MultiplyBatched(count, true, false, keys, valueWidth, rows, 1, probabilities.Values, (long)rows * keys,
-                    g.Values, (long)rows * valueWidth, 0, gv.Values, (long)keys * valueWidth);
-                flow.Give(2, gv);
-            }
-            if (!flow.Needs(0) && !flow.Needs(1) && !flow.Needs(3)) return;
-            Tensor gs = Tensor.Uninitialized(probabilities.Shape);
-            Gemm.MultiplyBatched(count, false, true, rows, keys, valueWidth, 1, g.Values, (long)rows * valueWidth,
-                v.Values, (long)keys * valueWidth, 0, gs.Values, (long)rows * keys);
-            float[] slope = gs.Array, p = probabilities.Array;
-            float[]? limited = capped?.Array;
-            Chunks.Rows(count * rows, keys, row =>
-            {
-                Span<float> s = slope.AsSpan(row * keys, keys);
-                ReadOnlySpan<float> probability = p.AsSpan(row * keys, keys);
-                float dot = LaneMath.Dot(s, probability);
-                TensorPrimitives.Subtract(s, dot, s);
-                TensorPrimitives.Multiply(s, probability, s);
-            });
-            if (flow.Needs(3))
-            {
-                gs.Storage.Retain();
-                flow.Give(3, Broadcasting.SumTo(new Tensor(gs.Storage, gs.ShapeArray), mask!.Shape));
-            }
-            if (limited is not null)
-            {
-                // The mask may have kept a holder of the gradient: the capped scores get one of their own.
-                Tensor scaled = Tensor.Uninitialized(gs.Shape);
-                float[] from = gs.Array, to = scaled.Array;
-                Chunks.Ranges(scaled.Length, (start, length) =>
-                {
-                    for (int i = start; i < start + length; i++)
-                    {
-                        float t = limited[i] / cap;
-                        to[i] = from[i] * (1 - (t * t));
-                    }
-                });
-                gs.Storage.Release();
-                gs = scaled;
-            }
-            if (flow.Needs(0))
-            {
-                Tensor gq = Tensor.Uninitialized(q.Shape);
-                Gemm.MultiplyBatched(count, false, false, rows, width, keys, scale, gs.Values, (long)rows * keys,
-                    k.Values, (long)keys * width, 0, gq.Values, (long)rows * width);
-                flow.Give(0, gq);
-            }
-            if (flow.Needs(1))
-            {
-                Tensor gk = Tensor.Uninitialized(k.Shape);
-                Gemm.MultiplyBatched(count, true, false, keys, width, rows, scale, gs.Values, (long)rows * keys,
-                    q.Values, (long)rows * width, 0, gk.Values, (long)keys * width);
-                flow.Give(1, gk);
-            }
-            gs.Storage.Release();
+                BiasBatchStride = b[0] == 1 ? 0 : b[1] * b[2] * keys,
+                BiasHeadStride = b[1] == 1 ? 0 : b[2] * keys,
+                BiasQueryStride = b[2] == 1 ? 0 : keys,
+            };
+        }
+        Tensor y = Tensor.Uninitialized([batch, heads, queries, valueWidth]), logSums = Tensor.Uninitialized([batch, heads, queries]);
+        geometry.Forward(q.Values, k.Values, v.Values, y.Values, default, mask is null ? default : mask.Values, logSums.Values);
+        Tape.Record("Attention", y, [q, k, v, mask], [q, k, v, y, mask, logSums], flow =>
+        {
+            // Probabilities are computed again: what is kept grows with the length, not with its square.
+            Tensor g = flow.Output(), gq = Tensor.Uninitialized(q.Shape), gk = Tensor.Uninitialized(k.Shape), gv = Tensor.Uninitialized(v.Shape);
+            Tensor? gb = flow.Needs(3) ? Tensor.Uninitialized([geometry.BiasBatchStride == 0 ? Math.Min(batch, 1) : batch, geometry.BiasHeadStride == 0 ? 1 : heads, queries, keys]) : null;
+            geometry.Backward(q.Values, k.Values, v.Values, y.Values, logSums.Values, g.Values, gq.Values, gk.Values, gv.Values,
+                default, mask is null ? default : mask.Values, gb is null ? default : gb.Values);
+            flow.Give(0, gq);
+            flow.Give(1, gk);
+            flow.Give(2, gv);
+            if (gb is not null) flow.Give(3, Broadcasting.SumTo(gb, mask!.Shape));
         });
-        probabilities.Storage.Release();
-        capped?.Storage.Release();
+        logSums.Storage.Release();
         return y;
     }
 
@@ -158,48 +123,5 @@ internal static class Attention
         Span<float> bias = mask.Values;
         for (int i = 0; i < bias.Length; i++) bias[i] = seen[i] ? 0 : float.NegativeInfinity;
         return mask;
-    }
-
-    /// <summary>[batch, heads, queries, keys] of scale q k^T.</summary>
-    private static Tensor Scores(Tensor q, Tensor k, float scale)
-    {
-        int batch = q.Shape[0], heads = q.Shape[1], queries = q.Shape[2], width = q.Shape[3], groups = k.Shape[1], keys = k.Shape[2];
-        int rows = heads / groups * queries;
-        Tensor scores = Tensor.Uninitialized([batch, heads, queries, keys]);
-        Gemm.MultiplyBatched(batch * groups, false, true, rows, keys, width, scale, q.Values, (long)rows * width,
-            k.Values, (long)keys * width, 0, scores.Values, (long)rows * keys);
-        return scores;
-    }
-
-    /// <summary>Turns scores into probabilities in place; returns the capped scores when there is a cap.</summary>
-    private static Tensor? Normalize(Tensor scores, Tensor? mask, float cap, bool causal, int offset)
-    {
-        int queries = scores.Shape[2], keys = scores.Shape[3];
-        BroadcastPlan? plan = mask is null ? null : BroadcastPlan.Of(scores.Shape, mask.Shape);
-        if (plan is not null && !plan.Shape.AsSpan().SequenceEqual(scores.Shape)) throw new ArgumentException($"A mask of {mask} does not fit scores of {scores}.");
-        Tensor? capped = cap == 0 ? null : Tensor.Uninitialized(scores.Shape);
-        float[] s = scores.Array;
-        Tensor? wide = mask is null ? null : Binary.Expand(mask, scores.Shape);
-        float[]? bias = wide?.Array, limited = capped?.Array;
-        Chunks.Rows(keys == 0 ? 0 : scores.Length / keys, keys, row =>
-        {
-            Span<float> part = s.AsSpan(row * keys, keys);
-            if (limited is not null)
-            {
-                for (int i = 0; i < part.Length; i++) part[i] = cap * MathF.Tanh(part[i] / cap);
-                part.CopyTo(limited.AsSpan(row * keys, keys));
-            }
-            if (bias is not null) TensorPrimitives.Add(part, bias.AsSpan(row * keys, keys), part);
-            if (causal)
-            {
-                int seen = Math.Min(keys, (row % queries) + offset + 1);
-                part[seen..].Fill(float.NegativeInfinity);
-            }
-            // A query that sees nothing gets zeros rather than NaN.
-            if (float.IsNegativeInfinity(TensorPrimitives.Max<float>(part))) part.Clear();
-            else Softmax.Row(part, part);
-        });
-        wide?.Storage.Release();
-        return capped;
     }
 }

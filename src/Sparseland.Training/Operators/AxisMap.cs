@@ -23,7 +23,8 @@ internal static class AxisMap
         int[] source = x.ShapeArray;
         return Tape.Record("AxisMap", y, [x], [], flow =>
         {
-            Tensor gradient = Tensor.Zeros(source);
+            Tensor gradient = Tensor.Uninitialized(source);
+            if (length == 0 || inner == 0) gradient.Values.Clear();
             Backward(flow.Output().Array, gradient.Array, outer, old, length, inner, taps, weights);
             flow.Give(0, gradient);
         });
@@ -63,6 +64,13 @@ internal static class AxisMap
                 x.AsSpan(from + (block * inner), length * inner).CopyTo(y.AsSpan(to));
                 return;
             }
+            if (inner == 1 && weights is null)
+            {
+                ReadOnlySpan<float> row = x.AsSpan(from, old);
+                Span<float> picked = y.AsSpan(to, length);
+                for (int i = 0; i < picked.Length; i++) picked[i] = taps[i] < 0 ? fill : row[taps[i]];
+                return;
+            }
             for (int i = 0; i < length; i++)
             {
                 Span<float> target = y.AsSpan(to + (i * inner), inner);
@@ -70,7 +78,6 @@ internal static class AxisMap
                 {
                     int tap = taps[i];
                     if (tap < 0) target.Fill(fill);
-                    else if (inner == 1) target[0] = x[from + tap];
                     else x.AsSpan(from + (tap * inner), inner).CopyTo(target);
                     continue;
                 }
@@ -92,9 +99,21 @@ internal static class AxisMap
         Chunks.Rows(outer, length * inner, o =>
         {
             int to = o * old * inner, from = o * length * inner;
+            gx.AsSpan(to, old * inner).Clear();
             if (block >= 0)
             {
                 g.AsSpan(from, length * inner).CopyTo(gx.AsSpan(to + (block * inner)));
+                return;
+            }
+            if (inner == 1 && weights is null)
+            {
+                // Numbers one by one: a span of each would cost ten times the sum.
+                ReadOnlySpan<float> row = g.AsSpan(from, length);
+                Span<float> sums = gx.AsSpan(to, old);
+                for (int t = 0; t < taps.Length; t++)
+                {
+                    if (taps[t] >= 0) sums[taps[t]] += row[t / perIndex];
+                }
                 return;
             }
             for (int t = 0; t < taps.Length; t++)

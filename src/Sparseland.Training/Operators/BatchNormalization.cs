@@ -45,22 +45,24 @@ internal static class BatchNormalization
         if (!Tape.Records(x, scale, shift)) return y;
         // The statistics may be the caller's to keep: what the gradient needs is copied.
         var centre = (float[])mean.Clone();
-        return Tape.Record("BatchNormalization", y, [x, scale, shift], [x, scale, relu ? y : null], flow =>
+        return Tape.Record("BatchNormalization", y, [x, scale, shift], [x, scale, relu ? shift : null], flow =>
         {
             // A gradient that another branch reads as well is left alone.
             Tensor incoming = flow.Output(), gradient = incoming.Storage.IsUnique ? flow.Take() : Tensor.Uninitialized(incoming.Shape);
             Tensor gScale = Tensor.Uninitialized([channels]), gShift = Tensor.Uninitialized([channels]);
             float[] g = incoming.Array, result = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
-            float[]? output = relu ? y.Array : null;
+            // Where the relu let a value through is computed again from the input: one tensor less to keep and to read.
+            float[]? shifts = relu ? shift.Array : null;
             Chunks.Rows(channels, count, c =>
             {
                 double sum = 0, product = 0;
+                float gate = weight[c] * inverse[c], threshold = shifts is null ? 0 : shifts[c] - (centre[c] * gate);
                 for (int n = 0; n < batch; n++)
                 {
                     int at = ((n * channels) + c) * spatial;
-                    (float s, float p) = output is null
+                    (float s, float p) = shifts is null
                         ? LaneMath.GradientMoments(g.AsSpan(at, spatial), input.AsSpan(at, spatial), centre[c])
-                        : LaneMath.GatedGradientMoments(g.AsSpan(at, spatial), output.AsSpan(at, spatial), input.AsSpan(at, spatial), centre[c]);
+                        : LaneMath.GatedGradientMoments(g.AsSpan(at, spatial), input.AsSpan(at, spatial), gate, threshold, centre[c]);
                     sum += s;
                     product += p;
                 }
@@ -73,8 +75,8 @@ internal static class BatchNormalization
                 for (int n = 0; n < batch; n++)
                 {
                     int at = ((n * channels) + c) * spatial;
-                    if (output is null) LaneMath.Combine(g.AsSpan(at, spatial), (float)a, input.AsSpan(at, spatial), (float)b, constant, result.AsSpan(at, spatial));
-                    else LaneMath.GatedCombine(g.AsSpan(at, spatial), output.AsSpan(at, spatial), (float)a, input.AsSpan(at, spatial), (float)b, constant, result.AsSpan(at, spatial));
+                    if (shifts is null) LaneMath.Combine(g.AsSpan(at, spatial), (float)a, input.AsSpan(at, spatial), (float)b, constant, result.AsSpan(at, spatial));
+                    else LaneMath.GatedCombine(g.AsSpan(at, spatial), gate, threshold, (float)a, input.AsSpan(at, spatial), (float)b, constant, result.AsSpan(at, spatial));
                 }
             });
             flow.Give(0, gradient);
@@ -99,28 +101,29 @@ internal static class BatchNormalization
             LaneMath.Affine(source.AsSpan(row * spatial, spatial), a, beta[c] - (centre[c] * a), target.AsSpan(row * spatial, spatial), relu);
         });
         if (!Tape.Records(x, scale, shift)) return y;
-        return Tape.Record("BatchNormalization", y, [x, scale, shift], [x, scale, relu ? y : null], flow =>
+        return Tape.Record("BatchNormalization", y, [x, scale, shift], [x, scale, relu ? shift : null], flow =>
         {
             // A gradient that another branch reads as well is left alone.
             Tensor incoming = flow.Output(), gradient = incoming.Storage.IsUnique ? flow.Take() : Tensor.Uninitialized(incoming.Shape);
             Tensor gScale = Tensor.Uninitialized([channels]), gShift = Tensor.Uninitialized([channels]);
             float[] g = incoming.Array, result = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
-            float[]? output = relu ? y.Array : null;
+            // Where the relu let a value through is computed again from the input: one tensor less to keep and to read.
+            float[]? shifts = relu ? shift.Array : null;
             Chunks.Rows(channels, batch * spatial, c =>
             {
                 double sum = 0, product = 0;
+                float a = weight[c] * inverse[c], threshold = shifts is null ? 0 : shifts[c] - (centre[c] * a);
                 for (int n = 0; n < batch; n++)
                 {
                     int at = ((n * channels) + c) * spatial;
                     Span<float> part = g.AsSpan(at, spatial);
-                    (float s, float p) = output is null
+                    (float s, float p) = shifts is null
                         ? LaneMath.GradientMoments(part, input.AsSpan(at, spatial), centre[c])
-                        : LaneMath.GatedGradientMoments(part, output.AsSpan(at, spatial), input.AsSpan(at, spatial), centre[c]);
+                        : LaneMath.GatedGradientMoments(part, input.AsSpan(at, spatial), a, threshold, centre[c]);
                     sum += s;
                     product += p;
-                    float a = weight[c] * inverse[c];
-                    if (output is null) TensorPrimitives.Multiply(part, a, result.AsSpan(at, spatial));
-                    else LaneMath.GatedCombine(part, output.AsSpan(at, spatial), a, input.AsSpan(at, spatial), 0, 0, result.AsSpan(at, spatial));
+                    if (shifts is null) TensorPrimitives.Multiply(part, a, result.AsSpan(at, spatial));
+                    else LaneMath.GatedCombine(part, a, threshold, a, input.AsSpan(at, spatial), 0, 0, result.AsSpan(at, spatial));
                 }
                 gb[c] = (float)sum;
                 gs[c] = (float)(product * inverse[c]);

@@ -26,9 +26,11 @@ internal static class Convolution
             Tensor g = flow.Output();
             if (flow.Needs(1))
             {
+                long start = StepClock.Start();
                 Tensor gw = Tensor.Uninitialized(w.Shape);
                 geometry.BackwardWeight(x.Values, g.Values, gw.Values);
                 flow.Give(1, gw);
+                StepClock.Stop(StepClock.WeightGradient, "Conv", start);
             }
             if (flow.Needs(2)) flow.Give(2, BiasGradient(geometry, g));
             if (flow.Needs(0))

@@ -66,22 +66,23 @@ internal static class LaneMath
         return (Fold(s) + ts, Fold(p) + tp);
     }
 
-    /// <summary>As <see cref="GradientMoments"/>, but g counts only where y is positive.</summary>
-    public static (float Sum, float Product) GatedGradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> y, ReadOnlySpan<float> x, float shift)
+    /// <summary>As <see cref="GradientMoments"/>, but g counts only where x * gateScale + gateShift is positive: where <see cref="Affine"/> let it through.</summary>
+    public static (float Sum, float Product) GatedGradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> x, float gateScale, float gateShift, float shift)
     {
-        Vector512<float> s = default, p = default, k = Vector512.Create(shift);
+        Vector512<float> s = default, p = default, k = Vector512.Create(shift), ga = Vector512.Create(gateScale), gb = Vector512.Create(gateShift);
         int i = 0;
         for (; i <= x.Length - 16; i += 16)
         {
+            Vector512<float> input = Vector512.Create(x.Slice(i, 16));
             Vector512<float> v = Vector512.ConditionalSelect(
-                Vector512.GreaterThan(Vector512.Create(y.Slice(i, 16)), Vector512<float>.Zero), Vector512.Create(g.Slice(i, 16)), Vector512<float>.Zero);
+                Vector512.GreaterThan(Vector512.FusedMultiplyAdd(input, ga, gb), Vector512<float>.Zero), Vector512.Create(g.Slice(i, 16)), Vector512<float>.Zero);
             s += v;
-            p = Vector512.FusedMultiplyAdd(v, Vector512.Create(x.Slice(i, 16)) - k, p);
+            p = Vector512.FusedMultiplyAdd(v, input - k, p);
         }
         float ts = 0, tp = 0;
         for (; i < x.Length; i++)
         {
-            float v = y[i] > 0 ? g[i] : 0;
+            float v = MathF.FusedMultiplyAdd(x[i], gateScale, gateShift) > 0 ? g[i] : 0;
             ts += v;
             tp = MathF.FusedMultiplyAdd(v, x[i] - shift, tp);
         }
@@ -112,18 +113,19 @@ internal static class LaneMath
         for (; i < x.Length; i++) result[i] = MathF.FusedMultiplyAdd(g[i], a, MathF.FusedMultiplyAdd(x[i], b, c));
     }
 
-    /// <summary>As <see cref="Combine"/>, but g counts only where y is positive.</summary>
-    public static void GatedCombine(ReadOnlySpan<float> g, ReadOnlySpan<float> y, float a, ReadOnlySpan<float> x, float b, float c, Span<float> result)
+    /// <summary>As <see cref="Combine"/>, but g counts only where x * gateScale + gateShift is positive.</summary>
+    public static void GatedCombine(ReadOnlySpan<float> g, float gateScale, float gateShift, float a, ReadOnlySpan<float> x, float b, float c, Span<float> result)
     {
-        Vector512<float> va = Vector512.Create(a), vb = Vector512.Create(b), vc = Vector512.Create(c);
+        Vector512<float> va = Vector512.Create(a), vb = Vector512.Create(b), vc = Vector512.Create(c), ga = Vector512.Create(gateScale), gb = Vector512.Create(gateShift);
         int i = 0;
         for (; i <= x.Length - 16; i += 16)
         {
+            Vector512<float> input = Vector512.Create(x.Slice(i, 16));
             Vector512<float> v = Vector512.ConditionalSelect(
-                Vector512.GreaterThan(Vector512.Create(y.Slice(i, 16)), Vector512<float>.Zero), Vector512.Create(g.Slice(i, 16)), Vector512<float>.Zero);
-            Vector512.FusedMultiplyAdd(v, va, Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), vb, vc)).CopyTo(result.Slice(i, 16));
+                Vector512.GreaterThan(Vector512.FusedMultiplyAdd(input, ga, gb), Vector512<float>.Zero), Vector512.Create(g.Slice(i, 16)), Vector512<float>.Zero);
+            Vector512.FusedMultiplyAdd(v, va, Vector512.FusedMultiplyAdd(input, vb, vc)).CopyTo(result.Slice(i, 16));
         }
-        for (; i < x.Length; i++) result[i] = MathF.FusedMultiplyAdd(y[i] > 0 ? g[i] : 0, a, MathF.FusedMultiplyAdd(x[i], b, c));
+        for (; i < x.Length; i++) result[i] = MathF.FusedMultiplyAdd(MathF.FusedMultiplyAdd(x[i], gateScale, gateShift) > 0 ? g[i] : 0, a, MathF.FusedMultiplyAdd(x[i], b, c));
     }
 
     private static float Fold(Vector512<float> a)

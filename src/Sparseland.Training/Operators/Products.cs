@@ -39,10 +39,12 @@ internal static class Products
             }
             if (flow.Needs(1))
             {
+                long start = StepClock.Start();
                 Tensor gb = Tensor.Uninitialized(b.Shape);
                 if (!transB) Gemm.Multiply(!transA, false, k, n, m, alpha, a.Values, lda, g.Values, ldg, 0, gb.Values, ldb);
                 else Gemm.Multiply(true, transA, n, k, m, alpha, g.Values, ldg, a.Values, lda, 0, gb.Values, ldb);
                 flow.Give(1, gb);
+                StepClock.Stop(StepClock.WeightGradient, "Gemm", start);
             }
             if (flow.Needs(2)) flow.Give(2, Broadcasting.SumTo(flow.Share([m, n]), bias!.Shape));
         });

@@ -11,12 +11,12 @@ public static class GradientClipping
     public static double ByNorm(IEnumerable<Parameter> parameters, double maximum)
     {
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maximum);
-        List<Parameter> list = [.. parameters.Where(p => p.IsTrained && p.Grad is not null)];
+        List<Parameter> list = [.. parameters.Where(p => p.IsTrained && p.Value.HasGrad)];
         double sum = 0;
         foreach (Parameter p in list)
         {
-            Span<float> g = p.Grad!.Values;
-            if (p is { Mask: { } mask, WantsDenseGradient: true })
+            Span<float> g = Present(p);
+            if (p is { Mask: { } mask, WantsDenseGradient: true } && g.Length == mask.Length)
             {
                 for (int i = 0; i < g.Length; i++)
                 {
@@ -36,7 +36,7 @@ public static class GradientClipping
         {
             foreach (Parameter p in list)
             {
-                Span<float> g = p.Grad!.Values;
+                Span<float> g = Present(p);
                 TensorPrimitives.Multiply(g, (float)scale, g);
             }
         }
@@ -50,9 +50,12 @@ public static class GradientClipping
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(maximum);
         foreach (Parameter p in parameters)
         {
-            if (p.Grad is not { } gradient) continue;
-            Span<float> g = gradient.Values;
+            if (!p.Value.HasGrad) continue;
+            Span<float> g = Present(p);
             TensorPrimitives.Clamp(g, -maximum, maximum, g);
         }
     }
+
+    /// <summary>The gradient, or where only kept entries have one, theirs: the others are zero and stay so.</summary>
+    private static Span<float> Present(Parameter p) => p.Value.StoredGrad is { } stored ? stored.Values : p.Value.Grad!.Values;
 }

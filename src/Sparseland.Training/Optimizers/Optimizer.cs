@@ -10,7 +10,7 @@ public abstract class Optimizer : IOptimizer
 {
     private readonly string _algorithm;
     private readonly string[] _momentNames;
-    private readonly Dictionary<Parameter, float[][]> _moments = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<Parameter, Moments> _moments = new(ReferenceEqualityComparer.Instance);
 
     private protected Optimizer(string algorithm, IEnumerable<ParameterGroup> groups, double learningRate, double weightDecay, params string[] momentNames)
     {
@@ -48,23 +48,36 @@ public abstract class Optimizer : IOptimizer
     public void Step()
     {
         Steps++;
+        long start = StepClock.Start();
         foreach (ParameterGroup group in Groups)
         {
             double rate = LearningRate * group.LearningRateScale, decay = group.WeightDecay ?? WeightDecay;
             foreach (Parameter p in group.Parameters)
             {
-                if (!p.IsTrained || p.Grad is not { } gradient) continue;
-                bool first = !_moments.TryGetValue(p, out float[][]? moments);
-                if (first) _moments[p] = moments = System.Array.ConvertAll(_momentNames, _ => new float[p.Value.Length]);
-                Update(p.Value.Array, gradient.Array, moments!, p.Value.Length, rate, decay, first);
+                if (!p.IsTrained || !p.Value.HasGrad) continue;
+                bool first = !_moments.TryGetValue(p, out Moments? moments), stored = p.Value.StoredGrad is not null;
+                if (first) _moments[p] = moments = new Moments(_momentNames.Length, p.Value.Length, stored ? p.Mask : null);
+                else if (stored || moments!.Mask is not null) moments!.Fit(p.Mask);
+                if (moments!.Mask is { } kept)
+                {
+                    // What the mask keeps is all that changes: cost and memory follow the kept entries.
+                    float[] values = p.Sparse.Packed(p), gradient;
+                    if (p.Value.StoredGrad is { } g) gradient = g.Values;
+                    else kept.Gather(p.Value.Grad!.Values, gradient = new float[kept.KeptCount]);
+                    Update(values, gradient, moments.Values, kept.KeptCount, rate, decay, first);
+                    p.TouchPacked();
+                    continue;
+                }
+                Update(p.Value.Array, p.Value.Grad!.Array, moments.Values, p.Value.Length, rate, decay, first);
                 if (p.Mask is { } mask)
                 {
                     // The gradient may be dense (regrowth criteria read it): what it did to removed entries is undone.
-                    foreach (float[] moment in moments!) mask.Apply(moment);
+                    foreach (float[] moment in moments.Values) mask.Apply(moment);
                 }
                 p.TouchValues();
             }
         }
+        StepClock.Stop(StepClock.Optimizer, _algorithm, start);
     }
 
     /// <inheritdoc/>
@@ -77,14 +90,16 @@ public abstract class Optimizer : IOptimizer
     public void OnMaskChanged(Parameter parameter, Mask? before, Mask? after)
     {
         ArgumentNullException.ThrowIfNull(parameter);
-        if (!_moments.TryGetValue(parameter, out float[][]? moments)) return;
-        foreach (float[] moment in moments)
+        if (!_moments.TryGetValue(parameter, out Moments? moments)) return;
+        if (moments.Mask is not null)
         {
-            for (int i = 0; i < moment.Length; i++)
-            {
-                bool was = before is null || before[i], now = after is null || after[i];
-                if (!was || !now) moment[i] = 0;
-            }
+            moments.Fit(after);
+            return;
+        }
+        foreach (float[] moment in moments.Values)
+        {
+            before?.Apply(moment);
+            after?.Apply(moment);
         }
     }
 
@@ -94,8 +109,8 @@ public abstract class Optimizer : IOptimizer
         var state = new Dictionary<string, TensorData>(StringComparer.Ordinal);
         foreach (Parameter p in Parameters)
         {
-            if (!_moments.TryGetValue(p, out float[][]? moments)) continue;
-            for (int i = 0; i < moments.Length; i++) state[Key(p, i)] = TensorData.Wrap((float[])moments[i].Clone(), p.Value.Shape);
+            if (!_moments.TryGetValue(p, out Moments? moments)) continue;
+            for (int i = 0; i < moments.Values.Length; i++) state[Key(p, i)] = TensorData.Wrap(moments.Dense(i), p.Value.Shape);
         }
         return new OptimizerState(_algorithm, Steps, state);
     }
@@ -105,7 +120,7 @@ public abstract class Optimizer : IOptimizer
     {
         ArgumentNullException.ThrowIfNull(state);
         if (state.Algorithm != _algorithm) throw Mismatch($"the state is of '{state.Algorithm}', the optimizer is '{_algorithm}'");
-        var restored = new Dictionary<Parameter, float[][]>(ReferenceEqualityComparer.Instance);
+        var restored = new Dictionary<Parameter, Moments>(ReferenceEqualityComparer.Instance);
         int used = 0;
         foreach (Parameter p in Parameters)
         {
@@ -120,7 +135,7 @@ public abstract class Optimizer : IOptimizer
                 moments[i] = (float[])data.ToSingles().Clone();
                 used++;
             }
-            restored[p] = moments;
+            restored[p] = new Moments(moments, p.Value.Length, null);
         }
         if (used != state.Moments.Count)
         {
@@ -129,12 +144,15 @@ public abstract class Optimizer : IOptimizer
             throw Mismatch($"moment '{stranger}' belongs to no parameter of this model");
         }
         _moments.Clear();
-        foreach ((Parameter p, float[][] moments) in restored) _moments[p] = moments;
+        foreach ((Parameter p, Moments moments) in restored) _moments[p] = moments;
         Steps = state.Steps;
     }
 
-    /// <summary>One step of one parameter.</summary>
-    /// <param name="value">The parameter, overwritten.</param>
+    /// <summary>Bytes that the moments take.</summary>
+    internal long MomentBytes => _moments.Values.Sum(m => m.Values.Sum(v => (long)v.Length * sizeof(float)));
+
+    /// <summary>One step of one parameter, or of its kept entries: every entry by itself.</summary>
+    /// <param name="value">The values, overwritten.</param>
     /// <param name="gradient">Its gradient, read only.</param>
     /// <param name="moments">The moments, overwritten; zeros at first.</param>
     /// <param name="length">Number of elements; the arrays may be longer.</param>

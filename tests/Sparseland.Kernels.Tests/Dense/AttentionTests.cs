@@ -65,6 +65,81 @@ public sealed class AttentionTests
         }
     }
 
+    public static TheoryData<string> Patterns() => ["blocks per head", "blocks", "tokens", "keys of a sequence", "plain blocks, causal", "nothing", "soft cap, blocks, grouped"];
+
+    [Theory]
+    [MemberData(nameof(Patterns))]
+    public void WhatABiasHidesIsLeftOutAndNothingElseChanges(string name)
+    {
+        Case c = Hiding(name);
+        Attention shape = c.Shape;
+        AttentionPattern pattern = AttentionPattern.FromBias(shape, c.Bias)!;
+        Assert.True(name == "tokens" || name == "keys of a sequence" ? pattern.At(0, 0).Keys is not null : pattern.Computed < 0.75, $"{pattern.Computed:P0} is computed");
+        float[] g = Random(c.OutputLength, 7);
+        int biasLength = shape.BiasBatches * shape.BiasHeads * shape.Queries * shape.Keys;
+        float[] all = SameEverywhere(() =>
+        {
+            float[] y = Random(c.OutputLength, 9), lse = new float[shape.Batch * shape.QueryHeads * shape.Queries];
+            float[] dq = Random(c.Query.Length, 9), dk = Random(c.Key.Length, 9), dv = Random(c.Value.Length, 9), db = Random(biasLength, 9);
+            shape.Forward(c.Query, c.Key, c.Value, y, default, c.Bias, lse);
+            shape.Backward(c.Query, c.Key, c.Value, y, lse, g, dq, dk, dv, default, c.Bias, db);
+            return [.. y, .. dq, .. dk, .. dv, .. db];
+        }, name);
+        Near.Equal(c.Reference().Select(v => (float)v).ToArray(), all.AsSpan(0, c.OutputLength), 2e-5, 1e-5, name);
+        var random = new Random(3);
+        int start = c.OutputLength;
+        foreach (float[] values in (float[][])[c.Query, c.Key, c.Value])
+        {
+            for (int probe = 0; probe < 5; probe++)
+            {
+                int i = random.Next(values.Length);
+                double slope = NormalizationTests.Slope(values, i, () => c.Reference().Zip(g, (a, b) => a * b).Sum());
+                Assert.Equal(slope, all[start + i], 1e-3);
+            }
+            start += values.Length;
+        }
+        // The gradient has a row per query even where queries share a row of the bias: those are summed by the caller.
+        for (int probe = 0; probe < 8; probe++)
+        {
+            int i = random.Next(c.Bias.Length);
+            if (float.IsNegativeInfinity(c.Bias[i])) continue;
+            double slope = NormalizationTests.Slope(c.Bias, i, () => c.Reference().Zip(g, (a, b) => a * b).Sum()), sum = 0;
+            if (shape.BiasQueryStride != 0) sum = all[start + i];
+            else for (int q = 0; q < shape.Queries; q++) sum += all[start + (((i / shape.Keys * shape.Queries) + q) * shape.Keys) + (i % shape.Keys)];
+            Assert.Equal(slope, sum, 1e-3);
+        }
+        for (int i = 0; i < c.Bias.Length && shape.BiasQueryStride != 0; i++) if (float.IsNegativeInfinity(c.Bias[i])) Assert.Equal(0f, all[start + i]);
+    }
+
+    // Biases of negative infinity in blocks of 32 x 32, or for whole tokens.
+    private static Case Hiding(string name)
+    {
+        const int queries = 130, keys = 150;
+        var random = new Random(11);
+        Attention shape = new Attention(2, 2, name.Contains("grouped") ? 1 : 2, queries, keys, 8) { ValueSize = 12, BiasQueryStride = keys };
+        if (name.Contains("causal")) shape = shape with { Causal = true, CausalOffset = 20 };
+        if (name.Contains("cap")) shape = shape with { SoftCap = 2f };
+        int slices = name == "blocks per head" ? 4 : 1;
+        if (slices == 4) shape = shape with { BiasBatchStride = 2 * queries * keys, BiasHeadStride = queries * keys };
+        if (name == "keys of a sequence") (slices, shape) = (2, shape with { BiasBatchStride = keys, BiasQueryStride = 0 });
+        int rows = shape.BiasQueryStride == 0 ? 1 : queries;
+        float[] bias = name.Contains("plain") ? new float[slices * rows * keys] : Random(slices * rows * keys, 4);
+        for (int s = 0; s < slices; s++)
+        {
+            bool[] query = [.. Enumerable.Range(0, rows).Select(_ => rows == 1 || random.Next(3) == 0)], key = [.. Enumerable.Range(0, keys).Select(_ => random.Next(3) == 0)];
+            bool[] blocks = [.. Enumerable.Range(0, 64).Select(_ => random.Next(4) == 0)];
+            for (int i = 0; i < rows; i++)
+            {
+                for (int j = 0; j < keys; j++)
+                {
+                    bool seen = name == "nothing" ? i < 40 && j < 20 && s > 0 : name.Contains("blocks") ? blocks[(i / 32 / 2 * 8) + (j / 32)] : query[i] && key[j];
+                    if (!seen) bias[(((s * rows) + i) * keys) + j] = float.NegativeInfinity;
+                }
+            }
+        }
+        return new Case(shape, bias);
+    }
+
     [Fact]
     public void AQueryWithoutKeysGivesZeros()
     {
@@ -95,6 +170,8 @@ public sealed class AttentionTests
             for (int i = 0; i < Bias.Length; i += 5) Bias[i] = float.NegativeInfinity;
             Lengths = Enumerable.Range(0, shape.Batch).Select(i => Math.Max(1, shape.Keys - (2 * i) - 1)).ToArray();
         }
+
+        public Case(Attention shape, float[] bias) : this(shape, false) => (Shape, Bias) = (shape, bias);
 
         public Attention Shape { get; }
 
@@ -130,7 +207,7 @@ public sealed class AttentionTests
                             for (int d = 0; d < Shape.HeadSize; d++) s += (double)Query[(row * Shape.HeadSize) + d] * Key[((first + j) * Shape.HeadSize) + d];
                             s *= Shape.Scale;
                             if (Shape.SoftCap > 0) s = Shape.SoftCap * Math.Tanh(s / Shape.SoftCap);
-                            if (Bias.Length > 0) s += Bias[(b * Shape.BiasBatchStride) + (i * Shape.BiasQueryStride) + j];
+                            if (Bias.Length > 0) s += Bias[(b * Shape.BiasBatchStride) + (h * Shape.BiasHeadStride) + (i * Shape.BiasQueryStride) + j];
                             sum += weights[j] = Math.Exp(s);
                         }
                         if (sum == 0) continue;

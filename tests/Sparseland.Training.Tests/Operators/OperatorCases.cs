@@ -215,6 +215,11 @@ public static class OperatorCases
         yield return new("Attention merged", "Attention", [P(2, 3, 8), P(2, 5, 4), P(2, 5, 4)], a => a.Set("q_num_heads", 4L).Set("kv_num_heads", 2L));
         yield return new("Attention mask", "Attention", [P(1, 2, 3, 4), P(1, 2, 5, 4), P(1, 2, 5, 4), P(3, 5)]);
         yield return new("Attention bool mask", "Attention", [P(1, 2, 2, 4), P(1, 2, 3, 4), P(1, 2, 3, 4), Constant(TensorData.Wrap([true, false, true, true, true, false], 2, 3))]);
+        yield return new("Attention mask per head", "Attention", [P(2, 2, 3, 4), P(2, 2, 5, 4), P(2, 2, 5, 4), P(2, 1, 5)]);
+        yield return new("Attention mask per sequence, grouped", "Attention", [P(2, 4, 3, 4), P(2, 2, 5, 4), P(2, 2, 5, 4), P(2, 1, 3, 5)]);
+        yield return new("Attention causal mask", "Attention", [P(1, 2, 4, 4), P(1, 2, 4, 4), P(1, 2, 4, 4), P(4, 4)], a => a.Set("is_causal", 1L));
+        yield return new("Attention bool mask that hides keys", "Attention", [P(1, 2, 2, 4), P(1, 2, 40, 4), P(1, 2, 40, 4), Constant(TensorData.Wrap([.. Enumerable.Range(0, 40).Select(i => i % 3 == 1)], 1, 40))]);
+        yield return new("Attention bool mask that hides queries", "Attention", [P(1, 2, 3, 4), P(1, 2, 3, 4), P(1, 2, 3, 4), Constant(TensorData.Wrap([true, false, true, false, false, false, true, true, true], 3, 3))]);
         yield return new("Attention softcap", "Attention", [P(1, 2, 3, 4), P(1, 2, 5, 4), P(1, 2, 5, 4)], a => a.Set("softcap", 2f).Set("scale", 1.5f));
         yield return new("Attention softcap mask", "Attention", [P(1, 2, 3, 4), P(1, 2, 5, 4), P(1, 2, 5, 4), P(1, 2, 3, 5)], a => a.Set("softcap", 2f));
         yield return new("Attention past", "Attention", [P(1, 2, 2, 4), P(1, 2, 2, 4), P(1, 2, 2, 4), CaseInput.None, P(1, 2, 3, 4), P(1, 2, 3, 4)]) { Outputs = 3 };
