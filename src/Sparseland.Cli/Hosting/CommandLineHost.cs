@@ -55,6 +55,7 @@ internal static class CommandLineHost
     [
         new QuickstartVerb(),
         new InspectVerb(),
+        new AnalyzeVerb(),
         new PlanVerb(),
         new PruneVerb(),
         new TrainVerb(),

@@ -121,7 +121,8 @@ internal static class Charts
         return new ChartBlock(caption, option, new TableBlock(columns, rows, [false, .. series.Select(_ => true)]), height);
     }
 
-    private static JsonObject Frame(JsonObject x, JsonObject y, JsonArray series) => new()
+    /// <summary>What all charts share.</summary>
+    internal static JsonObject Frame(JsonObject x, JsonObject y, JsonArray series) => new()
     {
         ["animation"] = false,
         ["grid"] = new JsonObject { ["left"] = 12, ["right"] = 24, ["top"] = 36, ["bottom"] = 40, ["containLabel"] = true },

@@ -18,7 +18,11 @@ internal sealed class DoctorVerb : Verb
 
     private readonly Option<bool> _calibrate = new("--calibrate") { Description = "Measure at which densities sparse kernels win on this machine, and keep the result for every later plan." };
 
-    protected override void Declare(Command command) => command.Options.Add(_calibrate);
+    protected override void Declare(Command command)
+    {
+        command.Options.Add(_calibrate);
+        command.Subcommands.Add(new DoctorRunVerb().ToCommand());
+    }
 
     protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
     {

@@ -14,7 +14,7 @@ namespace Sparseland.Cli.Verbs;
 /// <summary>Lists what is known by name: data, operators, architectures, methods.</summary>
 internal sealed class ListVerb : Verb
 {
-    private readonly Argument<string> _what = new("what") { Description = "data, operators, architectures, methods or reproductions." };
+    private readonly Argument<string> _what = new("what") { Description = "data, operators, architectures, methods, analyses, corruptions or reproductions." };
 
     private readonly Option<string?> _dataRoot = SharedOptions.DataRoot();
 
@@ -22,11 +22,11 @@ internal sealed class ListVerb : Verb
 
     private readonly Option<bool> _verify = new("--verify") { Description = "Also compare the files that are present with their expected hashes." };
 
-    protected override (string Name, string Description) Title => ("list", "List known data sets, operators, architectures, methods or reproductions.");
+    protected override (string Name, string Description) Title => ("list", "List known data sets, operators, architectures, methods, analyses, corruptions or reproductions.");
 
     protected override void Declare(Command command)
     {
-        _what.AcceptOnlyFromAmong("data", "operators", "architectures", "methods", "reproductions");
+        _what.AcceptOnlyFromAmong("data", "operators", "architectures", "methods", "analyses", "corruptions", "reproductions");
         command.Arguments.Add(_what);
         command.Options.Add(_dataRoot);
         _stage.AcceptOnlyFromAmong("before", "during", "after");
@@ -46,6 +46,12 @@ internal sealed class ListVerb : Verb
                 break;
             case "architectures":
                 ListArchitectures(context);
+                break;
+            case "analyses":
+                AnalysisLists.Analyses(context);
+                break;
+            case "corruptions":
+                AnalysisLists.Corruptions(context);
                 break;
             case "reproductions":
                 ListReproductions(context);

@@ -20,7 +20,7 @@ public enum ParameterType
     /// <summary>One of a list of words.</summary>
     Choice,
 
-    /// <summary>Any text, such as a path.</summary>
+    /// <summary>Any text, such as a path, or a list with commas that its reader checks.</summary>
     Text,
 }
 
@@ -128,4 +128,24 @@ public sealed class MethodArguments
 
     /// <summary>A choice.</summary>
     public string Choice(string name) => _values[name];
+
+    /// <summary>Free text.</summary>
+    public string Text(string name) => _values[name];
+
+    /// <summary>A list of numbers with commas, such as 5%, 0.1, 80%.</summary>
+    /// <param name="name">The parameter.</param>
+    /// <param name="min">Smallest entry.</param>
+    /// <param name="max">Largest entry.</param>
+    /// <exception cref="PruningException">SL4002: it is empty, or an entry is no number in the range.</exception>
+    public IReadOnlyList<double> Numbers(string name, double min = double.NegativeInfinity, double max = double.PositiveInfinity)
+    {
+        var numbers = new List<double>();
+        foreach (string entry in _values[name].Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (!Catalog.Values.TryNumber(entry, out double number) || number < min || number > max)
+                throw new PruningException("SL4002", $"'{name}: {_values[name]}': '{entry}' is no number from {min:G} to {max:G}") { Try = "numbers with commas between them, for example 5%, 20%, 80%" };
+            numbers.Add(number);
+        }
+        return numbers.Count > 0 ? numbers : throw new PruningException("SL4002", $"'{name}' is empty") { Try = "numbers with commas between them, for example 5%, 20%, 80%" };
+    }
 }

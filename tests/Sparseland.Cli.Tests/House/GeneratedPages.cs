@@ -21,7 +21,7 @@ internal static class GeneratedPages
     /// <summary>What is below this line is written by hand and kept.</summary>
     public const string NotesMark = "<!-- notes: written by hand from here on -->";
 
-    private const string Made = "<!-- made from the catalogue: edit the catalogue, then run the House tests with SPARSELAND_APPROVE=1 -->\n\n";
+    internal const string Made = "<!-- made from the catalogue: edit the catalogue, then run the House tests with SPARSELAND_APPROVE=1 -->\n\n";
 
     private static readonly IReadOnlyDictionary<string, ReproductionResult> s_results = ResultsPage.Read(Path.Combine(Repository.Root, "reproductions", "results"));
 
@@ -34,6 +34,7 @@ internal static class GeneratedPages
         ("methods/README.md", Methods()),
         ("reproductions.md", ResultsPage.Make(s_results)),
         .. MethodCatalog.All.Select(m => ($"methods/{m.Id}.md", Method(m))),
+        .. AnalysisPages.All,
     ];
 
     private static string Data()
@@ -177,9 +178,9 @@ internal static class GeneratedPages
         ? "nothing but the weights"
         : string.Join(", ", Enum.GetValues<CriterionNeeds>().Where(n => n != CriterionNeeds.None && needs.HasFlag(n)).Select(n => n switch { CriterionNeeds.InputNorms => "norms of the layers' inputs", CriterionNeeds.DenseGradients => "gradients of removed weights as well", CriterionNeeds.Network => "a network that can be run", CriterionNeeds.Retraining => "trainings of its own", _ => n.ToString().ToLowerInvariant() }));
 
-    private static string Range(double low, double high) => string.Create(CultureInfo.InvariantCulture, $"{(double.IsInfinity(low) ? "any" : low.ToString(CultureInfo.InvariantCulture))} to {(double.IsInfinity(high) ? "any" : high.ToString(CultureInfo.InvariantCulture))}");
+    internal static string Range(double low, double high) => string.Create(CultureInfo.InvariantCulture, $"{(double.IsInfinity(low) ? "any" : low.ToString(CultureInfo.InvariantCulture))} to {(double.IsInfinity(high) ? "any" : high.ToString(CultureInfo.InvariantCulture))}");
 
-    private static string Cell(string text) => text.Replace("|", "\\|", StringComparison.Ordinal);
+    internal static string Cell(string text) => text.Replace("|", "\\|", StringComparison.Ordinal);
 
-    private static string Sentence(string text) => char.ToUpperInvariant(text[0]) + text[1..].TrimEnd('.') + ".";
+    internal static string Sentence(string text) => char.ToUpperInvariant(text[0]) + text[1..].TrimEnd('.') + ".";
 }

@@ -39,6 +39,13 @@ public partial class PagesTests
         Assert.Equal(MethodCatalog.All.Select(m => m.Id).Order(StringComparer.Ordinal), pages);
     }
 
+    [Fact]
+    public void NoAnalysisPageIsLeftOver()
+    {
+        string[] pages = [.. Directory.GetFiles(Path.Combine(Repository.Root, "docs", "analyses"), "*.md").Select(f => Path.GetFileNameWithoutExtension(f)).Where(f => f is not ("README" or "ten-lessons")).Order(StringComparer.Ordinal)];
+        Assert.Equal(Pruning.Analysis.Catalog.AnalysisCatalog.All.Select(a => a.Id).Order(StringComparer.Ordinal), pages);
+    }
+
     [Theory]
     [MemberData(nameof(MarkdownFiles))]
     public void EveryRelativeLinkLeadsSomewhere(string page)
