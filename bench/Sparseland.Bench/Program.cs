@@ -1,7 +1,23 @@
 using System.CommandLine;
+using Sparseland.Bench;
 using Sparseland.Bench.Figures;
 using Sparseland.Cli.Hosting;
 
+Verb[] commands =
+[
+    new RooflineFigure(),
+    new GemmFigure(),
+    new SpmmFigure(),
+    new ConvolutionFigure(),
+    new GemvFigure(),
+    new NetworksFigure(),
+    new InferenceFigure(),
+    new TrainStepFigure(),
+    new AttentionFigure(),
+    new ScalingFigure(),
+    new FilesFigure(),
+    new PageCommand(),
+];
 var root = new RootCommand("Prints the figures of Sparseland: each command measures one, beside its peers, in one run.");
-foreach (Verb verb in (Verb[])[new TrainStepFigure(), new AttentionFigure(), new InferenceFigure(), new NetworksFigure(), new RooflineFigure(), new GemmFigure(), new SpmmFigure(), new GemvFigure(), new ConvolutionFigure()]) root.Subcommands.Add(verb.ToCommand());
+foreach (Verb command in commands) root.Subcommands.Add(command.ToCommand());
 return await root.Parse(args.Length == 0 ? ["--help"] : args).InvokeAsync();

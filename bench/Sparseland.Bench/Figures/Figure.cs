@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Globalization;
+using System.Reflection;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
@@ -46,7 +47,7 @@ internal abstract class Figure : Verb
             ["figure"] = Title.Name,
             ["date"] = DateTime.UtcNow.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
             ["commit"] = Commit(),
-            ["command"] = string.Join(' ', Environment.GetCommandLineArgs().Skip(1)),
+            ["command"] = CommandLine(),
             ["machine"] = MachineInfo.Current.ToJson(),
             ["load"] = Load(),
             ["rows"] = rows,
@@ -110,6 +111,13 @@ internal abstract class Figure : Verb
         return values;
     }
 
+    /// <summary>The command without where its result went.</summary>
+    private string CommandLine()
+    {
+        string[] arguments = Environment.GetCommandLineArgs();
+        return string.Join(' ', arguments.Where((a, i) => i > 0 && a != _out.Name && arguments[i - 1] != _out.Name && !a.StartsWith(_out.Name + "=", StringComparison.Ordinal)));
+    }
+
     /// <summary>The system's one-minute load: a figure from a busy machine is worth its ratios only.</summary>
     private static double? Load()
     {
@@ -117,6 +125,7 @@ internal abstract class Figure : Verb
         return File.Exists(file) && double.TryParse(File.ReadAllText(file).Split(' ')[0], CultureInfo.InvariantCulture, out double load) ? load : null;
     }
 
+    /// <summary>The commit of the checkout, marked when it has changes; outside a checkout the commit that the program was built from.</summary>
     private static string Commit()
     {
         try
@@ -125,11 +134,14 @@ internal abstract class Figure : Verb
             using Process git = Process.Start(start)!;
             string commit = git.StandardOutput.ReadToEnd().Trim();
             git.WaitForExit();
-            return git.ExitCode == 0 ? commit : "unknown";
+            if (git.ExitCode == 0) return commit;
         }
         catch (System.ComponentModel.Win32Exception)
         {
-            return "unknown";
+            // No git: what the build recorded is all there is.
         }
+        string version = typeof(Figure).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
+        int plus = version.IndexOf('+');
+        return plus < 0 ? "unknown" : version[(plus + 1)..Math.Min(version.Length, plus + 8)];
     }
 }

@@ -28,7 +28,7 @@ internal sealed class SpmmFigure : Figure
     private static readonly (string Name, int BlockRows)[] s_kernels = [("unstructured", 1), ("4x1 blocks", 4), ("8x1 blocks", 8), ("16x1 blocks", 16)];
 
     private readonly Option<string?> _shapes = new("--shapes") { Description = "Only shapes whose name contains one of these words, separated by commas." };
-    private readonly Option<string> _densities = new("--densities") { Description = "Stored fractions of the weights, separated by commas.", DefaultValueFactory = _ => "0.5,0.4,0.2,0.1,0.05" };
+    private readonly Option<string> _densities = new("--densities") { Description = "Stored fractions of the weights, separated by commas.", DefaultValueFactory = _ => "0.45,0.2,0.1,0.05" };
     private readonly Option<string?> _kernels = new("--kernels") { Description = "Only kernels whose name contains one of these words: unstructured, 4x1, 8x1, 16x1." };
     private readonly Option<bool> _alone = new("--alone") { Description = "Without OpenBLAS." };
 

@@ -16,6 +16,9 @@ internal sealed record BenchmarkRow(string Name, Timing Timing, double? LargestD
 /// <summary>The result of a benchmark: rows and a verdict in words.</summary>
 internal sealed record BenchmarkResult(IReadOnlyList<BenchmarkRow> Rows, double SpeedUp, double SpeedUpLow, double SpeedUpHigh, string Verdict)
 {
+    /// <summary>Engines that were asked for and could not run the model, with the reason.</summary>
+    public IReadOnlyList<(string Name, string Reason)> NotMeasured { get; init; } = [];
+
     public JsonObject ToJson()
     {
         var variants = new JsonArray();
@@ -33,13 +36,15 @@ internal sealed record BenchmarkResult(IReadOnlyList<BenchmarkRow> Rows, double 
                 ["largestDeviation"] = row.LargestDeviation,
             });
         }
-        return new JsonObject
+        var json = new JsonObject
         {
             ["machine"] = MachineInfo.Current.ToJson(),
             ["variants"] = variants,
             ["speedUp"] = SpeedUp,
             ["verdict"] = Verdict,
         };
+        if (NotMeasured.Count > 0) json["notMeasured"] = new JsonArray([.. NotMeasured.Select(n => (JsonNode)new JsonObject { ["name"] = n.Name, ["reason"] = n.Reason })]);
+        return json;
     }
 }
 

@@ -54,8 +54,8 @@ internal sealed class BenchVerb : Verb
             var peers = new List<(string Name, InferencePeer Peer)>();
             try
             {
-                StartPeers(against, graph, inputs, peers, context);
-                return TwinBenchmark.Run(graph, inputs, new TimingOptions(repetitions, seconds), dense, peers, done => work.Report(done), context.Cancellation);
+                IReadOnlyList<(string Name, string Reason)> left = StartPeers(against, graph, inputs, peers, context);
+                return TwinBenchmark.Run(graph, inputs, new TimingOptions(repetitions, seconds), dense, peers, done => work.Report(done), context.Cancellation) with { NotMeasured = left };
             }
             finally
             {
@@ -87,8 +87,9 @@ internal sealed class BenchVerb : Verb
     }
 
     /// <summary>Starts engines with as many threads as we use; one that cannot run the model is left out with its reason.</summary>
-    internal static void StartPeers(IEnumerable<PeerEntry> entries, ModelGraph graph, IReadOnlyDictionary<string, TensorData> inputs, List<(string Name, InferencePeer Peer)> peers, VerbContext context)
+    internal static IReadOnlyList<(string Name, string Reason)> StartPeers(IEnumerable<PeerEntry> entries, ModelGraph graph, IReadOnlyDictionary<string, TensorData> inputs, List<(string Name, InferencePeer Peer)> peers, VerbContext context)
     {
+        var left = new List<(string Name, string Reason)>();
         foreach (PeerEntry entry in entries)
         {
             try
@@ -98,8 +99,10 @@ internal sealed class BenchVerb : Verb
             catch (InvalidOperationException e)
             {
                 context.Warn($"without {entry.Title}: {e.Message}");
+                left.Add((entry.Id, e.Message));
             }
         }
+        return left;
     }
 
     /// <summary>The table that every timing ends with.</summary>

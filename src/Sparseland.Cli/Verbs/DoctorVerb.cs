@@ -39,7 +39,9 @@ internal sealed class DoctorVerb : Verb
         context.Show(table);
 
         if (arguments.GetValue(_calibrate) && !context.Settings.DryRun) await CalibrateAsync(context).ConfigureAwait(false);
-        context.Say($"break-even points: {MachineTable.Origin}");
+        BreakEvenTable points = MachineTable.Table;
+        context.Say($"break-even points: {points.Origin}{(File.Exists(MachineTable.Path) ? $", kept in {MachineTable.Path}" : "; --calibrate measures those of this machine in seconds")}");
+        if (context.Settings.Verbose || arguments.GetValue(_calibrate)) Show(context, points);
         List<string> advice = Advice(machine);
         foreach (string line in advice) context.Say("- " + line);
         context.Result(new JsonObject
@@ -47,6 +49,12 @@ internal sealed class DoctorVerb : Verb
             ["machine"] = machine.ToJson(),
             ["denseGflops"] = gflops,
             ["memoryGBs"] = bandwidth,
+            ["breakEven"] = new JsonObject
+            {
+                ["origin"] = points.Origin,
+                ["path"] = MachineTable.Path,
+                ["entries"] = new JsonArray([.. points.Entries.Select(e => (JsonNode)new JsonObject { ["kernel"] = e.Kernel.ToString(), ["size"] = e.Size, ["density"] = e.Density })]),
+            },
             ["advice"] = new JsonArray([.. advice.Select(a => (JsonNode)a)]),
         });
         context.Next("sparseland quickstart", "sparseland bench MODEL");
@@ -55,13 +63,18 @@ internal sealed class DoctorVerb : Verb
 
     private static async Task CalibrateAsync(VerbContext context)
     {
+        long start = Stopwatch.GetTimestamp();
         BreakEvenTable table = await context.TrackAsync("calibrating", 1, _ => BreakEvenTable.Measure(new Words(context.Detail), context.Cancellation)).ConfigureAwait(false);
-        Directory.CreateDirectory(Path.GetDirectoryName(MachineTable.Path)!);
-        table.Save(MachineTable.Path);
-        var measured = new Table().Border(TableBorder.Simple).AddColumn("kernel").AddColumn(new TableColumn("weights from").RightAligned()).AddColumn(new TableColumn("wins below density").RightAligned());
-        foreach (BreakEven entry in table.Entries) measured.AddRow(entry.Kernel.ToString(), entry.Size.ToString("N0"), entry.Density.ToString("P1"));
-        context.Show(measured);
-        context.Say($"kept in {MachineTable.Path}");
+        MachineTable.Keep(table);
+        context.Say($"calibrated in {Stopwatch.GetElapsedTime(start).TotalSeconds:0.0} s; every plan with {WorkPool.Threads} threads on this machine uses it from now on");
+    }
+
+    /// <summary>Below which density each kernel wins, from which size on: one vector (decoding) and small images have rules of their own.</summary>
+    private static void Show(VerbContext context, BreakEvenTable points)
+    {
+        var table = new Table().Border(TableBorder.Simple).AddColumn("kernel").AddColumn(new TableColumn("weights from").RightAligned()).AddColumn(new TableColumn("wins below density").RightAligned());
+        foreach (BreakEven entry in points.Entries) table.AddRow(entry.Kernel.ToString(), entry.Size.ToString("N0"), entry.Density.ToString("P1"));
+        context.Show(table);
     }
 
     private sealed class Words(Action<string> say) : IProgress<string>

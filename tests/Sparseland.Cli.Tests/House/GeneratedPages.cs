@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Reflection;
 using System.Text;
+using Sparseland.Bench.Page;
 using Sparseland.Model.Architectures;
 using Sparseland.Model.Operators;
 using Sparseland.Pruning;
@@ -33,6 +34,7 @@ internal static class GeneratedPages
         ("architectures.md", Architectures()),
         ("methods/README.md", Methods()),
         ("reproductions.md", ResultsPage.Make(s_results)),
+        ("performance.md", PerformancePage.Make(Path.Combine(Repository.Root, "bench", "results"))),
         .. MethodCatalog.All.Select(m => ($"methods/{m.Id}.md", Method(m))),
         .. AnalysisPages.All,
     ];

@@ -1,0 +1,108 @@
+using System.Globalization;
+using System.Text;
+using System.Text.Json.Nodes;
+
+namespace Sparseland.Bench.Page;
+
+/// <summary>docs/performance.md, made from the committed figures: what was to be reached, what was measured, what limits it, what was tried.</summary>
+internal static class PerformancePage
+{
+    /// <summary>Writes the page.</summary>
+    /// <param name="folder">The folder of figures; its subfolder notes has a text for each section.</param>
+    public static string Make(string folder)
+    {
+        var results = new Results(folder);
+        var page = new StringBuilder();
+        page.Append("""
+            # Performance
+
+            <!-- made from bench/results: measure, then run: dotnet run -c Release --project bench/Sparseland.Bench -- page -->
+
+            Every number here was measured beside its dense twin or a peer in the same run, in turn, at least 30 times or for the time budget, after outputs were compared;
+            medians throughout. A case that loses stays in its table. How it is measured, and the commands: [bench/README.md](../bench/README.md). The files with
+            every interval: [bench/results](../bench/results).
+
+            **e** (effectiveness) = speed-up x density over the fastest dense product of the same shape: 1 when a sparse kernel costs exactly what its non-zeros cost there. It breaks even at 1 - e zeros.
+
+
+            """);
+        Machines(results, page);
+        Roofline(results, page);
+        foreach (Section section in Sections.All(results))
+        {
+            page.Append(CultureInfo.InvariantCulture, $"## {section.Title}\n\n");
+            if (section.Aims.Count > 0)
+            {
+                page.Append("| aim | measured | verdict |\n| --- | --- | --- |\n");
+                foreach (Aim aim in section.Aims) page.Append(aim.Line()).Append('\n');
+                page.Append('\n');
+            }
+            foreach (MarkdownTable table in section.Tables.Where(t => t.Count > 0)) page.Append(table).Append('\n');
+            string notes = Path.Combine(folder, "notes", section.Id + ".md");
+            if (File.Exists(notes)) page.Append(File.ReadAllText(notes).Trim()).Append("\n\n");
+        }
+        Files(results, page);
+        return page.ToString().ReplaceLineEndings("\n").TrimEnd() + "\n";
+    }
+
+    private static void Machines(Results results, StringBuilder page)
+    {
+        foreach (string machine in results.Documents.Select(d => Describe(d.Document)).Distinct()) page.Append(CultureInfo.InvariantCulture, $"- {machine}\n");
+        page.Append('\n');
+    }
+
+    private static string Describe(JsonObject document)
+    {
+        JsonNode m = document["machine"]!;
+        return $"{m["processor"]}, {m["cores"]} cores, {m["simd"]} ({string.Join(", ", m["instructions"]!.AsArray().Select(i => (string)i!))}), {(double)m["memoryBytes"]! / 1e9:0.0} GB, {m["runtime"]}, {m["system"]}";
+    }
+
+    private static void Roofline(Results results, StringBuilder page)
+    {
+        int[] threads = [.. results.Rows("roofline").Select(r => (int)r.Number("threads")).Distinct().Order()];
+        if (threads.Length == 0) return;
+        var table = new MarkdownTable(["what", .. threads.Select(t => t == 1 ? "1 thread" : $"{t} threads"), ""], 1);
+        foreach (var group in results.Rows("roofline").GroupBy(r => r.Text("what")))
+            table.Add([group.Key, .. threads.Select(t => group.Where(r => r.Number("threads") == t).Select(r => $"{r.Number("median"):0.0}").LastOrDefault("")), group.First().Text("unit")]);
+        page.Append("## What the machine can do\n\nMultiply-adds from registers alone, and bytes that a loop of vector loads reads. Shares of peak below are of these.\n\n").Append(table).Append('\n');
+        string notes = "";
+        page.Append(notes);
+    }
+
+    private static void Files(Results results, StringBuilder page)
+    {
+        var table = new MarkdownTable(["file", "figure", "threads", "rows", "commit", "date", "load"], 2);
+        foreach ((string file, JsonObject d) in results.Documents)
+            table.Add([$"[{file}](../bench/results/{file})", (string)d["figure"]!, $"{d["machine"]?["threads"]}", $"{d["rows"]!.AsArray().Count}", (string?)d["commit"] ?? "", ((string?)d["date"] ?? "")[..Math.Min(10, ((string?)d["date"] ?? "").Length)], $"{d["load"]}"]);
+        page.Append("## Files\n\nThe load is the system's when the figure ended; its own run counts in it.\n\n").Append(table).Append('\n');
+    }
+}
+
+/// <summary>A section of the page: aims, tables, and the id of its notes.</summary>
+internal sealed record Section(string Id, string Title, IReadOnlyList<Aim> Aims, IReadOnlyList<MarkdownTable> Tables);
+
+/// <summary>A table in Markdown.</summary>
+/// <param name="columns">Headings.</param>
+/// <param name="left">So many columns are left-aligned, the others right-aligned.</param>
+internal sealed class MarkdownTable(string[] columns, int left)
+{
+    private readonly List<string[]> _rows = [];
+
+    /// <summary>Number of rows.</summary>
+    public int Count => _rows.Count;
+
+    /// <summary>A line above the table.</summary>
+    public string Caption { get; init; } = "";
+
+    /// <summary>Adds a row.</summary>
+    public void Add(string[] cells) => _rows.Add(cells);
+
+    public override string ToString()
+    {
+        var text = new StringBuilder();
+        if (Caption.Length > 0) text.Append(Caption).Append("\n\n");
+        text.Append("| ").AppendJoin(" | ", columns).Append(" |\n| ").AppendJoin(" | ", columns.Select((_, i) => i < left ? "---" : "---:")).Append(" |\n");
+        foreach (string[] row in _rows) text.Append("| ").AppendJoin(" | ", row).Append(" |\n");
+        return text.ToString();
+    }
+}

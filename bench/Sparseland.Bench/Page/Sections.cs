@@ -1,0 +1,182 @@
+using System.Text.Json.Nodes;
+
+namespace Sparseland.Bench.Page;
+
+/// <summary>The sections of the page: what was to be reached, and the tables of what was measured.</summary>
+internal static class Sections
+{
+    /// <summary>All of them in order.</summary>
+    public static IReadOnlyList<Section> All(Results results) =>
+    [
+        Dense(results), Sparse(results), Networks(results), Decode(results), Training(results), Attention(results), NeverSlower(results), Scaling(results), Files(results),
+    ];
+
+    private static string N(double value) => Aim.Number(value);
+
+    private static string Share(double value) => double.IsFinite(value) ? $"{value:P0}" : "";
+
+    private static string Threads(int threads) => threads == 1 ? "1 thread" : $"{threads} threads";
+
+    private static Section Dense(Results results)
+    {
+        ResultRow[] gemm = [.. results.Rows("gemm")];
+        var table = new MarkdownTable(["product", "layout", "threads", "ours, GFLOP/s", "packed before", "OpenBLAS", "ours / OpenBLAS", "packed / OpenBLAS", "ours, of peak"], 2) { Caption = "Dense products (`gemm`)." };
+        foreach (ResultRow r in gemm)
+        {
+            string name = r.Text("where") == "square" ? $"{r.Number("m")}" : $"{r.Number("m")} x {r.Number("n")} x {r.Number("k")} ({r.Text("where")})";
+            table.Add([name, r.Text("layout"), $"{r.Threads}", N(r.Number("gflops.plain")), N(r.Number("gflops.packed")), N(r.Number("gflops.openblas")), N(r.Number("plainToOpenBlas")), N(r.Number("packedToOpenBlas")), Share(r.Number("gflops.plain") / results.Peak(r.Threads))]);
+        }
+        IEnumerable<(string, double)> network(string label) => results.Rows("networks").Where(r => r.Text("network") == label).Select(r => (Threads(r.Threads), Ratio(r, "dense to onnxruntime")));
+        return new Section("dense", "1. Dense kernels",
+        [
+            new Aim("products of 256 to 2048: at least 0.9x OpenBLAS", 0.9, gemm.Where(r => r.Text("where") == "square").Select(r => ($"{r.Number("m")} {r.Text("layout")}, {Threads(r.Threads)}", r.Number("plainToOpenBlas")))),
+            new Aim("ResNet-50, batch 1: at least 0.85x ONNX Runtime", 0.85, network("ResNet-50, dense")),
+            new Aim("ResNet-20, batch 1: at least 0.85x ONNX Runtime", 0.85, network("ResNet-20, dense")),
+        ], [table]);
+    }
+
+    private static Section Sparse(Results results)
+    {
+        ResultRow[] spmm = [.. results.Rows("spmm")];
+        var table = new MarkdownTable(["weight x input", "kernel", "threads", "density", "dense ms", "OpenBLAS ms", "sparse ms", "speed-up", "e", "GFLOP/s of non-zeros", "of peak"], 2) { Caption = "Sparse times dense matrices (`spmm`): speed-up and e over the faster of our dense product and OpenBLAS." };
+        foreach (ResultRow r in spmm)
+        {
+            table.Add([$"{r.Text("shape")}: {r.Number("rows")} x {r.Number("columns")} x {r.Number("n")}", r.Text("kernel"), $"{r.Threads}", $"{r.Number("density"):0.00}", N(r.Median("dense")), N(r.Median("openblas")), N(r.Median(r.Text("kernel"))),
+                N(r.Number("speedUp")), N(r.Number("effectiveness")), N(r.Number("gflops")), Share(r.Number("gflops") / results.Peak(r.Threads))]);
+        }
+        var conv = new MarkdownTable(["layer", "threads", "density", "dense ms", "OpenBLAS's product ms", "sparse ms", "e over ours", "e over OpenBLAS"], 1) { Caption = "Convolutions (`conv`): OpenBLAS has the product inside the convolution alone; its copying is not counted." };
+        foreach (ResultRow r in results.Rows("conv"))
+            conv.Add([r.Text("layer"), $"{r.Threads}", $"{r.Number("density"):0.00}", N(r.Median("forward")), N(r.Median("openblas")), N(r.Median("sparse forward")), N(r.Number("effectiveness")), N(r.Number("effectivenessOverOpenBlas"))]);
+
+        string where(ResultRow r) => $"{r.Text("shape")}, {(1 - r.Number("density")) * 100:0} %, {Threads(r.Threads)}";
+        // One column is a product with one vector: it has its own section.
+        IEnumerable<(string, double)> at(Func<string, bool> kernel) => spmm.Where(r => kernel(r.Text("kernel")) && r.Number("density") is > 0.03 and < 0.22 && r.Number("n") > 1).Select(r => (where(r), r.Number("effectiveness")));
+        IEnumerable<(string, double)> even = spmm.Where(r => r.Text("kernel") == "unstructured" && Math.Abs(r.Number("density") - 0.45) < 0.02 && r.Number("n") > 1).Select(r => (where(r), r.Number("speedUp")));
+        return new Section("sparse", "2. Sparse matrix times dense matrix",
+        [
+            new Aim("unstructured, 80 to 95 % zeros: e at least 0.5", 0.5, at(k => k == "unstructured")),
+            new Aim("the same: e of 0.7 (target)", 0.7, at(k => k == "unstructured")),
+            new Aim("blocks of 4x1, 8x1, 16x1: e at least 0.7", 0.7, at(k => k != "unstructured")),
+            new Aim("the same: e of 0.85 (target)", 0.85, at(k => k != "unstructured")),
+            new Aim("unstructured breaks even at 55 % zeros: speed-up there at least 1", 1, even),
+        ], [table, conv]);
+    }
+
+    private static Section Networks(Results results)
+    {
+        ResultRow[] rows = [.. results.Rows("networks")];
+        string[] names = ["dense", "sparse", "onnxruntime", "pytorch"];
+        var table = new MarkdownTable(["network, batch 1", "threads", "M multiply-adds", "of them left", .. names.Select(n => n + " ms"), "sparse / dense", "sparse / ONNX Runtime", "sparse / PyTorch", "dense / ONNX Runtime", "largest deviation"], 1) { Caption = "Whole networks (`networks`); a ratio is a multiple of the other's speed." };
+        foreach (ResultRow r in rows)
+        {
+            double deviation = r.Variants.Max(v => (double?)v["largestDeviation"] ?? 0);
+            table.Add([r.Text("network"), $"{r.Threads}", N(r.Number("macs") / 1e6), N(r.Number("effectiveMacs") / 1e6), .. names.Select(n => N(r.Median(n))), N(Ratio(r, "sparse to dense")), N(Ratio(r, "sparse to onnxruntime")), N(Ratio(r, "sparse to pytorch")), N(Ratio(r, "dense to onnxruntime")), $"{deviation:0.#e+0}"]);
+        }
+        Aim aim(string text, string label, double bound) => new(text, bound, rows.Where(r => r.Text("network") == label).Select(r => (Threads(r.Threads), Ratio(r, "sparse to onnxruntime"))));
+        return new Section("networks", "3. Whole networks against ONNX Runtime's dense model",
+        [
+            aim("ResNet-50, 90 % unstructured: at least 3x", "ResNet-50, 90 % unstructured", 3),
+            aim("ResNet-50, 95 % unstructured: at least 5x", "ResNet-50, 95 % unstructured", 5),
+            aim("MobileNet-v1, 90 %: at least 2x", "MobileNet-v1, 90 % unstructured", 2),
+            aim("ResNet-20-wide, 90 %: at least 3x", "ResNet-20-wide, 90 % unstructured", 3),
+            aim("MLP 784-2048-2048-10, 90 %, batch 1: at least 5x", "MLP 784-2048-2048-10, 90 % unstructured", 5),
+        ], [table]);
+    }
+
+    private static Section Decode(Results results)
+    {
+        ResultRow[] rows = [.. results.Rows("gemv")];
+        var table = new MarkdownTable(["matrix", "values", "threads", "density", "MB", "ms", "GB/s", "of reading", "speed-up", "ceiling", "reached"], 2) { Caption = "Matrix times vector from memory (`gemv`): speed-up over our dense product of the same type beside the ceiling in bytes; rates beside a loop that only reads." };
+        foreach (ResultRow r in rows)
+        {
+            double reached = r.Number("speedUp") / r.Number("ceiling");
+            table.Add([$"{r.Number("rows")} x {r.Number("columns")}", r.Text("values"), $"{r.Threads}", $"{r.Number("density"):0.00}", N(r.Number("bytes") / 1e6), N(r.Number("time.medianMs")), N(r.Number("gigabytesPerSecond")),
+                Share(r.Number("gigabytesPerSecond") / r.Number("readingGigabytesPerSecond")), N(r.Number("speedUp")), N(r.Number("ceiling")), r.Number("density") == 1 ? "" : Share(reached)]);
+        }
+        string where(ResultRow r) => $"{r.Number("rows")} x {r.Number("columns")} {r.Text("values")}, {(1 - r.Number("density")) * 100:0} %, {Threads(r.Threads)}";
+        return new Section("decode", "4. Matrix times vector (decode)",
+        [
+            new Aim("bit-mask, 50 to 90 % zeros: at least 80 % of the byte ceiling", 0.8, rows.Where(r => r.Number("density") is > 0.08 and < 0.55).Select(r => (where(r), r.Number("speedUp") / r.Number("ceiling")))),
+            new Aim("dense int8 and int4: at least 0.9 of a loop that only reads", 0.9, rows.Where(r => r.Number("density") == 1 && r.Text("values").StartsWith("int", StringComparison.Ordinal)).Select(r => (where(r), r.Number("gigabytesPerSecond") / r.Number("readingGigabytesPerSecond")))),
+        ], [table]);
+    }
+
+    private static Section Training(Results results)
+    {
+        ResultRow[] rows = [.. results.Rows("train-step")];
+        var table = new MarkdownTable(["network", "batch", "threads", "removed", "our step ms", "with exchanges", "PyTorch's dense step ms", "of its speed", "with exchanges"], 1) { Caption = "Training steps (`train-step`): forward, loss, backward, optimizer." };
+        double sparsity(ResultRow r) => double.IsFinite(r.Number("sparsity")) ? r.Number("sparsity") : 0;
+        string name(ResultRow r) => $"{r.Text("model")}{(double.IsFinite(r.Number("width")) ? $", width {r.Number("width")}" : "")}";
+        foreach (ResultRow r in rows)
+        {
+            string ours = r.Variants.Select(v => (string?)v["name"] ?? "").FirstOrDefault(n => !n.StartsWith("pytorch", StringComparison.Ordinal), "");
+            table.Add([name(r), $"{r.Number("batch")}", $"{r.Threads}", $"{sparsity(r):P0}", N(r.Median(ours)), N(r.Number("stepWithExchangesMs")), N(r.Median("pytorch")), N(r.Number("speedOfPeer")), N(r.Number("speedOfPeerWithExchanges"))]);
+        }
+        IEnumerable<(string, double)> at(double p, double low = 1e-3) => rows.Where(r => Math.Abs(sparsity(r) - p) < low)
+            .Select(r => ($"{name(r)}, {Threads(r.Threads)}", double.IsFinite(r.Number("speedOfPeerWithExchanges")) ? r.Number("speedOfPeerWithExchanges") : r.Number("speedOfPeer")));
+        return new Section("training", "5. Training with true sparsity",
+        [
+            new Aim("dense step: level with PyTorch 1.13", 1, at(0)),
+            new Aim("step at 90 %: at least 3x PyTorch's dense step", 3, at(0.9)),
+            new Aim("step at 95 %: at least 5x PyTorch's dense step", 5, at(0.95)),
+        ], [table]);
+    }
+
+    private static Section Attention(Results results)
+    {
+        ResultRow[] rows = [.. results.Rows("attention")];
+        var table = new MarkdownTable(["tokens", "pass", "variant", "threads", "ms", "x our dense", "x PyTorch"], 3) { Caption = "Attention (`attention`)." };
+        string pass(ResultRow r) => (bool?)r.Row["backward"] == true ? "forward + backward" : "forward";
+        foreach (ResultRow r in rows)
+        {
+            foreach (JsonObject v in r.Variants)
+                table.Add([$"{r.Number("tokens")}", pass(r), (string)v["name"]!, $"{r.Threads}", N((double)v["medianMs"]!), N((double?)v["speedOfDense"] ?? double.NaN), N((double?)v["speedOfPeer"] ?? double.NaN)]);
+        }
+        IEnumerable<(string, double)> of(Func<string, bool> variant, string speed) => rows.SelectMany(r => r.Variants.Where(v => variant((string)v["name"]!)).Select(v => ($"{v["name"]}, {r.Number("tokens")} tokens, {pass(r)}, {Threads(r.Threads)}", (double?)v[speed] ?? double.NaN)));
+        return new Section("attention", "6. Attention",
+        [
+            new Aim("75 % of the blocks empty: at least 3x our dense attention", 3, of(n => n.StartsWith("blocks", StringComparison.Ordinal) && n.Contains("75", StringComparison.Ordinal), "speedOfDense")),
+            new Aim("dense: at least 0.8x PyTorch", 0.8, of(n => n == "dense", "speedOfPeer")),
+        ], [table]);
+    }
+
+    private static Section NeverSlower(Results results)
+    {
+        IEnumerable<(string, double)> plans = results.Rows("networks").Where(r => r.Number("channels") == 0).Select(r => ($"{r.Text("network")}, {Threads(r.Threads)}", Ratio(r, "sparse to dense")));
+        return new Section("never-slower", "7. Never slower than the dense twin", [new Aim("a sparse plan of the networks above beside its dense plan: at least 1x", 1, plans)], []);
+    }
+
+    private static Section Scaling(Results results)
+    {
+        ResultRow[] rows = [.. results.Rows("scaling")];
+        var lines = new MarkdownTable(["weight x input", "threads", "ps per multiply-add", "fixed ms", "fixed, of dense", "largest residual", "R2"], 1) { Caption = "Time = fixed + slope x non-zeros, 50 to 99 % zeros (`scaling`)." };
+        foreach (ResultRow r in rows.Where(r => r.Text("part") == "lines"))
+            lines.Add([$"{r.Text("what")}: {r.Number("rows")} x {r.Number("columns")} x {r.Number("n")}", $"{r.Threads}", N(r.Number("picosecondsPerMultiplyAdd")), N(r.Number("fixedMs")), Share(r.Number("fixedShareOfDense")), Share(r.Number("largestResidual")), $"{r.Number("rSquared"):0.0000}"]);
+        var threads = new MarkdownTable(["network", "M multiply-adds", "1 thread, ms", "all threads, ms", "speed-up"], 1) { Caption = "One thread and all." };
+        ResultRow[] pairs = [.. rows.Where(r => r.Text("part") == "threads")];
+        foreach (ResultRow r in pairs) threads.Add([r.Text("what"), N(r.Number("effectiveMacs") / 1e6), N(r.Median("1 thread")), N(r.Median($"{r.Number("threads")} threads")), N(r.Number("speedUp"))]);
+        var growth = new MarkdownTable(["ten times", "threads", "ms", "ms, ten times the work", "cost"], 1) { Caption = "Ten times the work." };
+        ResultRow[] grown = [.. rows.Where(r => r.Text("part") == "growth")];
+        foreach (ResultRow r in grown) growth.Add([r.Text("what"), $"{r.Threads}", N(r.Median("one")), N(r.Median("ten")), N(r.Number("cost"))]);
+        return new Section("scaling", "8. Scaling",
+        [
+            new Aim("time against non-zeros is a line: R2 at least 0.99", 0.99, rows.Where(r => r.Text("part") == "lines").Select(r => ($"{r.Text("what")}, {Threads(r.Threads)}", r.Number("rSquared")))),
+            new Aim("two threads on networks above 50 MFLOP: at least 1.8x", 1.8, pairs.Where(r => r.Number("effectiveMacs") > 25e6).Select(r => (r.Text("what"), r.Number("speedUp")))),
+            new Aim("ten times the work: at most 10.5x", 10.5, grown.Select(r => ($"{r.Text("what")}, {Threads(r.Threads)}", r.Number("cost"))), AtMost: true),
+        ], [lines, threads, growth]);
+    }
+
+    private static Section Files(Results results)
+    {
+        ResultRow[] rows = [.. results.Rows("files")];
+        var table = new MarkdownTable(["model", "file", "bytes", "allowed", "load ms"], 2) { Caption = "Compact files (`files`): bytes beside the bound of 1.05 x (weights x (1 + density x 32) / 8), and the time until a model is loaded." };
+        foreach (ResultRow r in rows) table.Add([r.Text("model"), r.Text("what"), $"{r.Number("bytes"):N0}", double.IsFinite(r.Number("allowed")) ? $"{r.Number("allowed"):N0}" : "", N(r.Median("load"))]);
+        return new Section("files", "9. Size on disk",
+        [
+            new Aim("compact files: bytes at most the bound (share of it)", 1, rows.Where(r => double.IsFinite(r.Number("allowed"))).Select(r => ($"{r.Text("model")}", r.Number("bytes") / r.Number("allowed"))), AtMost: true),
+            new Aim("loading a compact file: milliseconds, at most 10", 10, rows.Where(r => double.IsFinite(r.Number("allowed"))).Select(r => (r.Text("model"), r.Median("load"))), AtMost: true),
+        ], [table]);
+    }
+
+    private static double Ratio(ResultRow row, string name) => row.Row["speeds"]?[name] is JsonObject ratio ? (double?)ratio["median"] ?? double.NaN : double.NaN;
+}

@@ -1,0 +1,57 @@
+using System.Text.Json.Nodes;
+using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Measuring;
+using Sparseland.Model.Architectures;
+using Sparseland.Model.Formats;
+
+namespace Sparseland.Cli.Tests.Verbs;
+
+public class BenchTests
+{
+    [Fact]
+    public async Task TheTableInJsonHasMachineVariantsAndVerdict()
+    {
+        using var folder = new TemporaryFolder();
+        ModelFile.Save(ArchitectureCatalog.Get("lenet-300-100").Build(), folder["m.onnx"]);
+        ProcessResult result = await CommandLine.RunAsync("bench", folder["m.onnx"], "--repetitions", "3", "--seconds", "0", "--json");
+        Assert.True(result.ExitCode == ExitCodes.Done, result.Error);
+        JsonNode json = JsonNode.Parse(result.Output)!;
+        Assert.NotNull(json["machine"]!["processor"]);
+        JsonArray variants = json["variants"]!.AsArray();
+        Assert.Equal(["sparse", "dense twin"], variants.Select(v => (string)v!["name"]!));
+        foreach (JsonNode? v in variants)
+        {
+            Assert.InRange((double)v!["medianMs"]!, (double)v["lowMs"]!, (double)v["highMs"]!);
+            Assert.InRange((double)v["largestDeviation"]!, 0, 1e-4);
+        }
+        Assert.Contains("dense twin", (string)json["verdict"]!, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task AMissingEngineIsNamedWithTheCommandThatInstallsIt()
+    {
+        using var folder = new TemporaryFolder();
+        ModelFile.Save(ArchitectureCatalog.Get("lenet-300-100").Build(), folder["m.onnx"]);
+        ProcessResult result = await SparselandProcess.RunAsync(["bench", folder["m.onnx"], "--against", "pytorch"], environment: new Dictionary<string, string?> { [PyTorchInferencePeer.PythonVariable] = folder["no-python"] });
+        Assert.Equal(ExitCodes.Usage, result.ExitCode);
+        Assert.Contains("error SL4050", result.Error, StringComparison.Ordinal);
+        Assert.Contains(PyTorchInferencePeer.InstallHint, result.Error, StringComparison.Ordinal);
+        await CommandLine.FailsAsync(ExitCodes.Usage, "SL4000", "bench", folder["m.onnx"], "--against", "tensorflow");
+    }
+
+    [SkippableFact]
+    public async Task AnOperatorThatAnEngineLacksIsSaidAndTheOthersAreTimed()
+    {
+        Skip.If(PyTorchInferencePeer.Find() is null, $"PyTorch is not installed: {PyTorchInferencePeer.InstallHint}");
+        using var folder = new TemporaryFolder();
+        Sparseland.Model.Graph.ModelGraph graph = ArchitectureCatalog.Get("lenet-300-100").Build();
+        graph.Nodes.First(n => n.OpType == "Relu").OpType = "Mish";
+        ModelFile.Save(graph, folder["m.onnx"]);
+        ProcessResult result = await SparselandProcess.RunAsync(["bench", folder["m.onnx"], "--against", "pytorch", "--repetitions", "3", "--seconds", "0", "--json"]);
+        Assert.True(result.ExitCode == ExitCodes.Done, result.Error);
+        Assert.Contains("Mish", result.Error, StringComparison.Ordinal);
+        JsonNode json = JsonNode.Parse(result.Output)!;
+        Assert.Equal(2, json["variants"]!.AsArray().Count);
+        Assert.Contains("Mish", (string)json["notMeasured"]![0]!["reason"]!, StringComparison.Ordinal);
+    }
+}
