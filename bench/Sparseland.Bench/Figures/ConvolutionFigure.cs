@@ -9,7 +9,10 @@ using Spectre.Console;
 
 namespace Sparseland.Bench.Figures;
 
-/// <summary>Convolutions of real networks: the dense kernel forward and in both gradients, the sparse kernel beside it.</summary>
+/// <summary>
+/// Convolutions of real networks: the dense kernel forward and in both gradients, the sparse kernel beside it, and OpenBLAS with the matrix product inside a
+/// convolution alone (the copying that a convolution by product needs is not counted against it).
+/// </summary>
 internal sealed class ConvolutionFigure : Figure
 {
     private static readonly (string Where, Convolution2D Geometry)[] s_layers =
@@ -17,36 +20,53 @@ internal sealed class ConvolutionFigure : Figure
         ("resnet20 stage 1", new Convolution2D(1, 16, 32, 32, 16, 3, 3).WithPadding(1)),
         ("resnet20 stage 2", new Convolution2D(1, 32, 16, 16, 32, 3, 3).WithPadding(1)),
         ("resnet20 stage 3", new Convolution2D(1, 64, 8, 8, 64, 3, 3).WithPadding(1)),
+        ("resnet20-wide stage 1", new Convolution2D(1, 64, 32, 32, 64, 3, 3).WithPadding(1)),
         ("resnet20-wide stage 2", new Convolution2D(1, 128, 16, 16, 128, 3, 3).WithPadding(1)),
+        ("resnet20-wide stage 3", new Convolution2D(1, 256, 8, 8, 256, 3, 3).WithPadding(1)),
         ("resnet50 first", new Convolution2D(1, 3, 224, 224, 64, 7, 7).WithPadding(3).WithStride(2)),
+        ("resnet50 1x1 reduce, 56x56", new Convolution2D(1, 256, 56, 56, 64, 1, 1)),
         ("resnet50 3x3, 56x56", new Convolution2D(1, 64, 56, 56, 64, 3, 3).WithPadding(1)),
-        ("resnet50 1x1, 28x28", new Convolution2D(1, 512, 28, 28, 128, 1, 1)),
+        ("resnet50 1x1 expand, 56x56", new Convolution2D(1, 64, 56, 56, 256, 1, 1)),
+        ("resnet50 1x1 reduce, 28x28", new Convolution2D(1, 512, 28, 28, 128, 1, 1)),
+        ("resnet50 3x3, 28x28", new Convolution2D(1, 128, 28, 28, 128, 3, 3).WithPadding(1)),
+        ("resnet50 3x3 stride 2, 28x28", new Convolution2D(1, 128, 56, 56, 128, 3, 3).WithPadding(1).WithStride(2)),
+        ("resnet50 1x1 expand, 28x28", new Convolution2D(1, 128, 28, 28, 512, 1, 1)),
+        ("resnet50 1x1 stride 2, 14x14", new Convolution2D(1, 512, 28, 28, 1024, 1, 1).WithStride(2)),
+        ("resnet50 1x1 reduce, 14x14", new Convolution2D(1, 1024, 14, 14, 256, 1, 1)),
+        ("resnet50 3x3, 14x14", new Convolution2D(1, 256, 14, 14, 256, 3, 3).WithPadding(1)),
+        ("resnet50 1x1 expand, 14x14", new Convolution2D(1, 256, 14, 14, 1024, 1, 1)),
+        ("resnet50 1x1 reduce, 7x7", new Convolution2D(1, 2048, 7, 7, 512, 1, 1)),
         ("resnet50 3x3, 7x7", new Convolution2D(1, 512, 7, 7, 512, 3, 3).WithPadding(1)),
+        ("resnet50 1x1 expand, 7x7", new Convolution2D(1, 512, 7, 7, 2048, 1, 1)),
     ];
 
     private readonly Option<int> _batch = new("--batch") { Description = "Images per call.", DefaultValueFactory = _ => 1 };
     private readonly Option<double> _sparsity = new("--sparsity") { Description = "Fraction of weights that the sparse kernel lacks.", DefaultValueFactory = _ => 0.9 };
+    private readonly Option<string?> _layers = new("--layers") { Description = "Only layers whose name contains one of these words, separated by commas." };
+    private readonly Option<bool> _forward = new("--forward") { Description = "Without the gradients." };
+    private readonly Option<bool> _alone = new("--alone") { Description = "Without OpenBLAS." };
 
     protected override (string Name, string Description) Title => ("conv", "Convolutions: dense forward and gradients in GFLOP/s, the sparse kernel's speed-up and effectiveness.");
 
     protected override void DeclareOwn(Command command)
     {
-        command.Options.Add(_batch);
-        command.Options.Add(_sparsity);
+        Option[] options = [_batch, _sparsity, _layers, _forward, _alone];
+        foreach (Option option in options) command.Options.Add(option);
     }
 
     protected override JsonArray Measure(ParseResult arguments, VerbContext context, TimingOptions options)
     {
         int batch = arguments.GetValue(_batch);
         double sparsity = arguments.GetValue(_sparsity);
+        bool peer = GemmFigure.UseOpenBlas(arguments.GetValue(_alone), context), gradients = !arguments.GetValue(_forward);
         if (batch is < 1 or > 1024 || sparsity is not (>= 0 and < 1)) throw VerbException.Usage("--batch is 1 to 1024, --sparsity 0 to below 1");
         var rows = new JsonArray();
-        Table table = NewTable("layer", "forward", "d input", "d weight", "sparse", "forward ms", "sparse ms", "speed-up", "e");
+        Table table = NewTable("layer", "forward", "d input", "d weight", "openblas", "sparse", "forward ms", "sparse ms", "speed-up", "e, dense", "e, OpenBLAS");
         var random = new Random(context.Settings.Seed);
-        foreach ((string where, Convolution2D layer) in s_layers)
+        foreach ((string where, Convolution2D layer) in s_layers.Where(l => SpmmFigure.Chosen(l.Where, arguments.GetValue(_layers))))
         {
             Convolution2D g = layer with { Batch = batch };
-            int weights = g.InChannels * g.KernelHeight * g.KernelWidth;
+            int weights = g.InChannels * g.KernelHeight * g.KernelWidth, pixels = g.OutHeight * g.OutWidth;
             float[] x = Values(g.InputLength, random), gradient = Values(g.OutputLength, random), w = SpmmFigure.Weight(g.OutChannels, weights, 1 - sparsity, 1, random);
             float[] dense = new float[g.OutputLength], sparse = new float[g.OutputLength], gx = new float[g.InputLength], gw = new float[g.WeightLength];
             CsrMatrix csr = CsrMatrix.FromDense(w, g.OutChannels, weights);
@@ -63,17 +83,31 @@ internal sealed class ConvolutionFigure : Figure
             g.Forward(x, packed, default, dense);
             prepared.Forward(x, batch, g.Height, g.Width, sparse);
             SpmmFigure.Compare(dense, sparse, weights);
-            IReadOnlyList<Timing> t = InterleavedTimer.Measure(
-            [
+            var variants = new List<(string Name, Action Run)>
+            {
                 ("forward", () => g.Forward(x, packed, default, dense)),
-                ("input gradient", () => g.BackwardInput(gradient, w, gx)),
-                ("weight gradient", () => g.BackwardWeight(x, gradient, gw)),
                 ("sparse forward", () => prepared.Forward(x, batch, g.Height, g.Width, sparse)),
-            ], options, null, context.Cancellation);
-            double flops = 2.0 * g.MultiplyAdds, speedUp = TwinBenchmark.Ratio(t[0], t[3]).Median;
-            double[] gflops = [flops / t[0].Median / 1e6, flops / t[1].Median / 1e6, flops / t[2].Median / 1e6, flops * csr.Density / t[3].Median / 1e6];
-            table.AddRow(where, $"{gflops[0]:0.0}", $"{gflops[1]:0.0}", $"{gflops[2]:0.0}", $"{gflops[3]:0.0}", $"{t[0].Median:0.0000}", $"{t[3].Median:0.0000}", $"{speedUp:0.00}", $"{speedUp * csr.Density:0.00}");
-            rows.Add(new JsonObject
+            };
+            if (gradients)
+            {
+                variants.Add(("input gradient", () => g.BackwardInput(gradient, w, gx)));
+                variants.Add(("weight gradient", () => g.BackwardWeight(x, gradient, gw)));
+            }
+            if (peer)
+            {
+                float[] columns = Values((long)weights * pixels, random), product = new float[(long)g.OutChannels * pixels];
+                variants.Add((OpenBlasPeer.Name, () =>
+                {
+                    for (int image = 0; image < batch; image++) OpenBlasPeer.Multiply(false, false, g.OutChannels, pixels, weights, w, columns, product);
+                }));
+            }
+            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Name, v.Run))], options, null, context.Cancellation);
+            double flops = 2.0 * g.MultiplyAdds, speedUp = TwinBenchmark.Ratio(t[0], t[1]).Median, e = speedUp * csr.Density;
+            double? overPeer = peer ? TwinBenchmark.Ratio(t[^1], t[1]).Median * csr.Density : null;
+            double[] gflops = [.. t.Select((v, i) => flops * (i == 1 ? csr.Density : 1) / v.Median / 1e6)];
+            table.AddRow(where, $"{gflops[0]:0.0}", gradients ? $"{gflops[2]:0.0}" : "", gradients ? $"{gflops[3]:0.0}" : "", peer ? $"{gflops[^1]:0.0}" : "", $"{gflops[1]:0.0}",
+                $"{t[0].Median:0.0000}", $"{t[1].Median:0.0000}", $"{speedUp:0.00}", $"{e:0.00}", $"{overPeer:0.00}");
+            var row = new JsonObject
             {
                 ["layer"] = where,
                 ["batch"] = batch,
@@ -81,11 +115,13 @@ internal sealed class ConvolutionFigure : Figure
                 ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
                 ["gflops"] = new JsonArray([.. gflops.Select(v => (JsonNode)Round(v))]),
                 ["speedUp"] = Round(speedUp),
-                ["effectiveness"] = Round(speedUp * csr.Density),
-            });
+                ["effectiveness"] = Round(e),
+            };
+            if (overPeer is { } o) row["effectivenessOverOpenBlas"] = Round(o);
+            rows.Add(row);
         }
         context.Show(table);
-        context.Say("GFLOP/s of dense forward, both gradients and the sparse kernel (of its stored weights); speed-up of sparse over dense forward; e = speed-up x density");
+        context.Say("GFLOP/s of dense forward, both gradients, OpenBLAS's product and the sparse kernel (of its stored weights); speed-up of sparse over dense forward; e = speed-up x density");
         return rows;
     }
 }

@@ -131,7 +131,7 @@ internal sealed class SpmmFigure : Figure
         return (n == 1 ? () => SpMV.Multiply(blocks, x, y) : () => SpMM.Multiply(blocks, x, n, y), blocks.StoredCount);
     }
 
-    private static bool Chosen(string name, string? words) => words is null || words.Split(',').Any(w => name.Contains(w.Trim(), StringComparison.OrdinalIgnoreCase));
+    internal static bool Chosen(string name, string? words) => words is null || words.Split(',').Any(w => name.Contains(w.Trim(), StringComparison.OrdinalIgnoreCase));
 
     /// <summary>A matrix in which whole vertical blocks are present with the given probability.</summary>
     internal static float[] Weight(int rows, int columns, double density, int blockRows, Random random)

@@ -53,6 +53,24 @@ internal sealed class Assembler
     /// <summary>target = left &lt; right ? left : right, so right when either is NaN.</summary>
     public void Min(int target, int left, int right) => Vector(0x5D, target, left, right);
 
+    /// <summary>Asks for the line of code that lies so far ahead, into the second cache.</summary>
+    public void PrefetchCode(int distance)
+    {
+        Byte(0x0F);
+        Byte(0x18);
+        Byte(0x15);
+        Word(distance);
+    }
+
+    /// <summary>Asks for the line at [address + offset], into the second cache.</summary>
+    public void Prefetch(Register address, int offset)
+    {
+        Byte(0x0F);
+        Byte(0x18);
+        Byte(0x90 | (int)address);
+        Word(offset);
+    }
+
     /// <summary>target += source.</summary>
     public void Add(Register target, Register source) => General(0x01, target, source);
 

@@ -32,6 +32,10 @@ internal sealed unsafe class CompiledMatrix
     // Code takes about 10 bytes for each stored value; beyond this it would not fit the offsets.
     private const int MostStored = 100_000_000;
 
+    // Beyond so many values code and values leave the second cache before they are needed again.
+    private const int StaysInCache = 32 * 1024;
+    private const int CodePerValue = 11;
+
     [ThreadStatic]
     private static bool t_forbidden;
 
@@ -129,7 +133,7 @@ internal sealed unsafe class CompiledMatrix
                 // Each start has moved to the next line's.
                 assembler.Align();
                 pieces[b * panels + p] = new Piece(assembler.Length, first, at, count);
-                Emit(assembler, end - first, entries, starts, endLine - firstLine, b == 0, b == blocks - 1);
+                Emit(assembler, end - first, entries, starts, endLine - firstLine, b == 0, b == blocks - 1, indices.Length > StaysInCache);
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }
         }
@@ -217,7 +221,7 @@ internal sealed unsafe class CompiledMatrix
 
     // Registers: Rdi arguments, R10 input tile, R11 output tile, Rsi residual tile or zero, R8 row stride, R9 tiles left;
     // Rax and Rdx walk through inputs and values, Rcx through the rest. Vectors 0..27 are sums, 28..31 inputs.
-    private static void Emit(Assembler code, int rows, (int Row, int Index)[] entries, int[] ends, int lines, bool isFirst, bool isLast)
+    private static void Emit(Assembler code, int rows, (int Row, int Index)[] entries, int[] ends, int lines, bool isFirst, bool isLast, bool prefetch)
     {
         code.Load(Register.R10, Register.Rdi, Arguments.InputAt);
         code.Load(Register.R11, Register.Rdi, Arguments.OutputAt);
@@ -250,7 +254,9 @@ internal sealed unsafe class CompiledMatrix
 
         code.Move(Register.Rax, Register.R10);
         code.Load(Register.Rdx, Register.Rdi, Arguments.ValuesAt);
-        int inputs = 0, values = 0;
+        int inputs = 0, values = 0, asked = code.Length;
+        // The next piece lies behind this one and is about as long.
+        int count = ends[^1], ahead = count * CodePerValue;
         for (int l = 0, i = 0; l < lines; l++)
         {
             int end = ends[l];
@@ -262,6 +268,11 @@ internal sealed unsafe class CompiledMatrix
             {
                 if (i * sizeof(float) - values > sbyte.MaxValue * sizeof(float)) values += Advance(Register.Rdx, 255 * sizeof(float));
                 code.MultiplyAddBroadcast(entries[i].Row, input, Register.Rdx, i * sizeof(float) - values);
+                if (!prefetch) continue;
+                if (i % Lanes == 0) code.Prefetch(Register.Rdx, (i + count) * sizeof(float) - values);
+                if (code.Length < asked) continue;
+                code.PrefetchCode(ahead);
+                asked += LineBytes;
             }
         }
 

@@ -6,7 +6,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 internal sealed unsafe partial class ExecutableMemory : SafeHandle
 {
     private const int ProtectRead = 1, ProtectWrite = 2, ProtectExecute = 4, PrivateAnonymous = 0x22, AdviseHugePages = 14;
-    private const long HugePage = 2 << 20;
+    private const int HugePage = 2 << 20;
 
     private static readonly Lazy<bool> s_works = new(Probe);
     private readonly nuint _length;
@@ -30,12 +30,20 @@ internal sealed unsafe partial class ExecutableMemory : SafeHandle
     public static ExecutableMemory? TryCreate(ReadOnlySpan<byte> code)
     {
         if (!(OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64)) return null;
-        nuint length = (nuint)Math.Max(code.Length, 1);
-        nint address = Map(0, length, ProtectRead | ProtectWrite, PrivateAnonymous, -1, 0);
-        if (address == -1) return null;
-        var memory = new ExecutableMemory(address, length);
         // Code is read in order, a page of 4 KiB lasts some hundred multiply-adds: larger pages save walks of the page table.
-        if (code.Length >= HugePage) _ = Advise(address, length, AdviseHugePages);
+        bool large = code.Length >= HugePage / 2;
+        nuint length = large ? ((nuint)code.Length + HugePage - 1) & ~(nuint)(HugePage - 1) : (nuint)Math.Max(code.Length, 1);
+        nint address = Map(0, large ? length + HugePage : length, ProtectRead | ProtectWrite, PrivateAnonymous, -1, 0);
+        if (address == -1) return null;
+        if (large)
+        {
+            nint aligned = (address + HugePage - 1) & ~(nint)(HugePage - 1);
+            if (aligned > address) _ = Unmap(address, (nuint)(aligned - address));
+            if (aligned < address + HugePage) _ = Unmap(aligned + (nint)length, (nuint)(address + HugePage - aligned));
+            address = aligned;
+            _ = Advise(address, length, AdviseHugePages);
+        }
+        var memory = new ExecutableMemory(address, length);
         code.CopyTo(new Span<byte>((void*)address, code.Length));
         if (Protect(address, length, ProtectRead | ProtectExecute) == 0) return memory;
         memory.Dispose();

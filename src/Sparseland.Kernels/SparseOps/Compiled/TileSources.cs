@@ -83,26 +83,42 @@ internal unsafe struct PlaneSource : ITileSource
     public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
     {
         const int Lanes = CompiledMatrix.Lanes;
-        for (int i = first; i < end; i++)
+        fixed (int* lines = Lines, offsets = Offsets, starts = Gather.Starts, indices = Gather.Indices)
+        fixed (TileGather.Kind* kinds = Gather.Kinds)
         {
-            float* plane = Planes + Offsets[Lines[i]];
-            float* at = to + (nint)i * Lanes;
-            for (int t = tile; t < tile + tiles; t++, at += stride)
+            for (int i = first; i < end;)
             {
-                float* from = plane + Gather.Starts[t];
-                switch (Gather.Kinds[t])
+                // Taps side by side come out of the same two registers.
+                int offset = offsets[lines[i]], count = 1;
+                while (count < 3 && i + count < end && offsets[lines[i + count]] == offset + count) count++;
+                float* at = to + (nint)i * Lanes;
+                for (int t = tile; t < tile + tiles; t++, at += stride)
                 {
-                    case TileGather.Kind.Straight:
-                        Vector512.StoreAligned(Vector512.Load(from), at);
-                        break;
-                    case TileGather.Kind.Permuted:
-                        Vector512<int> index = Vector512.LoadUnsafe(ref Gather.Indices[t * Lanes]);
-                        Vector512.StoreAligned(Avx512F.PermuteVar16x32x2(Vector512.Load(from), index, Vector512.Load(from + Lanes)), at);
-                        break;
-                    default:
-                        for (int c = 0; c < Lanes; c++) at[c] = from[Gather.Indices[t * Lanes + c]];
-                        break;
+                    float* from = Planes + offset + starts[t];
+                    if (kinds[t] == TileGather.Kind.Permuted)
+                    {
+                        Vector512<float> low = Vector512.Load(from), high = Vector512.Load(from + Lanes);
+                        Vector512<int> index = Vector512.Load(indices + t * Lanes);
+                        Vector512.StoreAligned(Avx512F.PermuteVar16x32x2(low, index, high), at);
+                        if (count == 1) continue;
+                        index += Vector512<int>.One;
+                        Vector512.StoreAligned(Avx512F.PermuteVar16x32x2(low, index, high), at + Lanes);
+                        if (count == 2) continue;
+                        index += Vector512<int>.One;
+                        Vector512.StoreAligned(Avx512F.PermuteVar16x32x2(low, index, high), at + 2 * Lanes);
+                        continue;
+                    }
+                    for (int line = 0; line < count; line++, from++)
+                    {
+                        if (kinds[t] == TileGather.Kind.Straight)
+                        {
+                            Vector512.StoreAligned(Vector512.Load(from), at + line * Lanes);
+                            continue;
+                        }
+                        for (int c = 0; c < Lanes; c++) at[line * Lanes + c] = from[indices[t * Lanes + c]];
+                    }
                 }
+                i += count;
             }
         }
     }
@@ -124,6 +140,9 @@ internal sealed class TileGather
         Single,
     }
 
+    // So many floats further right are within reach of the same registers.
+    private const int MostTaps = 2;
+
     /// <summary>Of a result of height x width pixels read from a plane.</summary>
     public TileGather(int height, int width, int rowStride)
     {
@@ -140,7 +159,7 @@ internal sealed class TileGather
                 last = Place(Math.Min(t * Lanes + c, pixels - 1)) - start;
                 Indices[t * Lanes + c] = last;
             }
-            Kinds[t] = last == Lanes - 1 ? Kind.Straight : last < 2 * Lanes ? Kind.Permuted : Kind.Single;
+            Kinds[t] = last == Lanes - 1 ? Kind.Straight : last < 2 * Lanes - MostTaps ? Kind.Permuted : Kind.Single;
         }
 
         int Place(int pixel) => pixel / width * rowStride + pixel % width;
