@@ -1,12 +1,13 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Sparseland.Kernels.SparseOps;
 
 namespace Sparseland.Runtime;
 
 /// <summary>One rule: from this much work on, a sparse kernel wins below this density.</summary>
 /// <param name="Kernel">The kernel.</param>
 /// <param name="Size">Lower bound of what the rule is for: output pixels for convolutions, rows of the input for matrices, bytes of the dense weight for vectors.</param>
-/// <param name="Density">The density at which the sparse kernel is as fast as the dense one, 0 to 1.</param>
+/// <param name="Density">The density (more exactly, the cost, see <see cref="BreakEvenTable.Speedup"/>) at which the sparse kernel is as fast as the dense one, 0 to 1.</param>
 public sealed record BreakEven(KernelKind Kernel, long Size, double Density);
 
 /// <summary>At which density sparse kernels begin to win: data, not code.</summary>
@@ -40,15 +41,24 @@ public sealed class BreakEvenTable
         }
     }
 
-    /// <summary>The constants that are used when nothing was measured: below what was seen on x64 with AVX2 and AVX-512.</summary>
+    /// <summary>
+    /// The constants that are used when nothing was measured: nine tenths of the lesser of what one and two threads gave on a
+    /// 2-core x64 server, with compiled kernels (AVX-512) or, where there are none, without (AVX2).
+    /// </summary>
     public static BreakEvenTable BuiltIn { get; } = new(
     [
-        new(KernelKind.Convolution, 0, 0.08), new(KernelKind.Convolution, 16, 0.12), new(KernelKind.Convolution, 60, 0.18),
-        new(KernelKind.Convolution, 200, 0.28), new(KernelKind.Convolution, 900, 0.33),
-        new(KernelKind.Csr, 2, 0.03), new(KernelKind.Csr, 8, 0.08), new(KernelKind.Csr, 16, 0.1),
-        new(KernelKind.Block, 2, 0.1), new(KernelKind.Block, 16, 0.2), new(KernelKind.Block, 64, 0.25),
+        .. CompiledKernels.AreUsed ? (ReadOnlySpan<BreakEven>)[
+            new(KernelKind.Convolution, 0, 0.45), new(KernelKind.Convolution, 16, 0.78),
+            new(KernelKind.Csr, 2, 0.43), new(KernelKind.Csr, 16, 0.78),
+            new(KernelKind.Block, 2, 0.43), new(KernelKind.Block, 16, 0.78),
+        ] :
+        [
+            new(KernelKind.Convolution, 0, 0.3), new(KernelKind.Convolution, 16, 0.38), new(KernelKind.Convolution, 49, 0.54), new(KernelKind.Convolution, 3136, 0.45),
+            new(KernelKind.Csr, 2, 0.1), new(KernelKind.Csr, 8, 0.2), new(KernelKind.Csr, 16, 0.27), new(KernelKind.Csr, 32, 0.36),
+            new(KernelKind.Block, 2, 0.14), new(KernelKind.Block, 8, 0.32), new(KernelKind.Block, 64, 0.35),
+        ],
         new(KernelKind.CsrVector, 0, 0.05), new(KernelKind.CsrVector, 4 << 20, 0.12), new(KernelKind.CsrVector, 32 << 20, 0.2),
-        new(KernelKind.BitmaskVector, 0, 0), new(KernelKind.BitmaskVector, 32 << 20, 0.4),
+        new(KernelKind.BitmaskVector, 0, 0), new(KernelKind.BitmaskVector, 32 << 20, 0.5),
         new(KernelKind.BlockVector, 0, 0.4), new(KernelKind.BlockVector, 4 << 20, 0.6),
     ], "built in");
 
@@ -72,9 +82,9 @@ public sealed class BreakEvenTable
     /// <summary>How many times faster than dense a kernel is expected to be; below 1 it loses.</summary>
     /// <param name="kernel">The kernel.</param>
     /// <param name="size">See <see cref="BreakEven.Size"/>.</param>
-    /// <param name="density">Stored fraction of the weight, in the kernel's own format.</param>
-    public double Speedup(KernelKind kernel, long size, double density) =>
-        kernel == KernelKind.Dense ? 1 : For(kernel, size) / Math.Max(density, 0.005);
+    /// <param name="cost">Work as a fraction of the dense one: the stored fraction of the weight and, for products with many columns, what copying inputs adds.</param>
+    public double Speedup(KernelKind kernel, long size, double cost) =>
+        kernel == KernelKind.Dense ? 1 : For(kernel, size) / Math.Max(cost, 0.005);
 
     /// <summary>Measures the break-even points of this machine with the threads in use; takes a few seconds.</summary>
     /// <param name="progress">Told the kernel and size that is measured.</param>

@@ -155,6 +155,28 @@ public sealed class BlockCsrMatrix
         }
     }
 
+    /// <summary>Every entry of the stored tiles by itself, zeros included, padding excluded.</summary>
+    public CsrMatrix ToCsr()
+    {
+        var pointers = new int[Rows + 1];
+        var indices = new List<int>(StoredCount);
+        var values = new List<float>(StoredCount);
+        for (int r = 0; r < Rows; r++)
+        {
+            int br = r / BlockRows, i = r % BlockRows;
+            for (int b = _rowPointers[br]; b < _rowPointers[br + 1]; b++)
+            {
+                for (int j = 0; j < BlockColumns && _blockColumns[b] * BlockColumns + j < Columns; j++)
+                {
+                    indices.Add(_blockColumns[b] * BlockColumns + j);
+                    values.Add(_values[(b * BlockColumns + j) * BlockRows + i]);
+                }
+            }
+            pointers[r + 1] = indices.Count;
+        }
+        return new CsrMatrix(Rows, Columns, pointers, [.. indices], [.. values]);
+    }
+
     /// <summary>The mask of the stored tiles, of shape [rows, columns]; zeros inside a stored tile count as kept.</summary>
     public Mask ToMask()
     {

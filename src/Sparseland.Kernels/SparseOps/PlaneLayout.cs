@@ -70,6 +70,7 @@ internal sealed unsafe class PlaneLayout
     }
 
     /// <summary>Fills one plane from an image [channels, height, width].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Fill(int plane, float* image, float* planes)
     {
         (int phaseRow, int phaseColumn) = _phases[plane / _channels];
@@ -95,6 +96,7 @@ internal sealed unsafe class PlaneLayout
     }
 
     /// <summary>to[i] = from[i * stride].</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void EveryNth(float* from, int stride, float* to, int count)
     {
         int i = 0;

@@ -23,6 +23,9 @@ public sealed unsafe class PreparedSpMM
     private long _version;
     private Transposed? _transposed;
 
+    // The matrix as tiles, while its values are still these: faster where nothing is compiled.
+    private BlockCsrMatrix? _tiles;
+
     /// <summary>Prepares a matrix; it is copied.</summary>
     public PreparedSpMM(CsrMatrix weight)
     {
@@ -33,6 +36,9 @@ public sealed unsafe class PreparedSpMM
         _columns = weight.ColumnIndices.ToArray();
         _values = weight.Values.ToArray();
     }
+
+    /// <summary>Prepares a matrix of tiles; it is copied. Zeros inside stored tiles are stored.</summary>
+    public PreparedSpMM(BlockCsrMatrix weight) : this((weight ?? throw new ArgumentNullException(nameof(weight))).ToCsr()) => _tiles = weight;
 
     /// <summary>Rows of W: output features.</summary>
     public int Rows { get; }
@@ -62,7 +68,7 @@ public sealed unsafe class PreparedSpMM
     {
         if (values.Length != StoredCount) throw new ArgumentException($"{values.Length} values for {StoredCount} stored entries.", nameof(values));
         values.CopyTo(_values);
-        _version++;
+        Changed();
     }
 
     /// <summary>Reads the stored entries out of a dense weight.</summary>
@@ -76,7 +82,7 @@ public sealed unsafe class PreparedSpMM
             ReadOnlySpan<float> row = dense.Slice(r * Columns, Columns);
             for (int j = _rowPointers[r]; j < _rowPointers[r + 1]; j++) _values[j] = row[_columns[j]];
         }
-        _version++;
+        Changed();
     }
 
     /// <summary>Writes packed numbers (a gradient in row order) to their places in a dense matrix; other places become zero.</summary>
@@ -114,6 +120,11 @@ public sealed unsafe class PreparedSpMM
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, c.Length, nameof(residual));
         CompiledMatrix? compiled = GetCompiled(n);
+        if (compiled is null && _tiles is { } tiles)
+        {
+            SpMM.Multiply(tiles, b, n, c, bias, residual, activation);
+            return;
+        }
         fixed (int* rows = _rowPointers, columns = _columns)
         fixed (float* values = _values, pb = b, pc = c, pBias = bias, pResidual = residual)
         {
@@ -223,6 +234,11 @@ public sealed unsafe class PreparedSpMM
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, y.Length, nameof(residual));
         CompiledMatrix? compiled = GetCompiled(batch);
+        if (compiled is null && _tiles is { } tiles)
+        {
+            SpMM.Linear(x, batch, tiles, y, bias, residual, activation);
+            return;
+        }
         fixed (int* rows = _rowPointers, columns = _columns)
         fixed (float* values = _values, px = x, py = y, pBias = bias, pResidual = residual)
         {
@@ -337,6 +353,12 @@ public sealed unsafe class PreparedSpMM
     internal static void CheckOptional(int length, int expected, string name)
     {
         if (length != 0 && length != expected) throw new ArgumentException($"{length} elements; expected {expected} or none.", name);
+    }
+
+    private void Changed()
+    {
+        _version++;
+        _tiles = null;
     }
 
     private static void TransposeInParts(float* from, int rows, int columns, float* to, nint ldto)

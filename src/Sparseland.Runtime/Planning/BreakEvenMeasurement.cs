@@ -10,14 +10,16 @@ namespace Sparseland.Runtime.Planning;
 internal static class BreakEvenMeasurement
 {
     private const double BudgetMilliseconds = 60;
-    private const double Density = 0.1;
+
+    // Near the point itself: what a table says matters most there.
+    private const double Density = 0.5, VectorDensity = 0.15;
 
     public static BreakEvenTable Run(IProgress<string>? progress, CancellationToken cancellation)
     {
         var entries = new List<BreakEven>();
-        foreach ((int channels, int image, long size) in new[] { (256, 4, 0L), (256, 8, 60L), (128, 16, 200L), (64, 32, 900L) })
+        foreach ((int channels, int image, long size) in new[] { (256, 1, 0L), (256, 4, 16L), (256, 7, 49L), (128, 14, 196L), (64, 28, 784L), (64, 56, 3136L) })
             Add(KernelKind.Convolution, size, () => Convolution(channels, image));
-        foreach ((int rows, long size) in new[] { (2, 2L), (8, 8L), (16, 16L), (128, 64L) })
+        foreach ((int rows, long size) in new[] { (2, 2L), (4, 4L), (8, 8L), (16, 16L), (32, 32L), (128, 64L) })
         {
             Add(KernelKind.Csr, size, () => Matrix(rows, block: false));
             Add(KernelKind.Block, size, () => Matrix(rows, block: true));
@@ -46,7 +48,7 @@ internal static class BreakEvenMeasurement
         PackedConvolution packed = geometry.Pack(weight);
         var shape = new SparseConvolutionShape(channels, channels, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 };
         var sparse = new PreparedSparseConvolution(shape, CsrMatrix.FromMask(RandomMask(random, channels, channels * 9, 1, Density), weight, channels, channels * 9));
-        return BreakEvenOf(Density, () => geometry.Forward(x, packed, default, y), () => sparse.Forward(x, 1, image, image, y));
+        return BreakEvenOf(SparseCost.Of(Density, channels, (long)image * image), () => geometry.Forward(x, packed, default, y), () => sparse.Forward(x, 1, image, image, y));
     }
 
     private static double Matrix(int rows, bool block)
@@ -59,18 +61,18 @@ internal static class BreakEvenMeasurement
         Action dense = () => Gemm.Multiply(false, rows, x, Side, packed, 0, y, Side, default, default, Clamp.None);
         if (block)
         {
-            BlockCsrMatrix tiles = BlockCsrMatrix.FromMask(mask, weight, Side, Side, 4, 1);
-            return BreakEvenOf(Density, dense, () => SpMM.Linear(x, rows, tiles, y, default, default, Clamp.None));
+            var tiles = new PreparedSpMM(BlockCsrMatrix.FromMask(mask, weight, Side, Side, 4, 1));
+            return BreakEvenOf(SparseCost.Of(Density, Side, rows, 4), dense, () => tiles.Linear(x, rows, y));
         }
         var sparse = new PreparedSpMM(CsrMatrix.FromMask(mask, weight, Side, Side));
-        return BreakEvenOf(Density, dense, () => sparse.Linear(x, rows, y));
+        return BreakEvenOf(SparseCost.Of(Density, Side, rows), dense, () => sparse.Linear(x, rows, y));
     }
 
     private static double Vector(int side, KernelKind kernel)
     {
         var random = new Random(3);
         // A bit-mask reads all its bits whatever the density: it is measured where it is meant to win.
-        double density = kernel == KernelKind.BitmaskVector ? 0.4 : Density;
+        double density = kernel == KernelKind.BitmaskVector ? 0.4 : VectorDensity;
         float[] weight = Uniform(random, side * side), x = Uniform(random, side), y = new float[side];
         PackedMatrix packed = PackedMatrix.Right(true, side, side, weight, side);
         Mask mask = RandomMask(random, side, side, kernel == KernelKind.BlockVector ? 16 : 1, density);
@@ -82,17 +84,17 @@ internal static class BreakEvenMeasurement
                 return BreakEvenOf(density, dense, () => SpMV.Multiply(csr, x, y));
             case KernelKind.BitmaskVector:
                 BitmaskMatrix bits = BitmaskMatrix.FromMask(mask, weight, side, side);
-                return BreakEvenOf(density, dense, () => SpMV.Multiply(bits, x, y));
+                return BreakEvenOf(SparseCost.OfBitmask(density), dense, () => SpMV.Multiply(bits, x, y));
             default:
                 BlockCsrMatrix tiles = BlockCsrMatrix.FromMask(mask, weight, side, side, 16, 1);
                 return BreakEvenOf(density, dense, () => SpMV.Multiply(tiles, x, y));
         }
     }
 
-    private static double BreakEvenOf(double density, Action dense, Action sparse)
+    private static double BreakEvenOf(double cost, Action dense, Action sparse)
     {
         double[] times = KernelTimer.Best(BudgetMilliseconds, dense, sparse);
-        return density * times[0] / times[1];
+        return cost * times[0] / times[1];
     }
 
     private static float[] Uniform(Random random, int length)

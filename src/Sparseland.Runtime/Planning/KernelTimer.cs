@@ -5,7 +5,7 @@ namespace Sparseland.Runtime.Planning;
 /// <summary>Times candidates for the same work, taking turns so that a busy machine hurts all alike.</summary>
 internal static class KernelTimer
 {
-    private const int MostRounds = 15;
+    private const int MostRounds = 300;
 
     /// <summary>The best time of each candidate in microseconds.</summary>
     /// <param name="budgetMilliseconds">Stops after this long, but not before three rounds.</param>

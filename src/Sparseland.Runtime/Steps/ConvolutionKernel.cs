@@ -22,12 +22,13 @@ internal abstract class ConvolutionKernel
         // The batch and the image size do not enter the sparse weight; the dense one is packed for its geometry.
         Convolution2D g = geometry;
         string layer = $"{g.StrideY},{g.StrideX},{g.PadTop},{g.PadLeft},{g.PadBottom},{g.PadRight},{g.DilationY},{g.DilationX},{g.Groups}";
+        long pixels = (long)geometry.OutHeight * geometry.OutWidth;
         Candidate<ConvolutionKernel>[] candidates =
         [
             new(KernelKind.Dense, 1, $"{weight.Name}|dense|{layer}|{g.Batch},{g.Height},{g.Width}", () => new DenseConvolution(weight, geometry), ""),
-            new(KernelKind.Convolution, matrix.Density, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, geometry), ""),
+            new(KernelKind.Convolution, SparseCost.Of(matrix.Density, Math.Max(1, geometry.OutChannels / Math.Max(1, geometry.Groups)), pixels), $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, geometry), ""),
         ];
-        return KernelChooser.Choose(candidates, (long)geometry.OutHeight * geometry.OutWidth, matrix.Density, context, kernel =>
+        return KernelChooser.Choose(candidates, pixels, matrix.Density, geometry.MultiplyAdds, context, kernel =>
         {
             var x = new float[geometry.InputLength];
             Array.Fill(x, 0.5f);

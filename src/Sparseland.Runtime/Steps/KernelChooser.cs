@@ -4,11 +4,11 @@ namespace Sparseland.Runtime.Steps;
 
 /// <summary>A kernel that could compute a layer.</summary>
 /// <param name="Kind">Which.</param>
-/// <param name="Density">Stored fraction of the weight in its format.</param>
+/// <param name="Cost">Expected work as a fraction of the dense one, see <see cref="BreakEvenTable.Speedup"/>.</param>
 /// <param name="Key">Under which the prepared weight is shared among plans.</param>
 /// <param name="Prepare">Prepares the weight.</param>
 /// <param name="Note">A fact about the weight for the plan's reason, ending in ", " or empty.</param>
-internal sealed record Candidate<T>(KernelKind Kind, double Density, string Key, Func<T> Prepare, string Note) where T : class;
+internal sealed record Candidate<T>(KernelKind Kind, double Cost, string Key, Func<T> Prepare, string Note) where T : class;
 
 /// <summary>The kernel that was chosen, and why.</summary>
 /// <param name="Kernel">The prepared kernel.</param>
@@ -22,20 +22,25 @@ internal static class KernelChooser
 {
     private const double TuningMilliseconds = 20;
 
+    // Two microseconds or so: calls cost as much as the work.
+    private const long SmallestWorthwhile = 80_000;
+
     /// <summary>Chooses; the first candidate is the dense one.</summary>
     /// <param name="candidates">At least one.</param>
     /// <param name="size">What the table's sizes are compared with.</param>
     /// <param name="density">Kept fraction of the weight.</param>
+    /// <param name="multiplyAdds">Of the dense layer.</param>
     /// <param name="context">The plan in the making.</param>
     /// <param name="work">A runnable call of the layer with a kernel, for timing.</param>
-    public static KernelChoice<T> Choose<T>(IReadOnlyList<Candidate<T>> candidates, long size, double density, StepContext context, Func<T, Action> work) where T : class
+    public static KernelChoice<T> Choose<T>(IReadOnlyList<Candidate<T>> candidates, long size, double density, long multiplyAdds, StepContext context, Func<T, Action> work) where T : class
     {
         Candidate<T> dense = candidates[0];
         // NaN weights and full ones have nothing to skip.
         if (density >= 0.95) return Take(dense, density >= 1 ? "" : $"density {density:0.00}");
         if (context.Options.ForceDense) return Take(dense, "dense was asked for");
+        if (multiplyAdds < SmallestWorthwhile) return Take(dense, "too little work to gain from zeros");
         BreakEvenTable table = context.Options.BreakEven;
-        var ranked = candidates.Skip(1).Select(c => (Candidate: c, Speedup: table.Speedup(c.Kind, size, c.Density))).OrderByDescending(c => c.Speedup).ToList();
+        var ranked = candidates.Skip(1).Select(c => (Candidate: c, Speedup: table.Speedup(c.Kind, size, c.Cost))).OrderByDescending(c => c.Speedup).ToList();
 
         if (context.Options.AutoTune)
         {
@@ -56,8 +61,8 @@ internal static class KernelChooser
 
         (Candidate<T> first, double speedup) = ranked[0];
         if (speedup < BreakEvenTable.Margin)
-            return Take(dense, $"density {density:0.00} is not below break-even {table.For(first.Kind, size):0.00} / {BreakEvenTable.Margin} ({table.Origin})");
-        return Take(first, $"{first.Note}density {density:0.000} below break-even {table.For(first.Kind, size):0.00} ({table.Origin})");
+            return Take(dense, $"density {density:0.00}, cost {first.Cost:0.00} is not below break-even {table.For(first.Kind, size):0.00} / {BreakEvenTable.Margin} ({table.Origin})");
+        return Take(first, $"{first.Note}density {density:0.000}, cost {first.Cost:0.000} below break-even {table.For(first.Kind, size):0.00} ({table.Origin})");
 
         KernelChoice<T> Take(Candidate<T> chosen, string reason) => new(context.Prepared.Get(chosen.Key, chosen.Prepare), chosen.Kind, density, reason);
     }

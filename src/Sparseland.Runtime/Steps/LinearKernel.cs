@@ -31,17 +31,17 @@ internal abstract class LinearKernel(int inputs, int outputs)
         var candidates = new List<Candidate<LinearKernel>> { new(KernelKind.Dense, 1, Key(KernelKind.Dense), () => new DenseLinear(weight, transposed, inputs, outputs), "") };
         if (rows > 1)
         {
-            candidates.Add(new(KernelKind.Csr, matrix.Density, Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), ""));
-            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, matrix.Density, Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
+            candidates.Add(new(KernelKind.Csr, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), ""));
+            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows, matrix.BlockRows), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
         }
         else
         {
             candidates.Add(new(KernelKind.CsrVector, matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), ""));
-            candidates.Add(new(KernelKind.BitmaskVector, matrix.Density, Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.IsTwoOfFour ? "2:4 pattern, " : ""));
+            candidates.Add(new(KernelKind.BitmaskVector, SparseCost.OfBitmask(matrix.Density), Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.IsTwoOfFour ? "2:4 pattern, " : ""));
             if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockLinear(matrix), Tiles()));
         }
         long size = rows > 1 ? rows : (long)inputs * outputs * sizeof(float);
-        return KernelChooser.Choose(candidates, size, matrix.Density, context, kernel =>
+        return KernelChooser.Choose(candidates, size, matrix.Density, (long)rows * inputs * outputs, context, kernel =>
         {
             var x = new float[rows * inputs];
             Array.Fill(x, 0.5f);
@@ -71,7 +71,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
     {
         private readonly PreparedSpMM _weight = new(weight);
 
-        public override string Name => "CSR SpMM";
+        public override string Name { get; } = CompiledKernels.AreUsed ? "compiled SpMM" : "CSR SpMM";
 
         public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp) =>
             _weight.Linear(x, rows, y, bias, residual, clamp);
@@ -79,12 +79,12 @@ internal abstract class LinearKernel(int inputs, int outputs)
 
     private sealed class BlockLinear(WeightMatrix matrix) : LinearKernel(matrix.Csr.Columns, matrix.Csr.Rows)
     {
-        private readonly BlockCsrMatrix _weight = Tiles(matrix);
+        private readonly PreparedSpMM _weight = new(Tiles(matrix));
 
-        public override string Name => $"{_weight.BlockRows}x1 block SpMM";
+        public override string Name { get; } = $"{(CompiledKernels.AreUsed ? "compiled " : "")}{matrix.BlockRows}x1 block SpMM";
 
         public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp) =>
-            SpMM.Linear(x, rows, _weight, y, bias, residual, clamp);
+            _weight.Linear(x, rows, y, bias, residual, clamp);
 
         private static BlockCsrMatrix Tiles(WeightMatrix matrix)
         {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
@@ -36,6 +37,8 @@ internal sealed unsafe class CompiledMatrix
     private const int StaysInCache = 32 * 1024;
     private const int CodePerValue = 11;
 
+    private static readonly bool s_allowed = Environment.GetEnvironmentVariable(CompiledKernels.EnvironmentVariable) != "0";
+
     [ThreadStatic]
     private static bool t_forbidden;
 
@@ -54,7 +57,7 @@ internal sealed unsafe class CompiledMatrix
     }
 
     /// <summary>Whether kernels called from this thread may be compiled.</summary>
-    public static bool Usable => SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported && !t_forbidden && ExecutableMemory.Works;
+    public static bool Usable => SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported && !t_forbidden && s_allowed && ExecutableMemory.Works;
 
     /// <summary>Rows of W.</summary>
     public int RowCount { get; }
@@ -88,6 +91,7 @@ internal sealed unsafe class CompiledMatrix
     /// <param name="rowPointers">Where each row starts; rows + 1 entries.</param>
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
     /// <param name="leastReuse">Stored values that a used column must hold on average.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static CompiledMatrix? TryCompile(int rows, int columns, ReadOnlySpan<int> rowPointers, ReadOnlySpan<int> indices, int leastReuse = 0)
     {
         if (!Usable || indices.Length is 0 or > MostStored) return null;
@@ -142,6 +146,7 @@ internal sealed unsafe class CompiledMatrix
     }
 
     /// <summary>Takes over values, given in row order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void SetValues(ReadOnlySpan<float> values)
     {
         int[] order = _order;
@@ -165,6 +170,7 @@ internal sealed unsafe class CompiledMatrix
     public (int First, int End) Rows(int first, int end) => (_pieces[first].FirstRow, end == Panels ? RowCount : _pieces[end].FirstRow);
 
     /// <summary>Multiplies panels first .. end-1 with packed tiles.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run(in Tiles tiles, int first, int end)
     {
         float* zeros = stackalloc float[PanelRows];
@@ -221,6 +227,7 @@ internal sealed unsafe class CompiledMatrix
 
     // Registers: Rdi arguments, R10 input tile, R11 output tile, Rsi residual tile or zero, R8 row stride, R9 tiles left;
     // Rax and Rdx walk through inputs and values, Rcx through the rest. Vectors 0..27 are sums, 28..31 inputs.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Emit(Assembler code, int rows, (int Row, int Index)[] entries, int[] ends, int lines, bool isFirst, bool isLast, bool prefetch)
     {
         code.Load(Register.R10, Register.Rdi, Arguments.InputAt);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -17,6 +18,7 @@ internal unsafe struct LineSource : ITileSource
     /// <summary>Floats of a line.</summary>
     public int Columns;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
     {
         const int Lanes = CompiledMatrix.Lanes;
@@ -45,6 +47,7 @@ internal unsafe struct TurnedSource : ITileSource
     /// <summary>Which lines are needed.</summary>
     public int[] Lines;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
     {
         const int Lanes = CompiledMatrix.Lanes;
@@ -80,6 +83,7 @@ internal unsafe struct PlaneSource : ITileSource
 
     public TileGather Gather;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
     {
         const int Lanes = CompiledMatrix.Lanes;

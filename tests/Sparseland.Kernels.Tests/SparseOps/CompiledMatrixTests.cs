@@ -1,0 +1,170 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.SparseOps.Compiled;
+using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
+
+namespace Sparseland.Kernels.Tests.SparseOps;
+
+/// <summary>Compiled kernels against the scalar reference and against the kernels without code. On machines without AVX-512 both sides are the latter.</summary>
+public class CompiledMatrixTests
+{
+    /// <summary>Rows around panels of 28, columns around blocks of 768, widths around tiles of 16 and beyond the shared ones.</summary>
+    public static TheoryData<int, int, int, double> Shapes => new()
+    {
+        { 1, 40, 16, 0.5 }, { 3, 1, 17, 1 }, { 27, 50, 15, 0.3 }, { 28, 50, 16, 0.3 }, { 29, 50, 33, 0.3 }, { 57, 129, 31, 0.1 }, { 113, 64, 257, 0.2 }, { 64, 767, 48, 0.1 },
+        { 31, 768, 20, 0.1 }, { 30, 769, 36, 0.1 }, { 33, 2500, 18, 0.05 }, { 40, 300, 900, 0.1 }, { 200, 9, 300, 0.4 }, { 60, 2000, 3, 0.03 }, { 64, 64, 64, 0 }, { 64, 64, 64, 1 },
+    };
+
+    [Theory, MemberData(nameof(Shapes))]
+    public void Code_gives_the_bits_of_the_reference(int rows, int columns, int n, double density)
+    {
+        var random = new Random(rows * 7919 + columns * 31 + n);
+        CsrMatrix csr = Csr(random, rows, columns, density);
+        float[] b = Uniform(random, columns * n), bias = Uniform(random, rows), residual = Uniform(random, rows * n);
+        foreach (Clamp clamp in new[] { Clamp.None, Clamp.Relu, new Clamp(-0.25f, 0.25f), new Clamp(0, 6) })
+        {
+            var expected = new float[rows * n];
+            SpMM.MultiplyReference(csr, b, n, expected, bias, residual, clamp);
+            var w = new PreparedSpMM(csr);
+            Near.BitEqual(expected, SameEverywhere(rows * n, c => w.Multiply(b, n, c, bias, residual, clamp)));
+            float[] inPlace = (float[])residual.Clone();
+            w.Multiply(b, n, inPlace, bias, inPlace, clamp);
+            Near.BitEqual(expected, inPlace);
+            float[] turned = SameEverywhere(rows * n, y => w.Linear(Transpose(b, columns, n), n, y, bias, Transpose(residual, rows, n), clamp));
+            Near.BitEqual(Transpose(expected, rows, n), turned);
+        }
+    }
+
+    [Fact]
+    public void Code_is_used_where_it_can_be()
+    {
+        CsrMatrix csr = Csr(new Random(1), 40, 100, 0.3);
+        if (!CompiledKernels.AreUsed) return;
+        CompiledMatrix matrix = CompiledMatrix.TryCompile(csr.Rows, csr.Columns, csr.RowPointers, csr.ColumnIndices)!;
+        Assert.Equal(csr.StoredCount, matrix.StoredCount);
+        Assert.Equal(2, matrix.Panels);
+        Assert.True(matrix.CodeBytes > 6 * csr.StoredCount);
+        using (CompiledMatrix.Forbid()) Assert.False(CompiledKernels.AreUsed);
+        using (SimdDispatch.Force(SimdLevel.Vector256)) Assert.Null(CompiledMatrix.TryCompile(csr.Rows, csr.Columns, csr.RowPointers, csr.ColumnIndices));
+        Assert.True(CompiledKernels.AreUsed);
+    }
+
+    [Fact]
+    public void Kernels_without_code_give_the_same_bits_at_the_widest_level()
+    {
+        var random = new Random(5);
+        CsrMatrix csr = Csr(random, 70, 90, 0.2);
+        float[] b = Uniform(random, 90 * 50), with = new float[70 * 50], without = new float[70 * 50];
+        new PreparedSpMM(csr).Multiply(b, 50, with);
+        using (CompiledMatrix.Forbid()) new PreparedSpMM(csr).Multiply(b, 50, without);
+        Near.BitEqual(without, with);
+    }
+
+    [Fact]
+    public void Columns_that_nobody_uses_may_hold_anything()
+    {
+        // Column 1 is used by no row; column 0 by row 0 alone.
+        var w = new PreparedSpMM(new CsrMatrix(3, 3, [0, 2, 3, 4], [0, 2, 2, 2], [1f, 1f, 2f, 3f]));
+        foreach (int n in new[] { 2, 16, 40 })
+        {
+            var b = new float[3 * n];
+            b.AsSpan(0, n).Fill(float.NaN);
+            b.AsSpan(n, n).Fill(float.PositiveInfinity);
+            b.AsSpan(2 * n).Fill(1f);
+            float[] c = SameEverywhere(3 * n, r => w.Multiply(b, n, r));
+            Assert.All(c[..n], v => Assert.True(float.IsNaN(v)));
+            Assert.All(c[n..(2 * n)], v => Assert.Equal(2f, v));
+            Assert.All(c[(2 * n)..], v => Assert.Equal(3f, v));
+            float[] clamped = SameEverywhere(3 * n, r => w.Multiply(b, n, r, default, default, Clamp.Relu));
+            Assert.All(clamped[..n], v => Assert.True(float.IsNaN(v)));
+        }
+    }
+
+    [Fact]
+    public void Denormals_infinities_and_negative_zeros_are_kept()
+    {
+        float tiny = float.Epsilon * 3;
+        float[] values = [tiny, -tiny, float.PositiveInfinity, float.NegativeInfinity, -0f, float.MaxValue];
+        var w = new PreparedSpMM(new CsrMatrix(6, 1, [0, 1, 2, 3, 4, 5, 6], [0, 0, 0, 0, 0, 0], values));
+        var b = new float[20];
+        Array.Fill(b, 2f);
+        foreach (Clamp clamp in new[] { Clamp.None, Clamp.Relu })
+        {
+            var expected = new float[6 * 20];
+            SpMM.MultiplyReference(w.ToCsr(), b, 20, expected, default, default, clamp);
+            Near.BitEqual(expected, SameEverywhere(6 * 20, c => w.Multiply(b, 20, c, default, default, clamp)));
+        }
+    }
+
+    [Fact]
+    public void Tiles_of_weights_multiply_as_their_entries_do()
+    {
+        var random = new Random(8);
+        float[] dense = SparseDense(random, 50, 60, 0.1), b = Uniform(random, 60 * 37), bias = Uniform(random, 50);
+        foreach ((int r, int c) in new[] { (4, 1), (8, 1), (16, 1), (3, 2) })
+        {
+            BlockCsrMatrix tiles = BlockCsrMatrix.FromDense(dense, 50, 60, r, c);
+            CsrMatrix entries = tiles.ToCsr();
+            var back = new float[dense.Length];
+            entries.ToDense(back);
+            Near.BitEqual(dense, back);
+            Assert.True(entries.StoredCount >= CsrMatrix.FromDense(dense, 50, 60).StoredCount);
+            float[] expected = new float[50 * 37];
+            SpMM.Multiply(tiles, b, 37, expected, bias, default, Clamp.Relu);
+            var w = new PreparedSpMM(tiles);
+            Near.BitEqual(expected, SameEverywhere(50 * 37, y => w.Multiply(b, 37, y, bias, default, Clamp.Relu)));
+            Near.BitEqual(Transpose(expected, 50, 37), SameEverywhere(50 * 37, y => w.Linear(Transpose(b, 60, 37), 37, y, bias, default, Clamp.Relu)));
+            // Values that change leave the tiles behind.
+            w.SetValues(Array.ConvertAll(entries.Values.ToArray(), v => 2 * v));
+            SpMM.MultiplyReference(w.ToCsr(), b, 37, expected, bias, default, Clamp.None);
+            Near.BitEqual(expected, SameEverywhere(50 * 37, y => w.Multiply(b, 37, y, bias, default, Clamp.None)));
+        }
+    }
+
+    [Fact]
+    public void Threads_share_one_matrix()
+    {
+        var random = new Random(12);
+        CsrMatrix csr = Csr(random, 100, 120, 0.2);
+        float[] b = Uniform(random, 120 * 70), expected = new float[100 * 70];
+        SpMM.MultiplyReference(csr, b, 70, expected, default, default, Clamp.None);
+        var w = new PreparedSpMM(csr);
+        Parallel.For(0, 8, _ =>
+        {
+            for (int i = 0; i < 20; i++)
+            {
+                var c = new float[100 * 70];
+                w.Multiply(b, 70, c);
+                Near.BitEqual(expected, c);
+            }
+        });
+    }
+
+    [Theory]
+    [InlineData(64, 28, 28, 1)]
+    [InlineData(36, 7, 7, 1)]
+    [InlineData(40, 14, 30, 1)]
+    [InlineData(33, 21, 13, 2)]
+    public void Convolutions_of_whole_layers_give_the_same_bits_with_and_without_code(int channels, int height, int width, int stride)
+    {
+        var random = new Random(channels);
+        var shape = new SparseConvolutionShape(channels, channels + 1, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1, StrideHeight = stride, StrideWidth = stride };
+        CsrMatrix weight = Csr(random, channels + 1, channels * 9, 0.1);
+        foreach (int batch in new[] { 1, 9 })
+        {
+            int outputs = batch * shape.OutChannels * shape.OutHeight(height) * shape.OutWidth(width);
+            float[] x = Uniform(random, batch * channels * height * width), residual = Uniform(random, outputs), bias = Uniform(random, shape.OutChannels);
+            var convolution = new PreparedSparseConvolution(shape, weight);
+            float[] y = new float[outputs], plain = new float[outputs];
+            convolution.Forward(x, batch, height, width, y, bias, residual, Clamp.Relu);
+            using (CompiledMatrix.Forbid()) convolution.Forward(x, batch, height, width, plain, bias, residual, Clamp.Relu);
+            Near.BitEqual(plain, y);
+            float[] dx = new float[x.Length], plainDx = new float[x.Length];
+            convolution.InputGradient(residual, batch, height, width, dx);
+            using (CompiledMatrix.Forbid()) convolution.InputGradient(residual, batch, height, width, plainDx);
+            Near.BitEqual(plainDx, dx);
+        }
+    }
+}
