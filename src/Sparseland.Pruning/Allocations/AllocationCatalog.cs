@@ -13,6 +13,7 @@ public static class AllocationCatalog
         ("erk", true, p => new ErdosRenyiAllocation(power: p)),
         ("er", true, p => new ErdosRenyiAllocation(kernel: false, power: p)),
         ("erk+", true, p => new ErdosRenyiPlusAllocation(power: p)),
+        ("log-density", true, _ => new LogDensityAllocation()),
         ("lamp", false, _ => new LampAllocation()),
         ("snip-ratio", false, _ => new RatioAllocation("snip-ratio", new LayerwiseScoring(new SnipCriterion()))),
         ("grasp-ratio", false, _ => new RatioAllocation("grasp-ratio", new GraspCriterion())),

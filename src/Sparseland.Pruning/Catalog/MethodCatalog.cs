@@ -17,6 +17,7 @@ public static class MethodCatalog
         SynFlowPruning.Info,
         ForcePruning.Info,
         LotteryTicket.Info,
+        ActivatingTickets.Info,
         GradualPruning.Info,
         RiglTraining.Info,
         SetTraining.Info,
@@ -25,8 +26,12 @@ public static class MethodCatalog
         LotteryJackpots.Info,
         BilevelPruning.Info,
         SparseSoups.Info,
+        IterativeShrinkage.Info,
         WandaPruning.Info,
         ChannelPruning.Info,
+        PreCropping.Info,
+        BlockRemoval.Info,
+        NodeSearch.Info,
     ];
 
     /// <summary>The method of that id, or null.</summary>
