@@ -13,6 +13,7 @@ Verb[] commands =
     new NetworksFigure(),
     new InferenceFigure(),
     new TrainStepFigure(),
+    new PruningOverheadFigure(),
     new AttentionFigure(),
     new ScalingFigure(),
     new FilesFigure(),

@@ -57,11 +57,17 @@ internal sealed class PlanVerb : Verb
             rows.Add(new JsonObject { ["name"] = d.Layer.Name, ["kind"] = d.Layer.Kind.ToString(), ["weights"] = d.Layer.Length, ["pruned"] = d.IsPruned, ["reason"] = d.Reason });
         }
         context.Show(table);
+        LayerPolicy policy = request.Settings.Policy;
+        Pruning.Allocations.LayerBounds bounds = request.Settings.Bounds;
+        string Said(bool pruned) => pruned ? "pruned" : "dense";
+        context.Say($"policy: first layer {Said(policy.First)}, last layer {Said(policy.Last)}, embeddings {Said(policy.Embeddings)}, depthwise kernels {Said(policy.Depthwise)}; biases and normalisations are never pruned; "
+            + $"every layer keeps at least {bounds.FloorFactor:P0} of the target density and {bounds.MinKeep} weights, at most {bounds.MaxDensity:P0}");
         long all = plan.Decisions.Sum(d => (long)d.Layer.Length), others = graph.Weights.Values.Sum(w => (long)w.Length * w.ElementType.Size()) - plan.Length * 4;
         double density = request.Settings.Pattern.Kind == Kernels.Sparse.SparsityKind.NofM ? (double)request.Settings.Pattern.A / request.Settings.Pattern.B : request.Settings.Density;
         double bytes = 1.05 * (plan.Length * (1 + density * 32) / 8 + others);
         context.Say($"{plan.Length:N0} of {all:N0} weights in layers that may be pruned; about {plan.Length * density:N0} of them stay; compact file at most {bytes / 1e6:0.###} MB and a header");
-        return new JsonObject { ["method"] = request.Method.Id, ["target"] = request.Target, ["layers"] = rows, ["compactBytesAtMost"] = (long)bytes, ["feasible"] = true, ["anything"] = plan.Layers.Count > 0 };
+        return new JsonObject { ["method"] = request.Method.Id, ["target"] = request.Target, ["layers"] = rows, ["policy"] = new JsonObject { ["first"] = policy.First, ["last"] = policy.Last, ["embeddings"] = policy.Embeddings, ["depthwise"] = policy.Depthwise, ["biases"] = false, ["normalisations"] = false },
+            ["compactBytesAtMost"] = (long)bytes, ["feasible"] = true, ["anything"] = plan.Layers.Count > 0 };
     }
 
     private static JsonObject ShowChannels(VerbContext context, ModelGraph graph, PruneRequest request, ChannelPruning channels)

@@ -44,7 +44,7 @@ public sealed class GlobalAllocation : IAllocation
                 return new AllocationResult(keep, warnings);
             }
             bool[][] kept = ExactSelection.KeepBest([.. open.Select(l => scores[l])], budget, request.Alive is null ? null : [.. open.Select(l => request.Alive[l])]);
-            for (int i = 0; i < open.Length; i++) keep[open[i]] = kept[i].Count(k => k);
+            for (int i = 0; i < open.Length; i++) keep[open[i]] = kept[i].AsSpan().Count(true);
             int[] starving = [.. open.Where(l => keep[l] < low[l])], greedy = [.. open.Where(l => keep[l] > high[l])];
             foreach (int l in starving)
             {

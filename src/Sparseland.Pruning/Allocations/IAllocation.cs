@@ -57,7 +57,7 @@ public sealed record AllocationRequest(IReadOnlyList<PrunableLayer> Layers, doub
     public long Seed { get; init; }
 
     /// <summary>Entries that may be kept in layer <paramref name="layer"/>.</summary>
-    public int AliveCount(int layer) => Alive?[layer] is { } alive ? alive.Count(a => a) : Layers[layer].Length;
+    public int AliveCount(int layer) => Alive?[layer] is { } alive ? alive.AsSpan().Count(true) : Layers[layer].Length;
 
     /// <summary>Number of weights that are kept in all layers together.</summary>
     public long Keep => Selection.ExactSelection.Count(Density, Layers.Sum(l => (long)l.Length));

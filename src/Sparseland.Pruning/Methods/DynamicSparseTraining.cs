@@ -147,14 +147,14 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
     public static bool[] Exchange(ReadOnlySpan<float> weights, bool[] active, float[] growth, double share)
     {
         ArgumentNullException.ThrowIfNull(active);
-        return Exchange(weights, active, growth, (int)Math.Floor(share * active.Count(a => a) + 1e-9));
+        return Exchange(weights, active, growth, (int)Math.Floor(share * active.AsSpan().Count(true) + 1e-9));
     }
 
     /// <summary>As the other, for a number of entries that are dropped.</summary>
     internal static bool[] Exchange(ReadOnlySpan<float> weights, bool[] active, float[] growth, int drop)
     {
         ArgumentNullException.ThrowIfNull(growth);
-        int count = active.Count(a => a);
+        int count = active.AsSpan().Count(true);
         float[] magnitudes = new float[weights.Length];
         for (int i = 0; i < magnitudes.Length; i++) magnitudes[i] = MathF.Abs(weights[i]);
         bool[] kept = ExactSelection.KeepBest(magnitudes, count - drop, active);

@@ -7,6 +7,12 @@ namespace Sparseland.Pruning.Selection;
 /// </remarks>
 public static class ExactSelection
 {
+    [ThreadStatic]
+    private static int[]? t_high;
+
+    [ThreadStatic]
+    private static int[]? t_low;
+
     /// <summary>The number to keep of <paramref name="length"/> at a density: rounded, halves to even.</summary>
     public static int Count(double density, long length) => checked((int)Math.Round(density * length, MidpointRounding.ToEven));
 
@@ -19,15 +25,24 @@ public static class ExactSelection
     {
         ArgumentNullException.ThrowIfNull(scores);
         ArgumentOutOfRangeException.ThrowIfNegative(keep);
-        long[] high = new long[1 << 16];
+        // Two tables of 256 KB, kept per thread: masks are chosen every few steps of a training.
+        int[] high = t_high ??= new int[1 << 16], low = t_low ??= new int[1 << 16];
+        Array.Clear(high);
+        Array.Clear(low);
         long total = 0;
         for (int l = 0; l < scores.Count; l++)
         {
-            bool[]? live = alive?[l];
-            for (int i = 0; i < scores[l].Length; i++)
+            ReadOnlySpan<float> layer = scores[l];
+            if (alive?[l] is not { } live)
             {
-                if (live is not null && !live[i]) continue;
-                high[Key(scores[l][i]) >> 16]++;
+                foreach (float score in layer) high[Key(score) >> 16]++;
+                total += layer.Length;
+                continue;
+            }
+            for (int i = 0; i < layer.Length; i++)
+            {
+                if (!live[i]) continue;
+                high[Key(layer[i]) >> 16]++;
                 total++;
             }
         }
@@ -38,15 +53,14 @@ public static class ExactSelection
         long above = 0;
         int top = high.Length - 1;
         while (above + high[top] < keep) above += high[top--];
-        long[] low = new long[1 << 16];
         for (int l = 0; l < scores.Count; l++)
         {
             bool[]? live = alive?[l];
-            for (int i = 0; i < scores[l].Length; i++)
+            ReadOnlySpan<float> layer = scores[l];
+            for (int i = 0; i < layer.Length; i++)
             {
-                if (live is not null && !live[i]) continue;
-                uint key = Key(scores[l][i]);
-                if (key >> 16 == top) low[key & 0xFFFF]++;
+                uint key = Key(layer[i]);
+                if (key >> 16 == top && (live is null || live[i])) low[key & 0xFFFF]++;
             }
         }
         int bottom = low.Length - 1;
@@ -56,11 +70,13 @@ public static class ExactSelection
         for (int l = 0; l < scores.Count; l++)
         {
             bool[]? live = alive?[l];
-            for (int i = 0; i < scores[l].Length; i++)
+            bool[] flags = kept[l];
+            ReadOnlySpan<float> layer = scores[l];
+            for (int i = 0; i < layer.Length; i++)
             {
-                if (live is not null && !live[i]) continue;
-                uint key = Key(scores[l][i]);
-                if (key > threshold || (key == threshold && ties-- > 0)) kept[l][i] = true;
+                uint key = Key(layer[i]);
+                if (key < threshold || (live is not null && !live[i])) continue;
+                flags[i] = key > threshold || ties-- > 0;
             }
         }
         return kept;
