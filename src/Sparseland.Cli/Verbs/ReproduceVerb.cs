@@ -19,6 +19,8 @@ internal sealed class ReproduceVerb : Verb
     private readonly Option<int?> _workers = new("--workers") { Description = "Processes at a time (default: one per core)." };
     private readonly Option<string> _out = new("--out") { Description = "Folder of the results; finished seeds are kept in its folder 'parts'.", DefaultValueFactory = _ => "reproductions/results" };
     private readonly Option<string?> _dataRoot = SharedOptions.DataRoot();
+    private readonly Option<string> _engine = new("--engine") { Description = "local: processes of this machine; slurm: one array job of a cluster whose nodes share the folder of --out.", DefaultValueFactory = _ => "local" };
+    private readonly Option<string?> _partition = new("--partition") { Description = "Slurm's partition (default: the cluster's)." };
     private readonly Option<int?> _worker = new("--worker") { Description = "Run this one seed and write its part.", Hidden = true };
 
     protected override (string Name, string Description) Title => ("reproduce", "Measure the claims of papers again, at a size that this machine can run.");
@@ -27,7 +29,8 @@ internal sealed class ReproduceVerb : Verb
     {
         _budget.AcceptOnlyFromAmong("quick", "standard", "full");
         command.Arguments.Add(_ids);
-        Option[] options = [_all, _budget, _seeds, _workers, _out, _dataRoot, _worker];
+        _engine.AcceptOnlyFromAmong("local", "slurm");
+        Option[] options = [_all, _budget, _seeds, _workers, _engine, _partition, _out, _dataRoot, _worker];
         foreach (Option option in options) command.Options.Add(option);
     }
 
@@ -40,24 +43,28 @@ internal sealed class ReproduceVerb : Verb
         string folder = arguments.GetValue(_out)!, parts = Path.Combine(folder, "parts");
         if (arguments.GetValue(_worker) is { } seed) return Work(chosen[0], budget, seed, parts, arguments.GetValue(_dataRoot), context);
 
+        bool slurm = arguments.GetValue(_engine) == "slurm";
+        if (!slurm && arguments.GetValue(_partition) is not null) throw VerbException.Usage("--partition belongs to Slurm", "add --engine slurm");
         int workers = arguments.GetValue(_workers) ?? Environment.ProcessorCount;
         if (workers is < 1 or > 256) throw VerbException.Usage($"--workers is {workers}", "use 1 to 256");
         if (arguments.GetValue(_seeds) is < 1 or > 1000) throw VerbException.Usage("--seeds is out of range", "use 1 to 1000");
         (IReproduction Reproduction, int Seed)[] all = [.. chosen.SelectMany(r => Enumerable.Range(0, arguments.GetValue(_seeds) ?? r.Seeds(budget)).Select(s => (r, s + context.Settings.Seed)))];
         string commit = Commit();
         (IReproduction Reproduction, int Seed)[] missing = [.. all.Where(w => !context.Settings.Resume || ReadPart(PartPath(parts, w.Reproduction, budget, w.Seed), commit) is null)];
-        context.Say($"{chosen.Length} reproductions, budget {budget.ToString().ToLowerInvariant()}: {all.Length} runs, {all.Length - missing.Length} of them done already, {workers} at a time");
+        context.Say($"{chosen.Length} reproductions, budget {budget.ToString().ToLowerInvariant()}: {all.Length} runs, {all.Length - missing.Length} of them done already, {(slurm ? "as a Slurm array" : $"{workers} at a time")}");
         if (context.Settings.DryRun)
         {
             foreach ((IReproduction r, int s) in missing) context.Say($"would run {r.Id}, seed {s}");
             return ExitCodes.Done;
         }
         Directory.CreateDirectory(parts);
-        int threads = Math.Max(1, Environment.ProcessorCount / Math.Min(workers, Math.Max(1, missing.Length)));
-        List<string> common = ["reproduce", "--budget", budget.ToString().ToLowerInvariant(), "--out", folder, "--threads", threads.ToString(CultureInfo.InvariantCulture), "--quiet"];
+        int threads = slurm ? 1 : Math.Max(1, Environment.ProcessorCount / Math.Min(workers, Math.Max(1, missing.Length)));
+        List<string> common = ["reproduce", "--budget", budget.ToString().ToLowerInvariant(), "--out", Path.GetFullPath(folder), "--threads", threads.ToString(CultureInfo.InvariantCulture), "--quiet"];
         if (arguments.GetValue(_dataRoot) is { } root) common.AddRange(["--data-root", root]);
         WorkItem[] items = [.. missing.Select(w => new WorkItem($"{w.Reproduction.Id} {w.Seed}", [.. common, w.Reproduction.Id, "--worker", w.Seed.ToString(CultureInfo.InvariantCulture)]))];
-        var pool = new WorkerPool(Self(), workers);
+        IWorkEngine pool = slurm
+            ? new SlurmEngine(Self(), Path.Combine(parts, "slurm")) { Workers = arguments.GetValue(_workers), Partition = arguments.GetValue(_partition) }
+            : new WorkerPool(Self(), workers);
         IReadOnlyList<WorkOutcome> outcomes = await context.TrackAsync("reproducing", Math.Max(1, items.Length), work => pool.RunAsync(items, work.Report, context.Cancellation).GetAwaiter().GetResult()).ConfigureAwait(false);
         foreach (WorkOutcome failed in outcomes.Where(o => o.ExitCode != 0)) context.Warn($"{failed.Item.Name} ended with code {failed.ExitCode}: {failed.Errors}");
 

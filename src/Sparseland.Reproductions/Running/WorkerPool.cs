@@ -18,14 +18,11 @@ public sealed record WorkOutcome(WorkItem Item, int ExitCode, string Errors);
 /// <remarks>A worker says how far it is by lines <c>progress 0.31 words</c> on its standard output. Cancelling asks every worker to stop and waits for it.</remarks>
 /// <param name="command">The program, with arguments that come before those of the work.</param>
 /// <param name="workers">Processes at a time.</param>
-public sealed class WorkerPool(IReadOnlyList<string> command, int workers)
+public sealed class WorkerPool(IReadOnlyList<string> command, int workers) : IWorkEngine
 {
     private readonly int _workers = workers >= 1 ? workers : throw new ArgumentOutOfRangeException(nameof(workers), workers, "At least 1.");
 
-    /// <summary>Runs everything.</summary>
-    /// <param name="items">The work.</param>
-    /// <param name="progress">Receives the pieces that are done, fractions included, and what is running.</param>
-    /// <param name="cancellation">Stops all workers.</param>
+    /// <inheritdoc/>
     public async Task<IReadOnlyList<WorkOutcome>> RunAsync(IReadOnlyList<WorkItem> items, Action<double, string>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(items);

@@ -1,0 +1,90 @@
+using System.Diagnostics;
+using Sparseland.Model;
+using Sparseland.Reproductions.Running;
+
+namespace Sparseland.Reproductions.Tests;
+
+/// <summary>Against a real Slurm of one node, started by tests/slurm/single-node.sh; skipped where slurm-wlm is not installed.</summary>
+public sealed class SlurmEngineTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("sparseland-slurm-").FullName;
+    private bool _started;
+
+    public void Dispose()
+    {
+        if (_started) Script("stop");
+        try
+        {
+            Directory.Delete(_folder, true);
+        }
+        catch (IOException)
+        {
+            // A daemon that is ending may still write its log.
+        }
+    }
+
+    private (int Exit, string Text) Script(params string[] more)
+    {
+        DirectoryInfo d = new(AppContext.BaseDirectory);
+        while (!File.Exists(Path.Combine(d.FullName, "Sparseland.slnx"))) d = d.Parent!;
+        var start = new ProcessStartInfo("bash") { RedirectStandardOutput = true };
+        foreach (string a in (string[])[Path.Combine(d.FullName, "tests", "slurm", "single-node.sh"), Path.Combine(_folder, "slurm"), .. more]) start.ArgumentList.Add(a);
+        using Process process = Process.Start(start)!;
+        // The daemons inherit the pipe: read one line, not to the end.
+        string text = process.StandardOutput.ReadLine() ?? "";
+        process.WaitForExit();
+        return (process.ExitCode, text);
+    }
+
+    private void StartSlurm()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux() && File.Exists("/usr/sbin/slurmctld") && File.Exists("/usr/sbin/slurmd"), "Slurm is not installed (Debian: slurm-wlm)");
+        Skip.IfNot(Environment.UserName == "root", "a Slurm of one node is started as root");
+        (int exit, string text) = Script();
+        _started = true;
+        Skip.IfNot(exit == 0 && text.EndsWith("slurm.conf", StringComparison.Ordinal), "a Slurm of one node does not start on this machine");
+        Environment.SetEnvironmentVariable("SLURM_CONF", text);
+    }
+
+    [SkippableFact]
+    public async Task An_array_runs_lost_tasks_again_and_nothing_else()
+    {
+        StartSlurm();
+        string Count(string name) => $"echo x >> {_folder}/{name}";
+        var engine = new SlurmEngine(["/bin/sh", "-c"], Path.Combine(_folder, "work")) { Interval = TimeSpan.FromMilliseconds(300), Workers = 2 };
+        double last = 0;
+        IReadOnlyList<WorkOutcome> outcomes = await engine.RunAsync(
+        [
+            new WorkItem("good", [Count("a") + "; echo \"it's 'quoted'\""]),
+            // The first time it is taken from the queue without a trace, as by a failing node.
+            new WorkItem("lost once", [Count("b") + $"; if [ $(wc -l < {_folder}/b) = 1 ]; then scancel ${{SLURM_ARRAY_JOB_ID}}_${{SLURM_ARRAY_TASK_ID}}; sleep 60; fi"]),
+            new WorkItem("bad", [Count("c") + "; echo why; exit 7"]),
+            new WorkItem("good too", ["echo 'progress 0.5 half'; " + Count("d")]),
+        ], (done, _) => last = done);
+        Assert.Equal([0, 0, 7, 0], outcomes.Select(o => o.ExitCode));
+        Assert.Contains("why", outcomes[2].Errors);
+        Assert.Equal([1, 2, 1, 1], ((string[])["a", "b", "c", "d"]).Select(f => File.ReadAllLines(Path.Combine(_folder, f)).Length));
+        Assert.Equal(4, last);
+
+        // Cancelling takes the job from the queue.
+        using var cancel = new CancellationTokenSource(1000);
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => engine.RunAsync([new WorkItem("long", ["sleep 300"])], null, cancel.Token));
+        string queue = "x";
+        for (int i = 0; i < 50 && queue.Length > 0; i++)
+        {
+            using Process squeue = Process.Start(new ProcessStartInfo("squeue", ["-h"]) { RedirectStandardOutput = true })!;
+            queue = squeue.StandardOutput.ReadToEnd().Trim();
+            await Task.Delay(200);
+        }
+        Assert.Equal("", queue);
+    }
+
+    [Fact]
+    public async Task Without_slurm_it_is_said_before_anything_runs()
+    {
+        var engine = new SlurmEngine(["true"], _folder) { Sbatch = "no-such-sbatch" };
+        SparselandException e = await Assert.ThrowsAsync<SparselandException>(() => engine.RunAsync([new WorkItem("a", [])]));
+        Assert.Equal("SL6005", e.Code);
+        Assert.Contains("local", e.Try);
+    }
+}
