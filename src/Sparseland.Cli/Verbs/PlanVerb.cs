@@ -66,8 +66,16 @@ internal sealed class PlanVerb : Verb
         double density = request.Settings.Pattern.Kind == Kernels.Sparse.SparsityKind.NofM ? (double)request.Settings.Pattern.A / request.Settings.Pattern.B : request.Settings.Density;
         double bytes = 1.05 * (plan.Length * (1 + density * 32) / 8 + others);
         context.Say($"{plan.Length:N0} of {all:N0} weights in layers that may be pruned; about {plan.Length * density:N0} of them stay; compact file at most {bytes / 1e6:0.###} MB and a header");
-        return new JsonObject { ["method"] = request.Method.Id, ["target"] = request.Target, ["layers"] = rows, ["policy"] = new JsonObject { ["first"] = policy.First, ["last"] = policy.Last, ["embeddings"] = policy.Embeddings, ["depthwise"] = policy.Depthwise, ["biases"] = false, ["normalisations"] = false },
-            ["compactBytesAtMost"] = (long)bytes, ["feasible"] = true, ["anything"] = plan.Layers.Count > 0 };
+        return new JsonObject
+        {
+            ["method"] = request.Method.Id,
+            ["target"] = request.Target,
+            ["layers"] = rows,
+            ["policy"] = new JsonObject { ["first"] = policy.First, ["last"] = policy.Last, ["embeddings"] = policy.Embeddings, ["depthwise"] = policy.Depthwise, ["biases"] = false, ["normalisations"] = false },
+            ["compactBytesAtMost"] = (long)bytes,
+            ["feasible"] = true,
+            ["anything"] = plan.Layers.Count > 0
+        };
     }
 
     private static JsonObject ShowChannels(VerbContext context, ModelGraph graph, PruneRequest request, ChannelPruning channels)
