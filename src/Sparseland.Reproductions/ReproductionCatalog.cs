@@ -22,6 +22,12 @@ public static class ReproductionCatalog
         new BilevelMasks(),
         new ModelSoups(),
         new ParameterEfficientRetraining(),
+        new WakingUnits(),
+        new Cropping(),
+        new LayerTickets(),
+        new RandomArchitectures(),
+        new SoftShrinkage(),
+        new SuperResolution(),
         new RandomMasks(),
     ];
 

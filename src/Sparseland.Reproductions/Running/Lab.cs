@@ -54,8 +54,8 @@ public sealed class Lab
     /// <summary>What was really used.</summary>
     public string DataName { get; }
 
-    /// <summary>The input normalisation.</summary>
-    public InputNormalization Normalization { get; }
+    /// <summary>The input normalisation: the data set's own unless another is set.</summary>
+    public InputNormalization Normalization { get; init; }
 
     /// <summary>How one whole training goes; arms change single entries with <c>with</c>.</summary>
     public TrainingPlan Plan { get; set; } = new() { Steps = 1250, BatchSize = 64, LearningRate = 0.05, Schedule = "linear", WeightDecay = 0 };
