@@ -29,6 +29,11 @@ public static class ReproductionCatalog
         new SoftShrinkage(),
         new SuperResolution(),
         new RandomMasks(),
+        new SparsityPerspective(),
+        new EssentialWeights(),
+        new RegimesOfPruning(),
+        new OraclePruning(),
+        new RobustnessLottery(),
     ];
 
     /// <summary>The reproduction of that id.</summary>

@@ -2,6 +2,7 @@ using Sparseland.Cli.Hosting;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning;
+using Sparseland.Pruning.Analysis;
 using Sparseland.Pruning.Programs;
 using Sparseland.Pruning.Recovery;
 using Sparseland.Training;
@@ -19,10 +20,14 @@ internal sealed class SparseTraining(VerbContext context, PruneRequest request, 
 {
     private PruningResult? _before;
     private TrainingSparsifier? _during;
+    private readonly ExploredWeights _explored = new();
     private Sparsifier? _method;
 
     /// <summary>What the trainer calls; empty for methods that act before training.</summary>
-    public IReadOnlyList<ITrainerCallback> Callbacks => _during is null ? [] : [_during];
+    public IReadOnlyList<ITrainerCallback> Callbacks => _during is null ? [] : [_during, _explored];
+
+    /// <summary>Which weights were ever active, where masks may move while the network is trained; else null.</summary>
+    public ExploredWeights? Explored => _during is null ? null : _explored;
 
     /// <summary>The method when it owns several trainings; null otherwise. Known after <see cref="PrepareAsync"/>.</summary>
     public TrainingProgram? Program { get; private set; }

@@ -79,6 +79,7 @@ internal sealed class PruneVerb : Verb
         TextFile.Write(run.File("plan.json"), outcome.ToJson().ToJsonString(JsonText.Indented));
         HtmlReportWriter.Write(PruneReport.Make(outcome, run, context), run.File("report.html"));
         run.Record("result", outcome.ToJson());
+        run.Record("peakMemoryBytes", System.Diagnostics.Process.GetCurrentProcess().PeakWorkingSet64);
 
         PruneScreen.Show(context, outcome, run);
         context.Result(outcome.ToJson());

@@ -88,6 +88,8 @@ internal sealed class TrainVerb : Verb
             method?.Check(graph);
         }
         TimeSpan elapsed = watch.Elapsed;
+        if (method?.Explored is { } explored) run.Record("explored", new JsonObject { ["share"] = explored.Share, ["lastChange"] = explored.LastChange });
+        run.Record("peakMemoryBytes", Process.GetCurrentProcess().PeakWorkingSet64);
 
         Evaluation final = await EvaluationService.EvaluateAsync(context, graph, data, 128).ConfigureAwait(false);
         SavedModel saved = SavedModel.Write(graph, run);

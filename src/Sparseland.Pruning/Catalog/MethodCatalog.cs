@@ -18,6 +18,7 @@ public static class MethodCatalog
         ForcePruning.Info,
         LotteryTicket.Info,
         ActivatingTickets.Info,
+        SparsityInformedPruning.Info,
         GradualPruning.Info,
         RiglTraining.Info,
         SetTraining.Info,
