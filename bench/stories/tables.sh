@@ -25,7 +25,7 @@ echo "structured:"
 for f in "$r"/resnet20-macs-50-seed?.json; do
   [ -s "$f" ] && jq -r "$percent $kilo"'.result | "\(.evaluations | to_entries | map("\(.key) \(.value.top1 | pc)") | join(", ")); parameters \(.parameters.before) -> \(.parameters.after), multiply-adds \(.multiplyAdds.before) -> \(.multiplyAdds.after), ONNX \(.onnxBytes.before | kb) -> \(.onnxBytes.after | kb)"' "$f"
 done
-for f in "$r"/resnet20-*-bench.json; do
+for f in "$r"/resnet20-*-bench-batch*.json; do
   [ -s "$f" ] && jq -r --arg n "$(basename "$f" .json)" '"\($n): " + (.result.variants | map("\(.name) \(.medianMs * 100 | round / 100) ms") | join(", ")) + "; \(.result.verdict)"' "$f"
 done
 for f in "$r"/resnet20-*-onnxruntime-batch*.json; do

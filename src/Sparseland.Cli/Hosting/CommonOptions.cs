@@ -96,6 +96,21 @@ internal sealed class CommonOptions
         return (long)(number * scale);
     }
 
+    /// <summary>Reads a short time such as 12ms, 0.5ms, 800us or 1.5s, in milliseconds.</summary>
+    /// <exception cref="VerbException">The text is no positive time with a unit.</exception>
+    public static double ParseMilliseconds(string text)
+    {
+        string t = text.Trim();
+        (string suffix, double scale)[] units = [("ms", 1), ("us", 1e-3), ("s", 1e3)];
+        foreach ((string suffix, double scale) in units)
+        {
+            if (!t.EndsWith(suffix, StringComparison.OrdinalIgnoreCase)) continue;
+            if (double.TryParse(t[..^suffix.Length], NumberStyles.AllowDecimalPoint | NumberStyles.AllowTrailingWhite, CultureInfo.InvariantCulture, out double number) && number > 0 && number * scale < 1e9) return number * scale;
+            break;
+        }
+        throw VerbException.Usage($"'{text}' is no time of a run", "write 12ms, 800us or 1.5s");
+    }
+
     /// <summary>Reads a fraction such as 60%, 0.6 (0 &lt;= value &lt; 1).</summary>
     /// <exception cref="VerbException">The text is no fraction in that range.</exception>
     public static double ParseFraction(string text, string optionName)

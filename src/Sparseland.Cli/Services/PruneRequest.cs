@@ -35,6 +35,9 @@ internal sealed record PruneRequest
     /// <summary>Largest compact file in bytes, when the target was a size; the sparsity is solved from it.</summary>
     public long? Size { get; init; }
 
+    /// <summary>Longest time of one run in milliseconds, when the target was a latency; the share of multiply-adds is searched for.</summary>
+    public double? LatencyMs { get; init; }
+
     /// <summary>Whether the graph becomes smaller.</summary>
     public bool IsStructured => Method.IsStructured;
 
@@ -57,6 +60,7 @@ internal sealed class PruneFlags
     private readonly Option<string?> _parameters = new("--params") { Description = "Keep this share of the parameters by removing channels, e.g. 30%. Removing a share p of all channels removes about 1-(1-p)^2 of the parameters." };
     private readonly Option<string?> _macs = new("--macs") { Description = "Keep this share of the multiply-adds by removing channels, e.g. 50%." };
     private readonly Option<string?> _size = new("--size") { Description = "Largest compact file, e.g. 5MB; the sparsity follows from it." };
+    private readonly Option<string?> _latency = new("--latency") { Description = "Longest time of one run at batch 1 on this machine, e.g. 12ms; channels are removed and timed until it is met." };
     private readonly Option<string[]> _targets = new("--targets") { Description = "Only layers whose name matches: globs, or re: and a regular expression.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<string[]> _ignore = new("--ignore", "--freeze") { Description = "No layer whose name matches.", AllowMultipleArgumentsPerToken = true };
     private readonly Option<bool> _keepFirst = new("--keep-first") { Description = "Leave the first layer dense." };
@@ -70,7 +74,7 @@ internal sealed class PruneFlags
 
     public void AddTo(Command command)
     {
-        Option[] all = [_method, _sparsity, _pattern, _parameters, _macs, _size, _targets, _ignore, _keepFirst, _keepLast, _embeddings, _floor, _multiple, _set, _recipe, _saveRecipe];
+        Option[] all = [_method, _sparsity, _pattern, _parameters, _macs, _size, _latency, _targets, _ignore, _keepFirst, _keepLast, _embeddings, _floor, _multiple, _set, _recipe, _saveRecipe];
         foreach (Option option in all) command.Options.Add(option);
     }
 
@@ -107,9 +111,14 @@ internal sealed class PruneFlags
     {
         string? method = arguments.GetValue(_method), macs = arguments.GetValue(_macs), parameters = arguments.GetValue(_parameters), sparsity = arguments.GetValue(_sparsity);
         if (macs is not null && parameters is not null) throw VerbException.Usage("--macs and --params are two targets", "give one of them");
+        double? latency = arguments.GetValue(_latency) is { } time ? CommonOptions.ParseMilliseconds(time) : null;
+        if (latency is not null && (macs ?? parameters ?? sparsity ?? arguments.GetValue(_size)) is not null)
+            throw VerbException.Usage("--latency is a target of its own", "give one of --latency, --size, --sparsity, --macs and --params");
+        // Until the search has found its share, a latency is a budget of everything.
+        if (latency is not null) macs = "99.9%";
         bool budget = macs is not null || parameters is not null;
         if (budget && sparsity is not null) throw VerbException.Usage("channels are removed until a budget is met", "use --macs 50% or --params 30% instead of --sparsity");
-        if (budget && method is not (null or "channels")) throw VerbException.Usage($"--method {method} removes single weights; --macs and --params remove channels", "leave --method out, or use --sparsity");
+        if (budget && method is not (null or "channels")) throw VerbException.Usage($"--method {method} removes single weights; --macs, --params and --latency remove channels", "leave --method out, or use --sparsity");
         if (sparsity is not null) CommonOptions.ParseFraction(sparsity, "--sparsity");
 
         Recipe recipe = training?.AddTo(BaseRecipe(arguments), arguments) ?? BaseRecipe(arguments);
@@ -141,7 +150,7 @@ internal sealed class PruneFlags
 
         long? size = arguments.GetValue(_size) is { } bytes ? CommonOptions.ParseSize(bytes) : null;
         if (size is not null && (sparsity is not null || budget)) throw VerbException.Usage("--size is a target of its own", "give one of --size, --sparsity, --macs and --params");
-        var request = new PruneRequest { Recipe = recipe, Size = size };
+        var request = new PruneRequest { Recipe = recipe, Size = size, LatencyMs = latency };
         return training is null ? request : request with { Training = training.Plan(recipe, text, context.Settings.Seed) };
     }
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Measuring;
 using Sparseland.Cli.Services;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Layers;
@@ -26,11 +27,11 @@ internal sealed class PlanVerb : Verb
         _prune.AddTo(command);
     }
 
-    protected override Task<int> RunAsync(ParseResult arguments, VerbContext context)
+    protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
     {
         string path = arguments.GetValue(_model)!;
         ModelGraph graph = ModelAccess.Load(path, arguments.GetValue(_architecture));
-        PruneRequest request = PruneRunner.SolveSize(graph, _prune.Read(arguments, context, training: null, hasData: false, text: false));
+        PruneRequest request = await LatencySearch.SolveAsync(context, graph, PruneRunner.SolveSize(graph, _prune.Read(arguments, context, training: null, hasData: false, text: false))).ConfigureAwait(false);
         context.Say($"{request.Title}: {request.Target}");
         JsonObject json = Show(context, graph, request);
         if (!context.Settings.DryRun) _prune.SaveRecipe(arguments, request, force: false);
@@ -38,7 +39,7 @@ internal sealed class PlanVerb : Verb
         context.Next($"sparseland prune {path} " + (request.Channels?.Budget is { } c ? $"{(c.Unit == BudgetUnit.Macs ? "--macs" : "--params")} {c.Keep:P0}".Replace(" %", "%", StringComparison.Ordinal) : $"--sparsity {request.Settings.Sparsity * 100:0.##}%"));
         bool feasible = (bool)json["feasible"]!;
         bool anything = (bool)json["anything"]!;
-        return Task.FromResult(!anything ? ExitCodes.NothingPruned : feasible ? ExitCodes.Done : ExitCodes.GateNotMet);
+        return !anything ? ExitCodes.NothingPruned : feasible ? ExitCodes.Done : ExitCodes.GateNotMet;
     }
 
     /// <summary>Prints the plan and returns it as JSON.</summary>

@@ -46,7 +46,7 @@ internal sealed class PruneVerb : Verb
         ModelGraph graph = ModelAccess.Load(path, arguments.GetValue(_architecture), arguments.GetValue(_normalize));
         bool text = graph.Inputs[0].Type.ElementType is ElementType.Int64 or ElementType.Int32;
         string? dataName = arguments.GetValue(_data);
-        PruneRequest request = PruneRunner.SolveSize(graph, _prune.Read(arguments, context, _training, dataName is not null, text));
+        PruneRequest request = await LatencySearch.SolveAsync(context, graph, PruneRunner.SolveSize(graph, _prune.Read(arguments, context, _training, dataName is not null, text))).ConfigureAwait(false);
         TrainingPlan training = request.Training;
         OpenedData? data = dataName is null ? null : OpenedData.For(graph, dataName, arguments.GetValue(_dataRoot), training.Window, context.Settings.Seed);
         bool trains = data is not null && (training.Steps ?? training.Epochs) > 0;

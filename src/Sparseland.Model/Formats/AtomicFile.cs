@@ -24,7 +24,7 @@ public static class AtomicFile
             File.Move(temporary, full, overwrite: true);
             done = true;
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException || IsFileTooLarge(e))
         {
             throw FormatErrors.CannotWrite(path, e);
         }
@@ -33,6 +33,9 @@ public static class AtomicFile
             if (!done) TryDelete(temporary);
         }
     }
+
+    // The class library says so of a write beyond the largest size of a file (EFBIG), as if an argument had been wrong.
+    private static bool IsFileTooLarge(Exception e) => e is ArgumentOutOfRangeException { ParamName: "value", ActualValue: null, Source: "System.Private.CoreLib" };
 
     private static void TryDelete(string path)
     {
