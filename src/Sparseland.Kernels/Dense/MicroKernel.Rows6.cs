@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.Dense;
@@ -11,6 +12,7 @@ internal static unsafe partial class MicroKernel
     {
         V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero;
         V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero;
+        if (to.Accumulate) Expect(to, 6);
         for (int p = 0; p < k; p++)
         {
             nint at = walk.Next();
@@ -21,6 +23,7 @@ internal static unsafe partial class MicroKernel
             w = V.Broadcast(a[3]); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31);
             w = V.Broadcast(a[4]); s40 = V.MultiplyAdd(w, x0, s40); s41 = V.MultiplyAdd(w, x1, s41);
             w = V.Broadcast(a[5]); s50 = V.MultiplyAdd(w, x0, s50); s51 = V.MultiplyAdd(w, x1, s51);
+            if (Sse.IsSupported) Sse.Prefetch1(a + PrefetchAhead);
             a += 6;
         }
         float* c0 = to.C0, c1 = to.C1;
@@ -87,6 +90,7 @@ internal static unsafe partial class MicroKernel
             s3 = V.MultiplyAdd(V.Broadcast(a[3]), x, s3);
             s4 = V.MultiplyAdd(V.Broadcast(a[4]), x, s4);
             s5 = V.MultiplyAdd(V.Broadcast(a[5]), x, s5);
+            if (Sse.IsSupported) Sse.Prefetch1(a + PrefetchAhead);
             a += 6;
             b += stride;
         }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.Dense;
@@ -11,6 +12,7 @@ internal static unsafe partial class MicroKernel
     {
         V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero, s60 = V.Zero, s70 = V.Zero;
         V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero, s61 = V.Zero, s71 = V.Zero;
+        if (to.Accumulate) Expect(to, 8);
         for (int p = 0; p < k; p++)
         {
             nint at = walk.Next();
@@ -23,6 +25,7 @@ internal static unsafe partial class MicroKernel
             w = V.Broadcast(a[5]); s50 = V.MultiplyAdd(w, x0, s50); s51 = V.MultiplyAdd(w, x1, s51);
             w = V.Broadcast(a[6]); s60 = V.MultiplyAdd(w, x0, s60); s61 = V.MultiplyAdd(w, x1, s61);
             w = V.Broadcast(a[7]); s70 = V.MultiplyAdd(w, x0, s70); s71 = V.MultiplyAdd(w, x1, s71);
+            if (Sse.IsSupported) Sse.Prefetch1(a + PrefetchAhead);
             a += 8;
         }
         float* c0 = to.C0, c1 = to.C1;
@@ -101,6 +104,7 @@ internal static unsafe partial class MicroKernel
             s5 = V.MultiplyAdd(V.Broadcast(a[5]), x, s5);
             s6 = V.MultiplyAdd(V.Broadcast(a[6]), x, s6);
             s7 = V.MultiplyAdd(V.Broadcast(a[7]), x, s7);
+            if (Sse.IsSupported) Sse.Prefetch1(a + PrefetchAhead);
             a += 8;
             b += stride;
         }
