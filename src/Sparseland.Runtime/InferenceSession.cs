@@ -1,4 +1,5 @@
 using Sparseland.Model;
+using Sparseland.Model.Formats.Compact;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Passes;
 using Sparseland.Runtime.Planning;
@@ -31,6 +32,7 @@ public sealed class InferenceSession
         ArgumentOutOfRangeException.ThrowIfLessThan(_options.CachedPlans, 1);
         GraphValidator.Validate(graph);
         _graph = graph.Clone();
+        if (_options.Values is { } kind) CompactValues.Apply(_graph, kind, linearOnly: true);
         _passes = Optimise(_graph, _options, null);
     }
 

@@ -1,3 +1,5 @@
+using Sparseland.Kernels.Sparse;
+
 namespace Sparseland.Runtime;
 
 /// <summary>How a session plans its work.</summary>
@@ -17,6 +19,11 @@ public sealed record SessionOptions
 
     /// <summary>Times the candidates of every sparse layer when a plan is made (tens of milliseconds a layer) and keeps the fastest, instead of trusting the table.</summary>
     public bool AutoTune { get; init; }
+
+    /// <summary>
+    /// Holds the weights of linear layers in this type: fewer bytes a token. Integers are rounded, weights and inputs; null holds them as the model's file does.
+    /// </summary>
+    public ValueKind? Values { get; init; }
 
     /// <summary>Input shapes whose plans are kept; the oldest is dropped beyond that. At least 1.</summary>
     public int CachedPlans { get; init; } = 8;

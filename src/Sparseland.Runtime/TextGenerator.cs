@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Sparseland.Model;
+using Sparseland.Model.Formats.Compact;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Passes;
 using Sparseland.Runtime.Planning;
@@ -30,6 +31,13 @@ public sealed class TextGenerator
     {
         ArgumentNullException.ThrowIfNull(graph);
         options ??= SessionOptions.Default;
+        if (options.Values is { } kind)
+        {
+            // Once for both sessions.
+            graph = graph.Clone();
+            CompactValues.Apply(graph, kind, linearOnly: true);
+            options = options with { Values = null };
+        }
         List<GraphValue> ids = [.. graph.Inputs.Where(IsIds)];
         GraphValue? positions = ids.Count == 2 ? ids.Find(i => i.Name.Contains("position", StringComparison.OrdinalIgnoreCase)) : null;
         if (positions is not null) ids.Remove(positions);

@@ -3,7 +3,9 @@ using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
 using Sparseland.Cli.Services;
+using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Formats;
+using Sparseland.Model.Formats.Compact;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime;
 
@@ -17,6 +19,7 @@ internal sealed class ConvertVerb : Verb
     private readonly Option<string?> _architecture = SharedOptions.Architecture();
     private readonly Option<string?> _normalize = SharedOptions.Normalize();
     private readonly Option<bool> _fold = new("--fold") { Description = "Fold constants and inference batch norms first." };
+    private readonly Option<string?> _values = new("--values") { Description = "Hold the weights of a .sparse.safetensors file in this type: f32, bf16, int8, int4. Integers have scales; they are rounded, and run and bench use them as they are." };
     private readonly Option<bool> _force = SharedOptions.Force();
 
     protected override (string Name, string Description) Title => ("convert", "Write a model in another format.");
@@ -24,13 +27,14 @@ internal sealed class ConvertVerb : Verb
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_model);
-        Option[] options = [_output, _architecture, _normalize, _fold, _force];
+        Option[] options = [_output, _architecture, _normalize, _fold, _values, _force];
         foreach (Option option in options) command.Options.Add(option);
     }
 
     protected override Task<int> RunAsync(ParseResult arguments, VerbContext context)
     {
         string source = arguments.GetValue(_model)!, target = arguments.GetValue(_output)!;
+        ValueKind? values = ParseValues(arguments.GetValue(_values), target);
         ModelGraph graph = ModelAccess.Load(source, arguments.GetValue(_architecture), arguments.GetValue(_normalize));
         ModelGraph original = graph.Clone();
         int folded = arguments.GetValue(_fold) ? GraphSimplifier.Fold(graph).Sum(p => p.Changes) : 0;
@@ -40,7 +44,7 @@ internal sealed class ConvertVerb : Verb
             return Task.FromResult(ExitCodes.Done);
         }
         ModelAccess.RequireWritable(target, arguments.GetValue(_force));
-        ModelFile.Save(graph, target);
+        ModelFile.Save(graph, target, values is null ? null : new CompactOptions { Values = values });
 
         double? deviation = GraphValidator.UnsupportedOperators(graph).Count == 0 ? Compare(original, ModelAccess.Load(target), context) : null;
         long before = new FileInfo(source).Length, after = new FileInfo(target).Length;
@@ -48,6 +52,15 @@ internal sealed class ConvertVerb : Verb
         context.Result(new JsonObject { ["output"] = target, ["bytesBefore"] = before, ["bytes"] = after, ["folded"] = folded, ["largestDeviation"] = deviation });
         context.Next($"sparseland inspect {target}", $"sparseland bench {target}");
         return Task.FromResult(ExitCodes.Done);
+    }
+
+    private static ValueKind? ParseValues(string? text, string target)
+    {
+        if (text is null) return null;
+        if (!target.EndsWith(".safetensors", StringComparison.OrdinalIgnoreCase)) throw VerbException.Usage("--values goes with a .sparse.safetensors file; ONNX files hold single precision");
+        ValueKind[] kinds = Enum.GetValues<ValueKind>();
+        int found = Array.FindIndex(kinds, k => k.ShortName().Equals(text, StringComparison.OrdinalIgnoreCase));
+        return found >= 0 ? kinds[found] : throw VerbException.Usage($"--values is '{text}'; it can be {string.Join(", ", kinds.Select(k => k.ShortName()))}");
     }
 
     private static double Compare(ModelGraph a, ModelGraph b, VerbContext context)

@@ -15,7 +15,7 @@ namespace Sparseland.Kernels.Sparse;
 public sealed class CompactMatrix
 {
     /// <summary>Bytes behind the last value that a register may touch; where there are fewer, the last rows take the portable path.</summary>
-    internal const int Slack = 64;
+    public const int Slack = 64;
 
     private readonly ReadOnlyMemory<byte> _bits;
     private readonly ReadOnlyMemory<byte> _values;
@@ -149,6 +149,15 @@ public sealed class CompactMatrix
         long scaleBytes = ScaleBytes(rows, columns, kind, groupColumns);
         if (scales.Length != scaleBytes) throw new ArgumentException($"{scales.Length} bytes of scales; the matrix needs {scaleBytes}.", nameof(scales));
         return matrix;
+    }
+
+    /// <summary>A mask's bits with each row from a new word on, as <see cref="FromParts"/> takes them.</summary>
+    /// <exception cref="ArgumentException">The mask is not of rows * columns entries.</exception>
+    public static ReadOnlyMemory<byte> BitsOf(Mask mask, int rows, int columns)
+    {
+        ArgumentNullException.ThrowIfNull(mask);
+        CsrMatrix.RequireLength(mask.Length, rows, columns, nameof(mask));
+        return MemoryMarshal.AsBytes(CompactEncoding.RowWords(mask, rows, columns).AsSpan()).ToArray();
     }
 
     /// <summary>Bytes of the scales of a matrix.</summary>

@@ -45,6 +45,13 @@ internal sealed class MappedTensor : WeightStorage
 
     public override ReadOnlySpan<int> Shape => _shape;
 
+    /// <summary>The tensor's bytes in place, and up to <paramref name="slack"/> bytes of the file behind them.</summary>
+    internal ReadOnlyMemory<byte> Memory(int slack)
+    {
+        long length = (long)TensorData.CountElements(_shape) * ElementType.Size();
+        return new MappedMemory(_file, _offset, checked((int)Math.Min(length + slack, _file.Length - _offset))).Memory;
+    }
+
     public override TensorData Read()
     {
         TensorData data = TensorData.Zeros(ElementType, _shape);

@@ -15,6 +15,12 @@ public abstract class WeightStorage
     /// <exception cref="ModelFormatException">The file behind the storage is damaged.</exception>
     public abstract TensorData Read();
 
+    /// <summary>
+    /// The values as a matrix [first dimension, all others] for products with one vector, in the file's memory where the form allows; null when the storage has no such form.
+    /// </summary>
+    /// <exception cref="ModelFormatException">The file behind the storage is damaged.</exception>
+    public virtual CompactMatrix? Matrix => null;
+
     /// <summary>The mask whose removed entries <see cref="Read"/> returns as zeros already; null when it does not know.</summary>
     internal virtual Mask? AppliedMask => null;
 

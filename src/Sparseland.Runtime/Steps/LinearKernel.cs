@@ -27,6 +27,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
     public static KernelChoice<LinearKernel> Choose(Weight weight, bool transposed, int rows, StepContext context)
     {
         int inputs = transposed ? weight.Shape[1] : weight.Shape[0], outputs = transposed ? weight.Shape[0] : weight.Shape[1];
+        if (CompactLinear.TryChoose(weight, transposed, rows, context) is { } compact) return compact;
         WeightMatrix matrix = context.Prepared.Matrix(weight, !transposed);
         var candidates = new List<Candidate<LinearKernel>> { new(KernelKind.Dense, 1, Key(KernelKind.Dense), () => new DenseLinear(weight, transposed, inputs, outputs), "") };
         if (rows > 1)
@@ -95,7 +96,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
     }
 
     /// <summary>Formats that multiply one vector; a residual is added before the clamp.</summary>
-    private abstract class VectorKernel(int inputs, int outputs) : LinearKernel(inputs, outputs)
+    internal abstract class VectorKernel(int inputs, int outputs) : LinearKernel(inputs, outputs)
     {
         public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp)
         {
@@ -126,10 +127,17 @@ internal abstract class LinearKernel(int inputs, int outputs)
 
     private sealed class BitmaskVector(CsrMatrix weight) : VectorKernel(weight.Columns, weight.Rows)
     {
-        private readonly BitmaskMatrix _weight = BitmaskMatrix.FromCsr(weight);
+        private readonly CompactMatrix _weight = Encode(weight);
 
         public override string Name => "bit-mask SpMV";
 
-        protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => SpMV.Multiply(_weight, x, y, bias, clamp);
+        protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => Gemv.Multiply(_weight, x, y, bias, clamp);
+
+        private static CompactMatrix Encode(CsrMatrix csr)
+        {
+            var dense = new float[csr.Rows * csr.Columns];
+            csr.ToDense(dense);
+            return CompactMatrix.FromMask(csr.ToMask(), dense, csr.Rows, csr.Columns, ValueKind.Float32);
+        }
     }
 }

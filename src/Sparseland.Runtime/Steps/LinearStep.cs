@@ -51,7 +51,9 @@ internal sealed class LinearStep : Step
         int rows = TensorData.CountElements(x) / inputs;
         KernelChoice<LinearKernel> choice = LinearKernel.Choose(weight, transposed, rows, context);
         Clamp clamp = fused ? new Clamp(node.Attributes.Float("low", float.NegativeInfinity), node.Attributes.Float("high", float.PositiveInfinity)) : Clamp.None;
-        return new LinearStep(node, context.Inputs(node), context.NewArena(node.Outputs[0], y), choice, rows, clamp);
+        // The kernel has the weight; as a constant it would be there twice.
+        Slot?[] slots = [.. node.Inputs.Select((n, i) => i == 1 || n.Length == 0 ? null : context.Find(n))];
+        return new LinearStep(node, slots, context.NewArena(node.Outputs[0], y), choice, rows, clamp);
     }
 
     public override void Run(RunState state)

@@ -13,13 +13,17 @@ public sealed record CompactOptions
 {
     /// <summary>Stores float32 weights of two or more dimensions in this type: Float32 (exact), BFloat16 or Float16 (rounded).</summary>
     public ElementType ValueType { get; init; } = ElementType.Float32;
+
+    /// <summary>Holds the weights of two or more dimensions in this type, integers with scales included (see <see cref="CompactValues"/>); null leaves it to <see cref="ValueType"/>.</summary>
+    public ValueKind? Values { get; init; }
 }
 
 /// <summary>The compact form of a model: a safetensors file with the whole graph, masks as bits and kept values only.</summary>
 /// <remarks>
 /// Size: at most 1.05 x (weights x (1 + density x valueBits) / 8) + header, where the header is safetensors' own and the
 /// graph. Tensors: <c>sparseland.graph</c> (deflated JSON), for a dense weight its name, for a sparse one
-/// <c>name:mask</c> (bits, 1 = kept, entry i at bit i % 8 of byte i / 8) and <c>name:values</c>. Metadata are the model's.
+/// <c>name:mask</c> (bits, 1 = kept, entry i at bit i % 8 of byte i / 8) and <c>name:values</c>; integers have <c>name:scales</c> beside them
+/// (<see cref="CompactMatrix"/> says how they lie). Metadata are the model's. Kernels read bits and values where they are mapped.
 /// </remarks>
 public static class CompactFile
 {
@@ -33,7 +37,15 @@ public static class CompactFile
     public static void Write(string path, ModelGraph graph, CompactOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(graph);
-        var table = new WriteTable(options ?? new CompactOptions());
+        options ??= new CompactOptions();
+        if (options.Values is { } kind)
+        {
+            RequireMasks(graph);
+            graph = graph.Clone();
+            CompactValues.Apply(graph, kind);
+            if (kind == ValueKind.BFloat16) options = options with { ValueType = ElementType.BFloat16 };
+        }
+        var table = new WriteTable(options);
         var json = new ArrayBufferWriter<byte>();
         using (var writer = new Utf8JsonWriter(json)) GraphJson.Write(writer, graph, table);
         var packed = new MemoryStream();
@@ -132,9 +144,14 @@ public static class CompactFile
                 GraphJson.WriteTensor(json, weight.Read());
                 return;
             }
+            if (weight.Storage is CompactStorage { Matrix.Kind: ValueKind.Int8 or ValueKind.Int4 } integers && (weight.Mask is null || weight.Mask.Equals(integers.AppliedMask)))
+            {
+                DescribeIntegers(json, weight, integers);
+                return;
+            }
             TensorData data = weight.Storage.Read();
             RequireMask(weight);
-            Mask? kept = weight.Mask ?? (weight.ElementType.IsFloat() ? ZerosWorthPacking(data) : null);
+            Mask? kept = weight.Mask ?? (weight.ElementType.IsFloat() ? PackedStorage.ZerosWorthPacking(data, data.ElementType.Size() * 8) : null);
             json.WriteString("type", weight.ElementType.ToString());
             ElementType stored = weight.ElementType == ElementType.Float32 && weight.Shape.Length >= 2 ? options.ValueType : weight.ElementType;
             if (kept is null)
@@ -142,16 +159,39 @@ public static class CompactFile
                 json.WriteString("dense", AddTensor(weight.Name, new Converted(weight.Storage, stored)));
                 return;
             }
-            json.WriteStartArray("shape");
-            foreach (int d in weight.Shape) json.WriteNumberValue(d);
-            json.WriteEndArray();
+            WriteShape(json, weight);
             json.WriteBoolean("masked", weight.Mask is not null);
-            byte[] bits = MemoryMarshal.AsBytes(kept.Words)[..((kept.Length + 7) / 8)].ToArray();
-            json.WriteString("mask", AddTensor(weight.Name + ":mask", WeightStorage.InMemory(TensorData.Wrap(bits, bits.Length))));
+            WriteMask(json, weight, kept);
             json.WriteString("values", AddTensor(weight.Name + ":values", new Converted(new Packed(weight.Storage, kept), stored)));
         }
 
         public Weight Find(string name, JsonElement description) => throw new NotSupportedException();
+
+        private void DescribeIntegers(Utf8JsonWriter json, Weight weight, CompactStorage storage)
+        {
+            CompactMatrix matrix = storage.Matrix;
+            json.WriteString("type", weight.ElementType.ToString());
+            json.WriteString("integers", matrix.Kind.ToString());
+            json.WriteNumber("group", matrix.Kind == ValueKind.Int4 ? matrix.GroupColumns : 0);
+            WriteShape(json, weight);
+            json.WriteBoolean("masked", weight.Mask is not null);
+            if (storage.AppliedMask is { } kept) WriteMask(json, weight, kept);
+            json.WriteString("values", AddTensor(weight.Name + ":values", new RawBytes(matrix.Kind == ValueKind.Int8 ? ElementType.Int8 : ElementType.UInt8, matrix.Values)));
+            json.WriteString("scales", AddTensor(weight.Name + ":scales", new RawBytes(matrix.Kind == ValueKind.Int8 ? ElementType.Float32 : ElementType.Float16, matrix.Scales)));
+        }
+
+        private static void WriteShape(Utf8JsonWriter json, Weight weight)
+        {
+            json.WriteStartArray("shape");
+            foreach (int d in weight.Shape) json.WriteNumberValue(d);
+            json.WriteEndArray();
+        }
+
+        private void WriteMask(Utf8JsonWriter json, Weight weight, Mask kept)
+        {
+            byte[] bits = MemoryMarshal.AsBytes(kept.Words)[..((kept.Length + 7) / 8)].ToArray();
+            json.WriteString("mask", AddTensor(weight.Name + ":mask", WeightStorage.InMemory(TensorData.Wrap(bits, bits.Length))));
+        }
 
         private string AddTensor(string wish, WeightStorage storage)
         {
@@ -159,14 +199,6 @@ public static class CompactFile
             for (int i = 2; !_names.Add(name); i++) name = $"{wish}#{i}";
             Tensors.Add(KeyValuePair.Create(name, storage));
             return name;
-        }
-
-        private static Mask? ZerosWorthPacking(TensorData data)
-        {
-            if (data.Rank < 2) return null;
-            Mask nonZeros = PackedStorage.NonZeroBits(data);
-            double bits = 1 + nonZeros.Density * data.ElementType.Size() * 8;
-            return bits < 0.9 * data.ElementType.Size() * 8 ? nonZeros : null;
         }
     }
 
@@ -187,13 +219,40 @@ public static class CompactFile
             }
             long[] shape = [.. description.GetProperty("shape").EnumerateArray().Select(d => d.GetInt64())];
             int count = FormatErrors.CountElements(shape, type, "SL1602", file.Source);
+            if (description.TryGetProperty("integers", out JsonElement integers)) return Integers(name, description, integers, FormatErrors.ToInts(shape), count);
             WeightStorage bits = Tensor(description.GetProperty("mask")), values = Tensor(description.GetProperty("values"));
-            if (bits.ElementType != ElementType.UInt8 || !bits.Shape.SequenceEqual([(count + 7) / 8])) throw new FormatException($"the mask of '{name}' does not have {count} bits");
+            Mask kept = ReadMask(name, bits, FormatErrors.ToInts(shape), count);
             RequireType(name, type, values);
+            return new Weight(name, new PackedStorage(type, kept, values, bits), description.GetProperty("masked").GetBoolean() ? kept : null);
+        }
+
+        private Weight Integers(string name, JsonElement description, JsonElement integers, int[] shape, int count)
+        {
+            if (!Enum.TryParse(integers.GetString(), out ValueKind kind) || !kind.IsQuantized()) throw new FormatException($"'{integers.GetString()}' is no type of integers");
+            if (shape.Length == 0 || shape[0] == 0) throw new FormatException($"'{name}' has no rows");
+            int rows = shape[0], columns = count / rows;
+            WeightStorage values = Tensor(description.GetProperty("values")), scales = Tensor(description.GetProperty("scales"));
+            if (values.ElementType != (kind == ValueKind.Int8 ? ElementType.Int8 : ElementType.UInt8) || scales.ElementType != (kind == ValueKind.Int8 ? ElementType.Float32 : ElementType.Float16))
+                throw new FormatException($"the values of '{name}' are {values.ElementType}, its scales {scales.ElementType}");
+            Mask? kept = null;
+            ReadOnlyMemory<byte>? inPlace = null;
+            if (description.TryGetProperty("mask", out JsonElement mask))
+            {
+                WeightStorage bits = Tensor(mask);
+                kept = ReadMask(name, bits, shape, count);
+                inPlace = PackedStorage.BitsInPlace(kept, bits, rows, columns);
+            }
+            CompactMatrix matrix = CompactMatrix.FromParts(rows, columns, kind, inPlace, PackedStorage.BytesInPlace(values), scales.Read().Bytes().ToArray(), description.GetProperty("group").GetInt32());
+            if (matrix.Values.Length != values.Shape[0]) throw new FormatException($"'{name}' has {values.Shape[0]} bytes of values; {matrix.Values.Length} belong to it");
+            return new Weight(name, new CompactStorage(matrix, shape, kept), description.GetProperty("masked").GetBoolean() ? kept : null);
+        }
+
+        private static Mask ReadMask(string name, WeightStorage bits, int[] shape, int count)
+        {
+            if (bits.ElementType != ElementType.UInt8 || !bits.Shape.SequenceEqual([(count + 7) / 8])) throw new FormatException($"the mask of '{name}' does not have {count} bits");
             var words = new ulong[(count + 63) / 64];
             bits.Read().Bytes().CopyTo(MemoryMarshal.AsBytes(words.AsSpan()));
-            Mask kept = Mask.FromWords(FormatErrors.ToInts(shape), words);
-            return new Weight(name, new PackedStorage(type, kept, values), description.GetProperty("masked").GetBoolean() ? kept : null);
+            return Mask.FromWords(shape, words);
         }
 
         private WeightStorage Tensor(JsonElement name) => file.Tensors.TryGetValue(name.GetString()!, out WeightStorage? storage)
@@ -219,12 +278,33 @@ public static class CompactFile
         public override TensorData Read() => PackedStorage.Pack(dense.Read(), kept);
     }
 
+    /// <summary>Bytes of a matrix as a tensor of one dimension.</summary>
+    private sealed class RawBytes(ElementType type, ReadOnlyMemory<byte> bytes) : WeightStorage
+    {
+        private readonly int[] _shape = [bytes.Length / type.Size()];
+
+        public override ElementType ElementType => type;
+
+        public override ReadOnlySpan<int> Shape => _shape;
+
+        public override TensorData Read()
+        {
+            TensorData data = TensorData.Zeros(type, _shape);
+            bytes.Span.CopyTo(data.Bytes());
+            return data;
+        }
+    }
+
     /// <summary>Values in another floating-point type.</summary>
     private sealed class Converted(WeightStorage source, ElementType type) : WeightStorage
     {
         public override ElementType ElementType => type;
 
         public override ReadOnlySpan<int> Shape => source.Shape;
+
+        public override CompactMatrix? Matrix => type == ElementType.Float32 && source is MappedTensor { ElementType: ElementType.BFloat16 } mapped && Shape.Length >= 2 && Shape[0] > 0
+            ? CompactMatrix.FromParts(Shape[0], TensorData.CountElements(Shape) / Shape[0], ValueKind.BFloat16, default(ReadOnlyMemory<byte>?), mapped.Memory(CompactMatrix.Slack))
+            : null;
 
         public override TensorData Read()
         {

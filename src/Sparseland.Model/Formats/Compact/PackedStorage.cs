@@ -9,13 +9,20 @@ namespace Sparseland.Model.Formats.Compact;
 public sealed class PackedStorage : WeightStorage
 {
     private readonly WeightStorage _values;
+    private readonly WeightStorage? _bits;
+    private CompactMatrix? _matrix;
 
     /// <summary>Kept values (one dimension, in row-major order of the kept entries) and where they belong.</summary>
     /// <param name="type">The weight's element type; values in a narrower type are widened when they are read.</param>
     /// <param name="kept">Which entries have a value; has the weight's shape.</param>
     /// <param name="values">The values: [kept.KeptCount].</param>
     /// <exception cref="ArgumentException">The number of values is not the number of kept entries.</exception>
-    public PackedStorage(ElementType type, Mask kept, WeightStorage values)
+    public PackedStorage(ElementType type, Mask kept, WeightStorage values) : this(type, kept, values, null)
+    {
+    }
+
+    /// <summary>With the mask's bits where they are in the file.</summary>
+    internal PackedStorage(ElementType type, Mask kept, WeightStorage values, WeightStorage? bits)
     {
         ArgumentNullException.ThrowIfNull(kept);
         ArgumentNullException.ThrowIfNull(values);
@@ -24,6 +31,7 @@ public sealed class PackedStorage : WeightStorage
         ElementType = type;
         Kept = kept;
         _values = values;
+        _bits = bits;
     }
 
     /// <inheritdoc/>
@@ -36,6 +44,29 @@ public sealed class PackedStorage : WeightStorage
     public Mask Kept { get; }
 
     internal override Mask AppliedMask => Kept;
+
+    /// <inheritdoc/>
+    public override CompactMatrix? Matrix
+    {
+        get
+        {
+            if (_matrix is not null || ElementType != ElementType.Float32 || Shape.Length < 2 || Shape[0] == 0) return _matrix;
+            ValueKind kind;
+            if (_values.ElementType == ElementType.Float32) kind = ValueKind.Float32;
+            else if (_values.ElementType == ElementType.BFloat16) kind = ValueKind.BFloat16;
+            else return null;
+            int rows = Shape[0], columns = Kept.Length / rows;
+            return _matrix = CompactMatrix.FromParts(rows, columns, kind, BitsInPlace(Kept, _bits, rows, columns), BytesInPlace(_values));
+        }
+    }
+
+    /// <summary>The bits with each row from a new word on: those of the file when it holds them so.</summary>
+    internal static ReadOnlyMemory<byte> BitsInPlace(Mask kept, WeightStorage? bits, int rows, int columns) =>
+        columns % 64 == 0 && bits is MappedTensor mapped ? mapped.Memory(0) : CompactMatrix.BitsOf(kept, rows, columns);
+
+    /// <summary>The bytes of a tensor: in the file when it is mapped.</summary>
+    internal static ReadOnlyMemory<byte> BytesInPlace(WeightStorage values) =>
+        values is MappedTensor mapped ? mapped.Memory(CompactMatrix.Slack) : values.Read().Bytes().ToArray();
 
     /// <summary>The kept values, [<see cref="Mask.KeptCount"/>], in the weight's element type.</summary>
     public TensorData ReadValues()
@@ -77,6 +108,14 @@ public sealed class PackedStorage : WeightStorage
                 from.Slice(((w << 6) + BitOperations.TrailingZeroCount(bits)) * size, size).CopyTo(to[(size * next++)..]);
         }
         return values;
+    }
+
+    /// <summary>The entries that are not zero, when a bit for each costs less than the zeros do; null otherwise.</summary>
+    internal static Mask? ZerosWorthPacking(TensorData data, int valueBits)
+    {
+        if (data.Rank < 2) return null;
+        Mask nonZeros = NonZeroBits(data);
+        return 1 + (nonZeros.Density * valueBits) < 0.9 * valueBits ? nonZeros : null;
     }
 
     /// <summary>Entries whose bits are not all zero; unlike a numeric comparison this keeps -0.</summary>

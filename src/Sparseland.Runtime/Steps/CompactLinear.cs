@@ -1,0 +1,59 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using Sparseland.Model.Graph;
+using Sparseland.Runtime.Planning;
+
+namespace Sparseland.Runtime.Steps;
+
+/// <summary>A linear layer whose weight is held in 16, 8 or 4 bits, against one vector after the other.</summary>
+/// <remarks>Integers take this path for many rows of input too, so that a sequence gives the same numbers whole and token by token.</remarks>
+internal sealed class CompactLinear : LinearKernel.VectorKernel
+{
+    private readonly CompactMatrix _weight;
+
+    private CompactLinear(CompactMatrix weight) : base(weight.Columns, weight.Rows) => _weight = weight;
+
+    public override string Name => $"{_weight.Kind.ShortName()} {(_weight.HasMask ? "bit-mask" : "dense")} GEMV";
+
+    protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => Gemv.Multiply(_weight, x, y, bias, clamp);
+
+    /// <summary>The kernel for a weight that is stored in few bits; null when it is not, or when its singles serve better.</summary>
+    public static KernelChoice<LinearKernel>? TryChoose(Weight weight, bool transposed, int rows, StepContext context)
+    {
+        if (weight.Storage.Matrix is not { } stored || stored.Kind == ValueKind.Float32) return null;
+        // bfloat16 widens exactly: products with many rows are those of the singles.
+        if (stored.Kind == ValueKind.BFloat16 && rows > 1) return null;
+        // A mask that was changed after loading.
+        if (stored.StoredCount != (weight.Mask?.KeptCount ?? (stored.HasMask ? stored.StoredCount : weight.Length))) return null;
+        double density = stored.Density, breakEven = BreakEven(stored.Kind);
+        bool masked = stored.HasMask && density <= breakEven && !context.Options.ForceDense;
+        string reason = !stored.HasMask ? "" : masked ? $"density {density:0.000} below break-even {breakEven:0.00}" : context.Options.ForceDense ? "dense was asked for" : $"density {density:0.000} is not below break-even {breakEven:0.00}";
+        string key = $"{weight.Name}|compact|{transposed}|{masked}";
+        LinearKernel kernel = context.Prepared.Get<LinearKernel>(key, () => new CompactLinear(Oriented(stored, transposed, masked)));
+        return new KernelChoice<LinearKernel>(kernel, masked ? KernelKind.CompactVector : KernelKind.Dense, density, reason);
+    }
+
+    /// <summary>Below which density the bit-mask is faster than all values of the same type: bench/results/gemv*.json.</summary>
+    private static double BreakEven(ValueKind kind) => kind == ValueKind.Int4 ? 0.2 : 0.5;
+
+    /// <summary>The matrix [outputs, inputs], with or without its mask: the one in the file where it is that.</summary>
+    private static CompactMatrix Oriented(CompactMatrix stored, bool transposed, bool masked)
+    {
+        if (transposed && stored.HasMask == masked) return stored;
+        int rows = stored.Rows, columns = stored.Columns;
+        var dense = new float[rows * columns];
+        stored.ToDense(dense);
+        if (transposed) return CompactMatrix.FromDense(dense, rows, columns, stored.Kind);
+        var turned = new float[dense.Length];
+        Permute.Transpose(dense, turned, 1, rows, columns);
+        if (!masked) return CompactMatrix.FromDense(turned, columns, rows, stored.Kind);
+        Mask mask = stored.ToMask();
+        var kept = new bool[dense.Length];
+        for (int r = 0; r < rows; r++)
+        {
+            for (int c = 0; c < columns; c++) kept[(c * rows) + r] = mask[(r * columns) + c];
+        }
+        return CompactMatrix.FromMask(Mask.FromFlags([columns, rows], kept), turned, columns, rows, stored.Kind);
+    }
+}

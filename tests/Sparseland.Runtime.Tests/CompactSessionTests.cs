@@ -1,0 +1,95 @@
+using Sparseland.Kernels.Sparse;
+using Sparseland.Model.Architectures;
+using Sparseland.Model.Formats.Compact;
+using Sparseland.Model.Graph;
+
+namespace Sparseland.Runtime.Tests;
+
+public sealed class CompactSessionTests : IDisposable
+{
+    private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("sparseland-");
+
+    public void Dispose() => _folder.Delete(recursive: true);
+
+    private static ModelGraph Model(double density)
+    {
+        ModelGraph graph = Llama.Build(new LlamaConfig(128, 256, 2, 4, 2, 96, 32), seed: 3);
+        var random = new Random(1);
+        foreach (Weight weight in graph.Weights.Values.Where(w => w.Shape.Length == 2 && density < 1))
+            weight.SetMask(Mask.FromFlags(weight.Shape, [.. Enumerable.Range(0, weight.Length).Select(_ => random.NextDouble() < density)]));
+        return graph;
+    }
+
+    [Theory]
+    [InlineData(ValueKind.BFloat16, 1)]
+    [InlineData(ValueKind.Int8, 1)]
+    [InlineData(ValueKind.Int4, 1)]
+    [InlineData(ValueKind.BFloat16, 0.15)]
+    [InlineData(ValueKind.Int8, 0.15)]
+    [InlineData(ValueKind.Int4, 0.15)]
+    public void A_file_and_an_option_hold_weights_in_few_bits_and_the_plan_says_so(ValueKind kind, double density)
+    {
+        ModelGraph graph = Model(density);
+        string path = Path.Combine(_folder.FullName, "m.sparse.safetensors");
+        CompactFile.Write(path, graph, new CompactOptions { Values = kind });
+        var fromFile = new TextGenerator(CompactFile.Read(path));
+        var fromOption = new TextGenerator(graph, new SessionOptions { Values = kind });
+        Assert.True(fromFile.UsesCache, fromFile.CacheNote);
+        Assert.True(fromOption.UsesCache, fromOption.CacheNote);
+        int[] prompt = [3, 17, 5];
+        int[] made = [.. fromFile.Generate(prompt, new GenerationOptions { MaxTokens = 10 })];
+        Assert.Equal(10, made.Length);
+        string plan = fromFile.DescribePlan();
+        Assert.Contains($"{kind.ShortName()} {(density < 1 ? "bit-mask" : "dense")} GEMV", plan, StringComparison.Ordinal);
+        Assert.Contains($"{kind.ShortName()} ", fromOption.DescribePlan(), StringComparison.Ordinal);
+
+        // The logits are those of the same numbers in single precision, up to the rounding of the inputs of integers.
+        ModelGraph singles = CompactFile.Read(path);
+        foreach (Weight weight in singles.Weights.Values.ToArray())
+        {
+            if (weight.Storage is CompactStorage) singles.Weights[weight.Name] = new Weight(weight.Name, weight.Read());
+        }
+        ReadOnlySpan<float> expected = new TextGenerator(singles).Logits([1, .. made]).Span<float>(), actual = fromFile.Logits([1, .. made]).Span<float>();
+        double difference = 0, size = 0;
+        for (int i = 0; i < expected.Length; i++)
+        {
+            difference += Math.Pow(expected[i] - actual[i], 2);
+            size += expected[i] * expected[i];
+        }
+        Assert.InRange(Math.Sqrt(difference / size), 0, kind == ValueKind.BFloat16 ? 1e-5 : 0.03);
+        Assert.NotEqual(0, size);
+    }
+
+    [Fact]
+    public void The_dense_twin_of_a_sparse_file_has_the_same_type_of_values()
+    {
+        string path = Path.Combine(_folder.FullName, "m.sparse.safetensors");
+        CompactFile.Write(path, Model(0.1), new CompactOptions { Values = ValueKind.Int8 });
+        ModelGraph graph = CompactFile.Read(path);
+        var sparse = new TextGenerator(graph);
+        var dense = new TextGenerator(graph, new SessionOptions { ForceDense = true });
+        Assert.Contains("int8 dense GEMV", dense.DescribePlan(), StringComparison.Ordinal);
+        Assert.DoesNotContain("bit-mask", dense.DescribePlan(), StringComparison.Ordinal);
+        // Zeros add nothing to integer sums: the same bits.
+        Assert.Equal(sparse.Logits([1, 2, 3]).Array<float>(), dense.Logits([1, 2, 3]).Array<float>());
+    }
+
+    [Fact]
+    public void A_weight_that_is_stored_by_inputs_is_turned_when_the_plan_is_made()
+    {
+        var random = new Random(6);
+        foreach (double density in (double[])[0.1, 1])
+        {
+            float[] values = [.. Enumerable.Range(0, 256 * 96).Select(_ => random.NextDouble() < density ? random.NextSingle() - 0.5f : 0f)];
+            var builder = new GraphBuilder("g");
+            Value x = builder.Input("x", ElementType.Float32, 1, 256);
+            ModelGraph graph = builder.Build(builder.MatMul(x, builder.Weight("w", TensorData.Wrap(values, 256, 96))));
+            if (density < 1) graph.Weights["w"].SetMask(Mask.FromNonZeros([256, 96], values));
+            TensorData input = TensorData.Wrap([.. Enumerable.Range(0, 256).Select(_ => random.NextSingle() - 0.5f)], 1, 256);
+            float[] expected = new InferenceSession(graph).Run(input).Values.First().Array<float>();
+            var session = new InferenceSession(graph, new SessionOptions { Values = ValueKind.Int8 });
+            Near.Equal(expected, session.Run(input).Values.First().Array<float>(), 0.03, 0, $"density {density}");
+            Assert.Contains(density < 1 ? "int8 bit-mask GEMV" : "int8 dense GEMV", session.DescribePlan(new Dictionary<string, TensorData> { ["x"] = input }), StringComparison.Ordinal);
+        }
+    }
+}
