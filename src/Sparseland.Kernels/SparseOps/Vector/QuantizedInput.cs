@@ -1,3 +1,4 @@
+using System.Runtime.Intrinsics;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Sparse;
 
@@ -56,23 +57,49 @@ internal unsafe ref struct QuantizedInput
 
     private static float Quantize(ReadOnlySpan<float> x, sbyte* values)
     {
+        int c = 0;
+        Vector256<float> most = Vector256<float>.Zero;
+        for (; c + 8 <= x.Length; c += 8) most = Vector256.Max(most, Vector256.Abs(Vector256.Create(x.Slice(c, 8))));
         float largest = 0;
-        // MathF.Max passes NaN on.
-        foreach (float v in x) largest = MathF.Max(largest, MathF.Abs(v));
+        // Both kinds of maximum pass NaN on.
+        for (int i = 0; i < 8; i++) largest = MathF.Max(largest, most[i]);
+        for (; c < x.Length; c++) largest = MathF.Max(largest, MathF.Abs(x[c]));
         if (largest == 0 || !float.IsFinite(largest))
         {
             new Span<sbyte>(values, x.Length).Clear();
             return largest == 0 ? 0 : float.NaN;
         }
         float scale = MathF.Max(largest / 127f, float.Epsilon);
-        for (int i = 0; i < x.Length; i++) values[i] = (sbyte)MathF.Max(MathF.Min(MathF.Round(x[i] / scale), 127f), -127f);
+        Vector256<float> divisor = Vector256.Create(scale);
+        for (c = 0; c + 32 <= x.Length; c += 32)
+        {
+            Vector256<short> first = Vector256.Narrow(Rounded(x.Slice(c, 8), divisor), Rounded(x.Slice(c + 8, 8), divisor));
+            Vector256<short> second = Vector256.Narrow(Rounded(x.Slice(c + 16, 8), divisor), Rounded(x.Slice(c + 24, 8), divisor));
+            Vector256.Narrow(first, second).Store(values + c);
+        }
+        for (; c < x.Length; c++) values[c] = (sbyte)MathF.Max(MathF.Min(MathF.Round(x[c] / scale), 127f), -127f);
         return scale;
+    }
+
+    /// <summary>Eight values in steps of the scale, to nearest even.</summary>
+    private static Vector256<int> Rounded(ReadOnlySpan<float> x, Vector256<float> scale)
+    {
+        Vector256<float> steps = Vector256.Round(Vector256.Create(x) / scale);
+        return Vector256.ConvertToInt32(Vector256.Max(Vector256.Min(steps, Vector256.Create(127f)), Vector256.Create(-127f)));
     }
 
     /// <summary>4-bit weights are stored as q + 8: the sums begin at -8 times the sum of the inputs.</summary>
     private readonly void StartAtMinusEight(int padded, int piece)
     {
-        for (int c = 0; c < padded; c++) Starts[(c / piece * 16) + ((c & 63) >> 2)] -= 8 * Values[c];
+        int* start = Starts;
+        for (int first = 0; first < padded; first += piece, start += 16)
+        {
+            for (int c = 0; c < piece; c += 4)
+            {
+                sbyte* v = Values + first + c;
+                start[(c & 63) >> 2] -= 8 * (v[0] + v[1] + v[2] + v[3]);
+            }
+        }
     }
 
     /// <summary>
@@ -81,13 +108,16 @@ internal unsafe ref struct QuantizedInput
     /// </summary>
     private readonly void SplitSigns(int padded, int piece)
     {
-        for (int c = 0; c < padded; c++)
+        int* start = Starts;
+        for (int first = 0; first < padded; first += piece, start += 16)
         {
-            sbyte v = Values[c];
-            Signs[c] = (sbyte)(v >> 7);
-            if (v >= 0) continue;
-            Values[c] = (sbyte)-v;
-            Starts[(c / piece * 16) + ((c & 63) >> 2)] -= v;
+            for (int c = 0; c < piece; c++)
+            {
+                int v = Values[first + c], sign = v >> 31;
+                Signs[first + c] = (sbyte)sign;
+                Values[first + c] = (sbyte)((v ^ sign) - sign);
+                start[(c & 63) >> 2] -= v & sign;
+            }
         }
     }
 }
