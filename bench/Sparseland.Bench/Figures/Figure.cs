@@ -13,6 +13,8 @@ namespace Sparseland.Bench.Figures;
 /// <summary>A command that measures, prints a table and writes JSON with the machine, the commit and the date.</summary>
 internal abstract class Figure : Verb
 {
+    private const int OurRestMilliseconds = 3;
+
     private readonly Option<string?> _out = new("--out") { Description = "Write the figure as JSON to this file." };
     private readonly Option<int> _repetitions = new("--repetitions") { Description = "At least this many per variant.", DefaultValueFactory = _ => 30 };
     private readonly Option<double> _seconds = new("--seconds") { Description = "Measure at least this long per row.", DefaultValueFactory = _ => 1 };
@@ -63,8 +65,18 @@ internal abstract class Figure : Verb
     }
 
     /// <summary>A kernel in this process, timed with its data in the caches and its threads awake.</summary>
-    protected static (string Name, Func<double> Run) Hot(string name, Action run) =>
-        (name, InterleavedTimer.TimedHot(run, name == OpenBlasPeer.Name && WorkPool.Threads > 1 ? OpenBlasPeer.RestMilliseconds : 0));
+    protected static (string Name, Func<double> Run) Hot(string name, Action run) => name == OpenBlasPeer.Name && WorkPool.Threads > 1
+        ? (name, Beside(InterleavedTimer.TimedHot(run), OpenBlasPeer.RestMilliseconds))
+        : (name, InterleavedTimer.TimedHot(run));
+
+    /// <summary>Another engine's run: it begins when our idle threads sleep (they look for work for a millisecond), and ends when its own do.</summary>
+    protected static Func<double> Beside(Func<double> run, int restMilliseconds) => () =>
+    {
+        Thread.Sleep(OurRestMilliseconds);
+        double milliseconds = run();
+        Thread.Sleep(restMilliseconds);
+        return milliseconds;
+    };
 
     /// <summary>A variant as JSON.</summary>
     internal static JsonObject ToJson(Timing timing, double? deviation = null)

@@ -6,12 +6,13 @@ using Sparseland.Cli.Measuring;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.Threading;
 using Spectre.Console;
 
 namespace Sparseland.Bench.Figures;
 
 /// <summary>
-/// Sparse times dense matrices of real layers, beside our dense product and OpenBLAS. Effectiveness e = speed-up x density over the fastest dense
+/// Sparse times dense matrices of real layers, beside our dense product, OpenBLAS and ONNX Runtime. Effectiveness e = speed-up x density over the fastest dense
 /// variant of the shape: 1 when a sparse kernel costs exactly what its non-zeros cost in the dense one.
 /// </summary>
 internal sealed class SpmmFigure : Figure
@@ -30,7 +31,7 @@ internal sealed class SpmmFigure : Figure
     private readonly Option<string?> _shapes = new("--shapes") { Description = "Only shapes whose name contains one of these words, separated by commas." };
     private readonly Option<string> _densities = new("--densities") { Description = "Stored fractions of the weights, separated by commas.", DefaultValueFactory = _ => "0.45,0.2,0.1,0.05" };
     private readonly Option<string?> _kernels = new("--kernels") { Description = "Only kernels whose name contains one of these words: unstructured, 4x1, 8x1, 16x1." };
-    private readonly Option<bool> _alone = new("--alone") { Description = "Without OpenBLAS." };
+    private readonly Option<bool> _alone = new("--alone") { Description = "Without OpenBLAS and ONNX Runtime." };
 
     protected override (string Name, string Description) Title => ("spmm", "Sparse times dense matrices of real layers: GFLOP/s, speed-up and effectiveness over the fastest dense product.");
 
@@ -44,30 +45,48 @@ internal sealed class SpmmFigure : Figure
     {
         bool peer = GemmFigure.UseOpenBlas(arguments.GetValue(_alone), context);
         double[] densities = [.. arguments.GetValue(_densities)!.Split(',').Select(d => double.TryParse(d, CultureInfo.InvariantCulture, out double v) && v is > 0 and <= 1 ? v : throw VerbException.Usage($"--densities has '{d}'", "use numbers above 0, at most 1"))];
+        bool withOnnx = !arguments.GetValue(_alone) && InferenceFigure.Installed("onnxruntime", context).Count > 0;
         var rows = new JsonArray();
         foreach ((string Name, int Rows, int Columns, int N) shape in s_shapes.Where(s => Chosen(s.Name, arguments.GetValue(_shapes))))
         {
             (string Name, int BlockRows)[] kernels = [.. s_kernels.Where(k => Chosen(k.Name, arguments.GetValue(_kernels)))];
-            foreach (JsonObject row in One(shape, densities, kernels, peer, context, options)) rows.Add(row);
+            foreach (JsonObject row in One(shape, densities, kernels, peer, withOnnx, context, options)) rows.Add(row);
         }
         context.Say("dense: our product with the weight packed beforehand; e = speed-up x density over the fastest dense variant (best), and over OpenBLAS alone");
         return rows;
     }
 
     /// <summary>One shape: every variant takes its turn in one run, so that all are measured beside the same dense ones.</summary>
-    private static List<JsonObject> One((string Name, int Rows, int Columns, int N) shape, double[] densities, (string Name, int BlockRows)[] kernels, bool peer, VerbContext context, TimingOptions options)
+    private static List<JsonObject> One((string Name, int Rows, int Columns, int N) shape, double[] densities, (string Name, int BlockRows)[] kernels, bool peer, bool withOnnx, VerbContext context, TimingOptions options)
     {
         (int m, int k, int n) = (shape.Rows, shape.Columns, shape.N);
         var random = new Random(context.Settings.Seed);
         float[] x = Values((long)k * n, random), w = Values((long)m * k, random), dense = new float[m * n], other = new float[m * n];
         PackedMatrix packed = PackedMatrix.Left(false, m, k, w, k);
-        var variants = new List<(string Name, Action Run)>
+        (string Name, Action Run) ours = ("dense", n == 1 ? () => Gemm.MultiplyVector(false, m, k, 1, w, k, x, 0, dense) : () => Gemm.Multiply(packed, false, n, x, n, 0, dense, n, default, default, Clamp.None));
+        ours.Run();
+        var variants = new List<(string Name, Func<double> Run)> { Hot(ours.Name, ours.Run) };
+        if (peer)
         {
-            ("dense", n == 1 ? () => Gemm.MultiplyVector(false, m, k, 1, w, k, x, 0, dense) : () => Gemm.Multiply(packed, false, n, x, n, 0, dense, n, default, default, Clamp.None)),
-        };
-        if (peer) variants.Add((OpenBlasPeer.Name, () => OpenBlasPeer.Multiply(false, false, m, n, k, w, x, other)));
-        foreach ((string _, Action run) in variants) run();
-        if (peer) Compare(other, dense, k);
+            Action multiply = () => OpenBlasPeer.Multiply(false, false, m, n, k, w, x, other);
+            multiply();
+            Compare(other, dense, k);
+            variants.Add(Hot(OpenBlasPeer.Name, multiply));
+        }
+        // ONNX Runtime has its best form of the product: 1x1 convolutions stay convolutions, others have the constant weight on the right.
+        bool pointwise = shape.Name.Contains("1x1", StringComparison.Ordinal);
+        using InferencePeer? onnx = withOnnx ? OnnxProductPeer.Start(w, x, m, k, n, pointwise) : null;
+        if (onnx is not null)
+        {
+            onnx.Run();
+            Compare(OnnxProductPeer.Result(onnx, m, n, pointwise), dense, k);
+            Func<double> hot = () =>
+            {
+                onnx.Run();
+                return onnx.Run();
+            };
+            variants.Add(("onnxruntime", WorkPool.Threads > 1 ? Beside(hot, TimingOptions.PauseBesidePeer(WorkPool.Threads)) : hot));
+        }
         int baselines = variants.Count;
         var cases = new List<(string Kernel, double Density, long Stored)>();
         foreach (double density in densities)
@@ -79,11 +98,11 @@ internal sealed class SpmmFigure : Figure
                 (Action run, long stored) = Kernel(sparse, m, k, n, blockRows, x, actual);
                 run();
                 Compare(expected, actual, k);
-                variants.Add(($"{kernel} {density:0.00}", run));
+                variants.Add(Hot($"{kernel} {density:0.00}", run));
                 cases.Add((kernel, (double)stored / ((long)m * k), stored));
             }
         }
-        IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Name, v.Run))], options, null, context.Cancellation);
+        IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
 
         int best = Enumerable.Range(0, baselines).MinBy(i => t[i].Median);
         double flops = 2.0 * m * n * k;

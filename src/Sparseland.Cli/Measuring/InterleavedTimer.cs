@@ -75,16 +75,12 @@ internal static class InterleavedTimer
     };
 
     /// <summary>An action that runs twice and returns how many milliseconds the second run took: the first one wakes the engine's threads and brings its data into the caches.</summary>
-    /// <param name="run">One run.</param>
-    /// <param name="restMilliseconds">Rest afterwards, for engines whose threads go on looking for work for a while.</param>
-    public static Func<double> TimedHot(Action run, int restMilliseconds = 0) => () =>
+    public static Func<double> TimedHot(Action run) => () =>
     {
         run();
         long start = Stopwatch.GetTimestamp();
         run();
-        double milliseconds = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
-        if (restMilliseconds > 0) Thread.Sleep(restMilliseconds);
-        return milliseconds;
+        return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
     };
 
     /// <summary>Warms up until the last times of every variant are steady, then measures.</summary>
