@@ -44,13 +44,13 @@ internal sealed class AttentionFigure : Figure
                 var inputs = new Inputs(new Attention(1, heads, heads, tokens, tokens, size), Values(length, random), Values(length, random), Values(length, random), Values(length, random), backward);
                 var variants = new List<(string Name, Func<double> Run)>
                 {
-                    ("dense", InterleavedTimer.Timed(inputs.Pass())),
-                    ("causal", InterleavedTimer.Timed(inputs.Causal())),
-                    ($"blocks, {hidden:P0} hidden", InterleavedTimer.Timed(inputs.Blocks(1, hidden, random))),
-                    ($"tokens, {hidden:P0} dropped", InterleavedTimer.Timed(inputs.Subset(hidden, random))),
+                    ("dense", InterleavedTimer.TimedHot(inputs.Pass())),
+                    ("causal", InterleavedTimer.TimedHot(inputs.Causal())),
+                    ($"blocks, {hidden:P0} hidden", InterleavedTimer.TimedHot(inputs.Blocks(1, hidden, random))),
+                    ($"tokens, {hidden:P0} dropped", InterleavedTimer.TimedHot(inputs.Subset(hidden, random))),
                 };
                 // A mask per head has as many numbers as there are scores: reading it is part of the time.
-                if ((long)heads * tokens * tokens <= 1 << 28) variants.Add(($"blocks per head, {hidden:P0} hidden", InterleavedTimer.Timed(inputs.Blocks(heads, hidden, random))));
+                if ((long)heads * tokens * tokens <= 1 << 28) variants.Add(($"blocks per head, {hidden:P0} hidden", InterleavedTimer.TimedHot(inputs.Blocks(heads, hidden, random))));
                 using AttentionPeer? peer = arguments.GetValue(_alone) ? null : Start(heads, tokens, size, backward, context);
                 if (peer is not null) variants.Add((peer.Ready, peer.Run));
                 IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options with { PauseMilliseconds = peer is null ? 0 : 5 }, null, context.Cancellation);

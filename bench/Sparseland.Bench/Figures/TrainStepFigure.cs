@@ -78,7 +78,7 @@ internal sealed class TrainStepFigure : Figure
                 ["stepWithExchangesMs"] = Round(average),
                 ["exchangeEvery"] = exchange is null ? null : every,
                 ["bytes"] = s.Bytes(),
-                ["partsMs"] = Parts(s, context),
+                ["partsMs"] = Parts(s, plain.Median, context),
             };
             if (other is not null)
             {
@@ -92,9 +92,9 @@ internal sealed class TrainStepFigure : Figure
     }
 
     /// <summary>Where the time of a step goes: medians do not add up, so these are means over a few steps.</summary>
-    private static JsonObject Parts(TrainStepSubject subject, VerbContext context)
+    private static JsonObject Parts(TrainStepSubject subject, double milliseconds, VerbContext context)
     {
-        IReadOnlyDictionary<(string Pass, string Operation), double> parts = subject.Parts(10);
+        IReadOnlyDictionary<(string Pass, string Operation), double> parts = subject.Parts(milliseconds < 500 ? 10 : 4);
         Table table = NewTable(subject.Name, "ms", "share");
         double total = parts.Values.Sum();
         var json = new JsonObject();

@@ -62,21 +62,18 @@ internal sealed unsafe class PlaneLayout
     /// <summary>The first float of a channel in a phase, given by its index in the list of phases.</summary>
     public int PlaneStart(int phase, int channel) => checked((phase * _channels + channel) * PlaneStride);
 
-    /// <summary>Zeroes what lies behind the last plane, for readers that multiply it.</summary>
-    public void ClearEnd(float* planes)
-    {
-        long used = (long)PlaneStride * Planes;
-        new Span<float>(planes + used, (int)(TotalLength - used)).Clear();
-    }
-
     /// <summary>Fills one plane from an image [channels, height, width].</summary>
+    /// <param name="plane">Which plane.</param>
+    /// <param name="image">The image.</param>
+    /// <param name="planes">All planes.</param>
+    /// <param name="cleared">Whether all but the image's own pixels is zero already, as an earlier image of the same size left it.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Fill(int plane, float* image, float* planes)
+    public void Fill(int plane, float* image, float* planes, bool cleared = false)
     {
         (int phaseRow, int phaseColumn) = _phases[plane / _channels];
         float* source = image + (nint)(plane % _channels) * _height * _width;
         float* to = planes + (nint)plane * PlaneStride;
-        new Span<float>(to, PlaneStride).Clear();
+        if (!cleared) new Span<float>(to, PlaneStride).Clear();
         int q0 = FirstInside(phaseColumn);
         int q1 = Math.Min(_columns, Math.Max(0, CeilDiv(_width + _padLeft - phaseColumn, _strideWidth)));
         if (q1 <= q0) return;
@@ -88,7 +85,9 @@ internal sealed unsafe class PlaneLayout
             float* at = to + (nint)r * RowStride + q0;
             if (_strideWidth == 1)
             {
-                Unsafe.CopyBlockUnaligned(at, from, (uint)(q1 - q0) * sizeof(float));
+                int x = 0, count = q1 - q0;
+                for (; x + 8 <= count; x += 8) Vector256.Load(from + x).Store(at + x);
+                for (; x < count; x++) at[x] = from[x];
                 continue;
             }
             EveryNth(from, _strideWidth, at, q1 - q0);

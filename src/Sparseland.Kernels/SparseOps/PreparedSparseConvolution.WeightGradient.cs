@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Threading;
@@ -87,8 +89,9 @@ public sealed unsafe partial class PreparedSparseConvolution
     {
         public const int Piece = 256;
 
-        // Pieces of the planes of a block of channels: three quarters of the first-level cache.
-        private const int BlockFloats = 6 * 1024;
+        // Pieces of the planes of a block of channels: twice the first-level cache. Shifted rows cost two loads each wherever they lie, so the second level
+        // keeps up, and rows of weights with few entries in a block would leave most of the eight sums of a pass empty.
+        private const int BlockFloats = 16 * 1024;
 
         public ConvolutionPlan Plan;
         public SparseConvolutionShape Shape;
@@ -121,8 +124,8 @@ public sealed unsafe partial class PreparedSparseConvolution
                 using Scratch.Buffer planes = Scratch.Rent(readable), flat = Scratch.Rent(row * shape.OutChannels), table = Scratch.Rent((long)shape.OutChannels * (Blocks(piece) + 1));
                 var starts = (int*)table.Pointer;
                 FindBlocks(starts, piece);
-                // What lies between and behind images is read and multiplied by zero.
-                new Span<float>(planes.Pointer + planesLength, (int)(readable - planesLength)).Clear();
+                // What lies between and behind images is read and multiplied by zero: it is cleared once.
+                new Span<float>(planes.Pointer, checked((int)readable)).Clear();
                 new Span<float>(flat.Pointer, checked((int)(row * shape.OutChannels))).Clear();
                 for (int unit = first; unit < end; unit++)
                 {
@@ -145,7 +148,8 @@ public sealed unsafe partial class PreparedSparseConvolution
             {
                 PlaneLayout layout = Call.Plan.Input;
                 int phases = layout.Planes / Call.Shape.InChannels, reach = Math.Min(layout.PlaneStride, (Call.Shape.KernelHeight * layout.RowStride) + Call.Shape.KernelWidth);
-                return Math.Clamp(BlockFloats / (phases * (piece + reach)), 1, Call.Shape.InChannels / Call.Shape.Groups);
+                int all = Call.Shape.InChannels / Call.Shape.Groups, most = Math.Clamp(BlockFloats / (phases * (piece + reach)), 1, all), blocks = (all + most - 1) / most;
+                return (all + blocks - 1) / blocks;
             }
 
             private readonly int Blocks(int piece)
@@ -169,6 +173,19 @@ public sealed unsafe partial class PreparedSparseConvolution
                 }
             }
 
+            [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+            private static void CopyRows(float* from, int width, int rows, float* to, nint pitch)
+            {
+                for (int y = 0; y < rows; y++)
+                {
+                    int x = 0;
+                    for (; x + 8 <= width; x += 8) Vector256.Load(from + x).Store(to + x);
+                    for (; x < width; x++) to[x] = from[x];
+                    from += width;
+                    to += pitch;
+                }
+            }
+
             private readonly void Fill(int unit, float* planes, float* flat, nint row)
             {
                 ConvolutionPlan plan = Call.Plan;
@@ -181,18 +198,16 @@ public sealed unsafe partial class PreparedSparseConvolution
                     {
                         // The last unit may not be full: no gradient comes from images that are not there.
                         for (int o = 0; o < shape.OutChannels; o++) new Span<float>(flat + (o * row) + ((nint)i * stride), (int)Math.Min(stride, row - ((nint)i * stride))).Clear();
-                        for (int p = 0; p < plan.Input.Planes; p++) new Span<float>(planes + ((((nint)p * images) + i) * stride), stride).Clear();
                         continue;
                     }
                     float* from = Call.Input + ((nint)image * shape.InChannels * plan.Height * plan.Width);
-                    for (int p = 0; p < plan.Input.Planes; p++) plan.Input.Fill(p, from, planes + (((nint)p * (images - 1)) + i) * stride);
+                    for (int p = 0; p < plan.Input.Planes; p++) plan.Input.Fill(p, from, planes + (((nint)p * (images - 1)) + i) * stride, cleared: true);
                     for (int o = 0; o < shape.OutChannels; o++)
                     {
                         if (Call.RowPointers[o] == Call.RowPointers[o + 1]) continue;
                         float* channel = Call.OutputGradient + (((nint)image * shape.OutChannels) + o) * points;
                         float* to = flat + (o * row) + ((nint)i * stride);
-                        for (int y = 0; y < plan.OutHeight; y++)
-                            new ReadOnlySpan<float>(channel + ((nint)y * plan.OutWidth), plan.OutWidth).CopyTo(new Span<float>(to + ((nint)y * plan.Forward.RowStride), plan.OutWidth));
+                        CopyRows(channel, plan.OutWidth, plan.OutHeight, to, plan.Forward.RowStride);
                     }
                 }
             }
