@@ -15,6 +15,7 @@ public static class AnalysisCatalog
         StabilityAnalysis.Info,
         ConnectivityAnalysis.Info,
         InstabilityAnalysis.Info,
+        PlasticityAnalysis.Info,
         ThreeRegimesAnalysis.Info,
         OracleAnalysis.Info,
         RobustnessAnalysis.Info,
