@@ -23,7 +23,4 @@ public enum KernelKind
 
     /// <summary>Direct sparse convolution.</summary>
     Convolution,
-
-    /// <summary>Bit-mask and packed values of 16, 8 or 4 bits against one vector.</summary>
-    CompactVector,
 }

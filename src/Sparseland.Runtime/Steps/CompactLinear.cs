@@ -31,7 +31,7 @@ internal sealed class CompactLinear : LinearKernel.VectorKernel
         string reason = !stored.HasMask ? "" : masked ? $"density {density:0.000} below break-even {breakEven:0.00}" : context.Options.ForceDense ? "dense was asked for" : $"density {density:0.000} is not below break-even {breakEven:0.00}";
         string key = $"{weight.Name}|compact|{transposed}|{masked}";
         LinearKernel kernel = context.Prepared.Get<LinearKernel>(key, () => new CompactLinear(Oriented(stored, transposed, masked)));
-        return new KernelChoice<LinearKernel>(kernel, masked ? KernelKind.CompactVector : KernelKind.Dense, density, reason);
+        return new KernelChoice<LinearKernel>(kernel, masked ? KernelKind.BitmaskVector : KernelKind.Dense, density, reason);
     }
 
     /// <summary>Below which density the bit-mask is faster than all values of the same type: bench/results/gemv*.json.</summary>

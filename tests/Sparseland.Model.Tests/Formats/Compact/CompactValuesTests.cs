@@ -16,7 +16,7 @@ public sealed class CompactValuesTests : IDisposable
     private static ModelGraph Mlp(double density, SparsityPattern? pattern = null)
     {
         Architecture architecture = ArchitectureCatalog.Get("mlp");
-        ModelGraph graph = architecture.Build(architecture.DefaultOptions().Parse("features=640,width=256,depth=1,classes=64"), 3);
+        ModelGraph graph = architecture.Build(architecture.DefaultOptions().Parse("features=1024,width=512,depth=1,classes=64"), 3);
         var random = new Random(4);
         foreach (Weight weight in graph.Weights.Values.Where(w => w.Shape.Length >= 2))
         {
