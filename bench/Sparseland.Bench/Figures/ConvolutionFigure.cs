@@ -99,7 +99,8 @@ internal sealed class ConvolutionFigure : Figure
                 variants.Add((OpenBlasPeer.Name, () =>
                 {
                     for (int image = 0; image < batch; image++) OpenBlasPeer.Multiply(false, false, g.OutChannels, pixels, weights, w, columns, product);
-                }));
+                }
+                ));
             }
             IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Name, v.Run))], options, null, context.Cancellation);
             double flops = 2.0 * g.MultiplyAdds, speedUp = TwinBenchmark.Ratio(t[0], t[1]).Median, e = speedUp * csr.Density;

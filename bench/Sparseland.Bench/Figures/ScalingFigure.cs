@@ -127,7 +127,8 @@ internal sealed class ScalingFigure : Figure
                     {
                         WorkPool.Threads = threads;
                         return hot();
-                    }));
+                    }
+                    ));
                 }
                 IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
                 Timing speedUp = TwinBenchmark.Ratio(t[0], t[1]);

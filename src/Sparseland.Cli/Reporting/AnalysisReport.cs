@@ -90,7 +90,7 @@ internal static class AnalysisReport
         _ => PointCharts.Heat(chart.Title, chart.Categories, [.. chart.Series.Select(s => (s.Name, Dense(s, chart.Categories.Count)))]),
     };
 
-    private static IReadOnlyList<double> Dense(AnalysisSeries series, int count)
+    private static double[] Dense(AnalysisSeries series, int count)
     {
         double[] values = new double[count];
         Array.Fill(values, double.NaN);

@@ -37,44 +37,44 @@ internal static class CompactEncoding
             switch (kind)
             {
                 case ValueKind.Float32:
-                {
-                    int n = Gather(row, bits, kept);
-                    for (int i = 0; i < n; i++) BinaryPrimitives.WriteSingleLittleEndian(values.AsSpan(at + (4 * i)), kept[i]);
-                    at += 4 * n;
-                    break;
-                }
-                case ValueKind.BFloat16:
-                {
-                    int n = Gather(row, bits, kept);
-                    for (int i = 0; i < n; i++) BinaryPrimitives.WriteUInt16LittleEndian(values.AsSpan(at + (2 * i)), ToBFloat16(kept[i]));
-                    at += 2 * n;
-                    break;
-                }
-                case ValueKind.Int8:
-                {
-                    int n = Gather(row, bits, kept);
-                    float scale = Int8(kept.AsSpan(0, n), quantized);
-                    BinaryPrimitives.WriteSingleLittleEndian(rowScales, scale);
-                    for (int i = 0; i < n; i++) values[at + i] = (byte)quantized[i];
-                    at += n;
-                    break;
-                }
-                default:
-                {
-                    int total = 0;
-                    for (int g = 0, c = 0; g * 2 < rowScales.Length; g++, c += group)
                     {
-                        int width = Math.Min(group, columns - c);
-                        int n = Gather(row.Slice(c, width), bits.IsEmpty ? default : bits.Slice(c / 64, (width + 63) / 64), kept);
-                        Half scale = Int4(kept.AsSpan(0, n), quantized.AsSpan(total), r);
-                        BinaryPrimitives.WriteHalfLittleEndian(rowScales[(2 * g)..], scale);
-                        total += n;
+                        int n = Gather(row, bits, kept);
+                        for (int i = 0; i < n; i++) BinaryPrimitives.WriteSingleLittleEndian(values.AsSpan(at + (4 * i)), kept[i]);
+                        at += 4 * n;
+                        break;
                     }
-                    for (int i = 0; i < total; i++) bytes4[i] = (byte)(quantized[i] + 8);
-                    ByteExpansion.Pack(bytes4.AsSpan(0, total), values.AsSpan(at));
-                    at += (total + 1) / 2;
-                    break;
-                }
+                case ValueKind.BFloat16:
+                    {
+                        int n = Gather(row, bits, kept);
+                        for (int i = 0; i < n; i++) BinaryPrimitives.WriteUInt16LittleEndian(values.AsSpan(at + (2 * i)), ToBFloat16(kept[i]));
+                        at += 2 * n;
+                        break;
+                    }
+                case ValueKind.Int8:
+                    {
+                        int n = Gather(row, bits, kept);
+                        float scale = Int8(kept.AsSpan(0, n), quantized);
+                        BinaryPrimitives.WriteSingleLittleEndian(rowScales, scale);
+                        for (int i = 0; i < n; i++) values[at + i] = (byte)quantized[i];
+                        at += n;
+                        break;
+                    }
+                default:
+                    {
+                        int total = 0;
+                        for (int g = 0, c = 0; g * 2 < rowScales.Length; g++, c += group)
+                        {
+                            int width = Math.Min(group, columns - c);
+                            int n = Gather(row.Slice(c, width), bits.IsEmpty ? default : bits.Slice(c / 64, (width + 63) / 64), kept);
+                            Half scale = Int4(kept.AsSpan(0, n), quantized.AsSpan(total), r);
+                            BinaryPrimitives.WriteHalfLittleEndian(rowScales[(2 * g)..], scale);
+                            total += n;
+                        }
+                        for (int i = 0; i < total; i++) bytes4[i] = (byte)(quantized[i] + 8);
+                        ByteExpansion.Pack(bytes4.AsSpan(0, total), values.AsSpan(at));
+                        at += (total + 1) / 2;
+                        break;
+                    }
             }
         }
         ReadOnlyMemory<byte>? memory = words is null ? default(ReadOnlyMemory<byte>?) : MemoryMarshal.AsBytes(words.AsSpan()).ToArray();

@@ -181,7 +181,7 @@ public sealed class RobustnessStudy
 
     private bool Right(string model, RobustnessCondition condition, int sample) => Cell(model, condition).Samples[sample].IsCorrect;
 
-    private static ArrayDataset Held(IDataset data)
+    private static ArrayDataset Held(CorruptedDataset data)
     {
         int length = data.SampleLength();
         float[] values = new float[data.Count * length];

@@ -23,7 +23,7 @@ public sealed class AnalyzeTests : IDisposable
 
     public void Dispose() => _folder.Dispose();
 
-    private async Task<JsonNode> Json(params string[] arguments)
+    private static async Task<JsonNode> Json(params string[] arguments)
     {
         ProcessResult result = await CommandLine.RunAsync([.. arguments, "--json", "--no-progress"]);
         Assert.True(result.ExitCode == 0, result.Error + result.Output);
