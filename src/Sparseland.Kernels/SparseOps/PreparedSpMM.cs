@@ -52,7 +52,7 @@ public sealed unsafe class PreparedSpMM
     /// <summary>The stored values in row order.</summary>
     public ReadOnlySpan<float> Values => _values;
 
-    /// <summary>Bytes of structure and values as prepared so far; grows with the first input gradient.</summary>
+    /// <summary>Bytes of structure and values as prepared so far; grows with the first input gradient. Machine code and its copy of the values are not counted.</summary>
     public long PreparedBytes => 4L * (_rowPointers.Length + _columns.Length + _values.Length
         + (_transposed is { } t ? t.Pointers.Length + t.Indices.Length + t.Source.Length + t.Values.Length : 0));
 

@@ -8,7 +8,7 @@ namespace Sparseland.Kernels.SparseOps;
 
 public sealed unsafe partial class PreparedSparseConvolution
 {
-    /// <summary>Bytes of structure and values as prepared so far; grows with the first gradients and with image sizes.</summary>
+    /// <summary>Bytes of structure and values as prepared so far; grows with the first gradients and with image sizes. Machine code and its copy of the values are not counted.</summary>
     public long PreparedBytes
     {
         get

@@ -147,6 +147,9 @@ public class CompiledMatrixTests
     [InlineData(36, 7, 7, 1)]
     [InlineData(40, 14, 30, 1)]
     [InlineData(33, 21, 13, 2)]
+    [InlineData(32, 11, 13, 1)]
+    [InlineData(32, 7, 9, 1)]
+    [InlineData(32, 5, 6, 1)]
     public void Convolutions_of_whole_layers_give_the_same_bits_with_and_without_code(int channels, int height, int width, int stride)
     {
         var random = new Random(channels);

@@ -32,8 +32,8 @@ internal sealed unsafe class CompiledMatrix
     private const int PanelRows = 28;
     private const int LineBytes = Lanes * sizeof(float);
 
-    // Code takes about 10 bytes for each stored value; beyond this it would not fit the offsets.
-    private const int MostStored = 100_000_000;
+    // A stored value takes at most 17 bytes of code: a load of its input, its product and two requests ahead. Beyond this the code would not fit an array.
+    private const int MostStored = 60_000_000;
 
     // Beyond so many values code and values leave the second cache before they are needed again.
     private const int StaysInCache = 32 * 1024;

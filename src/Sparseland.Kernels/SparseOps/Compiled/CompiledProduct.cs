@@ -20,7 +20,7 @@ internal unsafe interface ITileSource
 /// <summary>output [rows, columns] = clamp(bias + residual + W * source) with a compiled W.</summary>
 /// <remarks>
 /// Many columns are cut into groups of tiles that fit the second cache, each packed and multiplied by one part. Few
-/// columns are packed once, in parts by lines, and panels of rows are shared among threads: then each thread reads its part of the code only.
+/// columns are packed once, in parts of whole tiles, and panels of rows are shared among threads: then each thread reads its part of the code only.
 /// </remarks>
 internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSource
 {
@@ -63,8 +63,8 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
 
         using Scratch.Buffer input = Scratch.Rent(tiles * Matrix.TileStride);
         int parts = (int)Math.Clamp(work / WorthAPart, 1, Math.Min(WantedParts, Matrix.Panels));
-        int lineParts = (int)Math.Clamp((long)Matrix.Lines.Length * tiles / WorthAPart, 1, parts);
-        WorkPool.Run(lineParts, new PackParts { Call = this, Parts = lineParts, Input = input.Pointer });
+        int packParts = (int)Math.Clamp((long)Matrix.Lines.Length * tiles / WorthAPart, 1, Math.Min(parts, tiles));
+        WorkPool.Run(packParts, new PackParts { Call = this, Parts = packParts, Input = input.Pointer });
         int* boundaries = stackalloc int[parts + 1];
         Split(parts, boundaries);
         WorkPool.Run(parts, new PanelParts { Call = this, Input = input.Pointer, Boundaries = boundaries });

@@ -156,14 +156,17 @@ internal sealed class TileGather
         for (int t = 0; t < tiles; t++)
         {
             int start = Place(t * Lanes), last = 0;
+            bool straight = true;
             Starts[t] = start;
             for (int c = 0; c < Lanes; c++)
             {
                 // Lanes behind the end repeat the last pixel: nobody reads what comes of them.
                 last = Place(Math.Min(t * Lanes + c, pixels - 1)) - start;
                 Indices[t * Lanes + c] = last;
+                // The last pixel alone does not tell: 15 pixels and one gap end at 15 as well.
+                straight &= last == c;
             }
-            Kinds[t] = last == Lanes - 1 ? Kind.Straight : last < 2 * Lanes - MostTaps ? Kind.Permuted : Kind.Single;
+            Kinds[t] = straight ? Kind.Straight : last < 2 * Lanes - MostTaps ? Kind.Permuted : Kind.Single;
         }
 
         int Place(int pixel) => pixel / width * rowStride + pixel % width;
