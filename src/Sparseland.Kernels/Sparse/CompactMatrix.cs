@@ -142,12 +142,12 @@ public sealed class CompactMatrix
         if (kind == ValueKind.Int8) groupColumns = Math.Max(columns, 1);
         else if (kind == ValueKind.Int4 ? groupColumns < 64 || !BitOperations.IsPow2(groupColumns) : groupColumns != 0)
             throw new ArgumentException($"Groups of {groupColumns} columns do not go with {kind}.", nameof(groupColumns));
+        long scaleBytes = ScaleBytes(rows, columns, kind, groupColumns);
+        if (scales.Length != scaleBytes) throw new ArgumentException($"{scales.Length} bytes of scales; the matrix needs {scaleBytes}.", nameof(scales));
         long[] counts = bits is { } b ? Count(rows, columns, b.Span) : [];
         long[]? starts = kind == ValueKind.Int4 && bits is not null ? Starts(counts) : null;
         var matrix = new CompactMatrix(rows, columns, kind, bits ?? default, bits is not null, counts, values, scales, groupColumns) { ByteStarts = starts };
         if (values.Length < matrix.ValueBytes) throw new ArgumentException($"{values.Length} bytes of values; the matrix needs {matrix.ValueBytes}.", nameof(values));
-        long scaleBytes = ScaleBytes(rows, columns, kind, groupColumns);
-        if (scales.Length != scaleBytes) throw new ArgumentException($"{scales.Length} bytes of scales; the matrix needs {scaleBytes}.", nameof(scales));
         return matrix;
     }
 

@@ -229,7 +229,8 @@ public static class CompactFile
         private Weight Integers(string name, JsonElement description, JsonElement integers, int[] shape, int count)
         {
             if (!Enum.TryParse(integers.GetString(), out ValueKind kind) || !kind.IsQuantized()) throw new FormatException($"'{integers.GetString()}' is no type of integers");
-            if (shape.Length == 0 || shape[0] == 0) throw new FormatException($"'{name}' has no rows");
+            // Without entries nothing in the file bounds the number of rows, and so what is allocated for them.
+            if (shape.Length == 0 || count == 0) throw new FormatException($"'{name}' has no entries");
             int rows = shape[0], columns = count / rows;
             WeightStorage values = Tensor(description.GetProperty("values")), scales = Tensor(description.GetProperty("scales"));
             if (values.ElementType != (kind == ValueKind.Int8 ? ElementType.Int8 : ElementType.UInt8) || scales.ElementType != (kind == ValueKind.Int8 ? ElementType.Float32 : ElementType.Float16))

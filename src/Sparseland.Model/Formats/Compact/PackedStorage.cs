@@ -50,7 +50,7 @@ public sealed class PackedStorage : WeightStorage
     {
         get
         {
-            if (_matrix is not null || ElementType != ElementType.Float32 || Shape.Length < 2 || Shape[0] == 0) return _matrix;
+            if (_matrix is not null || ElementType != ElementType.Float32 || Shape.Length < 2 || Kept.Length == 0) return _matrix;
             ValueKind kind;
             if (_values.ElementType == ElementType.Float32) kind = ValueKind.Float32;
             else if (_values.ElementType == ElementType.BFloat16) kind = ValueKind.BFloat16;

@@ -1,3 +1,5 @@
+using System.IO.Compression;
+using System.Text;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Architectures;
 using Sparseland.Model.Formats;
@@ -141,5 +143,30 @@ public sealed class CompactValuesTests : IDisposable
             SafetensorsWriter.Write(bad, tensors, sound.Metadata);
             Assert.Equal("SL1602", Assert.Throws<ModelFormatException>(() => CompactFile.Read(bad)).Code);
         }
+    }
+
+    [Fact]
+    public void Rows_that_the_file_does_not_hold_are_refused_before_memory_is_taken_for_them()
+    {
+        string path = Save(Mlp(0.5), ValueKind.Int8);
+        Checkpoint sound = SafetensorsReader.Open(path);
+        string values = sound.Tensors.Keys.First(k => k.EndsWith(":values", StringComparison.Ordinal)), name = values.Replace(":values", "", StringComparison.Ordinal);
+        using var inflate = new ZLibStream(new MemoryStream(sound.Tensors["sparseland.graph"].Read().Array<byte>()), CompressionMode.Decompress);
+        string json = new StreamReader(inflate).ReadToEnd();
+        string shape = $"\"shape\":[{string.Join(',', CompactFile.Read(path).Weights[name].Shape.ToArray())}]";
+        Assert.Contains(shape, json, StringComparison.Ordinal);
+        var packed = new MemoryStream();
+        using (var deflate = new ZLibStream(packed, CompressionLevel.Fastest, leaveOpen: true)) deflate.Write(Encoding.UTF8.GetBytes(json.Replace(shape, "\"shape\":[2000000000,0]", StringComparison.Ordinal)));
+        var tensors = new OrderedDictionary<string, WeightStorage>(sound.Tensors)
+        {
+            ["sparseland.graph"] = WeightStorage.InMemory(TensorData.Wrap(packed.ToArray(), (int)packed.Length)),
+            [name + ":mask"] = WeightStorage.InMemory(TensorData.Wrap(System.Array.Empty<byte>(), 0)),
+            [values] = WeightStorage.InMemory(TensorData.Wrap(System.Array.Empty<sbyte>(), 0)),
+        };
+        string bad = _folder.File("rows.safetensors");
+        SafetensorsWriter.Write(bad, tensors, sound.Metadata);
+        long before = GC.GetTotalAllocatedBytes();
+        Assert.Equal("SL1602", Assert.Throws<ModelFormatException>(() => CompactFile.Read(bad)).Code);
+        Assert.InRange(GC.GetTotalAllocatedBytes() - before, 0, 1L << 30);
     }
 }
