@@ -147,7 +147,9 @@ internal sealed class SpmmFigure : Figure
             return (() => prepared.Multiply(x, n, y), csr.StoredCount);
         }
         BlockCsrMatrix blocks = BlockCsrMatrix.FromDense(w, m, k, blockRows, 1);
-        return (n == 1 ? () => SpMV.Multiply(blocks, x, y) : () => SpMM.Multiply(blocks, x, n, y), blocks.StoredCount);
+        if (n == 1) return (() => SpMV.Multiply(blocks, x, y), blocks.StoredCount);
+        var tiles = new PreparedSpMM(blocks);
+        return (() => tiles.Multiply(x, n, y), blocks.StoredCount);
     }
 
     internal static bool Chosen(string name, string? words) => words is null || words.Split(',').Any(w => name.Contains(w.Trim(), StringComparison.OrdinalIgnoreCase));
