@@ -110,7 +110,7 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
         var text = new StringBuilder("#!/bin/bash\ncase $SLURM_ARRAY_TASK_ID in\n");
         for (int i = 0; i < items.Count; i++)
             text.Append(CultureInfo.InvariantCulture, $"{i}) {string.Join(' ', command.Concat(items[i].Arguments).Select(Quote))} ;;\n");
-        text.Append(CultureInfo.InvariantCulture, $"esac\ncode=$?\ncd {Quote(_folder)}\necho $code > \"task-$SLURM_ARRAY_TASK_ID.part\" && mv \"task-$SLURM_ARRAY_TASK_ID.part\" \"task-$SLURM_ARRAY_TASK_ID.code\"\n");
+        text.Append(CultureInfo.InvariantCulture, $"esac\ncode=$?\ncd {Quote(_folder)}\n# Ended by a signal (preemption, scancel, memory): leaves no code and counts as lost.\ncase $code in 130|137|143) exit $code ;; esac\necho $code > \"task-$SLURM_ARRAY_TASK_ID.part\" && mv \"task-$SLURM_ARRAY_TASK_ID.part\" \"task-$SLURM_ARRAY_TASK_ID.code\"\n");
         File.WriteAllText(Path.Combine(_folder, "array.sh"), text.ToString());
     }
 
