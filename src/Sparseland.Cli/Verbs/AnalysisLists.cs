@@ -16,7 +16,7 @@ internal static class AnalysisLists
         foreach (AnalysisInfo a in AnalysisCatalog.All)
         {
             context.SayMarkup($"[bold]{Markup.Escape(a.Id),-18}[/] {Markup.Escape(a.Title)}: {Markup.Escape(a.Description)}");
-            context.Say($"                   needs {(a.Needs == AnalysisNeeds.None ? "nothing but the model" : a.Needs.ToString())}");
+            context.Say($"                   needs {(a.Needs == AnalysisNeeds.None ? "nothing but the model" : string.Join(", ", Enum.GetValues<AnalysisNeeds>().Where(n => n != AnalysisNeeds.None && a.Needs.HasFlag(n)).Select(Words)))}");
             context.Say($"                   {a.Paper}, {a.Section}");
             foreach (MethodParameter p in a.Parameters) context.Say($"                   --set {p.Name}={p.Default}  {p.Description}{(p.Choices.Count > 0 ? ": " + string.Join(" ", p.Choices) : "")}");
             json.Add(new JsonObject
@@ -46,7 +46,16 @@ internal static class AnalysisLists
         context.Result(new JsonObject { ["corruptions"] = json });
     }
 
-    private static JsonNode Describe(MethodParameter p) => new JsonObject
+    private static string Words(AnalysisNeeds need) => need switch
+    {
+        AnalysisNeeds.LabelledData => "labelled data or text",
+        AnalysisNeeds.TrainingData => "training samples",
+        AnalysisNeeds.OtherModel => "another model",
+        AnalysisNeeds.Training => "trainings of its own",
+        _ => need.ToString().ToLowerInvariant(),
+    };
+
+    internal static JsonNode Describe(MethodParameter p) => new JsonObject
     {
         ["name"] = p.Name,
         ["type"] = p.Type.ToString(),

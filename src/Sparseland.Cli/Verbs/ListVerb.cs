@@ -4,7 +4,6 @@ using Sparseland.Cli.Hosting;
 using Sparseland.Model.Architectures;
 using Sparseland.Model.Operators;
 using Sparseland.Pruning.Catalog;
-using Sparseland.Pruning.Criteria;
 using Sparseland.Reproductions;
 using Sparseland.Training.Data;
 using Spectre.Console;
@@ -164,7 +163,7 @@ internal sealed class ListVerb : Verb
         foreach (MethodInfo m in MethodCatalog.All.Where(m => stage is null || string.Equals(m.Stage.ToString(), stage, StringComparison.OrdinalIgnoreCase)))
         {
             context.SayMarkup($"[bold]{Markup.Escape(m.Id),-10}[/] {Markup.Escape(m.Title)}: {Markup.Escape(m.Description)}");
-            context.Say($"           {m.Stage.ToString().ToLowerInvariant()} training, {m.Path.Label()}; {string.Join(", ", m.Granularities.Select(g => g.Label()))}; needs {(m.Needs == CriterionNeeds.None ? "nothing but the weights" : m.Needs.ToString().ToLowerInvariant())}");
+            context.Say($"           {m.Stage.ToString().ToLowerInvariant()} training, {m.Path.Label()}; {string.Join(", ", m.Granularities.Select(g => g.Label()))}; needs {m.Needs.Label()}");
             context.Say($"           {m.Paper}, {m.Section}");
             foreach (MethodParameter p in m.Parameters) context.Say($"           --set {p.Name}={p.Default}  {p.Description}{(p.Choices.Count > 0 ? ": " + string.Join(" ", p.Choices) : "")}");
             json.Add(new JsonObject
@@ -181,7 +180,7 @@ internal sealed class ListVerb : Verb
                 ["needs"] = m.Needs.ToString(),
                 ["description"] = m.Description,
                 ["granularities"] = new JsonArray([.. m.Granularities.Select(g => (JsonNode)g.Label())]),
-                ["parameters"] = new JsonArray([.. m.Parameters.Select(p => (JsonNode)new JsonObject { ["name"] = p.Name, ["type"] = p.Type.ToString(), ["default"] = p.Default, ["description"] = p.Description })]),
+                ["parameters"] = new JsonArray([.. m.Parameters.Select(AnalysisLists.Describe)]),
             });
         }
         context.Result(new JsonObject { ["methods"] = json });

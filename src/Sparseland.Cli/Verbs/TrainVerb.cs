@@ -56,6 +56,8 @@ internal sealed class TrainVerb : Verb
         ModelCost cost = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1));
         context.Say($"{graph.Name}: {cost.Parameters:N0} parameters, {cost.Macs / 1e6:0.##} M multiply-adds; {data.Source.ForTraining.Count:N0} training samples of {data.Source.Name} ({data.Source.Format})");
         if (sparse is not null) context.Say($"{sparse.Title}: {sparse.Target}");
+        SparseTraining? method = sparse is null ? null : new SparseTraining(context, sparse, data, settings);
+        method?.Validate();
         if (context.Settings.DryRun)
         {
             if (sparse is not null) PlanVerb.Show(context, graph, sparse);
@@ -69,7 +71,6 @@ internal sealed class TrainVerb : Verb
         using RunFolder run = RunFolder.Open(folder, context, "train", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
         run.Record("training", TrainingFlags.ToJson(settings));
         if (sparse is not null) run.Record("method", new JsonObject { ["title"] = sparse.Title, ["target"] = sparse.Target });
-        SparseTraining? method = sparse is null ? null : new SparseTraining(context, sparse, data, settings);
         if (method is not null) graph = await method.ShrinkAsync(graph).ConfigureAwait(false);
         var model = new TrainableModel(graph);
         if (method is not null) await method.PrepareAsync(model).ConfigureAwait(false);

@@ -1,6 +1,7 @@
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Programs;
 
 namespace Sparseland.Pruning.Analysis;
 
@@ -44,7 +45,7 @@ public static class WeightDistances
         foreach (PrunableLayer layer in layers)
         {
             Weight left = a.Weights[layer.Name], right = b.Weights[layer.Name];
-            Mask? kept = (left.Mask, right.Mask) switch { (null, var m) => m, (var m, null) => m, var (m, n) => m.And(n) };
+            Mask? kept = Common(left.Mask, right.Mask);
             float[] x = left.Read().ToSingles(), y = right.Read().ToSingles();
             var sums = new Sums();
             sums.Add(x, y, kept);
@@ -54,6 +55,24 @@ public static class WeightDistances
         rows.Add(total.Result("total"));
         return rows;
     }
+
+    /// <summary>The distance of two states of one model over some of its parameters, taken as one vector.</summary>
+    /// <param name="a">One state.</param>
+    /// <param name="b">The other.</param>
+    /// <param name="parameters">Names of the parameters.</param>
+    /// <remarks>Entries count where the states' masks (those that have one) keep them.</remarks>
+    /// <exception cref="KeyNotFoundException">A state has no parameter of that name.</exception>
+    public static WeightDistance Between(ModelSnapshot a, ModelSnapshot b, IEnumerable<string> parameters)
+    {
+        ArgumentNullException.ThrowIfNull(a);
+        ArgumentNullException.ThrowIfNull(b);
+        ArgumentNullException.ThrowIfNull(parameters);
+        var total = new Sums();
+        foreach (string name in parameters) total.Add([.. a.Values(name)], [.. b.Values(name)], Common(a.Mask(name), b.Mask(name)));
+        return total.Result("total");
+    }
+
+    private static Mask? Common(Mask? a, Mask? b) => (a, b) switch { (null, var m) => m, (var m, null) => m, var (m, n) => m.And(n) };
 
     private sealed class Sums
     {

@@ -1,4 +1,5 @@
 using Sparseland.Kernels.Sparse;
+using Sparseland.Pruning.Criteria;
 
 namespace Sparseland.Pruning.Catalog;
 
@@ -121,6 +122,18 @@ public static class TaxonomyText
 
     /// <summary>The words for a mask source.</summary>
     public static string Label(this MaskSource source) => source == MaskSource.LearnedScores ? "learned scores" : source.ToString().ToLowerInvariant();
+
+    /// <summary>The words for what a method needs, with commas between.</summary>
+    public static string Label(this CriterionNeeds needs) => needs == CriterionNeeds.None
+        ? "nothing but the weights"
+        : string.Join(", ", Enum.GetValues<CriterionNeeds>().Where(n => n != CriterionNeeds.None && needs.HasFlag(n)).Select(n => n switch
+        {
+            CriterionNeeds.InputNorms => "norms of the layers' inputs",
+            CriterionNeeds.DenseGradients => "gradients of removed weights as well",
+            CriterionNeeds.Network => "a network that can be run",
+            CriterionNeeds.Retraining => "trainings of its own",
+            _ => n.ToString().ToLowerInvariant(),
+        }));
 
     /// <summary>The granularity of a pattern.</summary>
     public static Granularity ToGranularity(this SparsityPattern pattern) => pattern.Kind switch

@@ -11,7 +11,7 @@ namespace Sparseland.Pruning.Methods;
 
 /// <summary>Activating while pruning: each round of iterative magnitude pruning spends a small part of its removals on negative weights that moved least, which wakes ReLU units.</summary>
 /// <remarks>
-/// Liu, Zhang and others, "Selective Activation for De-sparsifying Pruned Neural Networks", TMLR 2023, section 4 and algorithm 1. Per round with rate p and AP share q of the weights alive: train from the start weights; the base method (one global
+/// Liu et al., "Selective Activation for De-sparsifying Pruned Neural Networks", TMLR 2023, section 4 and algorithm 1. Per round with rate p and AP share q of the weights alive: train from the start weights; the base method (one global
 /// magnitude threshold) removes p - q; of the survivors with a negative trained value the floor(q alive) with the smallest |w_end - w_start| go too; survivors go back to the start. With fewer negative weights alive all of them go and the base method
 /// takes the rest. The next round's training is the retraining, as in the lottery setting. With q = 0 it is iterative magnitude pruning. For networks of ReLU units whose inputs are not negative.
 /// </remarks>

@@ -14,9 +14,10 @@ namespace Sparseland.Pruning.Methods;
 
 /// <summary>Layer lottery: whole residual blocks are taken out before training by a score at initialisation; the shallower network keeps the other initial weights.</summary>
 /// <remarks>
-/// Jordao and others, "When Layers Play the Lottery, all Tickets Win at Initialization", 2023, section 3 (the experiment); candidates, the least number of blocks per stage and the CKA score as in the same group's released
+/// Jordao and others, "When Layers Play the Lottery, all Tickets Win at Initialization", 2023, section 3, algorithm 2; candidates, the least number of blocks per stage and the CKA score as in the same group's released
 /// layer-pruning code. Scores: GraSP's theta (H g) or SNIP's |theta g| summed over a block's weights; 1 - CKA between the features before the classifier with and without the block's branch; or
-/// random, a strong control. Blocks with the smallest scores go, one at a time with scores taken again, until the share of multiply-adds is gone. That scores are plain sums is inferred: the paper's abstract does not say.
+/// random, a strong control. Blocks with the smallest scores go, one at a time with scores taken again, until the share of multiply-adds is gone; algorithm 2 scores once and removes a number of blocks at once. At initialisation the paper
+/// uses SNIP and GraSP (table 2); that scores are plain sums over a block is inferred.
 /// </remarks>
 /// <param name="settings">What every method is told; the sparsity is the share of the multiply-adds that goes.</param>
 /// <param name="score">grasp, snip, cka or random.</param>
@@ -30,7 +31,7 @@ public sealed class BlockRemoval(PruningSettings settings, string score, int lea
         Id = "layers",
         Title = "Residual blocks removed at initialisation (layer lottery)",
         Paper = "Jordao et al.: When Layers Play the Lottery, all Tickets Win at Initialization, 2023",
-        Section = "section 3",
+        Section = "section 3, algorithm 2",
         Description = "takes whole residual blocks out of an untrained network; the shallower network is then trained as usual",
         Stage = PruningStage.Before,
         Path = TrainingPath.SparseToSparse,
@@ -41,7 +42,7 @@ public sealed class BlockRemoval(PruningSettings settings, string score, int lea
         [
             new("score", ParameterType.Choice, "grasp", "what tells how much a block matters: gradient flow, sensitivity, similarity of features, or chance") { Choices = ["grasp", "snip", "cka", "random"] },
             new("least", ParameterType.Integer, "2", "blocks that every stage keeps") { Min = 1, Max = 1000 },
-            SharedParameters.Batches,
+            SharedParameters.Batches with { Description = "batches for snip and cka; grasp takes the same number of samples of every class" },
         ],
         DefaultSparsity = 0.4,
         Create = r => new BlockRemoval(r.Settings, r.Arguments.Choice("score"), r.Arguments.Int("least"), r.Arguments.Int("batches")),

@@ -65,7 +65,7 @@ public sealed class GraNet : TrainingSparsifier
         Parameters =
         [
             SharedParameters.Allocation,
-            new("initial", ParameterType.Share, "0.5", "sparsity at the first step, drawn at random with ERK; 0 starts dense") { Min = 0, Max = 0.999 },
+            new("initial", ParameterType.Share, "0.5", "sparsity at the first step, drawn at random with ERK, at most the final one; 0 starts dense") { Min = 0, Max = 0.999 },
             new("start", ParameterType.Share, "0", "where in the run the rise begins") { Min = 0, Max = 1 },
             new("end", ParameterType.Share, "0.5", "where in the run the final sparsity is reached") { Min = 0, Max = 1 },
             new("share", ParameterType.Share, "0.5", "share of a layer's weights that is replaced at first") { Min = 0, Max = 1 },

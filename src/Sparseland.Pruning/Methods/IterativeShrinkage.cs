@@ -10,8 +10,8 @@ namespace Sparseland.Pruning.Methods;
 
 /// <summary>Iterative soft shrinkage: after every step the smallest weights of each layer are multiplied by a factor below 1 instead of being removed; the cut comes at the end of the stage.</summary>
 /// <remarks>
-/// Wang, Wang, Zhang and Fu, "Iterative Soft Shrinkage Learning for Efficient Image Super-Resolution", ICCV 2023, section 3 (ISS-P), applied behind the optimizer's step as in the authors' code. Per layer the
-/// min(ceil(s N), floor(0.995 N)) smallest magnitudes are shrunk, found anew at every step, so a weight leaves them as soon as it has grown past another; moments are not touched. A factor of 0 is
+/// Wang, Wang, Zhang, Fu and Tao, "Iterative Soft Shrinkage Learning for Efficient Image Super-Resolution", ICCV 2023, section 3 (ISS-P), applied behind the optimizer's step as in the authors' code. Per layer the
+/// min(ceil(s N), floor(0.995 N)) smallest magnitudes (fewer where a layer has reached its floor) are shrunk, found anew at every step, so a weight leaves them as soon as it has grown past another; moments are not touched. A factor of 0 is
 /// iterative hard thresholding, 1 dense training until the cut. In N:M patterns the M - N smallest of every M are shrunk. Dense compute is needed until the cut.
 /// </remarks>
 /// <param name="settings">What every method is told; unstructured or N:M patterns.</param>
@@ -29,7 +29,7 @@ public sealed class IterativeShrinkage(PruningSettings settings, double factor, 
     {
         Id = "iss",
         Title = "Iterative soft shrinkage (ISS-P)",
-        Paper = "Wang, Wang, Zhang and Fu: Iterative Soft Shrinkage Learning for Efficient Image Super-Resolution, ICCV 2023",
+        Paper = "Wang, Wang, Zhang, Fu and Tao: Iterative Soft Shrinkage Learning for Efficient Image Super-Resolution, ICCV 2023",
         Section = "section 3",
         Description = "shrinks the smallest weights of every layer a little after every step, so that they can come back, and removes them at the end of the stage",
         Stage = PruningStage.During,
@@ -107,6 +107,7 @@ public sealed class IterativeShrinkage(PruningSettings settings, double factor, 
             if (note is not null) Warn($"{layer.Name}: {note}");
             return mask.ToFlags();
         }
-        return ExactSelection.KeepBest(magnitudes, Math.Min(Target.KeptCount(layer), layer.Length - RemovedCount(Settings.Sparsity, layer.Length)), parameter.Mask?.ToFlags());
+        int keep = Math.Max(layer.Length - RemovedCount(Settings.Sparsity, layer.Length), Settings.Bounds.Floor(layer.Length, Settings.Density));
+        return ExactSelection.KeepBest(magnitudes, Math.Min(Target.KeptCount(layer), keep), parameter.Mask?.ToFlags());
     }
 }

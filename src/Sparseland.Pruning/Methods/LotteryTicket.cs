@@ -16,7 +16,7 @@ public enum TicketReset
     /// <summary>Their values after a step of the first training; 0 is the initialisation.</summary>
     Rewind,
 
-    /// <summary>The initial values of the layer in another order, as if drawn anew: the control that shows what the initialisation is worth.</summary>
+    /// <summary>As <see cref="Rewind"/> while the mask is found; the ticket itself starts from each layer's initial values in another order, as if drawn anew: the control with the same mask that shows what the initialisation is worth.</summary>
     Reinitialise,
 
     /// <summary>Nothing: training goes on from where it ended (prune and fine-tune).</summary>
@@ -48,6 +48,8 @@ public sealed class LotteryTicket : TrainingProgram
         if (rewind is not (>= 0 and < 1)) throw new ArgumentOutOfRangeException(nameof(rewind), rewind, "0 to below 1.");
         if (reset == TicketReset.Reinitialise && rewind > 0)
             throw new PruningException("SL4002", "survivors cannot be drawn anew and go back to a later step") { Try = "rewind 0 with reset reinitialise, or reset rewind" };
+        if (reset == TicketReset.Continue && rewind > 0)
+            throw new PruningException("SL4002", "survivors cannot both go on from where they are and go back to an earlier step") { Try = "rewind 0 with reset continue, or reset rewind" };
         _rounds = rounds;
         _global = global;
         _rewind = rewind;
@@ -72,7 +74,7 @@ public sealed class LotteryTicket : TrainingProgram
             new("rounds", ParameterType.Integer, "5", "rounds of training and pruning before the ticket is trained") { Min = 1, Max = 1000 },
             new("global", ParameterType.Switch, "false", "one threshold for the whole network; otherwise layer by layer, with half the rate at the output"),
             new("rewind", ParameterType.Share, "0", "where in the run survivors go back to; 0 is the initialisation") { Min = 0, Max = 0.99 },
-            new("reset", ParameterType.Choice, "rewind", "what survivors are set to: their early values, new random ones (a control), or nothing (fine-tuning)") { Choices = ["rewind", "reinitialise", "continue"] },
+            new("reset", ParameterType.Choice, "rewind", "what survivors are set to: their early values, for the ticket the same in another order (the control of the initialisation), or nothing (fine-tuning)") { Choices = ["rewind", "reinitialise", "continue"] },
         ],
         DefaultSparsity = 0.9,
         Create = r => new LotteryTicket(r.Settings, r.Arguments.Int("rounds"), r.Arguments.Switch("global"), r.Arguments.Number("rewind"),
@@ -106,7 +108,7 @@ public sealed class LotteryTicket : TrainingProgram
                 continue;
             }
             start.Rewind(run.Model);
-            if (_reset == TicketReset.Reinitialise) Redraw(run.Model, start, plan.Layers, Settings.Seed + round);
+            if (_reset == TicketReset.Reinitialise && round == _rounds) Redraw(run.Model, start, plan.Layers, Settings.Seed);
             run.Train(phase, run.Plan with { FirstStep = rewindTo });
         }
         return Describe(run.Target, plan, before);
@@ -129,7 +131,7 @@ public sealed class LotteryTicket : TrainingProgram
         {
             // The output's smaller rate leaves more than the target; the others' common rate is solved so that the total is exact in the last round.
             double rate = SolveRate(layers, Settings.Density, _rounds);
-            keep = [.. layers.Select(l => KeptAfter(l, rate, round))];
+            keep = [.. layers.Select(l => Math.Max(KeptAfter(l, rate, round), Settings.Bounds.Floor(l.Length, Settings.Density)))];
             if (round == _rounds) Settle(keep, layers);
         }
         for (int l = 0; l < layers.Count; l++)
@@ -141,7 +143,8 @@ public sealed class LotteryTicket : TrainingProgram
 
     private void Settle(int[] keep, IReadOnlyList<PrunableLayer> layers)
     {
-        int[] low = [.. keep.Select(k => Math.Min(k, 1))], high = [.. layers.Select((l, i) => Math.Min(l.Length, keep[i] + layers.Count))];
+        // Layers that floors hold up take what the others give.
+        int[] low = [.. layers.Select((l, i) => Math.Min(keep[i], Math.Max(1, Settings.Bounds.Floor(l.Length, Settings.Density))))], high = [.. layers.Select((l, i) => Math.Min(l.Length, keep[i] + layers.Count))];
         Budget.Settle(keep, low, high, ExactSelection.Count(Settings.Density, layers.Sum(l => (long)l.Length)), layers);
     }
 

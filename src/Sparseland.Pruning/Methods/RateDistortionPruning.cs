@@ -16,7 +16,7 @@ public static class RateDistortionPruning
     {
         Id = "rd",
         Title = "Rate-distortion layer-adaptive pruning",
-        Paper = "Xu, Wang, Gao, Fang, Chen and Guo: Efficient Joint Optimization of Layer-Adaptive Weight Pruning in Deep Neural Networks, ICCV 2023",
+        Paper = "Xu, Wang, Geng, Wu, Li and Lin: Efficient Joint Optimization of Layer-Adaptive Weight Pruning in Deep Neural Networks, ICCV 2023",
         Section = "sections 3.1 to 3.3",
         Description = "removes the smallest weights; how many of each layer is found by dynamic programming over measured changes of the output",
         Stage = PruningStage.After,

@@ -1,6 +1,7 @@
 using System.Globalization;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning.Allocations;
+using Sparseland.Pruning.Analysis;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Layers;
@@ -77,7 +78,7 @@ public sealed class SparseSoups : TrainingProgram
             new("retrain", ParameterType.Number, "0.25", "length of a retraining as a share of a whole training") { Min = 0.001, Max = 10 },
             new("vary", ParameterType.Choice, "seed", "in what the copies differ") { Choices = ["seed", "learning-rate", "weight-decay", "length"] },
             new("rate", ParameterType.Choice, "llr", "learning rate of retrainings: linear, cosine or compressed with a rise, smallest or last of the training, or its constant peak") { Choices = ["llr", "clr", "slr", "ft", "lrw", "constant"] },
-            new("dense", ParameterType.Switch, "true", "train the dense network first; false for a model that is trained already"),
+            new("dense", ParameterType.Switch, "false", "train the dense network first, for a model that is not trained yet"),
         ],
         DefaultSparsity = 0.9,
         Create = r => new SparseSoups(r.Settings, r.Arguments.Int("phases"), r.Arguments.Int("copies"), r.Arguments.Number("retrain"),
@@ -119,8 +120,8 @@ public sealed class SparseSoups : TrainingProgram
             }
             ModelSoup.Average(run.Model, copies);
             if (_copies > 1) new NormReestimation(int.MaxValue, run.Plan.BatchSize).Recover(run.Model, new RecoveryContext(run.Data with { Test = null }, run.Normalization), run.Cancellation);
-            (double distance, double angle) = _copies > 1 ? ModelSoup.Between(run.Model, copies[0], copies[1]) : (0, 0);
-            _soups.Add(new SoupPhase(phase, copies, ModelSnapshot.Of(run.Model), distance, angle));
+            WeightDistance apart = WeightDistances.Between(copies[0], copies[Math.Min(1, _copies - 1)], run.Model.Parameters.Select(p => p.Name));
+            _soups.Add(new SoupPhase(phase, copies, ModelSnapshot.Of(run.Model), apart.Euclidean, apart.Degrees));
         }
         return Describe(run.Target, plan, before);
     }
@@ -172,6 +173,6 @@ public sealed class SparseSoups : TrainingProgram
 /// <param name="Phase">The phase, from 1.</param>
 /// <param name="Copies">The retrained copies.</param>
 /// <param name="Soup">Their average, with statistics measured again.</param>
-/// <param name="Distance">Distance between the first two copies.</param>
+/// <param name="Distance">Distance between the first two copies, biases and norm parameters included; 0 with one copy.</param>
 /// <param name="Angle">Angle between them, in degrees.</param>
 public sealed record SoupPhase(int Phase, IReadOnlyList<ModelSnapshot> Copies, ModelSnapshot Soup, double Distance, double Angle);

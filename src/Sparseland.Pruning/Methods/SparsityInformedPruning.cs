@@ -138,7 +138,17 @@ public sealed class SparsityInformedPruning : TrainingProgram
             }
             removed = room;
         }
-        for (int l = 0; l < layers.Count; l++) target.SetMask(layers[l], Mask.FromFlags(layers[l].Shape.ToArray(), kept[l]));
+        for (int l = 0; l < layers.Count; l++)
+        {
+            // No layer falls below its floor: the largest of what it would give up stay.
+            int floor = Math.Min(alive[l].Count(x => x), Settings.Bounds.Floor(layers[l].Length, Settings.Density)), count = kept[l].Count(x => x);
+            if (count < floor)
+            {
+                kept[l] = ExactSelection.KeepBest(magnitudes[l], floor, alive[l]);
+                removed -= floor - count;
+            }
+            target.SetMask(layers[l], Mask.FromFlags(layers[l].Shape.ToArray(), kept[l]));
+        }
         _shares.Add(left == 0 ? 0 : (double)removed / left);
         return removed;
     }

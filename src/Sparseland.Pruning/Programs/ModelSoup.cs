@@ -43,26 +43,4 @@ public static class ModelSoup
             p.TouchValues();
         }
     }
-
-    /// <summary>Euclidean distance and angle in degrees between the weights of two snapshots, over all parameters.</summary>
-    public static (double Distance, double Angle) Between(TrainableModel model, ModelSnapshot a, ModelSnapshot b)
-    {
-        ArgumentNullException.ThrowIfNull(model);
-        ArgumentNullException.ThrowIfNull(a);
-        ArgumentNullException.ThrowIfNull(b);
-        double distance = 0, dot = 0, squareA = 0, squareB = 0;
-        foreach (Parameter p in model.Parameters)
-        {
-            IReadOnlyList<float> x = a.Values(p.Name), y = b.Values(p.Name);
-            for (int i = 0; i < x.Count; i++)
-            {
-                distance += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
-                dot += (double)x[i] * y[i];
-                squareA += (double)x[i] * x[i];
-                squareB += (double)y[i] * y[i];
-            }
-        }
-        double cosine = squareA > 0 && squareB > 0 ? Math.Clamp(dot / Math.Sqrt(squareA * squareB), -1, 1) : 1;
-        return (Math.Sqrt(distance), Math.Acos(cosine) * 180 / Math.PI);
-    }
 }

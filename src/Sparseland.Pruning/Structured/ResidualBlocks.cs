@@ -15,7 +15,7 @@ public sealed record ResidualBlock(string Name, Node Sum, string Shortcut, strin
 /// <summary>Finds residual blocks and takes them out.</summary>
 /// <remarks>
 /// A block is a candidate when its shortcut is the identity and nothing outside uses what its branch computes. Blocks that change resolution or width are counted in their stage and never candidates.
-/// Masson et al., "When Layers Play the Lottery, all Tickets Win at Initialization", 2023; rules as in the same group's layer-pruning code.
+/// Jordao et al., "When Layers Play the Lottery, all Tickets Win at Initialization", 2023; rules as in the same group's layer-pruning code.
 /// </remarks>
 public sealed class ResidualBlocks
 {

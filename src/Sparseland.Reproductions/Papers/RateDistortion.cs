@@ -17,7 +17,7 @@ internal sealed class RateDistortion : IReproduction
 
     public IReadOnlyList<string> Methods => ["rd"];
 
-    public string Paper => "Xu, Wang, Gao, Fang, Chen and Guo: Efficient Joint Optimization of Layer-Adaptive Weight Pruning in Deep Neural Networks, ICCV 2023";
+    public string Paper => "Xu, Wang, Geng, Wu, Li and Lin: Efficient Joint Optimization of Layer-Adaptive Weight Pruning in Deep Neural Networks, ICCV 2023";
 
     public string Claim => "the changes of the output that pruning single layers causes add up, so layer sparsities found together by dynamic programming are better than uniform ones and those from shapes";
 

@@ -1,6 +1,5 @@
-using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning;
-using Sparseland.Pruning.Layers;
+using Sparseland.Pruning.Analysis;
 using Sparseland.Pruning.Programs;
 using Sparseland.Reproductions.Running;
 using Sparseland.Training;
@@ -50,44 +49,23 @@ internal sealed class Rewinding : IReproduction
         run.Measure("accuracy, dense", lab.Accuracy(model));
         ModelSnapshot dense = ModelSnapshot.Of(model);
         lab.Prune(model, "magnitude", lab.Unguarded(0.95));
+        string[] weights = [.. PruningTarget.Of(model).Layers.Select(l => l.Name)];
         for (int i = 0; i < steps.Length; i++)
         {
             ModelSnapshot[] ends = new ModelSnapshot[2];
-            for (int order = 0; order < 2; order++)
+            for (int copy = 0; copy < 2; copy++)
             {
                 keep.States[steps[i]].Rewind(model);
-                lab.Train(model, $"step {s_steps[i]}", lab.Plan with { FirstStep = steps[i], Seed = order });
-                if (order == 0) run.Measure($"accuracy, step {s_steps[i]}", lab.Accuracy(model));
-                ends[order] = ModelSnapshot.Of(model);
+                lab.Train(model, $"step {s_steps[i]}", lab.Plan with { FirstStep = steps[i], Seed = copy });
+                if (copy == 0) run.Measure($"accuracy, step {s_steps[i]}", lab.Accuracy(model));
+                ends[copy] = ModelSnapshot.Of(model);
             }
-            (double distance, double angle) = Distance(model, dense, ends[0]);
-            run.Measure($"to pruning, step {s_steps[i]}", distance);
-            run.Measure($"to pruning, angle, step {s_steps[i]}", angle);
-            (distance, angle) = Distance(model, ends[0], ends[1]);
-            run.Measure($"to order, step {s_steps[i]}", distance);
-            run.Measure($"to order, angle, step {s_steps[i]}", angle);
+            WeightDistance pruning = WeightDistances.Between(dense, ends[0], weights), order = WeightDistances.Between(ends[0], ends[1], weights);
+            run.Measure($"to pruning, step {s_steps[i]}", pruning.Euclidean);
+            run.Measure($"to pruning, angle, step {s_steps[i]}", pruning.Degrees);
+            run.Measure($"to order, step {s_steps[i]}", order.Euclidean);
+            run.Measure($"to order, angle, step {s_steps[i]}", order.Degrees);
         }
-    }
-
-    /// <summary>Euclidean distance and angle in degrees of two states over the weights that the model's masks keep.</summary>
-    internal static (double Distance, double Angle) Distance(TrainableModel model, ModelSnapshot a, ModelSnapshot b)
-    {
-        double square = 0, dot = 0, lengthA = 0, lengthB = 0;
-        foreach (PrunableLayer layer in PruningTarget.Of(model).Layers)
-        {
-            Mask? mask = model.Parameter(layer.Name).Mask;
-            IReadOnlyList<float> x = a.Values(layer.Name), y = b.Values(layer.Name);
-            for (int i = 0; i < x.Count; i++)
-            {
-                if (mask is not null && !mask[i]) continue;
-                square += ((double)x[i] - y[i]) * ((double)x[i] - y[i]);
-                dot += (double)x[i] * y[i];
-                lengthA += (double)x[i] * x[i];
-                lengthB += (double)y[i] * y[i];
-            }
-        }
-        double cosine = lengthA == 0 || lengthB == 0 ? 1 : Math.Clamp(dot / Math.Sqrt(lengthA * lengthB), -1, 1);
-        return (Math.Sqrt(square), Math.Acos(cosine) * 180 / Math.PI);
     }
 
     private static double Rise(SeedValues v, string name) => Enumerable.Range(1, s_steps.Length - 1).Max(i => v[$"{name}, step {s_steps[i]}"] - v[$"{name}, step {s_steps[i - 1]}"]);

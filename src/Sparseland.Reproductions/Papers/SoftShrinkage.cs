@@ -13,7 +13,7 @@ internal sealed class SoftShrinkage : IReproduction
 
     public IReadOnlyList<string> Methods => ["iss"];
 
-    public string Paper => "Wang, Wang, Zhang and Fu: Iterative Soft Shrinkage Learning for Efficient Image Super-Resolution, ICCV 2023";
+    public string Paper => "Wang, Wang, Zhang, Fu and Tao: Iterative Soft Shrinkage Learning for Efficient Image Super-Resolution, ICCV 2023";
 
     public string Claim => "multiplying the smallest weights by 0.95 after every step gives a better sparse network than setting them to zero, and both are better than a mask chosen at initialisation";
 

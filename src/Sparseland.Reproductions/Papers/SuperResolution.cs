@@ -21,7 +21,7 @@ internal sealed class SuperResolution : IReproduction
 
     public IReadOnlyList<string> Methods => ["iss"];
 
-    public string Paper => "Wang, Wang, Zhang and Fu: Iterative Soft Shrinkage Learning for Efficient Image Super-Resolution, ICCV 2023";
+    public string Paper => "Wang, Wang, Zhang, Fu and Tao: Iterative Soft Shrinkage Learning for Efficient Image Super-Resolution, ICCV 2023";
 
     public string Claim => "a sparse super-resolution network that shrinks its small weights softly while it is trained is better than one that sets them to zero at every step, and than one whose mask was chosen at initialisation";
 

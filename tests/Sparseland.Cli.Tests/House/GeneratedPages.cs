@@ -115,7 +115,7 @@ internal static class GeneratedPages
     {
         var text = new StringBuilder("# Methods\n\n").Append(Made).Append("| method | what it does | when | removes | needs |\n| --- | --- | --- | --- | --- |\n");
         foreach (MethodInfo m in MethodCatalog.All)
-            text.Append(CultureInfo.InvariantCulture, $"| [{m.Id}]({m.Id}.md) | {Cell(m.Description)} | {Stage(m)} | {Removes(m)} | {Needs(m.Needs)} |\n");
+            text.Append(CultureInfo.InvariantCulture, $"| [{m.Id}]({m.Id}.md) | {Cell(m.Description)} | {Stage(m)} | {Removes(m)} | {m.Needs.Label()} |\n");
         return text.Append("\nWhich one to take: [choosing a method](../guides/pruning.md).\n").ToString();
     }
 
@@ -129,7 +129,7 @@ internal static class GeneratedPages
             - acts {Stage(m)}, {m.Path.Label()}; what stays is decided by {m.MaskSource.Label()}
             - removes: {Removes(m)}{(m.Object == SparseObject.Weights ? "" : $" ({m.Object.ToString().ToLowerInvariant()})")}
             - connections: {(m.Connectivity is { } c ? $"{c.Drops} go, {c.Grows} come; {c.When}, until {c.Until}" : "static: a weight that is removed stays removed")}
-            - needs: {Needs(m.Needs)}
+            - needs: {m.Needs.Label()}
             - evidence: {Evidence(m)}
 
 
@@ -175,10 +175,6 @@ internal static class GeneratedPages
     }
 
     private static string Removes(MethodInfo m) => string.Join(", ", m.Granularities.Select(g => g.Label()));
-
-    private static string Needs(CriterionNeeds needs) => needs == CriterionNeeds.None
-        ? "nothing but the weights"
-        : string.Join(", ", Enum.GetValues<CriterionNeeds>().Where(n => n != CriterionNeeds.None && needs.HasFlag(n)).Select(n => n switch { CriterionNeeds.InputNorms => "norms of the layers' inputs", CriterionNeeds.DenseGradients => "gradients of removed weights as well", CriterionNeeds.Network => "a network that can be run", CriterionNeeds.Retraining => "trainings of its own", _ => n.ToString().ToLowerInvariant() }));
 
     internal static string Range(double low, double high) => string.Create(CultureInfo.InvariantCulture, $"{(double.IsInfinity(low) ? "any" : low.ToString(CultureInfo.InvariantCulture))} to {(double.IsInfinity(high) ? "any" : high.ToString(CultureInfo.InvariantCulture))}");
 

@@ -73,11 +73,21 @@ public class IterativeShrinkageTests
     public void A_factor_of_one_is_dense_training_until_the_cut()
     {
         var states = new List<float[]>();
-        TrainableModel plain = Train(new Watch(c => states.Add(c.Model.Parameter("conv2.weight").Value.ToArray())));
+        Train(new Watch(c => states.Add(c.Model.Parameter("conv2.weight").Value.ToArray())));
         var other = new List<float[]>();
         Train(Method(0.8, "1", "1"), new Watch(c => other.Add(c.Model.Parameter("conv2.weight").Value.ToArray())));
         for (int s = 0; s < 19; s++) Near.BitEqual(states[s], other[s]);
-        Assert.NotNull(plain);
+        Assert.NotEqual(states[19], other[19]);
+    }
+
+    [Fact]
+    public void Floors_hold_at_the_cut()
+    {
+        TrainingSparsifier method = MethodCatalog.Get("iss").Build(new PruningSettings { Sparsity = 0.9, Bounds = new LayerBounds { FloorFactor = 0, MinKeep = 50 } }, null, 20) as TrainingSparsifier
+            ?? throw new InvalidOperationException();
+        Train(method);
+        Assert.All(method.Result().Layers, l => Assert.Equal(Math.Min(l.Layer.Length, Math.Max(50, l.Layer.Length - IterativeShrinkage.RemovedCount(0.9, l.Layer.Length))), l.After));
+        Assert.Contains(method.Result().Layers, l => l.After == 50);
     }
 
     [Fact]

@@ -1,6 +1,7 @@
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model;
 using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Layers;
 using Sparseland.Pruning.Methods;
 using Sparseland.Pruning.Programs;
@@ -160,6 +161,26 @@ public sealed class LotteryTicketTests : IDisposable
         float[] same = [.. initial!.Select((v, i) => start.Mask("conv2.weight")![i] ? v : 0)];
         Assert.NotEqual(same, start.Values("conv2.weight"));
         Assert.Equal("SL4002", Assert.Throws<PruningException>(() => Ticket(0.5, 1, 0.5, TicketReset.Reinitialise)).Code);
+        Assert.Equal("SL4002", Assert.Throws<PruningException>(() => Ticket(0.5, 1, 0.5, TicketReset.Continue)).Code);
+    }
+
+    [Fact]
+    public void The_control_that_is_drawn_anew_has_the_mask_of_the_ticket()
+    {
+        (_, TrainableModel ticket, _) = Go(Ticket(0.7, 3));
+        (_, TrainableModel anew, _) = Go(Ticket(0.7, 3, reset: TicketReset.Reinitialise));
+        foreach (Parameter p in ticket.Parameters) Assert.Equal(p.Mask, anew.Parameter(p.Name).Mask);
+        Assert.NotEqual(ticket.Parameter("conv2.weight").Value.ToArray(), anew.Parameter("conv2.weight").Value.ToArray());
+    }
+
+    [Fact]
+    public void Floors_hold_layer_by_layer_and_the_total_is_exact()
+    {
+        var settings = new PruningSettings { Sparsity = 0.9, Bounds = new LayerBounds { FloorFactor = 0, MinKeep = 40 } };
+        (_, _, PruningResult result) = Go(new LotteryTicket(settings, 2));
+        Assert.All(result.Layers, l => Assert.True(l.After >= Math.Min(40, l.Layer.Length)));
+        Assert.Contains(result.Layers, l => l.After == 40);
+        Assert.Equal(Math.Round(0.1 * result.Total), result.Kept);
     }
 
     [Fact]

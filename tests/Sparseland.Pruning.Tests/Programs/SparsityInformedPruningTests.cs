@@ -57,6 +57,24 @@ public class SparsityInformedPruningTests
         Assert.Equal(0, Method(0.9, scope, gamma: 0).Prune(PruningTarget.Of(Make.Network(4)), target.Layers));
     }
 
+    [Theory]
+    [InlineData(IndexScope.Global)]
+    [InlineData(IndexScope.Layer)]
+    public void No_layer_falls_below_its_floor(IndexScope scope)
+    {
+        PruningTarget target = PruningTarget.Of(Make.Network(4));
+        int floor = target.Layers.Min(l => l.Length) / 2;
+        var method = new SparsityInformedPruning(new PruningSettings { Sparsity = 0.95, Bounds = new LayerBounds { FloorFactor = 0, MinKeep = floor } }, 8, 1, 2, scope: scope);
+        for (int round = 0; round < 8; round++)
+        {
+            long before = target.Layers.Sum(l => (long)target.KeptCount(l));
+            long removed = method.Prune(target, target.Layers);
+            Assert.Equal(before - removed, target.Layers.Sum(l => (long)target.KeptCount(l)));
+            Assert.All(target.Layers, l => Assert.True(target.KeptCount(l) >= Math.Min(floor, l.Length)));
+        }
+        Assert.Contains(target.Layers, l => target.KeptCount(l) == floor);
+    }
+
     [Fact]
     public void A_global_round_removes_exactly_what_the_index_says()
     {
