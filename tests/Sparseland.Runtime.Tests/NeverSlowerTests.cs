@@ -1,20 +1,33 @@
+using System.Diagnostics;
 using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.Threading;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Planning;
 using Xunit.Abstractions;
 
 namespace Sparseland.Runtime.Tests;
 
+/// <summary>Runs what measures time by itself, after all tests that share the machine and change the number of threads.</summary>
+[CollectionDefinition(nameof(MeasuringCollection), DisableParallelization = true)]
+public sealed class MeasuringCollection;
+
 /// <summary>R3: with this machine's table a plan is within noise of the best candidate, the dense twin among them, over shape x density x batch x pattern.</summary>
+/// <remarks>
+/// A miss counts only when nobody else had the processors just before and just after it; a table that may have been measured beside other work is measured again.
+/// Where three misses of that kind cannot be had the case is skipped: a busy machine says nothing about plans.
+/// </remarks>
+[Collection(nameof(MeasuringCollection))]
 public sealed class NeverSlowerTests(ITestOutputHelper output)
 {
     private const double Noise = 1.25;
-    private const int Attempts = 8;
+    private const int Attempts = 12, MissesThatCount = 3, MostMeasurements = 4;
 
     // What a call costs by itself: smaller differences are none.
     private const double CallMicroseconds = 2;
 
-    private static readonly Lazy<BreakEvenTable> s_measured = new(() => BreakEvenTable.Measure());
+    private static BreakEvenTable? s_measured;
+    private static bool s_measuredInQuiet;
+    private static int s_measurements;
 
     public static TheoryData<string, double, int, string> Cases
     {
@@ -37,7 +50,7 @@ public sealed class NeverSlowerTests(ITestOutputHelper output)
         }
     }
 
-    [Theory, MemberData(nameof(Cases))]
+    [SkippableTheory, MemberData(nameof(Cases))]
     public void Plans_are_within_noise_of_the_best_candidate(string layer, double density, int batch, string pattern)
     {
         string[] words = layer.Split(' ');
@@ -50,21 +63,63 @@ public sealed class NeverSlowerTests(ITestOutputHelper output)
         SparsityPattern kept = pattern switch { "4x1 blocks" => SparsityPattern.Block(4, 1), "2:4" => SparsityPattern.NofM(2, 4), _ => SparsityPattern.Unstructured };
         float[] scores = Array.ConvertAll(weight.Read().ToSingles(), Math.Abs);
         weight.SetMask(PatternProjection.KeepBest(kept, scores, width, weight.Length / width, density).Reshape(weight.Shape));
-        var session = new InferenceSession(graph, new SessionOptions { BreakEven = s_measured.Value });
-        var twin = new InferenceSession(graph, new SessionOptions { ForceDense = true });
+        if (s_measured is null) Measure();
+        InferenceSession Planned() => new(graph, new SessionOptions { BreakEven = s_measured! });
         // Times every candidate and keeps the fastest.
-        var tuned = new InferenceSession(graph, new SessionOptions { AutoTune = true });
+        InferenceSession Tuned() => new(graph, new SessionOptions { AutoTune = true });
+        InferenceSession session = Planned(), tuned = Tuned();
+        var twin = new InferenceSession(graph, new SessionOptions { ForceDense = true });
         TensorData input = RandomNetworks.Input(1, x.Shape!.ToSizes());
 
         double ratio = 0;
-        for (int attempt = 0; attempt < Attempts; attempt++)
+        int misses = 0;
+        bool before = false;
+        for (int attempt = 0; attempt < Attempts && misses < MissesThatCount; attempt++)
         {
             double[] times = KernelTimer.Best(20, () => twin.Run(input), () => tuned.Run(input), () => session.Run(input));
             ratio = times[2] / (Math.Min(times[0], times[1]) + CallMicroseconds);
             if (attempt == 0) output.WriteLine($"{layer} density {density} batch {batch} {pattern}: {times[0] / times[2]:0.00}x the dense twin, {times[1] / times[2]:0.00}x the best candidate");
-            if (ratio <= Noise) break;
+            if (ratio <= Noise) return;
+            bool after = IsQuiet();
+            if (!s_measuredInQuiet && s_measurements < MostMeasurements)
+            {
+                Measure();
+                (session, tuned) = (Planned(), Tuned());
+            }
+            else if (before && after && s_measuredInQuiet)
+            {
+                misses++;
+            }
+            before = after;
         }
+        Skip.If(misses < MissesThatCount, $"{ratio:0.00} times the best candidate's time, but other programs use the processors");
         var inputs = new Dictionary<string, TensorData> { ["x"] = input };
-        Assert.True(ratio <= Noise, $"{layer} density {density} batch {batch} {pattern}: {ratio:0.00} times the best candidate's time{Environment.NewLine}{session.DescribePlan(inputs)}{tuned.DescribePlan(inputs)}");
+        Assert.Fail($"{layer} density {density} batch {batch} {pattern}: {ratio:0.00} times the best candidate's time{Environment.NewLine}{session.DescribePlan(inputs)}{tuned.DescribePlan(inputs)}");
+    }
+
+    private static void Measure()
+    {
+        s_measurements++;
+        bool before = IsQuiet();
+        s_measured = BreakEvenTable.Measure();
+        s_measuredInQuiet = before && IsQuiet();
+    }
+
+    /// <summary>Whether as many threads as kernels use get a processor each, for some milliseconds.</summary>
+    private static bool IsQuiet()
+    {
+        const int Milliseconds = 30;
+        int threads = Math.Min(WorkPool.Threads, Environment.ProcessorCount);
+        // Threads of the pool that still wait awake would count as others do.
+        Thread.Sleep(Milliseconds);
+        TimeSpan used = Environment.CpuUsage.TotalTime;
+        long start = Stopwatch.GetTimestamp();
+        Thread[] spinners = [.. Enumerable.Range(0, threads).Select(_ => new Thread(() =>
+        {
+            while (Stopwatch.GetElapsedTime(start).TotalMilliseconds < Milliseconds) Thread.SpinWait(20);
+        }))];
+        foreach (Thread spinner in spinners) spinner.Start();
+        foreach (Thread spinner in spinners) spinner.Join();
+        return Environment.CpuUsage.TotalTime - used > 0.9 * threads * Stopwatch.GetElapsedTime(start);
     }
 }

@@ -83,8 +83,8 @@ internal static class BreakEvenMeasurement
                 CsrMatrix csr = CsrMatrix.FromMask(mask, weight, side, side);
                 return BreakEvenOf(density, dense, () => SpMV.Multiply(csr, x, y));
             case KernelKind.BitmaskVector:
-                BitmaskMatrix bits = BitmaskMatrix.FromMask(mask, weight, side, side);
-                return BreakEvenOf(SparseCost.OfBitmask(density), dense, () => SpMV.Multiply(bits, x, y));
+                CompactMatrix bits = CompactMatrix.FromMask(mask, weight, side, side, ValueKind.Float32);
+                return BreakEvenOf(SparseCost.OfBitmask(density), dense, () => Gemv.Multiply(bits, x, y));
             default:
                 BlockCsrMatrix tiles = BlockCsrMatrix.FromMask(mask, weight, side, side, 16, 1);
                 return BreakEvenOf(density, dense, () => SpMV.Multiply(tiles, x, y));
