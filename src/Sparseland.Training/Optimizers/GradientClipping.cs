@@ -1,3 +1,4 @@
+using System.Buffers;
 using Sparseland.Training.Autograd;
 
 namespace Sparseland.Training.Optimizers;
@@ -16,18 +17,18 @@ public static class GradientClipping
         foreach (Parameter p in list)
         {
             Span<float> g = Present(p);
-            if (p is { Mask: { } mask, WantsDenseGradient: true } && g.Length == mask.Length)
+            float[]? kept = null;
+            if (p.Mask is { } mask && g.Length == mask.Length)
             {
-                for (int i = 0; i < g.Length; i++)
-                {
-                    if (mask[i]) sum += (double)g[i] * g[i];
-                }
+                // Kept entries alone, in the mask's order: the bits are those of a gradient that has no others.
+                kept = ArrayPool<float>.Shared.Rent(mask.KeptCount);
+                Span<float> present = kept.AsSpan(0, mask.KeptCount);
+                mask.Gather(g, present);
+                g = present;
             }
-            else
-            {
-                // Partial sums in double: a norm over millions of singles must not lose its small terms.
-                for (int start = 0; start < g.Length; start += 4096) sum += TensorPrimitives.SumOfSquares(g.Slice(start, Math.Min(4096, g.Length - start)));
-            }
+            // Partial sums in double: a norm over millions of singles must not lose its small terms.
+            for (int start = 0; start < g.Length; start += 4096) sum += TensorPrimitives.SumOfSquares(g.Slice(start, Math.Min(4096, g.Length - start)));
+            if (kept is not null) ArrayPool<float>.Shared.Return(kept);
         }
         double norm = Math.Sqrt(sum);
         // The tiny constant in the denominator is PyTorch's (clip_grad_norm_).

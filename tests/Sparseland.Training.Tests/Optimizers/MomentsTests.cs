@@ -37,6 +37,7 @@ public class MomentsTests
             if (step == 2) foreach (Parameter p in packed.Parameters) Assert.Equal(p.Value.Length, p.Grad!.Length);
             GradientClipping.ByValue(packed.Parameters, 0.02f);
             GradientClipping.ByValue(spread.Parameters, 0.02f);
+            Assert.Equal(GradientClipping.ByNorm(spread.Parameters, 0.05), GradientClipping.ByNorm(packed.Parameters, 0.05));
             first.Step();
             second.Step();
             if (step == 6)
