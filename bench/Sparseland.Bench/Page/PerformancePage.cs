@@ -18,7 +18,7 @@ internal static class PerformancePage
 
             <!-- made from bench/results: measure, then run: dotnet run -c Release --project bench/Sparseland.Bench -- page -->
 
-            Every number here was measured beside its dense twin or a peer in the same run, in turn, at least 30 times or for the time budget, after outputs were compared;
+            Every number here was measured beside its dense twin or a peer in the same run, in turn (how often, the files say), after outputs were compared;
             medians throughout. A case that loses stays in its table. How it is measured, and the commands: [bench/README.md](../bench/README.md). The files with
             every interval: [bench/results](../bench/results).
 
