@@ -1,7 +1,7 @@
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model;
-using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Allocations;
+using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Layers;
 using Sparseland.Pruning.Methods;
 using Sparseland.Pruning.Programs;
