@@ -17,8 +17,8 @@ public sealed class InterruptTests
         string model = folder["m.onnx"];
         ModelFile.Save(ConventionTests.SmallModel(), model);
         string[] line = how == "train"
-            ? ["train", model, "--data", "shapes", "--steps", "300", "--batch", "16"]
-            : ["prune", model, "--method", how, "--sparsity", "70%", "--data", "shapes", "--steps", "300", "--batch", "16", "--no-bench"];
+            ? ["train", model, "--data", "shapes", "--steps", "1500", "--batch", "16"]
+            : ["prune", model, "--method", how, "--sparsity", "70%", "--data", "shapes", "--steps", "1500", "--batch", "16", "--no-bench"];
         ProcessResult whole = await SparselandProcess.RunAsync([.. line, "--run-dir", folder["whole"], "--quiet"]);
         Assert.True(whole.ExitCode == 0, whole.Error);
 
