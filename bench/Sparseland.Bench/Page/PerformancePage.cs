@@ -65,8 +65,6 @@ internal static class PerformancePage
         foreach (var group in results.Rows("roofline").GroupBy(r => r.Text("what")))
             table.Add([group.Key, .. threads.Select(t => group.Where(r => r.Number("threads") == t).Select(r => $"{r.Number("median"):0.0}").LastOrDefault("")), group.First().Text("unit")]);
         page.Append("## What the machine can do\n\nMultiply-adds from registers alone, and bytes that a loop of vector loads reads. Shares of peak below are of these.\n\n").Append(table).Append('\n');
-        string notes = "";
-        page.Append(notes);
     }
 
     private static void Files(Results results, StringBuilder page)

@@ -6,7 +6,7 @@ namespace Sparseland.Runtime.Planning;
 /// <remarks>
 /// Three terms: a multiply-add for each stored value; a load of an input for each panel of 28 outputs that uses it, which weighs
 /// half a multiply-add; and copying each input into place once, which weighs three. So few outputs and very thin weights gain less
-/// than their density says. Columns are computed in whole registers: 17 cost what 32 do. The break-even table holds the efficiency, this the shape. Weights of the terms: fitted to the layers of ResNet-50
+/// than their density says. Columns are computed in whole registers: 17 cost what 32 do. The break-even table holds the efficiency, this the shape. Weights of the terms: set by eye against the layers of ResNet-50
 /// at 50 to 95 % zeros (figures `spmm` and `conv`); the same function is used when a table is measured, so its scale cancels out.
 /// </remarks>
 internal static class SparseCost

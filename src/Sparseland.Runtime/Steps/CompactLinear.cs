@@ -34,7 +34,7 @@ internal sealed class CompactLinear : LinearKernel.VectorKernel
         return new KernelChoice<LinearKernel>(kernel, masked ? KernelKind.BitmaskVector : KernelKind.Dense, density, reason);
     }
 
-    /// <summary>Below which density the bit-mask is faster than all values of the same type: bench/results/gemv*.json.</summary>
+    /// <summary>Below which density the bit-mask is taken over all values of the same type: guesses from runs of the figure `gemv` on one machine, not calibrated.</summary>
     private static double BreakEven(ValueKind kind) => kind == ValueKind.Int4 ? 0.2 : 0.5;
 
     /// <summary>The matrix [outputs, inputs], with or without its mask: the one in the file where it is that.</summary>
