@@ -51,8 +51,8 @@ internal sealed class TrainStepFigure : Figure
             variants.Add((s.Name, InterleavedTimer.Timed(s.Step)));
             if (s.Sparsity > 0) variants.Add((s.Name + " with exchange", InterleavedTimer.Timed(s.Exchange)));
         }
-        if (peer is not null) variants.Add((peer.Ready, peer.Run));
-        IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(variants, options with { PauseMilliseconds = peer is null ? 0 : 20 }, null, context.Cancellation);
+        if (peer is not null) variants.Add((peer.Ready, Beside(peer.Run, PyTorchPeer.RestMilliseconds)));
+        IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
         Timing? other = peer is null ? null : timings[^1];
 
         Table table = NewTable("step", "median ms", "95 % interval", "images/s", "x PyTorch");

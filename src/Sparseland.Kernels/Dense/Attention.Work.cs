@@ -22,6 +22,9 @@ public readonly partial record struct Attention
         /// <summary>[Count, headSize] and [Count, valueSize], contiguous.</summary>
         public float* Query, OutputGradient;
 
+        /// <summary>The same packed as left operands, the queries times the scale; null where there are too few to pack.</summary>
+        public float* PackedQuery, PackedOutputGradient;
+
         private int _next;
 
         /// <summary>Position of row i in the tensors.</summary>
@@ -61,6 +64,9 @@ public readonly partial record struct Attention
 
     private unsafe struct Work : ILevelWork
     {
+        // So many queries and fewer are dot products with the keys.
+        private const int LeastPacked = DotKernel.MaxRows;
+
         public Attention Shape;
         public AttentionPattern? Pattern;
         public float* Query;
@@ -109,6 +115,25 @@ public readonly partial record struct Attention
         private readonly float* KeyAt(float* key, int batch, int keyHead, int position, int size) =>
             key + (((((nint)batch * Shape.KeyHeads) + keyHead) * Shape.KeyCapacity) + position) * size;
 
+        // rows [m, k] times other [n, k], transposed; with packed rows, alpha is in them.
+        private static void Products<V>(int m, int n, int k, float alpha, float* rows, float* packed, float* other, float* c) where V : unmanaged, IVector<V> =>
+            GemmDriver.Run<V>(new GemmCall
+            {
+                TransB = true,
+                M = m,
+                N = n,
+                K = k,
+                Alpha = alpha,
+                A = rows,
+                PackedA = packed,
+                Lda = k,
+                B = other,
+                Ldb = k,
+                C = c,
+                Ldc = KeyTile,
+                Epilogue = new GemmEpilogue { Clamp = Clamp.None },
+            });
+
         private static void Multiply<V>(bool transA, bool transB, int m, int n, int k, float alpha, float* a, int lda, float* b, int ldb, float beta, float* c, int ldc) where V : unmanaged, IVector<V> =>
             GemmDriver.Run<V>(new GemmCall
             {
@@ -128,8 +153,8 @@ public readonly partial record struct Attention
                 Epilogue = new GemmEpilogue { Clamp = Clamp.None },
             });
 
-        // The tile's queries; gathered ones are copied to room [QueryTile, headSize] and, behind it, the output's gradients.
-        private readonly QueryRows Rows(int batch, int head, int tile, float* room)
+        // The tile's queries; gathered ones are copied to room [QueryTile, headSize] and, behind it, the output's gradients. Both are left operands of every tile of keys: packed once.
+        private readonly QueryRows Rows<V>(int batch, int head, int tile, float* room, float* packed) where V : unmanaged, IVector<V>
         {
             AttentionPattern.Slice? slice = Pattern?.At(batch, head);
             int first = tile * QueryTile, d = Shape.HeadSize, dv = Shape.ValueSize;
@@ -141,9 +166,21 @@ public readonly partial record struct Attention
             bool gathered = slice?.Queries is not null;
             rows.Query = gathered ? room : QueryAt(Query, batch, head, first, d);
             if (gathered) for (int i = 0; i < rows.Count; i++) Copy(QueryAt(Query, batch, head, rows.Position(i), d), rows.Query + (i * d), d);
+            // A few queries take another way through the product.
+            bool packs = rows.Count > LeastPacked && rows.Keys > 0;
+            if (packs)
+            {
+                rows.PackedQuery = packed;
+                GemmDriver.PackLeft<V>(rows.Count, d, Shape.Scale, rows.Query, d, packed);
+            }
             if (OutputGradient == null) return rows;
             rows.OutputGradient = gathered ? room + (QueryTile * d) : QueryAt(OutputGradient, batch, head, first, dv);
             if (gathered) for (int i = 0; i < rows.Count; i++) Copy(QueryAt(OutputGradient, batch, head, rows.Position(i), dv), rows.OutputGradient + (i * dv), dv);
+            if (packs)
+            {
+                rows.PackedOutputGradient = packed + GemmDriver.LeftLength(QueryTile, d);
+                GemmDriver.PackLeft<V>(rows.Count, dv, 1f, rows.OutputGradient, dv, rows.PackedOutputGradient);
+            }
             return rows;
         }
 
@@ -165,7 +202,7 @@ public readonly partial record struct Attention
             bool biased = run.Biased;
             scores += run.At;
             if (slopes != null) slopes += run.At;
-            Multiply<V>(false, true, rows.Count, columns, d, Shape.Scale, rows.Query, d, keys, d, 0f, scores, KeyTile);
+            Products<V>(rows.Count, columns, d, Shape.Scale, rows.Query, rows.PackedQuery, keys, scores);
             if (Shape.SoftCap <= 0f && !(biased && Bias != null) && !Shape.Causal) return;
             int[]? list = rows.Slice?.Keys;
             for (int i = 0; i < rows.Count; i++)
@@ -204,7 +241,8 @@ public readonly partial record struct Attention
             ClearHidden(Output, LogSumExp, batch, head, tile, dv);
             bool gathers = Pattern is not null;
             using Scratch.Buffer scoreBuffer = Scratch.Rent(QueryTile * KeyTile), room = Scratch.Rent(gathers ? (long)QueryTile * (d + dv) : 0), columnRoom = Scratch.Rent(gathers ? (long)KeyTile * Math.Max(d, dv) : 0);
-            QueryRows rows = Rows(batch, head, tile, room.Pointer);
+            using Scratch.Buffer packed = Scratch.Rent(GemmDriver.LeftLength(QueryTile, d));
+            QueryRows rows = Rows<V>(batch, head, tile, room.Pointer, packed.Pointer);
             if (rows.Count == 0) return;
             bool scattered = rows.Slice?.Queries is not null;
             float* output = scattered ? room.Pointer + (QueryTile * d) : QueryAt(Output, batch, head, rows.First, dv);
@@ -221,7 +259,7 @@ public readonly partial record struct Attention
                 for (int i = 0; i < rows.Count; i++)
                 {
                     var row = new Span<float>(scores + (i * KeyTile), columns);
-                    float largest = MathF.Max(max[i], TensorPrimitives.Max(row));
+                    float largest = MathF.Max(max[i], LaneSums.Max<V>(scores + (i * KeyTile), columns));
                     if (float.IsNegativeInfinity(largest))
                     {
                         row.Clear();
@@ -272,7 +310,7 @@ public readonly partial record struct Attention
             {
                 Scores<V>(batch, head, rows, runs[r], Columns(Key, batch, head, rows, runs[r], d, room), p, slopes);
                 float* values = Columns(Value, batch, head, rows, runs[r], dv, room + (KeyTile * d));
-                Multiply<V>(false, true, rows.Count, runs[r].Columns, dv, 1f, rows.OutputGradient, dv, values, dv, 0f, ds + runs[r].At, KeyTile);
+                Products<V>(rows.Count, runs[r].Columns, dv, 1f, rows.OutputGradient, rows.PackedOutputGradient, values, ds + runs[r].At);
             }
             for (int i = 0; i < rows.Count; i++)
             {
@@ -307,6 +345,7 @@ public readonly partial record struct Attention
             using Scratch.Buffer scoreBuffer = Scratch.Rent(QueryTile * KeyTile), gradientBuffer = Scratch.Rent(QueryTile * KeyTile), slopeBuffer = Scratch.Rent(QueryTile * KeyTile);
             // Gathered queries, gradients of outputs and of queries; gathered keys, values and sums of their gradients.
             using Scratch.Buffer room = Scratch.Rent(Pattern is null ? 0 : (long)QueryTile * ((2 * d) + dv)), columnRoom = Scratch.Rent(Pattern is null ? 0 : (long)KeyTile * (d + dv + wide));
+            using Scratch.Buffer packed = Scratch.Rent(GemmDriver.LeftLength(QueryTile, d) + GemmDriver.LeftLength(QueryTile, dv));
             float* p = scoreBuffer.Pointer;
             float* ds = gradientBuffer.Pointer;
             float* slopes = Shape.SoftCap > 0f ? slopeBuffer.Pointer : null;
@@ -318,7 +357,7 @@ public readonly partial record struct Attention
                 for (int tile = 0; tile < tiles; tile++)
                 {
                     ClearHidden(QueryGradient, null, batch, head, tile, d);
-                    QueryRows rows = Rows(batch, head, tile, room.Pointer);
+                    QueryRows rows = Rows<V>(batch, head, tile, room.Pointer, packed.Pointer);
                     if (rows.Count == 0) continue;
                     bool scattered = rows.Slice?.Queries is not null;
                     int[]? list = rows.Slice?.Keys;
@@ -367,6 +406,7 @@ public readonly partial record struct Attention
             float* to = BiasGradient + ((((nint)biasBatch * Shape.BiasHeads) + biasHead) * Shape.Queries * Shape.Keys);
             using Scratch.Buffer scoreBuffer = Scratch.Rent(QueryTile * KeyTile), gradientBuffer = Scratch.Rent(QueryTile * KeyTile);
             using Scratch.Buffer room = Scratch.Rent((long)QueryTile * (d + dv)), columnRoom = Scratch.Rent((long)KeyTile * (d + dv));
+            using Scratch.Buffer packed = Scratch.Rent(GemmDriver.LeftLength(QueryTile, d) + GemmDriver.LeftLength(QueryTile, dv));
             float* dots = stackalloc float[QueryTile];
             KeyRun* runs = stackalloc KeyRun[MostRuns];
             (int batch, int lastBatch) = Shape.BiasBatchStride == 0 ? (0, Shape.Batch) : (biasBatch, biasBatch + 1);
@@ -375,7 +415,7 @@ public readonly partial record struct Attention
             {
                 for (int head = firstHead; head < lastHead; head++)
                 {
-                    QueryRows rows = Rows(batch, head, tile, room.Pointer);
+                    QueryRows rows = Rows<V>(batch, head, tile, room.Pointer, packed.Pointer);
                     if (rows.Count == 0) continue;
                     Dots<V>(batch, head, rows, dots);
                     while (rows.Next(runs, out int count, out int all))

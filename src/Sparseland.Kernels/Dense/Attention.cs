@@ -88,10 +88,12 @@ public readonly partial record struct Attention
     /// <param name="keyLengths">[batch], how many keys of each sequence count; or empty for all.</param>
     /// <param name="bias">Added to the scores, laid out by the three strides with keys innermost; or empty.</param>
     /// <param name="logSumExp">[batch, queryHeads, queries], receives what <see cref="Backward"/> needs; or empty.</param>
-    /// <exception cref="ArgumentException">The geometry is invalid or a span does not fit it.</exception>
+    /// <param name="pattern">What <see cref="AttentionPattern.FromBias"/> read from this bias, or blocks; null reads the bias.</param>
+    /// <exception cref="ArgumentException">The geometry is invalid or a span or the pattern does not fit it.</exception>
     public unsafe void Forward(ReadOnlySpan<float> query, ReadOnlySpan<float> key, ReadOnlySpan<float> value, Span<float> output,
-        ReadOnlySpan<int> keyLengths = default, ReadOnlySpan<float> bias = default, Span<float> logSumExp = default)
+        ReadOnlySpan<int> keyLengths = default, ReadOnlySpan<float> bias = default, Span<float> logSumExp = default, AttentionPattern? pattern = null)
     {
+        pattern?.Check(this, !bias.IsEmpty);
         Check(query.Length, key.Length, value.Length, output.Length, keyLengths, bias.Length);
         if (!logSumExp.IsEmpty) Parts.Need(logSumExp.Length, (long)Batch * QueryHeads * Queries, nameof(logSumExp));
         fixed (float* pq = query, pk = key, pv = value, po = output, pb = bias, pl = logSumExp)
@@ -101,7 +103,7 @@ public readonly partial record struct Attention
                 SimdDispatch.Run(new Work
                 {
                     Shape = this,
-                    Pattern = AttentionPattern.FromBias(this, bias),
+                    Pattern = pattern ?? AttentionPattern.FromBias(this, bias),
                     Query = pq,
                     Key = pk,
                     Value = pv,
@@ -130,11 +132,13 @@ public readonly partial record struct Attention
     /// [sequences of the bias, heads of the bias, queries, keys], where a stride of 0 means one sequence or head: receives the gradient of the scores, summed over those
     /// that share a bias; or empty. It costs two more products.
     /// </param>
-    /// <exception cref="ArgumentException">The geometry is invalid or a span does not fit it.</exception>
+    /// <param name="pattern">As in the forward pass.</param>
+    /// <exception cref="ArgumentException">The geometry is invalid or a span or the pattern does not fit it.</exception>
     public unsafe void Backward(ReadOnlySpan<float> query, ReadOnlySpan<float> key, ReadOnlySpan<float> value, ReadOnlySpan<float> output, ReadOnlySpan<float> logSumExp,
         ReadOnlySpan<float> outputGradient, Span<float> queryGradient, Span<float> keyGradient, Span<float> valueGradient,
-        ReadOnlySpan<int> keyLengths = default, ReadOnlySpan<float> bias = default, Span<float> biasGradient = default)
+        ReadOnlySpan<int> keyLengths = default, ReadOnlySpan<float> bias = default, Span<float> biasGradient = default, AttentionPattern? pattern = null)
     {
+        pattern?.Check(this, !bias.IsEmpty);
         Check(query.Length, key.Length, value.Length, output.Length, keyLengths, bias.Length);
         Check(queryGradient.Length, keyGradient.Length, valueGradient.Length, outputGradient.Length, keyLengths, bias.Length);
         Parts.Need(logSumExp.Length, (long)Batch * QueryHeads * Queries, nameof(logSumExp));
@@ -146,7 +150,7 @@ public readonly partial record struct Attention
                 SimdDispatch.Run(new Work
                 {
                     Shape = this,
-                    Pattern = AttentionPattern.FromBias(this, bias),
+                    Pattern = pattern ?? AttentionPattern.FromBias(this, bias),
                     Query = pq,
                     Key = pk,
                     Value = pv,
@@ -194,10 +198,14 @@ public readonly partial record struct Attention
             Parts.Need(keyLengths.Length, Batch, nameof(keyLengths));
             foreach (int length in keyLengths[..Batch]) if (length < 0 || length > Keys) throw new ArgumentException($"A key length of {length} among {Keys} keys.", nameof(keyLengths));
         }
-        if (bias != 0 && Batch > 0 && Queries > 0 && Keys > 0)
-        {
-            if (BiasBatchStride < 0 || BiasHeadStride < 0 || BiasQueryStride < 0) throw new ArgumentException("Bias strides cannot be negative.");
-            Parts.Need(bias, ((long)(Batch - 1) * BiasBatchStride) + ((long)(QueryHeads - 1) * BiasHeadStride) + ((long)(Queries - 1) * BiasQueryStride) + Keys, "bias");
-        }
+        CheckBias(bias);
+    }
+
+    /// <summary>Throws unless a bias of this length fits the strides.</summary>
+    internal void CheckBias(int bias)
+    {
+        if (bias == 0 || Batch <= 0 || Queries <= 0 || Keys <= 0) return;
+        if (BiasBatchStride < 0 || BiasHeadStride < 0 || BiasQueryStride < 0) throw new ArgumentException("Bias strides cannot be negative.");
+        Parts.Need(bias, ((long)(Batch - 1) * BiasBatchStride) + ((long)(QueryHeads - 1) * BiasHeadStride) + ((long)(Queries - 1) * BiasQueryStride) + Keys, "bias");
     }
 }

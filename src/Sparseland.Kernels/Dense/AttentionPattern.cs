@@ -4,47 +4,92 @@ using System.Runtime.Intrinsics;
 
 namespace Sparseland.Kernels.Dense;
 
-/// <summary>Which parts of the score matrices a bias leaves visible: what is negative infinity throughout need not be computed.</summary>
+/// <summary>Which parts of the score matrices are computed: given as blocks, or read from a bias, where negative infinity throughout need not be.</summary>
 /// <remarks>
-/// A slice (one sequence and head of the bias) is cut into tiles of 64 queries x 32 keys. A tile is hidden, plain (visible, and
-/// the bias adds nothing but zeros) or biased. When whole queries and keys are hidden, and leaving them out first makes fewer
-/// tiles, the slice lists the others and its tiles are those of the smaller matrix. Reading the bias once costs a few per cent of the
-/// attention that it belongs to.
+/// A slice (one sequence and head) is cut into tiles of 64 queries x 32 keys. A tile is hidden, plain (visible, and
+/// the bias adds nothing but zeros) or biased. When a bias hides whole queries and keys, and leaving them out first makes fewer
+/// tiles, the slice lists the others and its tiles are those of the smaller matrix. A bias per head has as many numbers as there are scores, and
+/// reading them costs a tenth of dense attention; what stays the same over several passes (forward and backward, a constant of a network) is read once
+/// and handed to each. Dao et al., "FlashAttention", section 3.3. Immutable.
 /// </remarks>
-internal sealed class AttentionPattern
+public sealed class AttentionPattern
 {
+    /// <summary>Queries of a tile: the sides of blocks are multiples of it.</summary>
     public const int QueryTile = 64;
+
+    /// <summary>Keys of a tile.</summary>
     public const int KeyPanel = 32;
 
-    /// <summary>Flags of a tile: a score in it is visible; its bias is not zero throughout.</summary>
-    public const byte Visible = 1, NotZero = 2;
+    // Flags of a tile: a score in it is visible; its bias is not zero throughout.
+    internal const byte Visible = 1, NotZero = 2;
 
     private readonly Slice[] _slices;
     private readonly int _batches, _heads;
+    private readonly Attention _shape;
+    private readonly bool _hasBias;
 
-    private AttentionPattern(Slice[] slices, int batches, int heads) => (_slices, _batches, _heads) = (slices, batches, heads);
+    private AttentionPattern(Slice[] slices, int batches, int heads, Attention shape, bool hasBias) => (_slices, _batches, _heads, _shape, _hasBias) = (slices, batches, heads, shape, hasBias);
 
-    /// <summary>The share of all tiles that is computed.</summary>
-    public double Computed => _slices.Length == 0 ? 1 : _slices.Average(s => s.Computed);
-
-    /// <summary>The slice of a sequence and query head.</summary>
-    public Slice At(int batch, int head) => _slices[(Math.Min(batch, _batches - 1) * _heads) + Math.Min(head, _heads - 1)];
-
-    /// <summary>Reads a bias; null when there is none.</summary>
+    /// <summary>Reads which scores a bias hides.</summary>
+    /// <param name="shape">The attention, with the strides of its bias.</param>
+    /// <param name="bias">As in <see cref="Attention.Forward"/>; both passes need it as well, with these values.</param>
+    /// <returns>Null when there is no bias or no score.</returns>
+    /// <exception cref="ArgumentException">The geometry is invalid or the bias does not fit it.</exception>
     public static unsafe AttentionPattern? FromBias(Attention shape, ReadOnlySpan<float> bias)
     {
+        shape.CheckBias(bias.Length);
         if (bias.IsEmpty || shape.Batch == 0 || shape.Queries == 0 || shape.Keys == 0) return null;
         int batches = shape.BiasBatches, heads = shape.BiasHeads, rows = shape.BiasQueryStride == 0 ? 1 : shape.Queries;
         var slices = new Slice[batches * heads];
         fixed (float* start = bias)
         {
+            var sources = new Source[slices.Length];
             for (int i = 0; i < slices.Length; i++)
-            {
-                var source = new Source((nint)(start + ((nint)(i / heads) * shape.BiasBatchStride) + ((nint)(i % heads) * shape.BiasHeadStride)), shape.BiasQueryStride, rows, shape.Queries, shape.Keys);
-                slices[i] = source.Read();
-            }
+                sources[i] = new Source((nint)(start + ((nint)(i / heads) * shape.BiasBatchStride) + ((nint)(i % heads) * shape.BiasHeadStride)), shape.BiasQueryStride, rows, shape.Queries, shape.Keys);
+            // Reading is most of it, so that all slices are read at once.
+            int tiles = Tiles(rows);
+            var marks = new Marks[slices.Length];
+            for (int i = 0; i < marks.Length; i++) marks[i] = new Marks(rows, Panels(shape.Keys));
+            Parts.Each(slices.Length * tiles, (long)slices.Length * rows * shape.Keys, part => sources[part / tiles].Mark(marks[part / tiles], part % tiles));
+            for (int i = 0; i < slices.Length; i++) slices[i] = sources[i].Read(marks[i]);
         }
-        return new AttentionPattern(slices, batches, heads);
+        return new AttentionPattern(slices, batches, heads, shape, true);
+    }
+
+    /// <summary>Block-sparse attention without a bias: hidden blocks are not computed, the others are as in dense attention.</summary>
+    /// <param name="shape">The attention; a bias has no part in it.</param>
+    /// <param name="block">Side of a block in queries and keys: a multiple of <see cref="QueryTile"/>.</param>
+    /// <param name="heads">1: all heads share the blocks; or the number of query heads.</param>
+    /// <param name="visible">[heads, ceil(queries / block), ceil(keys / block)], whether the scores of a block count.</param>
+    /// <exception cref="ArgumentException">The block is no multiple, or the span has the wrong length.</exception>
+    public static AttentionPattern FromBlocks(Attention shape, int block, int heads, ReadOnlySpan<bool> visible)
+    {
+        if (block < QueryTile || block % QueryTile != 0) throw new ArgumentException($"Blocks of {block}; a multiple of {QueryTile} is needed.", nameof(block));
+        if (heads != 1 && heads != shape.QueryHeads) throw new ArgumentException($"Blocks of {heads} heads for {shape.QueryHeads}; 1 or all are needed.", nameof(heads));
+        int down = (shape.Queries + block - 1) / block, across = (shape.Keys + block - 1) / block, tiles = Tiles(shape.Queries), panels = Panels(shape.Keys);
+        if (visible.Length != (long)heads * down * across) throw new ArgumentException($"{visible.Length} blocks; expected [{heads}, {down}, {across}].", nameof(visible));
+        var slices = new Slice[heads];
+        for (int h = 0; h < heads; h++)
+        {
+            var flags = new byte[tiles * panels];
+            for (int i = 0; i < flags.Length; i++)
+            {
+                if (visible[(((h * down) + (i / panels * QueryTile / block)) * across) + (i % panels * KeyPanel / block)]) flags[i] = Visible;
+            }
+            slices[h] = new Slice(null, null, shape.Queries, shape.Keys, tiles, flags);
+        }
+        return new AttentionPattern(slices, 1, heads, shape, false);
+    }
+
+    /// <summary>The slice of a sequence and query head.</summary>
+    internal Slice At(int batch, int head) => _slices[(Math.Min(batch, _batches - 1) * _heads) + Math.Min(head, _heads - 1)];
+
+    /// <summary>Throws unless this was made for such scores.</summary>
+    internal void Check(Attention shape, bool hasBias)
+    {
+        if (hasBias != _hasBias) throw new ArgumentException(_hasBias ? "A pattern that was read from a bias needs that bias." : "A pattern of blocks has no bias beside it.");
+        if (shape.Queries != _shape.Queries || shape.Keys != _shape.Keys || shape.QueryHeads != _shape.QueryHeads || shape.Batch != _shape.Batch)
+            throw new ArgumentException($"A pattern of {_shape} for {shape}.");
     }
 
     /// <summary>One sequence and head of a bias.</summary>
@@ -54,7 +99,7 @@ internal sealed class AttentionPattern
     /// <param name="keyCount">How many keys take part.</param>
     /// <param name="rowTiles">Rows of tiles that are stored: 1 when all queries share a row of the bias.</param>
     /// <param name="tiles">[rowTiles, panels].</param>
-    public sealed class Slice(int[]? queries, int[]? keys, int queryCount, int keyCount, int rowTiles, byte[] tiles)
+    internal sealed class Slice(int[]? queries, int[]? keys, int queryCount, int keyCount, int rowTiles, byte[] tiles)
     {
         private readonly int _panels = Panels(keyCount);
 
@@ -65,9 +110,6 @@ internal sealed class AttentionPattern
         public int QueryCount => queryCount;
 
         public int KeyCount => keyCount;
-
-        /// <summary>Relative to all tiles of the whole matrix only when nothing is listed; a share of the smaller one otherwise.</summary>
-        public double Computed => tiles.Length == 0 ? 0 : (double)tiles.Count(t => (t & Visible) != 0) / tiles.Length;
 
         /// <summary>The tiles of queries <paramref name="tile"/> * 64 and so on, one per panel of keys.</summary>
         public ReadOnlySpan<byte> Row(int tile) => tiles.AsSpan(Math.Min(tile, rowTiles - 1) * _panels, _panels);
@@ -92,22 +134,22 @@ internal sealed class AttentionPattern
     {
         private static readonly int s_minus = BitConverter.SingleToInt32Bits(float.NegativeInfinity);
 
-        public Slice Read()
+        public void Mark(Marks marks, int tile)
+        {
+            Span<byte> tiles = marks.Tiles.AsSpan(tile * marks.Panels, marks.Panels);
+            for (int row = tile * QueryTile; row < Math.Min(rows, (tile + 1) * QueryTile); row++) marks.SeenRows[row] = MarkRow(Row(row), tiles, ref marks.Torn[tile]);
+        }
+
+        public Slice Read(Marks marks)
         {
             Source source = this;
-            int rowTiles = Tiles(rows), panels = Panels(keys), count = rows, width = keys;
-            var tiles = new byte[rowTiles * panels];
-            var seenRows = new bool[rows];
-            var torn = new long[rowTiles];
-            Parts.Each(rowTiles, (long)rows * keys, tile =>
-            {
-                for (int row = tile * QueryTile; row < Math.Min(count, (tile + 1) * QueryTile); row++)
-                    seenRows[row] = Mark(source.Row(row), tiles.AsSpan(tile * panels, panels), ref torn[tile]);
-            });
-            int computed = tiles.Count(t => (t & Visible) != 0), seenQueries = seenRows.Count(s => s);
-            var whole = new Slice(null, null, queries, keys, rowTiles, tiles);
+            int rowTiles = Tiles(rows), count = rows, width = keys;
+            bool[] seenRows = marks.SeenRows;
+            int computed = 0, seenQueries = seenRows.AsSpan().Count(true);
+            foreach (byte tile in marks.Tiles) computed += tile & Visible;
+            var whole = new Slice(null, null, queries, keys, rowTiles, marks.Tiles);
             // Blocks leave the pieces of 32 keys that a query sees whole, and a triangle tears one of them: where few are torn, no keys are to be left out.
-            if (seenQueries == 0 || (torn.Sum() * 4 < (long)seenQueries * computed / rowTiles && seenQueries * 10 > 9 * rows)) return whole;
+            if (seenQueries == 0 || (marks.Torn.Sum() * 4 < (long)seenQueries * computed / rowTiles && seenQueries * 10 > 9 * rows)) return whole;
 
             // The largest entry of each column, by tile of queries: negative infinity where nobody sees the key.
             var largest = new float[rowTiles * width];
@@ -138,7 +180,7 @@ internal sealed class AttentionPattern
                 {
                     ReadOnlySpan<float> values = source.Row(queryList is null ? r : queryList[r]);
                     for (int j = 0; j < row.Length; j++) row[j] = values[keyList[j]];
-                    Mark(row, small.AsSpan(tile * smallPanels, smallPanels), ref torn);
+                    MarkRow(row, small.AsSpan(tile * smallPanels, smallPanels), ref torn);
                 }
             });
             return new Slice(queryList, keyList, queryList?.Length ?? queries, keyList.Length, smallTiles, small);
@@ -147,34 +189,54 @@ internal sealed class AttentionPattern
         private ReadOnlySpan<float> Row(int row) => new((float*)bias + (row * stride), keys);
 
         // Adds a row to the flags of its tiles; says whether it sees a key, and counts the panels of which it sees a part.
-        private static bool Mark(ReadOnlySpan<float> row, Span<byte> tiles, ref long torn)
+        private static bool MarkRow(ReadOnlySpan<float> row, Span<byte> tiles, ref long torn)
         {
             // As bits: there is one negative infinity, and a -0 counts as a bias, which is merely slower.
             ReadOnlySpan<int> bits = MemoryMarshal.Cast<float, int>(row);
             Vector512<int> minus = Vector512.Create(s_minus);
-            bool sees = false;
-            for (int p = 0; p < tiles.Length; p++)
+            int whole = bits.Length / KeyPanel, sees = 0, parts = 0;
+            fixed (int* start = bits)
             {
-                ReadOnlySpan<int> panel = bits.Slice(p * KeyPanel, Math.Min(KeyPanel, bits.Length - (p * KeyPanel)));
-                bool zero, hidden, part;
-                if (panel.Length == KeyPanel)
+                fixed (byte* flags = tiles)
                 {
-                    Vector512<int> a = Vector512.Create(panel), b = Vector512.Create(panel[Vector512<int>.Count..]);
-                    zero = Vector512.EqualsAll(a | b, Vector512<int>.Zero);
-                    hidden = !zero && Vector512.EqualsAll(a, minus) && Vector512.EqualsAll(b, minus);
-                    part = !zero && !hidden && (Vector512.EqualsAny(a, minus) || Vector512.EqualsAny(b, minus));
+                    for (int p = 0; p < whole; p++)
+                    {
+                        int* panel = start + (p * KeyPanel);
+                        Vector512<int> a = Vector512.Load(panel), b = Vector512.Load(panel + Vector512<int>.Count);
+                        uint hides = (uint)Vector512.Equals(a, minus).ExtractMostSignificantBits() | ((uint)Vector512.Equals(b, minus).ExtractMostSignificantBits() << Vector512<int>.Count);
+                        if (hides == uint.MaxValue)
+                        {
+                            flags[p] |= NotZero;
+                            continue;
+                        }
+                        sees = 1;
+                        if (hides != 0) parts++;
+                        flags[p] |= (a | b) == Vector512<int>.Zero ? Visible : (byte)(Visible | NotZero);
+                    }
                 }
-                else
-                {
-                    zero = !panel.ContainsAnyExcept(0);
-                    hidden = !panel.ContainsAnyExcept(s_minus);
-                    part = !hidden && panel.Contains(s_minus);
-                }
-                tiles[p] |= (byte)((hidden ? 0 : Visible) | (zero ? 0 : NotZero));
-                sees |= !hidden;
-                if (part) torn++;
             }
-            return sees;
+            if (whole < tiles.Length)
+            {
+                ReadOnlySpan<int> panel = bits[(whole * KeyPanel)..];
+                bool hidden = !panel.ContainsAnyExcept(s_minus);
+                tiles[whole] |= (byte)((hidden ? 0 : Visible) | (panel.ContainsAnyExcept(0) ? NotZero : 0));
+                if (!hidden) sees = 1;
+                if (!hidden && panel.Contains(s_minus)) parts++;
+            }
+            torn += parts;
+            return sees != 0;
         }
+    }
+
+    /// <summary>What reading a slice finds: flags of its tiles, which rows see a key, and how many panels are seen in part.</summary>
+    private sealed class Marks(int rows, int panels)
+    {
+        public int Panels => panels;
+
+        public byte[] Tiles { get; } = new byte[AttentionPattern.Tiles(rows) * panels];
+
+        public bool[] SeenRows { get; } = new bool[rows];
+
+        public long[] Torn { get; } = new long[AttentionPattern.Tiles(rows)];
     }
 }

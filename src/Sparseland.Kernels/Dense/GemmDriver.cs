@@ -106,6 +106,24 @@ internal static unsafe class GemmDriver
         else Blocked<V>(call);
     }
 
+    /// <summary>Floats that <see cref="PackLeft"/> writes for [m, k] at most, on every level.</summary>
+    public static long LeftLength(int m, int k) => (m + 7L) * k;
+
+    /// <summary>Packs alpha * a [m, k] as <see cref="GemmCall.PackedA"/>, for an operand of several products; they take alpha as done.</summary>
+    public static void PackLeft<V>(int m, int k, float alpha, float* a, nint lda, float* to) where V : unmanaged, IVector<V>
+    {
+        int mr = MicroKernel.Rows<V>(), block = Packing.BlockLength(k);
+        for (int k0 = 0; k0 < k; k0 += block)
+        {
+            int length = Math.Min(block, k - k0);
+            for (int i = 0; i < m; i += mr)
+            {
+                Packing.Left(false, a + (i * lda) + k0, lda, Math.Min(mr, m - i), length, mr, alpha, to);
+                to += (nint)mr * length;
+            }
+        }
+    }
+
     private static void ScaleOnly<V>(in GemmCall call) where V : unmanaged, IVector<V>
     {
         for (int i = 0; i < call.M; i++) Scale(call.C + (i * call.Ldc), call.N, call.Beta);

@@ -29,6 +29,27 @@ internal static unsafe class LaneSums
         return DotKernel.Fold(lanes);
     }
 
+    /// <summary>The largest of at least one contiguous value; NaN when one of them is.</summary>
+    public static float Max<V>(float* values, int count) where V : unmanaged, IVector<V>
+    {
+        int t = 0;
+        float largest = float.NegativeInfinity;
+        if (count >= V.Count)
+        {
+            V m = V.Load(values);
+            for (t = V.Count; t + V.Count <= count; t += V.Count) m = V.Max(m, V.Load(values + t));
+            float* lanes = stackalloc float[Lanes.Count];
+            V.Store(m, lanes);
+            for (int width = V.Count / 2; width > 0; width /= 2)
+            {
+                for (int i = 0; i < width; i++) lanes[i] = MathF.Max(lanes[i], lanes[i + width]);
+            }
+            largest = lanes[0];
+        }
+        for (; t < count; t++) largest = MathF.Max(largest, values[t]);
+        return largest;
+    }
+
     /// <summary>lanes [16] += (x - center)^2, value t to lane t % 16.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void AddSquares<V>(float* x, int count, float center, float* lanes) where V : unmanaged, IVector<V>

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
@@ -26,11 +27,9 @@ internal static unsafe class Packing
     {
         if (transposed) CopyRows(source, ld, k, rows, panel, target);
         else TransposeRows(source, ld, rows, k, panel, target);
-        if (alpha != 1f)
-        {
-            nint count = (nint)k * panel;
-            for (nint i = 0; i < count; i++) target[i] *= alpha;
-        }
+        if (alpha == 1f) return;
+        var panelValues = new Span<float>(target, checked(k * panel));
+        TensorPrimitives.Multiply(panelValues, alpha, panelValues);
     }
 
     /// <summary>

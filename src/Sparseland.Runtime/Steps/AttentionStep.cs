@@ -14,12 +14,21 @@ internal sealed class AttentionStep : Step
     private readonly int _cacheIndex;
     private readonly int[]? _maskShape;
 
+    // A mask that is a constant is read once: as numbers, and which scores it hides.
+    private readonly float[]? _constantBias;
+    private readonly AttentionPattern? _pattern;
+
     private AttentionStep(Node node, Slot?[] inputs, Slot output, Attention geometry, bool flat, int cacheIndex, int[]? maskShape) : base(node, inputs, [output])
     {
         _geometry = geometry;
         _flat = flat;
         _cacheIndex = cacheIndex;
         _maskShape = maskShape;
+        if (maskShape is null || cacheIndex >= 0 || inputs[3]!.Constant is not { } mask) return;
+        _constantBias = new float[mask.Length];
+        if (mask.ElementType == ElementType.Bool) Attention.BiasFromMask(mask.Span<bool>(), _constantBias);
+        else mask.Span<float>().CopyTo(_constantBias);
+        _pattern = AttentionPattern.FromBias(geometry, _constantBias);
     }
 
     public override string Kernel => _cacheIndex >= 0 ? "online-softmax attention with cache" : "online-softmax attention";
@@ -86,9 +95,9 @@ internal sealed class AttentionStep : Step
             v = layer.Values;
         }
         ReadOnlySpan<float> bias = default;
-        if (_maskShape is not null) bias = Bias(state, rented);
+        if (_maskShape is not null) bias = _constantBias ?? Bias(state, rented);
         Span<float> result = moveOutput ? rented.Take(y.Length) : y;
-        g.Forward(q, k, v, result, default, bias);
+        g.Forward(q, k, v, result, default, bias, default, _pattern);
         if (moveOutput) Permute.Copy(result, [g.Batch, g.QueryHeads, g.Queries, g.ValueSize], [0, 2, 1, 3], y);
     }
 

@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Dense;
 using Sparseland.Model.Graph;
 using Sparseland.Training.Autograd;
 using Geometry = Sparseland.Kernels.Dense.Attention;
@@ -43,14 +44,16 @@ internal static class Attention
             };
         }
         Tensor y = Tensor.Uninitialized([batch, heads, queries, valueWidth]), logSums = Tensor.Uninitialized([batch, heads, queries]);
-        geometry.Forward(q.Values, k.Values, v.Values, y.Values, default, mask is null ? default : mask.Values, logSums.Values);
+        // Both passes leave out what the mask hides; it is read once.
+        AttentionPattern? pattern = mask is null ? null : AttentionPattern.FromBias(geometry, mask.Values);
+        geometry.Forward(q.Values, k.Values, v.Values, y.Values, default, mask is null ? default : mask.Values, logSums.Values, pattern);
         Tape.Record("Attention", y, [q, k, v, mask], [q, k, v, y, mask, logSums], flow =>
         {
             // Probabilities are computed again: what is kept grows with the length, not with its square.
             Tensor g = flow.Output(), gq = Tensor.Uninitialized(q.Shape), gk = Tensor.Uninitialized(k.Shape), gv = Tensor.Uninitialized(v.Shape);
             Tensor? gb = flow.Needs(3) ? Tensor.Uninitialized([geometry.BiasBatchStride == 0 ? Math.Min(batch, 1) : batch, geometry.BiasHeadStride == 0 ? 1 : heads, queries, keys]) : null;
             geometry.Backward(q.Values, k.Values, v.Values, y.Values, logSums.Values, g.Values, gq.Values, gk.Values, gv.Values,
-                default, mask is null ? default : mask.Values, gb is null ? default : gb.Values);
+                default, mask is null ? default : mask.Values, gb is null ? default : gb.Values, pattern);
             flow.Give(0, gq);
             flow.Give(1, gk);
             flow.Give(2, gv);

@@ -74,7 +74,7 @@ public sealed class AttentionTests
         Case c = Hiding(name);
         Attention shape = c.Shape;
         AttentionPattern pattern = AttentionPattern.FromBias(shape, c.Bias)!;
-        Assert.True(name == "tokens" || name == "keys of a sequence" ? pattern.At(0, 0).Keys is not null : pattern.Computed < 0.75, $"{pattern.Computed:P0} is computed");
+        Assert.True(name == "tokens" || name == "keys of a sequence" ? pattern.At(0, 0).Keys is not null : pattern.At(0, 0).Row(0).Contains((byte)AttentionPattern.NotZero), "nothing is left out");
         float[] g = Random(c.OutputLength, 7);
         int biasLength = shape.BiasBatches * shape.BiasHeads * shape.Queries * shape.Keys;
         float[] all = SameEverywhere(() =>
@@ -109,6 +109,53 @@ public sealed class AttentionTests
             Assert.Equal(slope, sum, 1e-3);
         }
         for (int i = 0; i < c.Bias.Length && shape.BiasQueryStride != 0; i++) if (float.IsNegativeInfinity(c.Bias[i])) Assert.Equal(0f, all[start + i]);
+    }
+
+    [Theory]
+    [InlineData(1, 64)]
+    [InlineData(4, 64)]
+    [InlineData(4, 128)]
+    public void BlocksAreTheBiasThatHidesThem(int heads, int block)
+    {
+        const int queries = 150, keys = 200;
+        Attention shape = new Attention(2, 4, 2, queries, keys, 8) { ValueSize = 12 };
+        int down = (queries + block - 1) / block, across = (keys + block - 1) / block;
+        var random = new Random(5);
+        bool[] visible = [.. Enumerable.Range(0, heads * down * across).Select(_ => random.Next(2) == 0)];
+        float[] bias = new float[heads * queries * keys];
+        for (int i = 0; i < bias.Length; i++)
+        {
+            int head = i / (queries * keys), query = i / keys % queries, key = i % keys;
+            if (!visible[(((head * down) + (query / block)) * across) + (key / block)]) bias[i] = float.NegativeInfinity;
+        }
+        Attention biased = shape with { BiasHeadStride = heads == 1 ? 0 : queries * keys, BiasQueryStride = keys };
+        Case c = new(shape, false);
+        float[] g = Random(c.OutputLength, 7);
+        float[] Passes(Attention a, float[] b, AttentionPattern? pattern)
+        {
+            float[] y = Random(c.OutputLength, 9), lse = new float[2 * 4 * queries], dq = new float[c.Query.Length], dk = new float[c.Key.Length], dv = new float[c.Value.Length];
+            a.Forward(c.Query, c.Key, c.Value, y, default, b, lse, pattern);
+            a.Backward(c.Query, c.Key, c.Value, y, lse, g, dq, dk, dv, default, b, default, pattern);
+            return [.. y, .. lse, .. dq, .. dk, .. dv];
+        }
+        float[] blocks = SameEverywhere(() => Passes(shape, [], AttentionPattern.FromBlocks(shape, block, heads, visible)), "blocks");
+        Assert.Equal(Passes(biased, bias, null), blocks);
+        Assert.Equal(blocks, Passes(biased, bias, AttentionPattern.FromBias(biased, bias)));
+        Assert.NotEqual(Passes(shape, [], null), blocks);
+    }
+
+    [Fact]
+    public void RefusesPatternsOfOtherScores()
+    {
+        var shape = new Attention(1, 1, 1, 64, 64, 1);
+        AttentionPattern pattern = AttentionPattern.FromBlocks(shape, 64, 1, [true]);
+        float[] x = new float[64], other = new float[128];
+        Assert.Throws<ArgumentException>(() => AttentionPattern.FromBlocks(shape, 32, 1, [true]));
+        Assert.Throws<ArgumentException>(() => AttentionPattern.FromBlocks(shape, 64, 2, [true, true]));
+        Assert.Throws<ArgumentException>(() => AttentionPattern.FromBlocks(shape, 64, 1, [true, true]));
+        Assert.Throws<ArgumentException>(() => new Attention(1, 1, 1, 64, 128, 1).Forward(x, other, other, x, default, default, default, pattern));
+        Assert.Throws<ArgumentException>(() => shape.Forward(x, x, x, x, default, new float[64], default, pattern));
+        Assert.Throws<ArgumentException>(() => (shape with { BiasQueryStride = 64 }).Forward(x, x, x, x, default, default, default, AttentionPattern.FromBias(shape with { BiasQueryStride = 64 }, new float[4096])));
     }
 
     // Biases of negative infinity in blocks of 32 x 32, or for whole tokens.
