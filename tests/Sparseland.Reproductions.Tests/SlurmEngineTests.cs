@@ -79,6 +79,20 @@ public sealed class SlurmEngineTests : IDisposable
         Assert.Equal("", queue);
     }
 
+    [SkippableFact]
+    public async Task Tasks_are_submitted_with_their_time_limit()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "the stand-in for sbatch is a shell script");
+        string sbatch = Path.Combine(_folder, "sbatch");
+        await File.WriteAllTextAsync(sbatch, $"#!/bin/sh\nprintf '%s\\n' \"$@\" > {_folder}/arguments\nexit 1\n");
+        if (OperatingSystem.IsLinux()) File.SetUnixFileMode(sbatch, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+        var engine = new SlurmEngine(["true"], Path.Combine(_folder, "work")) { Sbatch = sbatch, TimeLimit = TimeSpan.FromSeconds(90), Partition = "short" };
+        Assert.Equal("SL6005", (await Assert.ThrowsAsync<SparselandException>(() => engine.RunAsync([new WorkItem("a", [])]))).Code);
+        string[] arguments = await File.ReadAllLinesAsync(Path.Combine(_folder, "arguments"));
+        Assert.Contains("--time=2", arguments);
+        Assert.Contains("--partition=short", arguments);
+    }
+
     [Fact]
     public async Task Without_slurm_it_is_said_before_anything_runs()
     {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Verbs;
 using Sparseland.Kernels.Sparse;
@@ -28,6 +29,12 @@ internal sealed record PruneRequest
 
     /// <summary>How the network is trained, where there is data; zero epochs do not train.</summary>
     public TrainingPlan Training { get; init; } = new() { Epochs = 0 };
+
+    /// <summary>Builds the method for a plan, so that wrong and conflicting parameters are errors although nothing is run; how long a training is does not matter to that.</summary>
+    /// <exception cref="PruningException">A parameter is out of range, or conflicts with another.</exception>
+    public Sparsifier CreateForPlan() => Method.Build(Settings, Arguments, Method.Stage == PruningStage.During ? NominalSteps : 0);
+
+    private const long NominalSteps = 100_000;
 
     /// <summary>The method when it is the removal of channels by budget; null otherwise.</summary>
     public ChannelPruning? Channels => IsStructured ? Recipe.CreateSparsifier() as ChannelPruning : null;
@@ -74,9 +81,22 @@ internal sealed class PruneFlags
 
     public void AddTo(Command command)
     {
-        Option[] all = [_method, _sparsity, _pattern, _parameters, _macs, _size, _latency, _targets, _ignore, _keepFirst, _keepLast, _embeddings, _floor, _multiple, _set, _recipe, _saveRecipe];
-        foreach (Option option in all) command.Options.Add(option);
+        foreach (Option option in (Option[])[.. Meaning, _saveRecipe]) command.Options.Add(option);
     }
+
+    /// <summary>What says what is to be done.</summary>
+    private Option[] Meaning => [_method, _sparsity, _pattern, _parameters, _macs, _size, _latency, _targets, _ignore, _keepFirst, _keepLast, _embeddings, _floor, _multiple, _set, _recipe];
+
+    /// <summary>The flags as they were given, to be used again with another verb; the sparsity is added where no flag names a target.</summary>
+    public string Repeat(ParseResult arguments, PruneRequest request)
+    {
+        OptionResult[] given = [.. Meaning.Select(arguments.GetResult).OfType<OptionResult>().Where(o => !o.Implicit)];
+        Option[] targets = [_sparsity, _pattern, _parameters, _macs, _size, _latency, _recipe];
+        IEnumerable<string> words = given.SelectMany(o => (IEnumerable<string>)[o.Option.Name, .. o.Tokens.Select(t => Quote(t.Value))]);
+        return string.Join(' ', given.Any(o => targets.Contains(o.Option)) ? words : [.. words, string.Create(System.Globalization.CultureInfo.InvariantCulture, $"--sparsity {request.Settings.Sparsity * 100:0.##}%")]);
+    }
+
+    private static string Quote(string word) => word.All(c => char.IsLetterOrDigit(c) || "-_=.,:/%+".Contains(c)) ? word : "'" + word.Replace("'", "'\\''", StringComparison.Ordinal) + "'";
 
     /// <summary>Adds the flags that make sense while a network is trained from scratch: no budgets of channels or bytes.</summary>
     public void AddSparseTrainingTo(Command command)
@@ -160,7 +180,7 @@ internal sealed class PruneFlags
     /// <inheritdoc cref="TakeSeed(ParseResult, VerbContext)"/>
     public static void TakeSeed(ParseResult arguments, VerbContext context, Recipe recipe)
     {
-        bool flag = arguments.GetResult("--seed") is System.CommandLine.Parsing.OptionResult { Implicit: false };
+        bool flag = arguments.GetResult("--seed") is OptionResult { Implicit: false };
         if (!flag && recipe.Entries.ContainsKey("seed")) context.UseSeed(recipe.Settings.Seed);
     }
 

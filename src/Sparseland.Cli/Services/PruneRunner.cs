@@ -3,6 +3,7 @@ using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning;
+using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Layers;
 using Sparseland.Pruning.Methods;
 using Sparseland.Pruning.Programs;
@@ -21,6 +22,26 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
     /// <summary>Evaluate at most this many samples between the phases; null takes all.</summary>
     public int? EvaluationLimit { get; init; }
 
+    /// <summary>Builds the method and looks for what it needs, so that what cannot work is an error before anything is run or written.</summary>
+    /// <exception cref="VerbException">SL4005: data or a training is missing.</exception>
+    /// <exception cref="PruningException">A parameter is out of range or conflicts with another, or a filter matches nothing.</exception>
+    public void Validate(ModelGraph graph)
+    {
+        if (request.Channels is not null) return;
+        long steps = TrainingSteps();
+        if (request.Method.Stage == PruningStage.During || request.Method.Needs.HasFlag(CriterionNeeds.Retraining))
+        {
+            if (data is null) throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' acts while a network is trained, and there is no data") { Try = "add --data DATA and --epochs N" };
+            if (steps < 1) throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' acts while a network is trained") { Try = "add --epochs N" };
+        }
+        Sparsifier method = Build(steps);
+        _ = method.Plan(PruningTarget.Of(graph));
+        if (data is null && method is OneShotSparsifier { Requires: var needs } && needs.HasFlag(CriterionNeeds.Data))
+            throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' needs {(needs.HasFlag(CriterionNeeds.Labels) ? "labelled data" : "data")}") { Try = "add --data DATA, for example --data shapes" };
+    }
+
+    private Sparsifier Build(long steps) => request.Method.Build(request.Settings, request.Arguments, request.Method.Stage == PruningStage.During ? steps : 0);
+
     /// <summary>Prunes a copy of the graph.</summary>
     public async Task<PruneOutcome> RunAsync(ModelGraph dense)
     {
@@ -32,8 +53,7 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
     }
 
     /// <summary>What the method would do with each layer, without doing it.</summary>
-    public static LayerPlan PlanLayers(ModelGraph graph, PruneRequest request) =>
-        request.Settings.Policy.Apply(PruningTarget.Of(graph).Layers);
+    public static LayerPlan PlanLayers(ModelGraph graph, PruneRequest request) => request.CreateForPlan().Plan(PruningTarget.Of(graph));
 
     /// <summary>The sparsity at which the compact file meets a size: weights x (1 + density x 32) / 8 for pruned layers, everything else as it is.</summary>
     /// <exception cref="VerbException">No sparsity below 100 % is enough; the smallest size is named.</exception>
@@ -54,12 +74,12 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
     private async Task<PruneOutcome> RemoveWeightsAsync(ModelGraph dense, ModelGraph graph)
     {
         long steps = TrainingSteps();
-        Sparsifier method = request.Method.Build(request.Settings, request.Arguments, request.Method.Stage == PruningStage.During ? steps : 0);
+        Sparsifier method = Build(steps);
         LayerPlan plan = method.Plan(PruningTarget.Of(graph));
         PruningResult result;
         if (method is OneShotSparsifier oneShot)
         {
-            bool needsModel = (request.Method.Needs | oneShot.Requires) != Pruning.Criteria.CriterionNeeds.None;
+            bool needsModel = (request.Method.Needs | oneShot.Requires) != CriterionNeeds.None;
             TrainableModel? model = needsModel ? new TrainableModel(graph) : null;
             // A set that is for evaluation alone will do where the method looks at weights only.
             BatchLoader? loader = data is null || !needsModel ? null : new BatchLoader(data.Source.ForTraining, new BatchOptions
@@ -81,11 +101,9 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
         }
         else
         {
-            if (data is null) throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' acts while a network is trained, and there is no data") { Try = "add --data DATA and --epochs N" };
-            if (steps < 1) throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' acts while a network is trained") { Try = "add --epochs N" };
             if (method is TrainingProgram program)
             {
-                (result, _) = await new ProgramSession(context, data, request.Training, run).RunAsync(program, new TrainableModel(graph), request.Title.ToLowerInvariant()).ConfigureAwait(false);
+                (result, _) = await new ProgramSession(context, data!, request.Training, run).RunAsync(program, new TrainableModel(graph), request.Title.ToLowerInvariant()).ConfigureAwait(false);
             }
             else
             {

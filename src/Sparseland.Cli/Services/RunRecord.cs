@@ -78,6 +78,8 @@ internal sealed record RunRecord(string Path, ExperimentFacts Facts, double? Tra
 
     private static MethodInfo? FindMethod(JsonNode run, JsonNode? result)
     {
+        if (((string?)run["request"]?["method"] ?? (string?)run["method"]?["id"]) is { } id) return MethodCatalog.Find(id);
+        // Records of earlier versions name the title alone.
         string? title = (string?)run["request"]?["title"] ?? (string?)run["method"]?["title"] ?? (string?)result?["method"];
         if (title is not null) return MethodCatalog.All.FirstOrDefault(m => m.Title == title);
         string[] arguments = [.. run["arguments"]?.AsArray().Select(a => (string?)a ?? "") ?? []];

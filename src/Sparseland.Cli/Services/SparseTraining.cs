@@ -35,9 +35,9 @@ internal sealed class SparseTraining(VerbContext context, PruneRequest request, 
     /// <summary>What was removed from which layer; null until it is known.</summary>
     public PruningResult? Outcome { get; private set; }
 
-    /// <summary>Builds the method, so that a parameter that is out of range, or conflicts with another, is an error before anything is read or written.</summary>
-    /// <exception cref="PruningException">It is.</exception>
-    public void Validate() => Build();
+    /// <summary>Builds the method and plans its layers, so that a parameter that is out of range or conflicts with another, and a filter that matches nothing, are errors before anything is read or written.</summary>
+    /// <exception cref="PruningException">They are.</exception>
+    public void Validate(ModelGraph graph) => Build().Plan(PruningTarget.Of(graph));
 
     /// <summary>The graph that is trained: a smaller one when the method makes it smaller before training.</summary>
     /// <exception cref="PruningException">A parameter is out of range, or a filter matches nothing.</exception>

@@ -4,6 +4,8 @@ using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
 using Sparseland.Cli.Services;
 using Sparseland.Model.Graph;
+using Sparseland.Pruning;
+using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Layers;
 using Sparseland.Pruning.Methods;
 using Sparseland.Pruning.Structured;
@@ -36,7 +38,7 @@ internal sealed class PlanVerb : Verb
         JsonObject json = Show(context, graph, request);
         if (!context.Settings.DryRun) _prune.SaveRecipe(arguments, request, force: false);
         context.Result(json);
-        context.Next($"sparseland prune {path} " + (request.Channels?.Budget is { } c ? $"{(c.Unit == BudgetUnit.Macs ? "--macs" : "--params")} {c.Keep:P0}".Replace(" %", "%", StringComparison.Ordinal) : $"--sparsity {request.Settings.Sparsity * 100:0.##}%"));
+        context.Next($"sparseland prune {path} {_prune.Repeat(arguments, request)}{(request.Method.Needs.HasFlag(CriterionNeeds.Data) ? " --data DATA" : "")}{(request.Method.Stage == PruningStage.During || request.Method.Needs.HasFlag(CriterionNeeds.Retraining) ? " --epochs N" : "")}");
         bool feasible = (bool)json["feasible"]!;
         bool anything = (bool)json["anything"]!;
         return !anything ? ExitCodes.NothingPruned : feasible ? ExitCodes.Done : ExitCodes.GateNotMet;
@@ -44,7 +46,36 @@ internal sealed class PlanVerb : Verb
 
     /// <summary>Prints the plan and returns it as JSON.</summary>
     internal static JsonObject Show(VerbContext context, ModelGraph graph, PruneRequest request) =>
-        request.Channels is { } channels ? ShowChannels(context, graph, request, channels) : ShowWeights(context, graph, request);
+        request.Channels is { } channels ? ShowChannels(context, graph, request, channels)
+        : request.IsStructured ? ShowRewriting(context, graph, request)
+        : ShowWeights(context, graph, request);
+
+    /// <summary>Methods that plan for themselves: what they would cut is shown by cutting a copy, where that needs no data.</summary>
+    private static JsonObject ShowRewriting(VerbContext context, ModelGraph graph, PruneRequest request)
+    {
+        var method = (GraphSparsifier)request.CreateForPlan();
+        var rows = new JsonArray();
+        GraphResult result;
+        try
+        {
+            result = method.Rewrite(graph.Clone(), new PruningContext { InputTypes = InspectVerb.BatchTypes(graph, 1), Cancellation = context.Cancellation });
+        }
+        catch (PruningException e) when (e.Code == "SL4005")
+        {
+            context.Say($"what '{request.Method.Id}' cuts is known only with data: {e.Message}");
+            return new JsonObject { ["method"] = request.Method.Id, ["target"] = request.Target, ["groups"] = rows, ["feasible"] = true, ["anything"] = true };
+        }
+        var table = new Table().Border(TableBorder.Simple).AddColumns("part", "kind").AddColumn(new TableColumn("before").RightAligned()).AddColumn(new TableColumn("stay").RightAligned()).AddColumn("note");
+        foreach (GraphChange c in result.Changes)
+        {
+            table.AddRow(Markup.Escape(c.Name), c.Kind, c.Before.ToString("N0"), c.After.ToString("N0"), Markup.Escape(c.Note ?? ""));
+            rows.Add(new JsonObject { ["group"] = c.Name, ["kind"] = c.Kind, ["units"] = c.Before, ["kept"] = c.After, ["note"] = c.Note });
+        }
+        context.Show(table);
+        foreach (string refused in result.Refused) context.Say("cannot be cut  " + refused);
+        foreach (string warning in result.Warnings) context.Warn(warning);
+        return new JsonObject { ["method"] = request.Method.Id, ["target"] = request.Target, ["groups"] = rows, ["refused"] = new JsonArray([.. result.Refused.Select(f => (JsonNode)f)]), ["feasible"] = true, ["anything"] = !result.NothingRemoved };
+    }
 
     private static JsonObject ShowWeights(VerbContext context, ModelGraph graph, PruneRequest request)
     {

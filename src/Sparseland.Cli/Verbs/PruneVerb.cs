@@ -51,7 +51,10 @@ internal sealed class PruneVerb : Verb
         OpenedData? data = dataName is null ? null : OpenedData.For(graph, dataName, arguments.GetValue(_dataRoot), training.Window, context.Settings.Seed);
         bool trains = data is not null && (training.Steps ?? training.Epochs) > 0;
         if (arguments.GetValue(_output) is { } target && !context.Settings.DryRun) ModelAccess.RequireWritable(target, arguments.GetValue(_force));
+        if (request.Method.Stage == Pruning.PruningStage.Before) context.Warn(StageAdvice(request, trains, text));
         context.Say($"{request.Title}: {request.Target}{(trains ? $", trained on {data!.Source.Name}" : "")}");
+        var runner = new PruneRunner(context, request, data, null);
+        runner.Validate(graph);
         if (context.Settings.DryRun)
         {
             context.Result(PlanVerb.Show(context, graph, request));
@@ -62,7 +65,7 @@ internal sealed class PruneVerb : Verb
         string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"prune-{Path.GetFileNameWithoutExtension(path)}");
         string[] inputs = [.. new[] { path, training.Teacher, dataName }.OfType<string>().Where(Path.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "prune", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
-        run.Record("request", new JsonObject { ["title"] = request.Title, ["target"] = request.Target, ["training"] = TrainingFlags.ToJson(training) });
+        run.Record("request", new JsonObject { ["method"] = request.Method.Id, ["title"] = request.Title, ["target"] = request.Target, ["training"] = TrainingFlags.ToJson(training) });
         PruneOutcome outcome = await new PruneRunner(context, request, data, run).RunAsync(graph).ConfigureAwait(false);
         if (outcome.NothingBecause.Count > 0 && !arguments.GetValue(_allowNothing))
             throw new VerbException(ExitCodes.NothingPruned, "SL4007", "nothing was removed") { Because = string.Join("; ", outcome.NothingBecause.Take(6)), Try = "see every reason with: sparseland plan MODEL; --allow-nothing accepts it" };
@@ -86,6 +89,11 @@ internal sealed class PruneVerb : Verb
         context.Next($"sparseland bench {outcome.Saved!.CompactPath}", trains ? $"sparseland run {outcome.Saved.CompactPath} --input FILE" : $"sparseland recover {outcome.Saved.CompactPath} --data DATA --teacher {path}");
         return Gate(arguments, context, outcome);
     }
+
+    /// <summary>Methods for untrained networks judge, or reset, what training has found.</summary>
+    private static string StageAdvice(PruneRequest request, bool trains, bool text) =>
+        $"'{request.Method.Id}' acts before training: it is made for a network at its initialisation, and this one is taken as it is{(trains ? "" : " and not trained afterwards")}. "
+        + $"From scratch: sparseland train ARCHITECTURE --method {request.Method.Id} --data {(text ? "TEXT" : "DATA")}; for a trained network: --method magnitude, gmp, rd ... (list methods --stage after)";
 
     private int Gate(ParseResult arguments, VerbContext context, PruneOutcome outcome)
     {

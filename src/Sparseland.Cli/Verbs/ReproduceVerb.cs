@@ -21,6 +21,7 @@ internal sealed class ReproduceVerb : Verb
     private readonly Option<string?> _dataRoot = SharedOptions.DataRoot();
     private readonly Option<string> _engine = new("--engine") { Description = "local: processes of this machine; slurm: one array job of a cluster whose nodes share the folder of --out.", DefaultValueFactory = _ => "local" };
     private readonly Option<string?> _partition = new("--partition") { Description = "Slurm's partition (default: the cluster's)." };
+    private readonly Option<string?> _taskTime = new("--task-time") { Description = "Slurm's limit for one seed (30m, 2h); a task that reaches it counts as lost (default: 15m with quick, 2h with standard, 24h with full)." };
     private readonly Option<int?> _worker = new("--worker") { Description = "Run this one seed and write its part.", Hidden = true };
 
     protected override (string Name, string Description) Title => ("reproduce", "Measure the claims of papers again, at a size that this machine can run.");
@@ -30,7 +31,7 @@ internal sealed class ReproduceVerb : Verb
         _budget.AcceptOnlyFromAmong("quick", "standard", "full");
         command.Arguments.Add(_ids);
         _engine.AcceptOnlyFromAmong("local", "slurm");
-        Option[] options = [_all, _budget, _seeds, _workers, _engine, _partition, _out, _dataRoot, _worker];
+        Option[] options = [_all, _budget, _seeds, _workers, _engine, _partition, _taskTime, _out, _dataRoot, _worker];
         foreach (Option option in options) command.Options.Add(option);
     }
 
@@ -44,7 +45,8 @@ internal sealed class ReproduceVerb : Verb
         if (arguments.GetValue(_worker) is { } seed) return Work(chosen[0], budget, seed, parts, arguments.GetValue(_dataRoot), context);
 
         bool slurm = arguments.GetValue(_engine) == "slurm";
-        if (!slurm && arguments.GetValue(_partition) is not null) throw VerbException.Usage("--partition belongs to Slurm", "add --engine slurm");
+        if (!slurm && (arguments.GetValue(_partition) ?? arguments.GetValue(_taskTime)) is not null) throw VerbException.Usage("--partition and --task-time belong to Slurm", "add --engine slurm");
+        TimeSpan taskTime = arguments.GetValue(_taskTime) is { } time ? CommonOptions.ParseDuration(time) : budget switch { Budget.Quick => TimeSpan.FromMinutes(15), Budget.Standard => TimeSpan.FromHours(2), _ => TimeSpan.FromHours(24) };
         int workers = arguments.GetValue(_workers) ?? Environment.ProcessorCount;
         if (workers is < 1 or > 256) throw VerbException.Usage($"--workers is {workers}", "use 1 to 256");
         if (arguments.GetValue(_seeds) is < 1 or > 1000) throw VerbException.Usage("--seeds is out of range", "use 1 to 1000");
@@ -63,7 +65,7 @@ internal sealed class ReproduceVerb : Verb
         if (arguments.GetValue(_dataRoot) is { } root) common.AddRange(["--data-root", root]);
         WorkItem[] items = [.. missing.Select(w => new WorkItem($"{w.Reproduction.Id} {w.Seed}", [.. common, w.Reproduction.Id, "--worker", w.Seed.ToString(CultureInfo.InvariantCulture)]))];
         IWorkEngine pool = slurm
-            ? new SlurmEngine(Self(), Path.Combine(parts, "slurm")) { Workers = arguments.GetValue(_workers), Partition = arguments.GetValue(_partition) }
+            ? new SlurmEngine(Self(), Path.Combine(parts, "slurm")) { Workers = arguments.GetValue(_workers), Partition = arguments.GetValue(_partition), TimeLimit = taskTime }
             : new WorkerPool(Self(), workers);
         IReadOnlyList<WorkOutcome> outcomes = await context.TrackAsync("reproducing", Math.Max(1, items.Length), work => pool.RunAsync(items, work.Report, context.Cancellation).GetAwaiter().GetResult()).ConfigureAwait(false);
         foreach (WorkOutcome failed in outcomes.Where(o => o.ExitCode != 0)) context.Warn($"{failed.Item.Name} ended with code {failed.ExitCode}: {failed.Errors}");

@@ -57,7 +57,7 @@ internal sealed class TrainVerb : Verb
         context.Say($"{graph.Name}: {cost.Parameters:N0} parameters, {cost.Macs / 1e6:0.##} M multiply-adds; {data.Source.ForTraining.Count:N0} training samples of {data.Source.Name} ({data.Source.Format})");
         if (sparse is not null) context.Say($"{sparse.Title}: {sparse.Target}");
         SparseTraining? method = sparse is null ? null : new SparseTraining(context, sparse, data, settings);
-        method?.Validate();
+        method?.Validate(graph);
         if (context.Settings.DryRun)
         {
             if (sparse is not null) PlanVerb.Show(context, graph, sparse);
@@ -70,7 +70,7 @@ internal sealed class TrainVerb : Verb
         string[] inputs = [.. new[] { name, settings.Teacher, arguments.GetValue(_data) }.OfType<string>().Where(Path.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "train", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
         run.Record("training", TrainingFlags.ToJson(settings));
-        if (sparse is not null) run.Record("method", new JsonObject { ["title"] = sparse.Title, ["target"] = sparse.Target });
+        if (sparse is not null) run.Record("method", new JsonObject { ["id"] = sparse.Method.Id, ["title"] = sparse.Title, ["target"] = sparse.Target });
         if (method is not null) graph = await method.ShrinkAsync(graph).ConfigureAwait(false);
         var model = new TrainableModel(graph);
         if (method is not null) await method.PrepareAsync(model).ConfigureAwait(false);

@@ -92,6 +92,7 @@ internal static class Values
 public sealed class MethodArguments
 {
     private readonly Dictionary<string, string> _values;
+    private readonly HashSet<string> _given = new(StringComparer.OrdinalIgnoreCase);
 
     /// <summary>Checks values; what is not given takes its default.</summary>
     /// <exception cref="PruningException">SL4010: a name is unknown (near misses are named); SL4002: a value is wrong.</exception>
@@ -111,8 +112,12 @@ public sealed class MethodArguments
                 };
             }
             _values[parameter.Name] = parameter.Normalize(value);
+            _given.Add(parameter.Name);
         }
     }
+
+    /// <summary>Whether a value was given; otherwise it is the default, which a method may fit to what else it was told.</summary>
+    public bool IsGiven(string name) => _given.Contains(name);
 
     /// <summary>All values by name, as they would be written.</summary>
     public IReadOnlyDictionary<string, string> Values => _values;

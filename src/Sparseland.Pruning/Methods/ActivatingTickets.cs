@@ -63,7 +63,7 @@ public sealed class ActivatingTickets : TrainingProgram
         LayerPlan plan = Plan(run.Target);
         if (plan.Layers.Count == 0) return Describe(run.Target, plan);
         Dictionary<string, int> before = plan.Layers.ToDictionary(l => l.Name, run.Target.KeptCount);
-        ModelSnapshot start = run.Train("dense", null, null, 0).States[0];
+        ModelSnapshot start = run.Train("dense", null, null, 0).State(0);
         for (int round = 1; round <= _rounds; round++)
         {
             run.Cancellation.ThrowIfCancellationRequested();

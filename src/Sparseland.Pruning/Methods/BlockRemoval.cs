@@ -22,8 +22,9 @@ namespace Sparseland.Pruning.Methods;
 /// <param name="settings">What every method is told; the sparsity is the share of the multiply-adds that goes.</param>
 /// <param name="score">grasp, snip, cka or random.</param>
 /// <param name="least">Blocks that every stage keeps.</param>
-/// <param name="batches">Batches for scores.</param>
-public sealed class BlockRemoval(PruningSettings settings, string score, int least = 2, int batches = 1) : GraphSparsifier("layers", PruningStage.Before, settings)
+/// <param name="batches">Batches for the scores snip and cka.</param>
+/// <param name="samples">Samples of every class for the score grasp.</param>
+public sealed class BlockRemoval(PruningSettings settings, string score, int least = 2, int batches = 1, int samples = 25) : GraphSparsifier("layers", PruningStage.Before, settings)
 {
     /// <summary>The catalogue's entry.</summary>
     public static MethodInfo Info { get; } = new()
@@ -42,10 +43,11 @@ public sealed class BlockRemoval(PruningSettings settings, string score, int lea
         [
             new("score", ParameterType.Choice, "grasp", "what tells how much a block matters: gradient flow, sensitivity, similarity of features, or chance") { Choices = ["grasp", "snip", "cka", "random"] },
             new("least", ParameterType.Integer, "2", "blocks that every stage keeps") { Min = 1, Max = 1000 },
-            SharedParameters.Batches with { Description = "batches for snip and cka; grasp takes the same number of samples of every class" },
+            SharedParameters.Batches with { Description = "batches for snip and cka" },
+            new("samples", ParameterType.Integer, "25", "samples of every class for grasp") { Min = 2, Max = 100_000 },
         ],
         DefaultSparsity = 0.4,
-        Create = r => new BlockRemoval(r.Settings, r.Arguments.Choice("score"), r.Arguments.Int("least"), r.Arguments.Int("batches")),
+        Create = r => new BlockRemoval(r.Settings, r.Arguments.Choice("score"), r.Arguments.Int("least"), r.Arguments.Int("batches"), r.Arguments.Int("samples")),
     };
 
     /// <inheritdoc/>
@@ -99,7 +101,7 @@ public sealed class BlockRemoval(PruningSettings settings, string score, int lea
     private double[] Sums(NetworkProbe probe, IReadOnlyList<ResidualBlock> blocks)
     {
         PruningTarget target = PruningTarget.Of(probe.Model);
-        INetworkCriterion criterion = score == "grasp" ? new GraspCriterion() : new LayerwiseScoring(new SnipCriterion(), batches);
+        INetworkCriterion criterion = score == "grasp" ? new GraspCriterion(samples) : new LayerwiseScoring(new SnipCriterion(), batches);
         float[][] scores = criterion.Score(new NetworkScoreInput(target.Layers, [.. target.Layers.Select(target.Values)]) { Alive = new bool[]?[target.Layers.Count], Probe = probe, Seed = Settings.Seed });
         return [.. blocks.Select(b =>
         {

@@ -76,7 +76,9 @@ public sealed class GraNet : TrainingSparsifier
         {
             long steps = r.RequireRun("granet"), first = (long)Math.Round(steps * r.Arguments.Number("start")), last = Math.Min(steps - 1, (long)Math.Round(steps * r.Arguments.Number("end")));
             if (last < first) throw new PruningException("SL4002", "'end' lies before 'start'") { Try = "start 0 and end 0.5, for example" };
-            return new GraNet(r.Settings, Math.Min(r.Arguments.Number("initial"), r.Settings.Sparsity), first, last, r.Arguments.Int("interval"), r.Arguments.Number("share"), AllocationCatalog.Create(r.Arguments.Choice("allocation")));
+            // The default gives way to a lower target; a value that was asked for does not.
+            double initial = r.Arguments.IsGiven("initial") ? r.Arguments.Number("initial") : Math.Min(r.Arguments.Number("initial"), r.Settings.Sparsity);
+            return new GraNet(r.Settings, initial, first, last, r.Arguments.Int("interval"), r.Arguments.Number("share"), AllocationCatalog.Create(r.Arguments.Choice("allocation")));
         },
     };
 

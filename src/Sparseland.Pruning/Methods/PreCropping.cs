@@ -83,7 +83,9 @@ public sealed class PreCropping(PruningSettings settings, BudgetUnit unit, int m
     {
         ArgumentNullException.ThrowIfNull(pairs);
         ArgumentNullException.ThrowIfNull(densities);
-        double[] x = new double[groups], next = new double[groups];
+        double[] x = new double[groups], next = new double[groups], wanted = [.. densities.Select(d => Math.Log(d))];
+        // What touches a group, once: every sweep then looks at each layer twice, however many groups there are.
+        (int Layer, int Times)[][] touching = [.. Enumerable.Range(0, groups).Select(g => pairs.Select((p, l) => (l, (p.Input == g ? 1 : 0) + (p.Output == g ? 1 : 0))).Where(t => t.Item2 > 0).ToArray())];
         // All at once and half way, from 0: of several solutions the one that treats groups alike, which Gauss-Seidel would not find.
         for (int sweep = 0; sweep < 20_000; sweep++)
         {
@@ -91,12 +93,10 @@ public sealed class PreCropping(PruningSettings settings, BudgetUnit unit, int m
             for (int g = 0; g < groups; g++)
             {
                 double residual = 0, diagonal = 0;
-                for (int l = 0; l < pairs.Count; l++)
+                foreach ((int l, int times) in touching[g])
                 {
-                    double weight = (pairs[l].Input == g ? 1 : 0) + (pairs[l].Output == g ? 1 : 0);
-                    if (weight == 0) continue;
-                    residual += weight * (Math.Log(densities[l]) - (pairs[l].Input >= 0 ? x[pairs[l].Input] : 0) - (pairs[l].Output >= 0 ? x[pairs[l].Output] : 0));
-                    diagonal += weight * weight;
+                    residual += times * (wanted[l] - (pairs[l].Input >= 0 ? x[pairs[l].Input] : 0) - (pairs[l].Output >= 0 ? x[pairs[l].Output] : 0));
+                    diagonal += times * times;
                 }
                 next[g] = diagonal == 0 ? 0 : Math.Min(0, x[g] + 0.5 * residual / diagonal);
                 moved = Math.Max(moved, Math.Abs(next[g] - x[g]));

@@ -68,6 +68,7 @@ public sealed class ScoredPruning(string id, PruningStage stage, PruningSettings
         CriterionNeeds needs = Requires;
         if (needs != CriterionNeeds.None && target.Model is null) throw Needs("a model that can be run");
         if (needs.HasFlag(CriterionNeeds.Data) && context.Data is null) throw Needs(needs.HasFlag(CriterionNeeds.Labels) ? "labelled data" : "data");
+        if (needs.HasFlag(CriterionNeeds.Labels) && context.Data is { Dataset.TargetsPerSample: 0 }) throw Needs("labelled data; these samples have no labels");
         bool fixedPattern = Settings.Pattern.Kind == SparsityKind.NofM;
         int count = fixedPattern ? 1 : _rounds.Count;
         Mask?[] original = [.. layers.Select(target.Mask)], present = [.. original];

@@ -58,6 +58,7 @@ public sealed class ProgramRun
         Model = model;
         Target = PruningTarget.Of(model);
         _options = options;
+        Data = options.Data;
         _cancellation = cancellation;
         _total = Math.Max(1e-9, program.Trainings);
         Steps = options.Plan.TotalSteps(options.Data.ForTraining);
@@ -74,10 +75,10 @@ public sealed class ProgramRun
     public TrainingPlan Plan => _options.Plan;
 
     /// <summary>Steps of one whole training.</summary>
-    public long Steps { get; }
+    public long Steps { get; private set; }
 
-    /// <summary>Data.</summary>
-    public DataSource Data => _options.Data;
+    /// <summary>Data; what <see cref="HoldOut"/> took is not among the training samples.</summary>
+    public DataSource Data { get; private set; }
 
     /// <summary>The model's input normalisation.</summary>
     public InputNormalization Normalization => _options.Normalization;
@@ -90,6 +91,23 @@ public sealed class ProgramRun
 
     /// <summary>For one-shot methods and criteria within the program: training batches in the plan's order.</summary>
     public PruningContext PruningContext => new() { Data = Plan.CreateLoader(Data.ForTraining, Normalization), Cancellation = _cancellation };
+
+    /// <summary>Takes training samples out of the data for choices between trained networks, which must not look at test data. Only before the first training.</summary>
+    /// <param name="share">Their share, above 0 and below 1; drawn with the plan's seed.</param>
+    /// <exception cref="PruningException">SL4005: nothing would be left to train on, or nothing to choose with.</exception>
+    public IDataset HoldOut(double share)
+    {
+        if (share is not (> 0 and < 1)) throw new ArgumentOutOfRangeException(nameof(share), share, "Above 0, below 1.");
+        if (_phases.Count > 0) throw new InvalidOperationException("Samples can only be held out before the first training.");
+        IDataset all = Data.ForTraining;
+        int count = (int)Math.Round(share * all.Count);
+        if (count < 1 || count >= all.Count) throw new PruningException("SL4005", $"{share:P0} of {all.Count} training samples cannot be held out") { Try = "more data, or another share" };
+        int[] order = [.. Enumerable.Range(0, all.Count)];
+        SeededRandom.Of(Plan.Seed ^ 0x4E1D).Shuffle<int>(order);
+        Data = Data with { Train = all.Select([.. order[count..].Order()]) };
+        Steps = Plan.TotalSteps(Data.ForTraining);
+        return all.Select([.. order[..count].Order()]);
+    }
 
     /// <summary>Trains the model, or reads the result of the finished phase of that name from the folder.</summary>
     /// <param name="phase">Name of the phase, unique within the program: letters, digits, dots and hyphens.</param>
@@ -168,7 +186,10 @@ public sealed class ProgramRun
         (ModelSnapshot end, IReadOnlyDictionary<string, string> metadata) = ModelSnapshot.Load(path);
         if (metadata.GetValueOrDefault("plan") != identity)
             throw new PruningException("SL4015", $"the phase '{phase}' in the folder was trained differently: {metadata.GetValueOrDefault("plan")}") { Where = path, Try = "resume with the options that the run was started with, or start anew without --resume" };
-        Dictionary<long, ModelSnapshot> states = capture.ToDictionary(s => s, s => ModelSnapshot.Load(Path.Combine(folder, $"{phase}.step{s}.safetensors")).Snapshot);
+        string State(long step) => Path.Combine(folder, string.Create(CultureInfo.InvariantCulture, $"{phase}.step{step}.safetensors"));
+        foreach (long step in capture.Where(s => !File.Exists(State(s))))
+            throw new PruningException("SL4015", $"the state after step {step} of the phase '{phase}' was not kept, so nothing can be rewound to it") { Where = State(step), Try = "put the file back, or start anew without --resume" };
+        Dictionary<long, ModelSnapshot> states = capture.ToDictionary(s => s, s => ModelSnapshot.Load(State(s)).Snapshot);
         end.Restore(Model);
         return new PhaseResult(phase, long.Parse(metadata["steps"], CultureInfo.InvariantCulture), double.Parse(metadata["loss"], CultureInfo.InvariantCulture), states, FromFolder: true);
     }
@@ -189,4 +210,13 @@ public sealed class ProgramRun
 /// <param name="Loss">Smoothed loss of the last steps.</param>
 /// <param name="States">The states that were asked for, by step.</param>
 /// <param name="FromFolder">Whether it was read from the folder of an earlier run.</param>
-public sealed record PhaseResult(string Phase, long Steps, double Loss, IReadOnlyDictionary<long, ModelSnapshot> States, bool FromFolder);
+public sealed record PhaseResult(string Phase, long Steps, double Loss, IReadOnlyDictionary<long, ModelSnapshot> States, bool FromFolder)
+{
+    /// <summary>The state after a step.</summary>
+    /// <exception cref="PruningException">SL4015: it was not asked for when the phase was trained, so it was not kept.</exception>
+    public ModelSnapshot State(long step) => States.GetValueOrDefault(step) ?? throw new PruningException("SL4015", $"the state after step {step} of the phase '{Phase}' was not kept")
+    {
+        Because = States.Count == 0 ? "none was asked for" : "kept are those after " + string.Join(", ", States.Keys.Order()),
+        Try = "name the step when the phase is trained (capture)",
+    };
+}

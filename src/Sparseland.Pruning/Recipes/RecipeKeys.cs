@@ -24,9 +24,9 @@ public static class RecipeKeys
         new("training.teacher", ParameterType.Text, "none", "a model whose outputs are learned beside the labels (distillation): a file, self for the network before pruning, or none"),
         new("training.teacherWeight", ParameterType.Share, "0.9", "share of the teacher in the loss") { Min = 0, Max = 1 },
         new("training.temperature", ParameterType.Number, "4", "temperature of the distillation") { Min = 0.01, Max = 100 },
-        new("training.retrain", ParameterType.Text, "all", "what is trained: all, or some of biases, norms, head, mask-lora, scale-lora with commas between"),
-        new("training.rank", ParameterType.Integer, "16", "rank of mask-lora and scale-lora") { Min = 1, Max = 4096 },
-        new("training.alpha", ParameterType.Number, "32", "strength of mask-lora: updates are scaled by alpha / rank") { Min = 1e-6, Max = 1e6 },
+        new("training.retrain", ParameterType.Text, "all", "what is trained: all, or some of biases, norms, head, mask-lora, scale-lora, lora-prune with commas between"),
+        new("training.rank", ParameterType.Integer, "16", "rank of mask-lora, scale-lora and lora-prune") { Min = 1, Max = 4096 },
+        new("training.alpha", ParameterType.Number, "32", "strength of mask-lora and lora-prune: updates are scaled by alpha / rank") { Min = 1e-6, Max = 1e6 },
         new("training.window", ParameterType.Integer, "128", "tokens per sample of text") { Min = 2, Max = 65_536 },
     ];
 
@@ -41,7 +41,7 @@ public static class RecipeKeys
         new("policy.embeddings", ParameterType.Switch, "", "whether embedding tables are pruned"),
         new("policy.depthwise", ParameterType.Switch, "", "whether depthwise kernels are pruned"),
         new("bounds.floor", ParameterType.Share, "0.2", "no layer keeps less than this share of the target density") { Min = 0, Max = 1 },
-        new("bounds.minKeep", ParameterType.Integer, "16", "no layer keeps fewer weights than this") { Min = 0, Max = int.MaxValue },
+        new("bounds.minKeep", ParameterType.Integer, "16", "no layer keeps fewer weights than this; at least 1, as a layer without weights passes nothing on") { Min = 1, Max = int.MaxValue },
         new("bounds.maxDensity", ParameterType.Share, "1", "no layer keeps a larger share than this") { Min = 0, Max = 1 },
         .. Training,
     ];

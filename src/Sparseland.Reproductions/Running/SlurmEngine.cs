@@ -23,6 +23,9 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
     /// <summary>The partition; null takes the cluster's default.</summary>
     public string? Partition { get; init; }
 
+    /// <summary>Longest time of a task; Slurm ends it then, and it counts as lost. Null takes the partition's limit.</summary>
+    public TimeSpan? TimeLimit { get; init; }
+
     /// <summary>How often a lost task is tried in all.</summary>
     public int Attempts { get; init; } = 3;
 
@@ -122,6 +125,8 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
             "--open-mode=truncate", "--output=" + Path.Combine(_folder, "task-%a.log"),
         };
         if (Partition is not null) arguments.Add("--partition=" + Partition);
+        // Slurm counts minutes; a part of one is a whole.
+        if (TimeLimit is { } limit) arguments.Add(string.Create(CultureInfo.InvariantCulture, $"--time={Math.Max(1, Math.Ceiling(limit.TotalMinutes)):0}"));
         arguments.Add(Path.Combine(_folder, "array.sh"));
         (int exit, string output, string error) = Run(Sbatch, arguments);
         string job = output.Trim().Split(';')[0];

@@ -154,15 +154,14 @@ internal static class GeneratedPages
         return recipe;
     }
 
-    private static string Command(MethodInfo m)
+    internal static string Command(MethodInfo m)
     {
-        string sparsity = m.IsStructured ? "--macs 50%" : $"--sparsity {(m.DefaultSparsity * 100).ToString("0.##", CultureInfo.InvariantCulture)}%";
-        return m.Stage switch
-        {
-            PruningStage.During => $"sparseland train small-cnn --data shapes --epochs 5 --method {m.Id} {sparsity}",
-            PruningStage.Before => $"sparseland train small-cnn --data shapes --epochs 5 --method {m.Id} {sparsity}",
-            _ => $"sparseland prune model.onnx --method {m.Id} {sparsity}{(m.Needs.HasFlag(CriterionNeeds.Data) ? " --data text.txt" : "")}",
-        };
+        string sparsity = m.Id == "channels" ? "--macs 50%" : $"--sparsity {(m.DefaultSparsity * 100).ToString("0.##", CultureInfo.InvariantCulture)}%";
+        // Norms of inputs are what methods for language models want.
+        string data = m.Needs.HasFlag(CriterionNeeds.InputNorms) ? " --data text.txt" : m.Needs.HasFlag(CriterionNeeds.Data) ? " --data shapes" : "";
+        return m.Stage != PruningStage.After
+            ? $"sparseland train {(m.Granularities.Contains(Granularity.Layer) ? "resnet20 --data shapes-rgb" : "small-cnn --data shapes")} --epochs 5 --method {m.Id} {sparsity}"
+            : $"sparseland prune model.onnx --method {m.Id} {sparsity}{data}{(m.Needs.HasFlag(CriterionNeeds.Retraining) ? " --epochs 5" : "")}";
     }
 
     private static string Stage(MethodInfo m) => m.Stage.ToString().ToLowerInvariant() + " training";
@@ -180,5 +179,5 @@ internal static class GeneratedPages
 
     internal static string Cell(string text) => text.Replace("|", "\\|", StringComparison.Ordinal);
 
-    internal static string Sentence(string text) => char.ToUpperInvariant(text[0]) + text[1..].TrimEnd('.') + ".";
+    internal static string Sentence(string text) => char.ToUpperInvariant(text[0]) + (text.EndsWith('?') ? text[1..] : text[1..].TrimEnd('.') + ".");
 }

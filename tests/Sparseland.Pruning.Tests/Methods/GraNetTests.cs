@@ -108,6 +108,11 @@ public class GraNetTests
         MethodInfo info = MethodCatalog.Get("granet");
         Assert.Equal("SL4002", Assert.Throws<PruningException>(() => info.Build(new PruningSettings { Sparsity = 0.9 }, new Dictionary<string, string> { ["start"] = "0.9" }, 100)).Code);
         Assert.Equal("SL4005", Assert.Throws<PruningException>(() => info.Build(new PruningSettings { Sparsity = 0.9 })).Code);
+        // A start that was asked for is not lowered in silence; the default gives way to a lower target.
+        PruningException e = Assert.Throws<PruningException>(() => info.Build(new PruningSettings { Sparsity = 0.3 }, new Dictionary<string, string> { ["initial"] = "0.5" }, 100));
+        Assert.Equal("SL4002", e.Code);
+        Assert.Contains("0.3", e.Try);
+        Assert.Equal(0.3, ((GraNet)info.Build(new PruningSettings { Sparsity = 0.3 }, null, 100)).SparsityAt(0), 12);
         Assert.Equal("SL4008", Assert.Throws<PruningException>(() => Train(Of(0.9, 0.5, last: 90))).Code);
     }
 }

@@ -48,6 +48,11 @@ public class GraphMethodTests
         Assert.All(PreCropping.FitRatios([(-1, 0), (0, -1)], [1, 1], 1), v => Assert.Equal(1, v, 9));
         // Every interior layer at density p: sqrt(p) per group.
         Assert.Equal(Math.Sqrt(0.3), PreCropping.FitRatios([(0, 1), (1, 0)], [0.3, 0.3], 2)[0], 4);
+        // A chain of 500 layers is a matter of seconds at most: sweeps cost layers, not layers times groups.
+        var watch = System.Diagnostics.Stopwatch.StartNew();
+        double[] deep = PreCropping.FitRatios([(-1, 0), .. Enumerable.Range(0, 498).Select(i => (i, i + 1)), (498, -1)], [0.5, .. Enumerable.Repeat(0.25, 498), 0.5], 499);
+        Assert.All(deep, v => Assert.Equal(0.5, v, 3));
+        Assert.True(watch.Elapsed < TimeSpan.FromSeconds(20), watch.Elapsed.ToString());
     }
 
     [Theory]
