@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Criteria;
@@ -15,15 +16,15 @@ namespace Sparseland.Pruning.Methods;
 /// <remarks>
 /// Zhang, Yao, Ram, Zhao, Chen, Hong, Wang and Liu, "Advancing Model Pruning via Bi-level Optimization", NeurIPS 2022, section 4, algorithm 1. Lower level: the trainer's own step through z = m * theta. Upper level, on
 /// a batch of its own: dl/dm = theta g - (1/gamma) (m g) g with g = dl/dz (the implicit gradient without second derivatives, equation 9), times sign(r), and a step of momentum SGD on the scores r, which start
-/// at the weights. The mask keeps the largest |r| over all layers. The released code lets r and theta share their memory; here they are two. Each step costs a second, dense, backward pass.
+/// at the weights. Both levels minimise the run's own loss, label smoothing and teacher included. The mask keeps the largest |r| over all layers. Structured: the pattern <c>row</c> keeps whole filters, <c>column</c> whole
+/// input channels, by the L2 norm of their scores, in every layer n - floor((1 - d) n) of n; the classifier is not structured and stays dense, as in the authors' code. That code lets r and theta share their memory; here
+/// they are two. Each step costs a second, dense, backward pass.
 /// </remarks>
-/// <param name="settings">What every method is told.</param>
+/// <param name="settings">What every method is told; single weights, rows or columns.</param>
 /// <param name="scores">How scores are trained.</param>
 /// <param name="implicitWeight">1/gamma; 0 leaves the straight-through gradient alone.</param>
-/// <param name="loss">The loss of the upper level; null takes cross-entropy.</param>
-public sealed class BilevelPruning(PruningSettings settings, ScoreTraining scores, double implicitWeight, LossFunction? loss = null) : MaskLearner("bip", settings, scores)
+public sealed class BilevelPruning(PruningSettings settings, ScoreTraining scores, double implicitWeight) : MaskLearner("bip", settings, scores)
 {
-    private readonly LossFunction _loss = loss ?? TrainingLoss.CrossEntropy();
     private BatchLoader? _upper;
 
     /// <summary>The catalogue's entry.</summary>
@@ -36,7 +37,7 @@ public sealed class BilevelPruning(PruningSettings settings, ScoreTraining score
         Description = "trains weights and mask scores of a trained network in turn, so that one run replaces rounds of pruning",
         Stage = PruningStage.During,
         Path = TrainingPath.DenseToSparse,
-        Granularities = SharedParameters.SingleWeights,
+        Granularities = [Granularity.Unstructured, Granularity.Row, Granularity.Column],
         MaskSource = MaskSource.LearnedScores,
         Needs = CriterionNeeds.Data | CriterionNeeds.Labels | CriterionNeeds.Gradients | CriterionNeeds.DenseGradients,
         Connectivity = new Connectivity("lowest scores", "highest scores, with the value they left with", "every step", "the end of the run"),
@@ -69,6 +70,15 @@ public sealed class BilevelPruning(PruningSettings settings, ScoreTraining score
     public static double MaskGradient(double weight, double mask, double gradient, double implicitWeight) => weight * gradient - implicitWeight * mask * gradient * gradient;
 
     /// <inheritdoc/>
+    public override LayerPlan Plan(PruningTarget target)
+    {
+        LayerPlan plan = base.Plan(target);
+        return Settings.Pattern.Kind == SparsityKind.Unstructured
+            ? plan
+            : new LayerPlan([.. plan.Decisions.Select(d => d.IsPruned && d.Layer.IsLast ? new LayerDecision(d.Layer, false, "the classifier is not structured: its rows are the classes") : d)]);
+    }
+
+    /// <inheritdoc/>
     public override void OnStart(TrainingContext context)
     {
         ArgumentNullException.ThrowIfNull(context);
@@ -88,7 +98,7 @@ public sealed class BilevelPruning(PruningSettings settings, ScoreTraining score
         foreach (Parameter p in parameters) p.WantsDenseGradient = true;
         model.IsTraining = true;
         model.ZeroGrad();
-        _loss(model.Forward(new ModelValue(batch.Inputs)), batch).Backward();
+        context.Objective(batch).Backward();
         float[][] gradients = [.. parameters.Select(p => p.Grad is { } g ? g.ToArray() : new float[p.Value.Length])];
         foreach (Parameter p in parameters) p.WantsDenseGradient = false;
         model.ZeroGrad();
@@ -114,10 +124,27 @@ public sealed class BilevelPruning(PruningSettings settings, ScoreTraining score
         }
     }
 
+    /// <summary>Keeps n - floor((1 - d) n) of a layer's n filters or input channels: those with the largest L2 norm of scores, of equal ones the first.</summary>
+    /// <param name="layer">The layer.</param>
+    /// <param name="scores">Scores in the weight's own order.</param>
+    /// <param name="filters">Filters, which are rows of [outputs, inputs]; otherwise input channels: all columns of a channel's kernel.</param>
+    /// <param name="density">d.</param>
+    internal static bool[] KeepGroups(PrunableLayer layer, float[] scores, bool filters, double density)
+    {
+        float[] matrix = layer.ToMatrix(scores);
+        int columns = layer.Columns, kernel = layer.Kind == LayerKind.Linear ? 1 : layer.Shape.Skip(2).Aggregate(1, (a, b) => a * b);
+        int Group(int index) => filters ? index / columns : index % columns / kernel;
+        double[] squares = new double[filters ? layer.Rows : columns / kernel];
+        for (int i = 0; i < matrix.Length; i++) squares[Group(i)] += (double)matrix[i] * matrix[i];
+        bool[] groups = ExactSelection.KeepBest(Array.ConvertAll(squares, s => (float)Math.Sqrt(s)), squares.Length - (int)Math.Floor((1 - density) * squares.Length + 1e-9));
+        return layer.FromMatrix([.. Enumerable.Range(0, matrix.Length).Select(i => groups[Group(i)])]);
+    }
+
     /// <inheritdoc/>
     protected override bool[][] Select(IReadOnlyList<float[]> scores, IReadOnlyList<bool[]>? present, long step)
     {
         ArgumentNullException.ThrowIfNull(scores);
+        if (Settings.Pattern.Kind != SparsityKind.Unstructured) return [.. scores.Select((s, l) => KeepGroups(LayerPlan.Layers[l], s, Settings.Pattern.Kind == SparsityKind.Row, Settings.Density))];
         float[][] magnitudes = [.. scores.Select(s => Array.ConvertAll(s, MathF.Abs))];
         AllocationResult shares = new GlobalAllocation().Allocate(new AllocationRequest(LayerPlan.Layers, Settings.Density) { Scores = magnitudes, Bounds = Settings.Bounds });
         return [.. magnitudes.Select((m, l) => ExactSelection.KeepBest(m, shares.Keep[l]))];

@@ -21,6 +21,9 @@ public enum TicketReset
 
     /// <summary>Nothing: training goes on from where it ended (prune and fine-tune).</summary>
     Continue,
+
+    /// <summary>As <see cref="Rewind"/> while the mask is found; the ticket itself has random positions with the same counts in every layer and the original values there: the control that shows what the positions are worth.</summary>
+    RandomMask,
 }
 
 /// <summary>Iterative magnitude pruning: train, remove the smallest weights, set the others back, and again; the ticket is then trained.</summary>
@@ -74,11 +77,11 @@ public sealed class LotteryTicket : TrainingProgram
             new("rounds", ParameterType.Integer, "5", "rounds of training and pruning before the ticket is trained") { Min = 1, Max = 1000 },
             new("global", ParameterType.Switch, "false", "one threshold for the whole network; otherwise layer by layer, with half the rate at the output"),
             new("rewind", ParameterType.Share, "0", "where in the run survivors go back to; 0 is the initialisation") { Min = 0, Max = 0.99 },
-            new("reset", ParameterType.Choice, "rewind", "what survivors are set to: their early values, for the ticket the same in another order (the control of the initialisation), or nothing (fine-tuning)") { Choices = ["rewind", "reinitialise", "continue"] },
+            new("reset", ParameterType.Choice, "rewind", "what survivors are set to: their early values, for the ticket the same in another order (the control of the initialisation), nothing (fine-tuning), or their early values at random positions (the control of the mask)") { Choices = ["rewind", "reinitialise", "continue", "random-mask"] },
         ],
         DefaultSparsity = 0.9,
         Create = r => new LotteryTicket(r.Settings, r.Arguments.Int("rounds"), r.Arguments.Switch("global"), r.Arguments.Number("rewind"),
-            r.Arguments.Choice("reset") switch { "reinitialise" => TicketReset.Reinitialise, "continue" => TicketReset.Continue, _ => TicketReset.Rewind }),
+            r.Arguments.Choice("reset") switch { "reinitialise" => TicketReset.Reinitialise, "continue" => TicketReset.Continue, "random-mask" => TicketReset.RandomMask, _ => TicketReset.Rewind }),
     };
 
     /// <inheritdoc/>
@@ -95,13 +98,14 @@ public sealed class LotteryTicket : TrainingProgram
         if (plan.Layers.Count == 0) return Describe(run.Target, plan);
         long rewindTo = (long)Math.Round(run.Steps * _rewind);
         PhaseResult first = run.Train("dense", null, null, rewindTo);
-        ModelSnapshot start = first.States[rewindTo];
+        ModelSnapshot start = first.State(rewindTo);
         Dictionary<string, int> before = plan.Layers.ToDictionary(l => l.Name, run.Target.KeptCount);
         for (int round = 1; round <= _rounds; round++)
         {
             run.Cancellation.ThrowIfCancellationRequested();
             Prune(run.Target, plan.Layers, round);
             string phase = round == _rounds ? "ticket" : string.Create(CultureInfo.InvariantCulture, $"round-{round}");
+            if (_reset == TicketReset.RandomMask && round == _rounds) DrawMasks(run.Target, plan.Layers, Settings.Seed);
             if (_reset == TicketReset.Continue)
             {
                 run.Train(phase);
@@ -159,6 +163,16 @@ public sealed class LotteryTicket : TrainingProgram
             else high = p;
         }
         return (low + high) / 2;
+    }
+
+    /// <summary>Random masks with the present counts; what they bring back takes its early value when the network is rewound.</summary>
+    private static void DrawMasks(PruningTarget target, IReadOnlyList<PrunableLayer> layers, long seed)
+    {
+        foreach (PrunableLayer layer in layers)
+        {
+            float[] scores = new RandomCriterion().Score(new ScoreInput(layer, new float[layer.Length]) { Seed = seed });
+            target.SetMask(layer, Mask.FromFlags(layer.Shape.ToArray(), ExactSelection.KeepBest(scores, target.KeptCount(layer))));
+        }
     }
 
     /// <summary>New values for every layer: a permutation of its initial ones, which is how independent draws of the same distribution look.</summary>

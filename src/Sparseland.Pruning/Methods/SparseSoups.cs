@@ -8,6 +8,7 @@ using Sparseland.Pruning.Layers;
 using Sparseland.Pruning.Programs;
 using Sparseland.Pruning.Recovery;
 using Sparseland.Pruning.Selection;
+using Sparseland.Training.Data;
 using Sparseland.Training.LearningRates;
 
 namespace Sparseland.Pruning.Methods;
@@ -32,7 +33,8 @@ public enum SoupVariation
 /// <remarks>
 /// Zimmer, Spiegel and Pokutta, "Sparse Model Soups: A Recipe for Improved Pruning via Model Averaging", ICLR 2024, section 3. Each of n phases removes the same share 1 - d^(1/n) of what is left under one global
 /// threshold, trains copies from the same pruned network that differ in one thing, takes their uniform average (the mask stays: <see cref="ModelSoup"/>), measures running
-/// statistics again over the training data, and goes on from there. With one copy it is iterative magnitude pruning with retraining. The greedy soup, which selects copies on held-out data, is not offered.
+/// statistics again over the training data, and goes on from there. With one copy it is iterative magnitude pruning with retraining. The greedy soup (Wortsman et al., "Model soups", ICML 2022, algorithm 1) takes copies in
+/// the order of their accuracy on training samples that were held out and keeps each that does not lower the soup's; test data is not looked at.
 /// </remarks>
 public sealed class SparseSoups : TrainingProgram
 {
@@ -41,6 +43,7 @@ public sealed class SparseSoups : TrainingProgram
     private readonly SoupVariation _variation;
     private readonly string _rate;
     private readonly bool _dense;
+    private readonly double _heldOut;
 
     /// <summary>Makes the method.</summary>
     /// <param name="settings">What every method is told.</param>
@@ -50,12 +53,14 @@ public sealed class SparseSoups : TrainingProgram
     /// <param name="variation">In what the copies differ.</param>
     /// <param name="rate">The retraining's learning rate: a name of <see cref="RetrainingRates"/> that needs no norms, or <c>constant</c> for the plan's peak.</param>
     /// <param name="dense">Whether the dense network is trained first; otherwise the model given is trained already.</param>
-    public SparseSoups(PruningSettings settings, int phases, int copies, double retrain, SoupVariation variation, string rate, bool dense) : base("soups", PruningStage.After, settings)
+    /// <param name="heldOut">Share of the training samples that a greedy soup chooses copies with and nothing is trained on; 0 averages all copies.</param>
+    public SparseSoups(PruningSettings settings, int phases, int copies, double retrain, SoupVariation variation, string rate, bool dense, double heldOut = 0) : base("soups", PruningStage.After, settings)
     {
+        if (heldOut is not (>= 0 and < 1)) throw new ArgumentOutOfRangeException(nameof(heldOut), heldOut, "0 to below 1.");
         ArgumentOutOfRangeException.ThrowIfLessThan(phases, 1);
         ArgumentOutOfRangeException.ThrowIfLessThan(copies, 1);
         if (retrain is not (> 0 and <= 10)) throw new ArgumentOutOfRangeException(nameof(retrain), retrain, "Above 0, at most 10.");
-        (_phases, _copies, _retrain, _variation, _rate, _dense) = (phases, copies, retrain, variation, rate, dense);
+        (_phases, _copies, _retrain, _variation, _rate, _dense, _heldOut) = (phases, copies, retrain, variation, rate, dense, heldOut);
     }
 
     /// <summary>The catalogue's entry.</summary>
@@ -79,11 +84,13 @@ public sealed class SparseSoups : TrainingProgram
             new("vary", ParameterType.Choice, "seed", "in what the copies differ") { Choices = ["seed", "learning-rate", "weight-decay", "length"] },
             new("rate", ParameterType.Choice, "llr", "learning rate of retrainings: linear, cosine or compressed with a rise, smallest or last of the training, or its constant peak") { Choices = ["llr", "clr", "slr", "ft", "lrw", "constant"] },
             new("dense", ParameterType.Switch, "false", "train the dense network first, for a model that is not trained yet"),
+            new("soup", ParameterType.Choice, "uniform", "which copies are averaged: all, or the best ones on samples that are held out") { Choices = ["uniform", "greedy"] },
+            new("held-out", ParameterType.Share, "0.1", "share of the training samples that a greedy soup chooses with") { Min = 0.001, Max = 0.9 },
         ],
         DefaultSparsity = 0.9,
         Create = r => new SparseSoups(r.Settings, r.Arguments.Int("phases"), r.Arguments.Int("copies"), r.Arguments.Number("retrain"),
             r.Arguments.Choice("vary") switch { "learning-rate" => SoupVariation.LearningRate, "weight-decay" => SoupVariation.WeightDecay, "length" => SoupVariation.Length, _ => SoupVariation.Seed },
-            r.Arguments.Choice("rate"), r.Arguments.Switch("dense")),
+            r.Arguments.Choice("rate"), r.Arguments.Switch("dense"), r.Arguments.Choice("soup") == "greedy" ? r.Arguments.Number("held-out") : 0),
     };
 
     /// <summary>Measured after every phase: mean over the copies, and the soup.</summary>
@@ -105,6 +112,7 @@ public sealed class SparseSoups : TrainingProgram
         if (plan.Layers.Count == 0) return Describe(run.Target, plan);
         _soups.Clear();
         Dictionary<string, int> before = plan.Layers.ToDictionary(l => l.Name, run.Target.KeptCount);
+        IDataset? heldOut = _heldOut > 0 ? run.HoldOut(_heldOut) : null;
         if (_dense) run.Train("dense");
         for (int phase = 1; phase <= _phases; phase++)
         {
@@ -118,12 +126,41 @@ public sealed class SparseSoups : TrainingProgram
                 run.Train(string.Create(CultureInfo.InvariantCulture, $"phase-{phase}-copy-{c + 1}"), Retraining(run, phase, c));
                 copies.Add(ModelSnapshot.Of(run.Model));
             }
-            ModelSoup.Average(run.Model, copies);
-            if (_copies > 1) new NormReestimation(int.MaxValue, run.Plan.BatchSize).Recover(run.Model, new RecoveryContext(run.Data with { Test = null }, run.Normalization), run.Cancellation);
+            IReadOnlyList<int> chosen = heldOut is null ? [.. Enumerable.Range(0, _copies)] : Choose(run, copies, heldOut);
+            Cook(run, [.. chosen.Select(c => copies[c])]);
             WeightDistance apart = WeightDistances.Between(copies[0], copies[Math.Min(1, _copies - 1)], run.Model.Parameters.Select(p => p.Name));
-            _soups.Add(new SoupPhase(phase, copies, ModelSnapshot.Of(run.Model), apart.Euclidean, apart.Degrees));
+            _soups.Add(new SoupPhase(phase, copies, ModelSnapshot.Of(run.Model), apart.Euclidean, apart.Degrees) { Chosen = chosen });
         }
         return Describe(run.Target, plan, before);
+    }
+
+    /// <summary>Averages ingredients in the model; what was averaged has its running statistics measured again.</summary>
+    private static void Cook(ProgramRun run, IReadOnlyList<ModelSnapshot> ingredients)
+    {
+        ModelSoup.Average(run.Model, ingredients);
+        if (ingredients.Count > 1) new NormReestimation(int.MaxValue, run.Plan.BatchSize).Recover(run.Model, new RecoveryContext(run.Data with { Test = null }, run.Normalization), run.Cancellation);
+    }
+
+    /// <summary>The copies of a greedy soup, best first.</summary>
+    private static List<int> Choose(ProgramRun run, IReadOnlyList<ModelSnapshot> copies, IDataset heldOut)
+    {
+        double Accuracy(IEnumerable<int> soup)
+        {
+            Cook(run, [.. soup.Select(c => copies[c])]);
+            return run.Evaluate(heldOut).Top1;
+        }
+        double[] own = [.. copies.Select((_, c) => Accuracy([c]))];
+        int[] order = [.. Enumerable.Range(0, copies.Count).OrderByDescending(c => own[c])];
+        List<int> chosen = [order[0]];
+        double best = own[order[0]];
+        foreach (int next in order[1..])
+        {
+            double together = Accuracy([.. chosen, next]);
+            if (together < best) continue;
+            chosen.Add(next);
+            best = together;
+        }
+        return chosen;
     }
 
     private void Prune(PruningTarget target, IReadOnlyList<PrunableLayer> layers, double density)
@@ -175,4 +212,8 @@ public sealed class SparseSoups : TrainingProgram
 /// <param name="Soup">Their average, with statistics measured again.</param>
 /// <param name="Distance">Distance between the first two copies, biases and norm parameters included; 0 with one copy.</param>
 /// <param name="Angle">Angle between them, in degrees.</param>
-public sealed record SoupPhase(int Phase, IReadOnlyList<ModelSnapshot> Copies, ModelSnapshot Soup, double Distance, double Angle);
+public sealed record SoupPhase(int Phase, IReadOnlyList<ModelSnapshot> Copies, ModelSnapshot Soup, double Distance, double Angle)
+{
+    /// <summary>Which copies were averaged: all, or those of the greedy soup, the best on held-out samples first.</summary>
+    public IReadOnlyList<int> Chosen { get; init; } = [];
+}

@@ -13,13 +13,17 @@ public enum AdapterKind
 
     /// <summary>W * (B A); A and B start at 1 / sqrt(rank), so that the product is 1.</summary>
     ScaleLora,
+
+    /// <summary>W + s B A with s = alpha / rank, dense while it is trained, cut to W + s (M * (B A)) at the end; A starts random, B at 0.</summary>
+    LoraPrune,
 }
 
-/// <summary>Two thin matrices whose product changes a pruned weight; the mask M holds at every step, so merging cannot raise the density (R16).</summary>
+/// <summary>Two thin matrices whose product changes a pruned weight; after the last merge the mask M holds, so the density cannot rise (R16).</summary>
 /// <remarks>
-/// Zimmer, Andoni, Spiegel and Pokutta, "PERP: Rethinking the Prune-Retrain Paradigm in the Era of LLMs", 2023, section 3.2 (MaskLoRA, ScaleLoRA). The weight [d0, d1, ...] is seen as a matrix [d0, d1 * ...]. Its value
-/// is always the merged one, so nothing extra is computed or kept when it is used. With G = dL/dW, zero where M is: dL/dB = s G A^T and dL/dA = s B^T G (MaskLoRA), the same with G * W for ScaleLoRA.
-/// LoRA-Prune, which trains W + s B A without the mask, is not offered: the weight would be dense until it is merged.
+/// Zimmer, Andoni, Spiegel and Pokutta, "PERP: Rethinking the Prune-Retrain Paradigm in the Era of LLMs", 2023, section 3.2 (LoRA-Prune, MaskLoRA, ScaleLoRA). The weight [d0, d1, ...] is seen as a matrix [d0, d1 * ...]. Its value
+/// is always the merged one, so nothing extra is computed or kept when it is used. With G = dL/dW, zero where M is: dL/dB = s G A^T and dL/dA = s B^T G (MaskLoRA), the same with G * W for ScaleLoRA. With MaskLoRA and
+/// ScaleLoRA the mask holds at every step. LoRA-Prune trains W + s B A: whoever drives it takes the weight's mask away meanwhile and gives it back before the last <see cref="Merge"/>; what that cut removes was never
+/// trained to be missing, which is its weakness.
 /// </remarks>
 public sealed class LowRankAdapter
 {
@@ -33,7 +37,7 @@ public sealed class LowRankAdapter
     /// <param name="weight">The weight.</param>
     /// <param name="kind">How.</param>
     /// <param name="rank">Rank of the product.</param>
-    /// <param name="alpha">Strength of MaskLoRA; ScaleLoRA does not use it.</param>
+    /// <param name="alpha">Strength of MaskLoRA and LoRA-Prune; ScaleLoRA does not use it.</param>
     /// <param name="seed">Seed of A.</param>
     public LowRankAdapter(Parameter weight, AdapterKind kind, int rank, double alpha, long seed)
     {
@@ -44,10 +48,10 @@ public sealed class LowRankAdapter
         _rank = rank;
         _rows = weight.Value.Shape.Length == 0 ? 1 : weight.Value.Shape[0];
         _columns = _rows == 0 ? 0 : weight.Value.Length / _rows;
-        _scale = kind == AdapterKind.MaskLora ? (float)(alpha / rank) : 1f;
+        _scale = kind == AdapterKind.ScaleLora ? 1f : (float)(alpha / rank);
         _base = weight.Value.ToArray();
         float[] a = new float[rank * _columns], b = new float[_rows * rank];
-        if (kind == AdapterKind.MaskLora)
+        if (kind != AdapterKind.ScaleLora)
         {
             // Kaiming-uniform with negative slope sqrt(5), as linear layers start: within 1 / sqrt(columns).
             SeededRandom random = RandomCriterion.ForLayer(seed, weight.Name, 0xADA);
@@ -95,13 +99,13 @@ public sealed class LowRankAdapter
         _weight.Value.ZeroGrad();
     }
 
-    /// <summary>Writes the merged value into the weight; removed entries are zero.</summary>
+    /// <summary>Writes the merged value into the weight; entries that its present mask removes are zero.</summary>
     public void Merge()
     {
         Span<float> w = _weight.Value.Values;
         float[] product = new float[w.Length];
         Gemm.Multiply(false, false, _rows, _columns, _rank, _scale, B.Value.Values, _rank, A.Value.Values, _columns, 0f, product, _columns);
-        for (int i = 0; i < product.Length; i++) w[i] = _kind == AdapterKind.MaskLora ? _base[i] + product[i] : _base[i] * product[i];
+        for (int i = 0; i < product.Length; i++) w[i] = _kind == AdapterKind.ScaleLora ? _base[i] * product[i] : _base[i] + product[i];
         _weight.TouchValues();
     }
 

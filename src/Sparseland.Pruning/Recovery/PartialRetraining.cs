@@ -1,3 +1,6 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Layers;
 using Sparseland.Training;
@@ -27,22 +30,31 @@ public enum RetrainedParts
 
     /// <summary>A <see cref="AdapterKind.ScaleLora"/> on every pruned weight.</summary>
     ScaleLora = 16,
+
+    /// <summary>A <see cref="AdapterKind.LoraPrune"/> on every pruned weight: dense until the last step, then cut to the mask.</summary>
+    LoraPrune = 32,
 }
 
 /// <summary>PERP: after pruning only a small part of the network is retrained - biases, norms, the head, low-rank adapters that respect the mask - and everything else is bit-identical afterwards.</summary>
 /// <remarks>
 /// Zimmer, Andoni, Spiegel and Pokutta, "PERP: Rethinking the Prune-Retrain Paradigm in the Era of LLMs", 2023, section 3. Give it to a training run as a callback. The paper retrains with AdamW without decay, a rate
 /// around 5e-4 that falls linearly after 10 % of warm-up; that is the plan's matter. Adapters have an AdamW of their own that follows the run's learning rate. Networks with batch normalisation should have their
-/// statistics measured again afterwards (<see cref="NormReestimation"/>). The layer-wise reconstruction of section 3.3 is not part of it.
+/// statistics measured again afterwards (<see cref="NormReestimation"/>). The layer-wise reconstruction of section 3.3 is <c>BlockReconstruction</c>. With LoRA-Prune the masks are away while the network is trained
+/// and are back, cut and merged, at the end of the last step and whenever the run stops: what is evaluated at the end is the pruned network.
 /// </remarks>
 /// <param name="parts">What is trained.</param>
 /// <param name="rank">Rank of adapters.</param>
 /// <param name="alpha">Strength of MaskLoRA: s = alpha / rank.</param>
 /// <param name="seed">Seed of adapters.</param>
-public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, double alpha = 32, long seed = 0) : ITrainerCallback
+/// <param name="clipNorm">Largest joint norm of all gradients, those of the adapters included; null does not clip. The run's own clipping sees its optimizer's parameters alone.</param>
+public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, double alpha = 32, long seed = 0, double? clipNorm = null) : ITrainerCallback
 {
+    private const RetrainedParts AllAdapters = RetrainedParts.MaskLora | RetrainedParts.ScaleLora | RetrainedParts.LoraPrune;
+
+
     private readonly List<LowRankAdapter> _adapters = [];
     private readonly Dictionary<Parameter, bool> _before = new(ReferenceEqualityComparer.Instance);
+    private readonly Dictionary<Parameter, Mask> _masks = new(ReferenceEqualityComparer.Instance);
     private AdamW? _optimizer;
     private IReadOnlyDictionary<string, TensorData>? _imported;
 
@@ -50,16 +62,16 @@ public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, doubl
     public string Name => "partial-retraining";
 
     /// <summary>What is trained.</summary>
-    public RetrainedParts Parts { get; } = parts != RetrainedParts.None && (parts & (RetrainedParts.MaskLora | RetrainedParts.ScaleLora)) != (RetrainedParts.MaskLora | RetrainedParts.ScaleLora)
+    public RetrainedParts Parts { get; } = parts != RetrainedParts.None && Adapts(parts) <= 1
         ? parts
         : throw new ArgumentException($"'{parts}' is nothing, or two adapters at once.", nameof(parts));
 
     /// <summary>The adapters; known from the start of the run.</summary>
     public IReadOnlyList<LowRankAdapter> Adapters => _adapters;
 
-    /// <summary>Reads <c>all</c> (null) or names with commas between: <c>biases</c>, <c>norms</c>, <c>head</c>, <c>mask-lora</c>, <c>scale-lora</c>.</summary>
+    /// <summary>Reads <c>all</c> (null) or names with commas between: <c>biases</c>, <c>norms</c>, <c>head</c>, <c>mask-lora</c>, <c>scale-lora</c>, <c>lora-prune</c>.</summary>
     /// <exception cref="PruningException">SL4002: there is no such part, or two adapters are asked for.</exception>
-    public static PartialRetraining? Parse(string text, int rank = 16, double alpha = 32, long seed = 0)
+    public static PartialRetraining? Parse(string text, int rank = 16, double alpha = 32, long seed = 0, double? clipNorm = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(text);
         if (text == "all") return null;
@@ -73,12 +85,13 @@ public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, doubl
                 "head" => RetrainedParts.Head,
                 "mask-lora" => RetrainedParts.MaskLora,
                 "scale-lora" => RetrainedParts.ScaleLora,
-                _ => throw new PruningException("SL4002", $"'{part}' cannot be retrained on its own") { Try = "all, or some of biases, norms, head, mask-lora, scale-lora with commas between" },
+                "lora-prune" => RetrainedParts.LoraPrune,
+                _ => throw new PruningException("SL4002", $"'{part}' cannot be retrained on its own") { Try = "all, or some of biases, norms, head, mask-lora, scale-lora, lora-prune with commas between" },
             };
         }
-        if (parts.HasFlag(RetrainedParts.MaskLora | RetrainedParts.ScaleLora)) throw new PruningException("SL4002", "a weight cannot have mask-lora and scale-lora at once") { Try = "one of them" };
+        if (Adapts(parts) > 1) throw new PruningException("SL4002", "a weight cannot have two adapters at once") { Try = "one of mask-lora, scale-lora and lora-prune" };
         if (parts == RetrainedParts.None) throw new PruningException("SL4002", $"'{text}' names nothing to retrain") { Try = "all, or for example biases,norms" };
-        return new PartialRetraining(parts, rank, alpha, seed);
+        return new PartialRetraining(parts, rank, alpha, seed, clipNorm);
     }
 
     /// <summary>Whether a parameter itself is trained.</summary>
@@ -108,6 +121,8 @@ public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, doubl
         ArgumentNullException.ThrowIfNull(context);
         TrainableModel model = context.Model;
         HashSet<string> head = Head(model.Graph);
+        // A checkpoint of the middle of a run with LoRA-Prune has no masks in the model: they are in this state.
+        if (_imported is { } saved) PutBack(model, saved);
         Parameter[] adapted = HasAdapters ? [.. Adapted(model, head)] : [];
         if (HasAdapters && adapted.Length == 0)
             throw new PruningException("SL4006", "there is no pruned weight that an adapter could change") { Try = "prune first, or retrain biases,norms" };
@@ -120,8 +135,15 @@ public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, doubl
             p.IsTrained = p.IsTrained && (Trains(p, head) || adapted.Contains(p));
         }
         _adapters.Clear();
-        _adapters.AddRange(adapted.Select(p => new LowRankAdapter(p, Parts.HasFlag(RetrainedParts.MaskLora) ? AdapterKind.MaskLora : AdapterKind.ScaleLora, rank, alpha, seed)));
+        AdapterKind kind = Parts.HasFlag(RetrainedParts.MaskLora) ? AdapterKind.MaskLora : Parts.HasFlag(RetrainedParts.ScaleLora) ? AdapterKind.ScaleLora : AdapterKind.LoraPrune;
+        _adapters.AddRange(adapted.Select(p => new LowRankAdapter(p, kind, rank, alpha, seed)));
         _optimizer = new AdamW(_adapters.SelectMany(a => new[] { a.A, a.B }), context.Optimizer.LearningRate, weightDecay: 0);
+        TakeState();
+        Unmask(model);
+    }
+
+    private void TakeState()
+    {
         if (_imported is not { } state) return;
         foreach (LowRankAdapter a in _adapters)
         {
@@ -129,14 +151,16 @@ public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, doubl
             state["a/" + a.Weight.Name].Array<float>().CopyTo(a.A.Value.Values);
             state["b/" + a.Weight.Name].Array<float>().CopyTo(a.B.Value.Values);
         }
-        _optimizer.Import(new OptimizerState("adamw", state["steps"].ToInt64s()[0], state.Where(s => s.Key.StartsWith("moment/", StringComparison.Ordinal)).ToDictionary(s => s.Key["moment/".Length..], s => s.Value, StringComparer.Ordinal)));
+        _optimizer!.Import(new OptimizerState("adamw", state["steps"].ToInt64s()[0], state.Where(s => s.Key.StartsWith("moment/", StringComparison.Ordinal)).ToDictionary(s => s.Key["moment/".Length..], s => s.Value, StringComparer.Ordinal)));
         _imported = null;
     }
 
     /// <inheritdoc/>
     public void OnGradients(TrainingContext context)
     {
+        ArgumentNullException.ThrowIfNull(context);
         foreach (LowRankAdapter adapter in _adapters) adapter.TakeGradient();
+        if (clipNorm is { } norm && _adapters.Count > 0) GradientClipping.ByNorm(context.Optimizer.Parameters.Concat(_adapters.SelectMany(a => new[] { a.A, a.B })), norm);
     }
 
     /// <inheritdoc/>
@@ -146,12 +170,19 @@ public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, doubl
         if (_adapters.Count == 0 || context.SkipUpdate) return;
         _optimizer!.LearningRate = context.Optimizer.LearningRate;
         _optimizer.Step();
+        if (context.Step + 1 == context.TotalSteps) Remask(context.Model);
         foreach (LowRankAdapter adapter in _adapters) adapter.Merge();
     }
 
     /// <inheritdoc/>
     public void OnEnd(TrainingContext context)
     {
+        ArgumentNullException.ThrowIfNull(context);
+        if (_masks.Count > 0)
+        {
+            Remask(context.Model);
+            foreach (LowRankAdapter adapter in _adapters) adapter.Merge();
+        }
         foreach ((Parameter parameter, bool trained) in _before) parameter.IsTrained = trained;
     }
 
@@ -165,6 +196,7 @@ public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, doubl
             state["base/" + a.Weight.Name] = TensorData.Vector(a.Base.ToArray());
             state["a/" + a.Weight.Name] = TensorData.Vector(a.A.Value.ToArray());
             state["b/" + a.Weight.Name] = TensorData.Vector(a.B.Value.ToArray());
+            if (_masks.TryGetValue(a.Weight, out Mask? mask)) state["mask/" + a.Weight.Name] = TensorData.Vector(MemoryMarshal.AsBytes(mask.Words).ToArray());
         }
         OptimizerState moments = _optimizer!.Export();
         state["steps"] = TensorData.Vector(moments.Steps);
@@ -180,7 +212,36 @@ public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, doubl
         _imported = state.Count > 0 ? state : null;
     }
 
-    private bool HasAdapters => (Parts & (RetrainedParts.MaskLora | RetrainedParts.ScaleLora)) != 0;
+    private bool HasAdapters => (Parts & AllAdapters) != 0;
+
+    private static int Adapts(RetrainedParts parts) => BitOperations.PopCount((uint)(parts & AllAdapters));
+
+    private static void PutBack(TrainableModel model, IReadOnlyDictionary<string, TensorData> state)
+    {
+        foreach ((string key, TensorData words) in state.Where(s => s.Key.StartsWith("mask/", StringComparison.Ordinal)))
+        {
+            Parameter p = model.Parameter(key["mask/".Length..]);
+            model.SetMask(p, Mask.FromWords([.. p.Value.Shape], MemoryMarshal.Cast<byte, ulong>(words.Span<byte>())));
+        }
+    }
+
+    private void Unmask(TrainableModel model)
+    {
+        _masks.Clear();
+        if (!Parts.HasFlag(RetrainedParts.LoraPrune)) return;
+        foreach (LowRankAdapter a in _adapters)
+        {
+            _masks[a.Weight] = a.Weight.Mask!;
+            model.SetMask(a.Weight, null);
+            a.Merge();
+        }
+    }
+
+    private void Remask(TrainableModel model)
+    {
+        foreach ((Parameter weight, Mask mask) in _masks) model.SetMask(weight, mask);
+        _masks.Clear();
+    }
 
     // A head that is trained whole needs no adapter.
     private IEnumerable<Parameter> Adapted(TrainableModel model, HashSet<string> head) => model.Parameters.Where(p => p.Mask is not null && p.Kind == ParameterKind.Weight && !Trains(p, head));

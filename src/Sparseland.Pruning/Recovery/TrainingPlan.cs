@@ -64,7 +64,7 @@ public sealed record TrainingPlan
     /// <summary>Rank of low-rank adapters.</summary>
     public int Rank { get; init; } = 16;
 
-    /// <summary>Strength of MaskLoRA: updates are scaled by alpha / rank.</summary>
+    /// <summary>Strength of MaskLoRA and LoRA-Prune: updates are scaled by alpha / rank.</summary>
     public double Alpha { get; init; } = 32;
 
     /// <summary>Tokens per sample of text.</summary>
@@ -158,7 +158,9 @@ public sealed record TrainingPlan
         IDataset data = context.Data.ForTraining;
         BatchLoader loader = CreateLoader(data, context.Normalization);
         long steps = TotalSteps(data);
-        PartialRetraining? partial = PartialRetraining.Parse(Retrain, Rank, Alpha, Seed);
+        PartialRetraining? partial = PartialRetraining.Parse(Retrain, Rank, Alpha, Seed, ClipNorm > 0 ? ClipNorm : null);
+        if (Average > 0 && partial?.Parts.HasFlag(RetrainedParts.LoraPrune) == true)
+            throw new PruningException("SL4002", "averaged weights would be those of the network before lora-prune cuts it") { Try = "mask-lora, or average 0" };
         var trainer = new Trainer(model, CreateOptimizer(model), CreateLearningRate(steps), loader, TrainingLoss.CrossEntropy(LabelSmoothing), new TrainerOptions
         {
             Steps = steps,

@@ -46,7 +46,7 @@ public sealed class Trainer : IDisposable
         Loader = loader;
         Options = options;
         _loss = loss;
-        Context = new TrainingContext(model, optimizer, loader, options.Steps);
+        Context = new TrainingContext(model, optimizer, loader, options.Steps, Objective);
         SetStep(options.FirstStep);
         model.MaskChanged += optimizer.OnMaskChanged;
         if (options.AverageDecay is { } decay) _average = new WeightAverage(model, decay);
@@ -199,9 +199,7 @@ public sealed class Trainer : IDisposable
         Optimizer.LearningRate = LearningRate.At(Step);
         Model.IsTraining = true;
         Model.ZeroGrad();
-        Tensor output = Evaluator.Forward(Model, batch, Options.Feed);
-        Tensor loss = _loss(output, batch);
-        if (Options.Teacher is { Weight: > 0 } teacher) loss = WithTeacher(teacher, output, loss, batch);
+        Tensor loss = Objective(batch);
         double value = loss.Item();
         if (!double.IsFinite(value))
         {
@@ -224,6 +222,13 @@ public sealed class Trainer : IDisposable
         foreach (ITrainerCallback callback in Options.Callbacks) callback.OnStepEnd(Context);
         Step++;
         return batch.Count;
+    }
+
+    private Tensor Objective(Batch batch)
+    {
+        Tensor output = Evaluator.Forward(Model, batch, Options.Feed);
+        Tensor loss = _loss(output, batch);
+        return Options.Teacher is { Weight: > 0 } teacher ? WithTeacher(teacher, output, loss, batch) : loss;
     }
 
     private Tensor WithTeacher(Teacher teacher, Tensor output, Tensor loss, Batch batch)

@@ -1,3 +1,4 @@
+using Sparseland.Training.Autograd;
 using Sparseland.Training.Data;
 using Sparseland.Training.Optimizers;
 
@@ -6,8 +7,11 @@ namespace Sparseland.Training.Runs;
 /// <summary>What a callback sees of a run.</summary>
 public sealed class TrainingContext
 {
-    internal TrainingContext(TrainableModel model, IOptimizer optimizer, BatchLoader loader, long totalSteps)
+    private readonly Func<Batch, Tensor> _objective;
+
+    internal TrainingContext(TrainableModel model, IOptimizer optimizer, BatchLoader loader, long totalSteps, Func<Batch, Tensor> objective)
     {
+        _objective = objective;
         Model = model;
         Optimizer = optimizer;
         Loader = loader;
@@ -37,6 +41,15 @@ public sealed class TrainingContext
 
     /// <summary>The present step's batch; null before the first.</summary>
     public Batch? Batch { get; internal set; }
+
+    /// <summary>What the run minimises, on a batch at the present values and in the model's present mode: the loss on labels, with a teacher's share where the run has one.</summary>
+    /// <param name="batch">The batch; callbacks may bring one of their own.</param>
+    /// <returns>A scalar that <c>Backward</c> can be called on.</returns>
+    public Tensor Objective(Batch batch)
+    {
+        ArgumentNullException.ThrowIfNull(batch);
+        return _objective(batch);
+    }
 
     /// <summary>Set in <see cref="ITrainerCallback.OnGradients"/> to leave the optimizer out in this step; reset before every step.</summary>
     public bool SkipUpdate { get; set; }

@@ -97,6 +97,67 @@ public class IterativeShrinkageTests
         Assert.Contains(model.Parameters, p => p.Mask is not null && Math.Abs(p.Mask.Density - 0.5) < 1e-9);
     }
 
+    [Fact]
+    public void The_regularised_form_pulls_what_is_small_and_cuts_at_the_end_of_the_stage()
+    {
+        var method = (IterativeShrinkage)MethodCatalog.Get("iss").Build(new PruningSettings { Sparsity = 0.8, Bounds = LayerBounds.None },
+            new Dictionary<string, string> { ["variant"] = "penalty", ["penalty"] = "0.5", ["interval"] = "4", ["end"] = "0.75" }, 20);
+        var penalties = new List<float[]>();
+        var small = new List<bool[]>();
+        TrainableModel model = Train(new Watch(c =>
+        {
+            float[] magnitudes = Array.ConvertAll(c.Model.Parameter("conv2.weight").Value.ToArray(), MathF.Abs);
+            small.Add([.. Pruning.Selection.ExactSelection.KeepBest(magnitudes, magnitudes.Length - IterativeShrinkage.RemovedCount(0.8, magnitudes.Length)).Select(k => !k)]);
+        }), method, new Later(c => penalties.Add([.. method.Penalties("conv2.weight")])));
+        // Checks come after steps 4, 8 and 12; each adds 0.5 to what is among the smallest then, and nothing is ever taken off.
+        Assert.Empty(penalties[2]);
+        Assert.Equal(small[3].Select(s => s ? 0.5f : 0), penalties[3]);
+        Assert.Equal(penalties[3], penalties[6]);
+        Assert.Equal(penalties[3].Zip(small[7], (p, s) => p + (s ? 0.5f : 0)), penalties[7]);
+        Assert.Equal(penalties[7].Zip(small[11], (p, s) => p + (s ? 0.5f : 0)), penalties[13]);
+        // The cut removes the last of the smallest.
+        Assert.Equal(small[14].Select(s => !s), model.Parameter("conv2.weight").Mask!.ToFlags());
+        Assert.All(method.Result().Layers, l => Assert.Equal(l.Layer.Length - IterativeShrinkage.RemovedCount(0.8, l.Layer.Length), l.After));
+    }
+
+    [Fact]
+    public void The_penalty_is_added_to_the_gradient_and_survives_a_checkpoint()
+    {
+        var method = (IterativeShrinkage)MethodCatalog.Get("iss").Build(new PruningSettings { Sparsity = 0.5, Bounds = LayerBounds.None },
+            new Dictionary<string, string> { ["variant"] = "penalty", ["penalty"] = "0.25", ["interval"] = "1", ["end"] = "1" }, 4);
+        float[][] before = new float[4][], after = new float[4][], weights = new float[4][], pull = new float[4][];
+        TrainableModel model = new(Make.Network());
+        void Look(TrainingContext c, float[][] into) => into[c.Step] = c.Model.Parameter("conv2.weight").Grad!.ToArray();
+        using (var trainer = new Trainer(model, new Sgd(model.Parameters, 0.01), new Constant(0.01), Make.Loader(), TrainingLoss.CrossEntropy(), new TrainerOptions
+        {
+            Steps = 4,
+            Callbacks = [new Gradient("first", c => { Look(c, before); weights[c.Step] = c.Model.Parameter("conv2.weight").Value.ToArray(); pull[c.Step] = [.. method.Penalties("conv2.weight")]; }), method, new Gradient("last", c => Look(c, after))],
+        })) trainer.Run();
+        Assert.Equal(before[0], after[0]);
+        for (int step = 1; step < 4; step++) Near.Equal([.. before[step].Select((g, i) => g + pull[step][i] * weights[step][i])], after[step], 1e-6, 1e-5);
+        var copy = (IterativeShrinkage)MethodCatalog.Get("iss").Build(new PruningSettings { Sparsity = 0.5 }, new Dictionary<string, string> { ["variant"] = "penalty" }, 20);
+        var source = (IterativeShrinkage)MethodCatalog.Get("iss").Build(new PruningSettings { Sparsity = 0.5 }, new Dictionary<string, string> { ["variant"] = "penalty", ["interval"] = "2", ["end"] = "1" }, 20);
+        Train(source, new Later(c =>
+        {
+            if (c.Step == 10) copy.Import(source.Export());
+        }));
+        Assert.Contains(copy.Penalties("conv2.weight"), p => p > 0);
+    }
+
+    private sealed class Gradient(string name, Action<TrainingContext> action) : ITrainerCallback
+    {
+        public string Name => name;
+
+        public void OnGradients(TrainingContext context) => action(context);
+    }
+
+    private sealed class Later(Action<TrainingContext> action) : ITrainerCallback
+    {
+        public string Name => "later";
+
+        public void OnStepEnd(TrainingContext context) => action(context);
+    }
+
     private sealed class Watch(Action<TrainingContext> action) : ITrainerCallback
     {
         public string Name => "watch";

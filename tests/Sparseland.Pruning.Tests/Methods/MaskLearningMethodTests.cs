@@ -77,6 +77,105 @@ public class MaskLearningMethodTests
     }
 
     [Fact]
+    public void A_random_start_keeps_the_counts_and_not_the_positions_of_magnitude()
+    {
+        TrainingSparsifier method = Method("jackpots", 0.7, 1, ("rate", "0.000001"), ("start", "random"));
+        TrainableModel model = Train(method, 1);
+        PrunableLayer[] layers = [.. method.Result().Layers.Select(l => l.Layer)];
+        bool[][] magnitude = Magnitude(layers, 0.3);
+        for (int l = 0; l < layers.Length; l++)
+        {
+            bool[] now = model.Parameter(layers[l].Name).Mask!.ToFlags();
+            Assert.Equal(magnitude[l].Count(k => k), now.Count(k => k));
+            Assert.NotEqual(magnitude[l], now);
+        }
+    }
+
+    [Fact]
+    public void A_removed_weight_of_zero_keeps_its_score_and_enters_when_a_kept_one_falls_below_it()
+    {
+        // theta = (1, 0), g = (1, 1), one kept, rate 0.1: r = (1 - 0.1, 0.99 - 0), so the second enters.
+        float[] theta = [1, 0], g = [1, 1], scores = [1f, 0.99f];
+        for (int i = 0; i < 2; i++) scores[i] -= 0.1f * (theta[i] * g[i]);
+        Assert.Equal([0.9f, 0.99f], scores);
+        Assert.Equal([false, true], ExactSelection.KeepBest(scores, 1));
+        // The learner takes that step: with a rate so small that no mask changes, the scores that it exports moved by -rate theta g.
+        TrainingSparsifier method = Method("jackpots", 0.7, 1, ("rate", "0.001"), ("momentum", "0"), ("decay", "0"));
+        var model = new TrainableModel(Make.Network());
+        float[][] weights = [], gradients = [];
+        var watch = new Gradients(c =>
+        {
+            Parameter p = c.Model.Parameter("conv2.weight");
+            weights = [[.. new TrainableModel(Make.Network()).Parameter("conv2.weight").Value.ToArray()]];
+            gradients = [p.Grad!.ToArray()];
+        });
+        // Before the method: its own update must not have changed the gradient.
+        using var trainer = new Trainer(model, new Sgd(model.Parameters, 0.05, 0.9), new Constant(0.05), Make.Loader(), TrainingLoss.CrossEntropy(), new TrainerOptions { Steps = 1, Callbacks = [watch, method] });
+        trainer.Run();
+        float[] after = method.Export()["score/conv2.weight"].Array<float>();
+        bool[] start = Magnitude([.. method.Result().Layers.Select(l => l.Layer)], 0.3)[method.Result().Layers.ToList().FindIndex(l => l.Layer.Name == "conv2.weight")];
+        for (int i = 0; i < after.Length; i++) Assert.Equal((start[i] ? 1f : 0.99f) - 0.001f * weights[0][i] * gradients[0][i], after[i], 1e-6f);
+    }
+
+    private sealed class Gradients(Action<TrainingContext> look) : ITrainerCallback
+    {
+        public string Name => "gradients";
+
+        public void OnGradients(TrainingContext context) => look(context);
+    }
+
+    [Theory]
+    [InlineData("row", 0.5)]
+    [InlineData("row", 0.3)]
+    [InlineData("column", 0.5)]
+    public void Structured_bip_keeps_the_same_share_of_filters_or_channels_in_every_layer(string pattern, double sparsity)
+    {
+        var method = (TrainingSparsifier)MethodCatalog.Get("bip").Build(new PruningSettings { Sparsity = sparsity, Pattern = SparsityPattern.Parse(pattern) }, new Dictionary<string, string> { ["rate"] = "5" }, 8);
+        TrainableModel model = Train(method, 8);
+        PruningResult result = method.Result();
+        Assert.Contains(result.Excluded, e => e.Layer.IsLast);
+        Assert.NotEmpty(result.Layers);
+        foreach (PrunableLayer layer in result.Layers.Select(l => l.Layer))
+        {
+            bool[] kept = layer.ToMatrix(model.Parameter(layer.Name).Mask!.ToFlags());
+            int kernel = layer.Shape[2] * layer.Shape[3], groups = pattern == "row" ? layer.Rows : layer.Columns / kernel;
+            var flags = new HashSet<bool>[groups];
+            for (int i = 0; i < kept.Length; i++) (flags[pattern == "row" ? i / layer.Columns : i % layer.Columns / kernel] ??= []).Add(kept[i]);
+            Assert.All(flags, f => Assert.Single(f));
+            Assert.Equal(groups - (int)Math.Floor(sparsity * groups + 1e-9), flags.Count(f => f.Contains(true)));
+        }
+    }
+
+    [Fact]
+    public void Structured_bip_ranks_groups_by_the_norm_of_their_scores()
+    {
+        // Three filters of norms 5, sqrt(8), 6: two stay at a density of one half (3 - floor(1.5) = 2).
+        PrunableLayer layer = Make.Layer("w", 3, 2);
+        Assert.Equal([true, true, false, false, true, true], BilevelPruning.KeepGroups(layer, [3, -4, 2, 2, 0, 6], true, 0.5));
+        Assert.Equal([false, true, false, true, false, true], BilevelPruning.KeepGroups(layer, [3, -4, 2, 2, 0, 6], false, 0.5));
+        // Input channels of a convolution are whole kernels: norms 2 and 3 of two channels with 1x2 kernels.
+        Assert.Equal([false, false, true, true], BilevelPruning.KeepGroups(Make.Layer("c", 1, 2, 1, 2), [2, 0, 0, 3], false, 0.5));
+    }
+
+    [Fact]
+    public void The_upper_level_of_bip_minimises_the_loss_of_the_run()
+    {
+        float[] Scores(double smoothing, Teacher? teacher)
+        {
+            TrainingSparsifier method = Method("bip", 0.8, 3);
+            var model = new TrainableModel(Make.Network());
+            // The rate is 0: weights stay, so what differs comes from the upper level alone.
+            using var trainer = new Trainer(model, new Sgd(model.Parameters, 0), new Constant(0), Make.Loader(), TrainingLoss.CrossEntropy(smoothing), new TrainerOptions { Steps = 3, Teacher = teacher, Callbacks = [method] });
+            trainer.Run();
+            return method.Export()["score/conv2.weight"].Array<float>();
+        }
+        float[] plain = Scores(0, null);
+        Assert.Equal(plain, Scores(0, null));
+        Assert.NotEqual(plain, Scores(0.3, null));
+        Assert.NotEqual(plain, Scores(0, new Teacher(new TrainableModel(Make.Network(seed: 5)), 0.5)));
+    }
+
+    [Fact]
     public void The_implicit_gradient_of_bip_worked_examples()
     {
         foreach ((double gamma, double explicitTerm, double formula, double exact) in ((double, double, double, double)[])[(10, -0.082645, -0.165289, -0.150263), (100, double.NaN, -0.019606, -0.019412)])

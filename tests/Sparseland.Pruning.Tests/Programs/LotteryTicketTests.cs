@@ -174,6 +174,48 @@ public sealed class LotteryTicketTests : IDisposable
     }
 
     [Fact]
+    public void The_control_with_random_positions_has_the_counts_of_the_ticket_and_the_original_values()
+    {
+        var initial = new TrainableModel(Make.Network());
+        ModelSnapshot? start = null;
+        var watch = new Watch(c =>
+        {
+            if (c.Step == 0) start = ModelSnapshot.Of(c.Model);
+        });
+        (_, TrainableModel ticket, _) = Go(Ticket(0.7, 2));
+        (_, TrainableModel random, PruningResult result) = Go(Ticket(0.7, 2, reset: TicketReset.RandomMask), new ProgramOptions { Plan = s_plan, Data = Data, Callbacks = [watch] });
+        Assert.Equal(Math.Round(result.Total * 0.3), result.Kept);
+        foreach (Parameter p in ticket.Parameters.Where(p => p.Mask is not null))
+        {
+            Mask mask = random.Parameter(p.Name).Mask!;
+            Assert.Equal(p.Mask!.KeptCount, mask.KeptCount);
+            if (mask.Length > 100) Assert.NotEqual(p.Mask, mask);
+            float[] first = initial.Parameter(p.Name).Value.ToArray();
+            for (int i = 0; i < first.Length; i++) Assert.Equal(mask[i] ? first[i] : 0, start!.Values(p.Name)[i]);
+        }
+    }
+
+    [Fact]
+    public void Rewinding_to_a_state_that_was_not_kept_is_told_with_the_way_out()
+    {
+        string folder = Path.Combine(_folder, "gone");
+        ProgramOptions Options(bool resume) => new() { Plan = s_plan, Data = Data, Folder = folder, Resume = resume };
+        Go(Ticket(0.7, 1, rewind: 0.25), Options(false));
+        File.Delete(Path.Combine(folder, "dense.step3.safetensors"));
+        int steps = 0;
+        PruningException e = Assert.Throws<PruningException>(() => Go(Ticket(0.7, 1, rewind: 0.25), Options(true) with { Callbacks = [new Watch(_ => steps++)] }));
+        Assert.Equal("SL4015", e.Code);
+        Assert.Contains("step 3", e.Message);
+        Assert.Contains("start anew", e.Try);
+        Assert.Equal(0, steps);
+        var phase = new PhaseResult("dense", 12, 1, new Dictionary<long, ModelSnapshot> { [0] = ModelSnapshot.Of(new TrainableModel(Make.Network())) }, false);
+        Assert.NotNull(phase.State(0));
+        e = Assert.Throws<PruningException>(() => phase.State(5));
+        Assert.Equal("SL4015", e.Code);
+        Assert.NotNull(e.Try);
+    }
+
+    [Fact]
     public void Floors_hold_layer_by_layer_and_the_total_is_exact()
     {
         var settings = new PruningSettings { Sparsity = 0.9, Bounds = new LayerBounds { FloorFactor = 0, MinKeep = 40 } };

@@ -72,6 +72,59 @@ public sealed class SparseSoupsTests : IDisposable
         Assert.Equal("SL4016", e.Code);
     }
 
+    [Fact]
+    public void A_greedy_soup_is_no_worse_than_its_best_copy_on_samples_that_nothing_was_trained_on()
+    {
+        int[] trainedOn = [];
+        var method = new SparseSoups(new PruningSettings { Sparsity = 0.8, Bounds = LayerBounds.None }, 2, 4, 1, SoupVariation.LearningRate, "constant", dense: true, heldOut: 0.2);
+        var model = new TrainableModel(Make.Network());
+        var run = new ProgramRun(method, model, new ProgramOptions { Plan = new TrainingPlan { Steps = 16, BatchSize = 20, LearningRate = 0.2, Seed = 3 }, Data = Data, Callbacks = [new Counts(c => trainedOn = [.. trainedOn, c])] });
+        PruningResult result = method.Run(run);
+        Assert.Equal(Math.Round(result.Total * 0.2), result.Kept);
+        Assert.Equal(160, run.Data.ForTraining.Count);
+        Assert.All(trainedOn, c => Assert.Equal(160, c));
+        // The same draw again gives the held-out part.
+        IDataset heldOut = new ProgramRun(method, new TrainableModel(Make.Network()), new ProgramOptions { Plan = run.Plan, Data = Data }).HoldOut(0.2);
+        Assert.Equal(40, heldOut.Count);
+        Assert.Empty(Prints(heldOut).Intersect(Prints(run.Data.ForTraining)));
+        foreach (SoupPhase phase in method.Soups)
+        {
+            Assert.InRange(phase.Chosen.Count, 1, 4);
+            Assert.Equal(phase.Chosen.Count, phase.Chosen.Distinct().Count());
+            double[] own = [.. phase.Copies.Select(Accuracy)];
+            Assert.Equal(own.Max(), own[phase.Chosen[0]]);
+            Assert.True(Accuracy(phase.Soup) >= own.Max(), "a copy that lowers the soup's accuracy was taken");
+            foreach (Parameter p in model.Parameters)
+            {
+                for (int i = 0; i < p.Value.Length; i++) Assert.Equal((float)(phase.Chosen.Sum(c => (double)phase.Copies[c].Values(p.Name)[i]) / phase.Chosen.Count), phase.Soup.Values(p.Name)[i]);
+            }
+        }
+
+        double Accuracy(ModelSnapshot state)
+        {
+            state.Restore(model);
+            return run.Evaluate(heldOut).Top1;
+        }
+    }
+
+    private static IEnumerable<string> Prints(IDataset data)
+    {
+        float[] sample = new float[data.SampleLength()];
+        int[] target = new int[1];
+        for (int i = 0; i < data.Count; i++)
+        {
+            data.Fill(i, sample, target);
+            yield return string.Join(",", sample);
+        }
+    }
+
+    private sealed class Counts(Action<int> look) : Training.Runs.ITrainerCallback
+    {
+        public string Name => "counts";
+
+        public void OnStart(Training.Runs.TrainingContext context) => look(context.Loader.Dataset.Count);
+    }
+
     [Theory]
     [InlineData(SoupVariation.LearningRate)]
     [InlineData(SoupVariation.WeightDecay)]

@@ -25,9 +25,9 @@ public sealed class PartialRetrainingTests : IDisposable
         return model;
     }
 
-    private static Trainer Train(TrainableModel model, string retrain, long steps = 8, string? checkpoint = null, string? resume = null)
+    private static Trainer Train(TrainableModel model, string retrain, long steps = 8, string? checkpoint = null, string? resume = null, double clip = 0)
     {
-        var plan = new TrainingPlan { Steps = steps, BatchSize = 20, Optimizer = "adamw", LearningRate = 0.01, WeightDecay = 0, Schedule = "linear", WarmUp = 0.1, Retrain = retrain, Rank = 3, Seed = 4 };
+        var plan = new TrainingPlan { ClipNorm = clip, Steps = steps, BatchSize = 20, Optimizer = "adamw", LearningRate = 0.01, WeightDecay = 0, Schedule = "linear", WarmUp = 0.1, Retrain = retrain, Rank = 3, Seed = 4 };
         return plan.CreateTrainer(model, new RecoveryContext(Data, InputNormalization.None) { CheckpointPath = checkpoint, ResumeFrom = resume });
     }
 
@@ -54,8 +54,75 @@ public sealed class PartialRetrainingTests : IDisposable
         Assert.Equal([3, 0, 0, 11], w.Value.ToArray());
     }
 
+    [Fact]
+    public void Lora_prune_is_dense_until_it_is_cut()
+    {
+        // W + s B A with s = 2; under the mask W + s (M * (B A)), which is MaskLoRA's merge.
+        foreach ((bool cut, float[] expected) in ((bool, float[])[])[(false, [3, 6, 2, 11]), (true, [3, 0, 0, 11])])
+        {
+            Parameter w = Matrix([2, 0, 0, -1], [true, !cut, !cut, true]);
+            var adapter = new LowRankAdapter(w, AdapterKind.LoraPrune, 1, 2, 0);
+            ((float[])[1, 2]).CopyTo(adapter.B.Value.Values);
+            ((float[])[0.5f, 3]).CopyTo(adapter.A.Value.Values);
+            adapter.Merge();
+            Assert.Equal(expected, w.Value.ToArray());
+        }
+    }
+
+    [Fact]
+    public void Lora_prune_trains_without_masks_and_gives_them_back()
+    {
+        TrainableModel model = Pruned();
+        Dictionary<string, Mask?> masks = model.Parameters.ToDictionary(p => p.Name, p => p.Mask);
+        var plan = new TrainingPlan { Steps = 6, BatchSize = 20, Optimizer = "adamw", LearningRate = 0.02, WeightDecay = 0, Schedule = "constant", Retrain = "lora-prune", Rank = 3, Seed = 4 };
+        int dense = 0;
+        var watch = new Watch(c => dense += c.Model.Parameters.Count(p => p.Kind == ParameterKind.Weight && p.Mask is null && !p.Value.ToArray().Contains(0f)));
+        using (Trainer trainer = plan.CreateTrainer(model, new RecoveryContext(Data, InputNormalization.None) { Callbacks = [watch] })) trainer.Run();
+        Assert.True(dense > 0, "the weights were never dense");
+        foreach (Parameter p in model.Parameters)
+        {
+            Assert.Equal(masks[p.Name], p.Mask);
+            if (p.Mask is { } mask) for (int i = 0; i < mask.Length; i++) Assert.True(mask[i] || p.Value.Values[i] == 0);
+        }
+        // The network that is written is as sparse as before (R16).
+        model.SyncToGraph();
+        Assert.Equal("SL4002", Assert.Throws<PruningException>(() => (plan with { Average = 0.99 }).CreateTrainer(Pruned(), new RecoveryContext(Data, InputNormalization.None))).Code);
+    }
+
+    private sealed class Watch(Action<TrainingContext> look) : ITrainerCallback
+    {
+        public string Name => "watch";
+
+        public void OnStepStart(TrainingContext context) => look(context);
+    }
+
+    [Fact]
+    public void Clipping_counts_the_gradients_of_adapters()
+    {
+        TrainableModel model = Pruned();
+        var partial = new PartialRetraining(RetrainedParts.Biases | RetrainedParts.MaskLora, 3, 32, 4, clipNorm: 1e-3);
+        double norm = 0;
+        var watch = new After(() => norm = Math.Sqrt(partial.Adapters.SelectMany(a => new[] { a.A, a.B }).Concat(model.Parameters.Where(p => p.Kind == ParameterKind.Bias)).Sum(p => p.Grad!.ToArray().Sum(v => (double)v * v))));
+        using var trainer = new Trainer(model, new Training.Optimizers.Sgd(model.Parameters, 0.01), new Training.LearningRates.Constant(0.01), Make.Loader(), TrainingLoss.CrossEntropy(), new TrainerOptions { Steps = 1, Callbacks = [partial, watch] });
+        trainer.Run();
+        Assert.Equal(1e-3, norm, 1e-5);
+        // From the plan it reaches the adapters: the run goes another way.
+        TrainableModel free = Pruned(), clipped = Pruned();
+        using (Trainer t = Train(free, "mask-lora")) t.Run();
+        using (Trainer t = Train(clipped, "mask-lora", clip: 1e-4)) t.Run();
+        Assert.NotEqual(free.Parameter("conv2.weight").Value.ToArray(), clipped.Parameter("conv2.weight").Value.ToArray());
+    }
+
+    private sealed class After(Action look) : ITrainerCallback
+    {
+        public string Name => "after";
+
+        public void OnGradients(TrainingContext context) => look();
+    }
+
     [Theory]
     [InlineData(AdapterKind.MaskLora, 3, true)]
+    [InlineData(AdapterKind.LoraPrune, 3, true)]
     [InlineData(AdapterKind.ScaleLora, 16, true)]
     [InlineData(AdapterKind.ScaleLora, 4, true)]
     [InlineData(AdapterKind.ScaleLora, 2, false)]
@@ -115,6 +182,7 @@ public sealed class PartialRetrainingTests : IDisposable
     [InlineData("head", new[] { "classifier." })]
     [InlineData("biases,norms", new[] { "classifier.bias", "bn1.", "bn2.", "bn3." })]
     [InlineData("mask-lora", new[] { "conv1.weight", "conv2.weight", "conv3.weight", "classifier.weight" })]
+    [InlineData("lora-prune", new[] { "conv1.weight", "conv2.weight", "conv3.weight", "classifier.weight" })]
     [InlineData("scale-lora,head", new[] { "conv1.weight", "conv2.weight", "conv3.weight", "classifier." })]
     public void What_is_frozen_is_bit_identical_and_masks_stay(string retrain, string[] trained)
     {
@@ -157,24 +225,40 @@ public sealed class PartialRetrainingTests : IDisposable
         Assert.Equal(18_432, new PartialRetraining(RetrainedParts.MaskLora, rank: 4).CountTrained(model));
     }
 
-    [Fact]
-    public void Stopped_and_resumed_is_bit_equal()
+    [Theory]
+    [InlineData("mask-lora,biases")]
+    [InlineData("lora-prune,biases")]
+    public void Stopped_and_resumed_is_bit_equal(string retrain)
     {
         string path = Path.Combine(_folder, "run.safetensors");
         TrainableModel straight = Pruned(), cut = Pruned(), resumed = Pruned();
-        using (Trainer trainer = Train(straight, "mask-lora,biases")) trainer.Run();
-        using (Trainer trainer = Train(cut, "mask-lora,biases", checkpoint: path))
+        using (Trainer trainer = Train(straight, retrain)) trainer.Run();
+        using (Trainer trainer = Train(cut, retrain, checkpoint: path))
         {
             using var cancel = new CancellationTokenSource();
             trainer.Run(new At(3, cancel), cancel.Token);
         }
-        using (Trainer trainer = Train(resumed, "mask-lora,biases", resume: path)) trainer.Run();
+        using (Trainer trainer = Train(resumed, retrain, resume: path)) trainer.Run();
         foreach (Parameter p in straight.Parameters) Near.BitEqual(p.Value.Values, resumed.Parameter(p.Name).Value.Values, p.Name);
+        // A checkpoint from the middle, of a process that was killed: the masks may be in the callback's state alone.
+        TrainableModel killed = Pruned(), again = Pruned();
+        using (Trainer trainer = Train(killed, retrain)) trainer.Run(new Saves(3, trainer, path));
+        using (Trainer trainer = Train(again, retrain, resume: path)) trainer.Run();
+        foreach (Parameter p in straight.Parameters) Near.BitEqual(p.Value.Values, again.Parameter(p.Name).Value.Values, p.Name);
+    }
+
+    private sealed class Saves(long step, Trainer trainer, string path) : IProgress<TrainingProgress>
+    {
+        public void Report(TrainingProgress value)
+        {
+            if (value.Step == step) trainer.Save(path);
+        }
     }
 
     [Theory]
     [InlineData("everything")]
     [InlineData("mask-lora,scale-lora")]
+    [InlineData("lora-prune,mask-lora")]
     [InlineData(",")]
     public void What_cannot_be_retrained_is_said(string retrain) => Assert.Equal("SL4002", Assert.Throws<PruningException>(() => PartialRetraining.Parse(retrain)).Code);
 
