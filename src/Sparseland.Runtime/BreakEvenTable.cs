@@ -57,7 +57,10 @@ public sealed class BreakEvenTable
             new(KernelKind.Csr, 2, 0.1), new(KernelKind.Csr, 8, 0.2), new(KernelKind.Csr, 16, 0.27), new(KernelKind.Csr, 32, 0.36),
             new(KernelKind.Block, 2, 0.14), new(KernelKind.Block, 8, 0.32), new(KernelKind.Block, 64, 0.35),
         ],
-        new(KernelKind.CsrVector, 0, 0.05), new(KernelKind.CsrVector, 4 << 20, 0.12), new(KernelKind.CsrVector, 32 << 20, 0.2),
+        .. Steps.LinearKernel.UsesWindows ? (ReadOnlySpan<BreakEven>)[new(KernelKind.CsrVector, 0, 0.5), new(KernelKind.CsrVector, 4 << 20, 0.6)] :
+        [
+            new(KernelKind.CsrVector, 0, 0.05), new(KernelKind.CsrVector, 4 << 20, 0.12), new(KernelKind.CsrVector, 32 << 20, 0.2),
+        ],
         new(KernelKind.BitmaskVector, 0, 0), new(KernelKind.BitmaskVector, 32 << 20, 0.5),
         new(KernelKind.BlockVector, 0, 0.4), new(KernelKind.BlockVector, 4 << 20, 0.6),
     ], "built in");

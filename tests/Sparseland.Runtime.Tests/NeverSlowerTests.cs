@@ -34,7 +34,7 @@ public sealed class NeverSlowerTests(ITestOutputHelper output)
         get
         {
             var data = new TheoryData<string, double, int, string>();
-            foreach (string layer in new[] { "conv3 16 32", "conv3 128 8", "conv3 64 4", "conv1 256 14", "conv1 32 1", "linear 256", "linear 768" })
+            foreach (string layer in new[] { "conv3 16 32", "conv3 128 8", "conv3 64 4", "conv1 256 14", "conv1 32 1", "depthwise 128 28", "linear 256", "linear 768" })
             {
                 foreach (double density in new[] { 0.7, 0.5, 0.15, 0.04 })
                 {
@@ -58,7 +58,7 @@ public sealed class NeverSlowerTests(ITestOutputHelper output)
         int width = int.Parse(words[1]);
         bool isLinear = words[0] == "linear";
         Value x = isLinear ? b.Input("x", ElementType.Float32, batch, width) : b.Input("x", ElementType.Float32, batch, width, int.Parse(words[2]), int.Parse(words[2]));
-        ModelGraph graph = b.Build(words[0] switch { "conv3" => b.Conv(x, "w", width, 3, padding: 1), "conv1" => b.Conv(x, "w", width, 1), _ => b.Linear(x, "w", width) });
+        ModelGraph graph = b.Build(words[0] switch { "conv3" => b.Conv(x, "w", width, 3, padding: 1), "conv1" => b.Conv(x, "w", width, 1), "depthwise" => b.Conv(x, "w", width, 3, padding: 1, groups: width), _ => b.Linear(x, "w", width) });
         Weight weight = graph.Weights["w.weight"];
         SparsityPattern kept = pattern switch { "4x1 blocks" => SparsityPattern.Block(4, 1), "2:4" => SparsityPattern.NofM(2, 4), _ => SparsityPattern.Unstructured };
         float[] scores = Array.ConvertAll(weight.Read().ToSingles(), Math.Abs);

@@ -111,6 +111,11 @@ public readonly partial record struct Convolution2D
     {
         CheckForward(input, bias, output, residual);
         CheckLength(weight.Length, WeightLength, nameof(weight));
+        if (residual.IsEmpty && DepthwiseKernel.Fits(this))
+        {
+            fixed (float* pi = input, pw = weight, pb = bias, po = output) DepthwiseKernel.Dense(this, pi, pw, pb, po, activation ?? Clamp.None);
+            return;
+        }
         PlanarSpec spec = ForwardSpec();
         int rows = OutChannels / Groups;
         ConvolutionMode mode = ConvolutionJob.Choose(spec, rows);
@@ -132,7 +137,7 @@ public readonly partial record struct Convolution2D
         ConvolutionMode mode = ConvolutionJob.Choose(spec, rows);
         SimdLevel level = SimdDispatch.Level;
         long size = ConvolutionWeights.Size(mode, rows, depth, level);
-        var packed = new PackedConvolution(this, mode, level, size * Groups);
+        var packed = new PackedConvolution(this, spec, mode, level, size * Groups);
         fixed (float* pw = weight)
         {
             for (int g = 0; g < Groups; g++) ConvolutionWeights.Pack(mode, rows, depth, level, pw + ((nint)g * rows * depth), packed.Pointer + (nint)(g * size));
@@ -154,12 +159,18 @@ public readonly partial record struct Convolution2D
         ArgumentNullException.ThrowIfNull(weight);
         CheckForward(input, bias, output, residual);
         if (weight.Geometry with { Batch = Batch } != this) throw new ArgumentException("The weights were packed for another geometry.", nameof(weight));
-        PlanarSpec spec = ForwardSpec();
+        PlanarSpec spec = weight.Spec;
         int rows = OutChannels / Groups;
         fixed (float* pi = input, pb = bias, po = output, pr = residual)
         {
             using (SimdDispatch.Force(weight.Level))
             {
+                if (residual.IsEmpty && weight.Mode == ConvolutionMode.Rows && DepthwiseKernel.Fits(this))
+                {
+                    DepthwiseKernel.Dense(this, pi, weight.Pointer, pb, po, activation ?? Clamp.None);
+                    GC.KeepAlive(weight);
+                    return;
+                }
                 SimdDispatch.Run(new ConvolutionJob
                 {
                     Spec = spec,

@@ -14,9 +14,10 @@ public sealed unsafe class PackedConvolution
     private readonly float[] _values;
     private readonly int _start;
 
-    internal PackedConvolution(Convolution2D geometry, ConvolutionMode mode, SimdLevel level, long length)
+    internal PackedConvolution(Convolution2D geometry, PlanarSpec spec, ConvolutionMode mode, SimdLevel level, long length)
     {
         Geometry = geometry;
+        Spec = spec;
         Mode = mode;
         Level = level;
         _values = GC.AllocateUninitializedArray<float>(checked((int)(length + 16 + 32)), pinned: true);
@@ -26,6 +27,9 @@ public sealed unsafe class PackedConvolution
 
     /// <summary>The geometry that the weights were packed for; calls may change its batch only.</summary>
     public Convolution2D Geometry { get; }
+
+    /// <summary>Where the taps read; the batch does not enter.</summary>
+    internal PlanarSpec Spec { get; }
 
     internal ConvolutionMode Mode { get; }
 

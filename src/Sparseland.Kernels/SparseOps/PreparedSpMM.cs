@@ -52,9 +52,9 @@ public sealed unsafe class PreparedSpMM
     /// <summary>The stored values in row order.</summary>
     public ReadOnlySpan<float> Values => _values;
 
-    /// <summary>Bytes of structure and values as prepared so far; grows with the first input gradient. Machine code and its copy of the values are not counted.</summary>
-    public long PreparedBytes => 4L * (_rowPointers.Length + _columns.Length + _values.Length
-        + (_transposed is { } t ? t.Pointers.Length + t.Indices.Length + t.Source.Length + t.Values.Length : 0));
+    /// <summary>Bytes of structure, values and machine code as prepared so far; grows with the first products of each kind.</summary>
+    public long PreparedBytes => 4L * (_rowPointers.Length + _columns.Length + _values.Length) + _compiled.Bytes
+        + (_transposed is { } t ? 4L * (t.Pointers.Length + t.Indices.Length + t.Source.Length + t.Values.Length) + t.Compiled.Bytes : 0);
 
     /// <summary>Where each row starts; Rows + 1 entries.</summary>
     public ReadOnlySpan<int> RowPointers => _rowPointers;

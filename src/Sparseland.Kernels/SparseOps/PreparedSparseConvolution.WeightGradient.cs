@@ -8,15 +8,15 @@ namespace Sparseland.Kernels.SparseOps;
 
 public sealed unsafe partial class PreparedSparseConvolution
 {
-    /// <summary>Bytes of structure and values as prepared so far; grows with the first gradients and with image sizes. Machine code and its copy of the values are not counted.</summary>
+    /// <summary>Bytes of structure, values and machine code as prepared so far; grows with the first products of each kind and with image sizes.</summary>
     public long PreparedBytes
     {
         get
         {
             lock (_gate)
             {
-                long plans = _plans.Sum(p => 4L * p.Forward.Offsets.Length + p.Backward.Sum(b => 4L * (b.Offsets.Length + b.RowPointers.Length + b.Values.Length + (b.Source?.Length ?? 0))));
-                return 4L * (_rowPointers.Length + _columns.Length + _values.Length) + plans;
+                long plans = _plans.Sum(p => 4L * p.Forward.Offsets.Length + p.Backward.Sum(b => 4L * (b.Offsets.Length + b.RowPointers.Length + b.Values.Length + (b.Source?.Length ?? 0)) + (b.Compiled?.Bytes ?? 0)));
+                return 4L * (_rowPointers.Length + _columns.Length + _values.Length) + _compiled.Bytes + plans;
             }
         }
     }

@@ -108,6 +108,7 @@ public sealed unsafe partial class PreparedSparseConvolution
     /// <exception cref="ArgumentException">A span has the wrong length.</exception>
     public void Forward(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp activation)
     {
+        if (residual.IsEmpty && TryDepthwise(input, batch, height, width, output, bias, activation)) return;
         ConvolutionPlan plan = GetPlan(height, width);
         CheckImages(input.Length, batch, Shape.InChannels, height, width, nameof(input));
         CheckImages(output.Length, batch, Shape.OutChannels, plan.OutHeight, plan.OutWidth, nameof(output));
@@ -132,6 +133,32 @@ public sealed unsafe partial class PreparedSparseConvolution
                 Clamp = activation,
             });
         }
+    }
+
+    private bool TryDepthwise(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, Clamp activation)
+    {
+        if (Shape.Groups != Shape.InChannels || height < 0 || width < 0 || batch < 0) return false;
+        SparseConvolutionShape s = Shape;
+        var geometry = new Convolution2D(batch, s.InChannels, height, width, s.OutChannels, s.KernelHeight, s.KernelWidth)
+        {
+            StrideY = s.StrideHeight,
+            StrideX = s.StrideWidth,
+            DilationY = s.DilationHeight,
+            DilationX = s.DilationWidth,
+            PadTop = s.PadTop,
+            PadLeft = s.PadLeft,
+            PadBottom = s.PadBottom,
+            PadRight = s.PadRight,
+            Groups = s.Groups,
+        };
+        if (!DepthwiseKernel.Fits(geometry)) return false;
+        CheckImages(input.Length, batch, s.InChannels, height, width, nameof(input));
+        CheckImages(output.Length, batch, s.OutChannels, geometry.OutHeight, geometry.OutWidth, nameof(output));
+        PreparedSpMM.CheckOptional(bias.Length, s.OutChannels, nameof(bias));
+        fixed (float* pi = input, po = output, pb = bias, values = _values)
+        fixed (int* rowPointers = _rowPointers, taps = _columns)
+            DepthwiseKernel.Sparse(geometry, pi, values, rowPointers, taps, pb, po, activation);
+        return true;
     }
 
     /// <summary>The gradient of the input from the gradient of the output.</summary>

@@ -3,6 +3,7 @@ using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
 using Sparseland.Kernels.Threading;
+using Sparseland.Runtime.Steps;
 
 namespace Sparseland.Runtime.Planning;
 
@@ -71,8 +72,9 @@ internal static class BreakEvenMeasurement
     private static double Vector(int side, KernelKind kernel)
     {
         var random = new Random(3);
-        // A bit-mask reads all its bits whatever the density: it is measured where it is meant to win.
-        double density = kernel == KernelKind.BitmaskVector ? 0.4 : VectorDensity;
+        // A bit-mask reads all its bits whatever the density, and windows fill with it: they are measured where they are meant to win.
+        bool windows = kernel == KernelKind.CsrVector && LinearKernel.UsesWindows;
+        double density = windows || kernel == KernelKind.BitmaskVector ? 0.4 : VectorDensity;
         float[] weight = Uniform(random, side * side), x = Uniform(random, side), y = new float[side];
         PackedMatrix packed = PackedMatrix.Right(true, side, side, weight, side);
         Mask mask = RandomMask(random, side, side, kernel == KernelKind.BlockVector ? 16 : 1, density);
@@ -81,7 +83,9 @@ internal static class BreakEvenMeasurement
         {
             case KernelKind.CsrVector:
                 CsrMatrix csr = CsrMatrix.FromMask(mask, weight, side, side);
-                return BreakEvenOf(density, dense, () => SpMV.Multiply(csr, x, y));
+                if (!windows) return BreakEvenOf(density, dense, () => SpMV.Multiply(csr, x, y));
+                var prepared = new PreparedSpMV(csr);
+                return BreakEvenOf(SparseCost.OfWindows(density), dense, () => prepared.Multiply(x, y, default, Clamp.None));
             case KernelKind.BitmaskVector:
                 CompactMatrix bits = CompactMatrix.FromMask(mask, weight, side, side, ValueKind.Float32);
                 return BreakEvenOf(SparseCost.OfBitmask(density), dense, () => Gemv.Multiply(bits, x, y));

@@ -12,7 +12,7 @@ namespace Sparseland.Runtime.Planning;
 internal static class SparseCost
 {
     private const int PanelRows = 28;
-    private const double Load = 0.5, Copy = 3, Expand = 0.35;
+    private const double Load = 0.5, Copy = 3, Expand = 0.35, Write = 0.25, Tap = 2.4, Empty = 0.06;
 
     /// <summary>The cost of a weight.</summary>
     /// <param name="density">Stored fraction, 0 to 1.</param>
@@ -27,6 +27,15 @@ internal static class SparseCost
         double used = 1 - Math.Pow(1 - density, (double)panel / blockRows);
         return (density + Load * used / panel + Copy / outputs) * filled;
     }
+
+    /// <summary>The cost of a depthwise convolution: results are written whatever a channel keeps, and kept taps share no loads.</summary>
+    public static double OfDepthwise(double density) => Write + Tap * density;
+
+    /// <summary>
+    /// The cost of a weight in windows of 32 inputs against one vector: at a density d some d / (d + 0.06) of the lanes are filled
+    /// (simulated for random rows: 0.34 at 2 %, 0.62 at 10 %, 0.77 at 20 %, 0.92 at 50 %).
+    /// </summary>
+    public static double OfWindows(double density) => density + Empty;
 
     /// <summary>The cost of a bit-mask weight against one vector: every mask is read and expanded, whatever it keeps.</summary>
     public static double OfBitmask(double density) => Expand + (1 - Expand) * density;

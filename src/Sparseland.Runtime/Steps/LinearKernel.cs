@@ -1,4 +1,5 @@
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
 using Sparseland.Model.Graph;
@@ -19,6 +20,9 @@ internal abstract class LinearKernel(int inputs, int outputs)
     /// <summary>y [rows, Outputs] = clamp(x [rows, Inputs] w + bias + residual); residual [rows, Outputs] or empty.</summary>
     public abstract void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp);
 
+    /// <summary>Whether unstructured weights meet one vector in windows; elsewhere compressed rows are faster.</summary>
+    public static bool UsesWindows => SimdSupport.Level == SimdLevel.Vector512;
+
     /// <summary>Chooses the kernel for a weight.</summary>
     /// <param name="weight">[Inputs, Outputs], or [Outputs, Inputs] when transposed.</param>
     /// <param name="transposed">Whether the weight is stored [Outputs, Inputs].</param>
@@ -37,7 +41,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
         }
         else
         {
-            candidates.Add(new(KernelKind.CsrVector, matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), ""));
+            candidates.Add(new(KernelKind.CsrVector, UsesWindows ? SparseCost.OfWindows(matrix.Density) : matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), ""));
             candidates.Add(new(KernelKind.BitmaskVector, SparseCost.OfBitmask(matrix.Density), Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.IsTwoOfFour ? "2:4 pattern, " : ""));
             if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockLinear(matrix), Tiles()));
         }
@@ -120,9 +124,15 @@ internal abstract class LinearKernel(int inputs, int outputs)
 
     private sealed class CsrVector(CsrMatrix weight) : VectorKernel(weight.Columns, weight.Rows)
     {
-        public override string Name => "CSR SpMV";
+        private readonly PreparedSpMV? _prepared = UsesWindows ? new PreparedSpMV(weight) : null;
 
-        protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => SpMV.Multiply(weight, x, y, bias, clamp);
+        public override string Name => _prepared is null ? "CSR SpMV" : "windowed SpMV";
+
+        protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp)
+        {
+            if (_prepared is null) SpMV.Multiply(weight, x, y, bias, clamp);
+            else _prepared.Multiply(x, y, bias, clamp);
+        }
     }
 
     private sealed class BitmaskVector(CsrMatrix weight) : VectorKernel(weight.Columns, weight.Rows)

@@ -1,4 +1,6 @@
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
 using static Sparseland.Kernels.Tests.Dense.DenseTesting;
 
 namespace Sparseland.Kernels.Tests.Dense;
@@ -28,6 +30,15 @@ public sealed class Convolution2DTests
             new Convolution2D(2, 6, 20, 20, 12, 3, 3) { Groups = 6 }.WithPadding(1),
             new Convolution2D(1, 6, 20, 35, 6, 3, 3) { Groups = 6 },
             new Convolution2D(2, 8, 12, 12, 12, 3, 3) { Groups = 4 }.WithPadding(1),
+            // Planes of whole registers, of less than one, of fewer than four rows, and larger than their padding alone.
+            new Convolution2D(1, 5, 32, 48, 5, 3, 3) { Groups = 5 }.WithPadding(1),
+            new Convolution2D(2, 40, 14, 14, 40, 3, 3) { Groups = 40 }.WithPadding(1),
+            new Convolution2D(1, 70, 7, 7, 70, 3, 3) { Groups = 70 }.WithPadding(1),
+            new Convolution2D(3, 4, 3, 41, 4, 3, 3) { Groups = 4, PadTop = 1, PadLeft = 2, PadRight = 1 },
+            new Convolution2D(1, 9, 28, 28, 9, 3, 3) { Groups = 9, PadBottom = 1, PadRight = 1 }.WithStride(2),
+            new Convolution2D(2, 3, 65, 70, 3, 3, 3) { Groups = 3 }.WithPadding(1).WithStride(2),
+            new Convolution2D(3, 7, 1, 1, 7, 3, 3) { Groups = 7 }.WithPadding(1),
+            new Convolution2D(3, 7, 2, 3, 7, 3, 3) { Groups = 7 }.WithPadding(2).WithStride(2),
             new Convolution2D(1, 36, 14, 14, 70, 3, 3).WithPadding(1),
             new Convolution2D(1, 2, 5, 5, 3, 3, 3) { PadTop = -1, PadLeft = -1, PadRight = 2 },
             new Convolution2D(1, 4, 1, 40, 6, 1, 5) { PadLeft = 4, DilationX = 2 },
@@ -54,6 +65,47 @@ public sealed class Convolution2DTests
                     PadTop = random.Next(0, 4), PadBottom = random.Next(0, 4), PadLeft = random.Next(0, 4), PadRight = random.Next(0, 4),
                 },
             ];
+        }
+    }
+
+    [Theory]
+    [InlineData(1, 14, 14)]
+    [InlineData(1, 7, 7)]
+    [InlineData(1, 2, 3)]
+    [InlineData(1, 3, 40)]
+    [InlineData(2, 14, 14)]
+    [InlineData(2, 30, 41)]
+    public void DepthwiseKernelsWriteTheirOutputAndNothingElse(int stride, int height, int width)
+    {
+        Convolution2D g = new Convolution2D(2, 5, height, width, 5, 3, 3) { Groups = 5 }.WithPadding(1).WithStride(stride);
+        const int Around = 64;
+        float[] x = Random((int)g.InputLength + (2 * Around), 1), w = Random(45, 2), bias = Random(5, 3);
+        // What lies around the input reaches no output.
+        x.AsSpan(0, Around).Fill(float.NaN);
+        x.AsSpan(x.Length - Around).Fill(float.NaN);
+        var mask = new bool[45];
+        for (int i = 0; i < 45; i++) mask[i] = i % 3 != 1 && i / 9 != 3;
+        var sparse = new PreparedSparseConvolution(new SparseConvolutionShape(5, 5, 3, 3) { Groups = 5, PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1, StrideHeight = stride, StrideWidth = stride },
+            CsrMatrix.FromMask(Mask.FromFlags([5, 9], mask), w, 5, 9));
+        for (int i = 0; i < 2; i++)
+        {
+            float[] masked = [.. w];
+            for (int j = 0; i == 1 && j < 45; j++) masked[j] = mask[j] ? w[j] : 0f;
+            var expected = new float[g.OutputLength];
+            g.ForwardReference(x.AsSpan(Around, (int)g.InputLength), masked, bias, expected);
+            float[] y = SameEverywhere(() =>
+            {
+                var all = new float[expected.Length + (2 * Around)];
+                Array.Fill(all, 7f);
+                ReadOnlySpan<float> input = x.AsSpan(Around, (int)g.InputLength);
+                Span<float> output = all.AsSpan(Around, expected.Length);
+                if (i == 0) g.Forward(input, w, bias, output, Clamp.Relu6);
+                else sparse.Forward(input, 2, height, width, output, bias, default, Clamp.Relu6);
+                return all;
+            }, $"{g} {i}");
+            Assert.All(y[..Around], v => Assert.Equal(7f, v));
+            Assert.All(y[^Around..], v => Assert.Equal(7f, v));
+            Near.Equal(Array.ConvertAll(expected, v => Math.Clamp(v, 0f, 6f)), y[Around..^Around], 2e-5, 1e-5, g.ToString());
         }
     }
 

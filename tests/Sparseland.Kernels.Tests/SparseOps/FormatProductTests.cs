@@ -7,7 +7,7 @@ namespace Sparseland.Kernels.Tests.SparseOps;
 
 public class FormatProductTests
 {
-    public static TheoryData<int, int> Sizes => new() { { 1, 1 }, { 5, 1 }, { 1, 70 }, { 13, 64 }, { 37, 129 }, { 64, 300 } };
+    public static TheoryData<int, int> Sizes => new() { { 1, 1 }, { 5, 1 }, { 1, 70 }, { 13, 64 }, { 37, 129 }, { 64, 300 }, { 700, 260 } };
 
     [Theory, MemberData(nameof(Sizes))]
     public void Every_format_times_a_vector_equals_dense(int rows, int columns)
@@ -20,6 +20,8 @@ public class FormatProductTests
             string what = $"[{rows}, {columns}] density {density}";
             CsrMatrix csr = CsrMatrix.FromDense(dense, rows, columns);
             Near.Equal(expected, SameEverywhere(rows, y => SpMV.Multiply(csr, x, y), what: what), 2e-5, 1e-5, what);
+            var windows = new PreparedSpMV(csr);
+            Near.Equal(expected, SameEverywhere(rows, y => windows.Multiply(x, y, default, Clamp.None), what: what), 2e-5, 1e-5, what);
             BitmaskMatrix bits = BitmaskMatrix.FromDense(dense, rows, columns);
             Near.Equal(expected, SameEverywhere(rows, y => SpMV.Multiply(bits, x, y), what: what), 2e-5, 1e-5, what);
             foreach ((int r, int c) in new[] { (1, 1), (4, 1), (8, 1), (16, 1), (3, 2), (2, 5), (30, 4) })
@@ -38,6 +40,7 @@ public class FormatProductTests
             for (int r = 0; r < rows; r++) clamped[r] = Math.Clamp(expected[r] + bias[r], 0f, 0.5f);
             Near.Equal(clamped, SameEverywhere(rows, y => SpMV.Multiply(bits, x, y, bias, new Clamp(0, 0.5f))), 2e-5, 1e-5, what);
             Near.Equal(clamped, SameEverywhere(rows, y => SpMV.Multiply(csr, x, y, bias, new Clamp(0, 0.5f))), 2e-5, 1e-5, what);
+            Near.Equal(clamped, SameEverywhere(rows, y => windows.Multiply(x, y, bias, new Clamp(0, 0.5f))), 2e-5, 1e-5, what);
             BlockCsrMatrix four = BlockCsrMatrix.FromDense(dense, rows, columns, 4, 1);
             Near.Equal(clamped, SameEverywhere(rows, y => SpMV.Multiply(four, x, y, bias, new Clamp(0, 0.5f))), 2e-5, 1e-5, what);
         }
@@ -57,6 +60,7 @@ public class FormatProductTests
             SameEverywhere(2, y => SpMV.Multiply(CsrMatrix.FromDense(dense, 2, 40), x, y)),
             SameEverywhere(2, y => SpMV.Multiply(BitmaskMatrix.FromDense(dense, 2, 40), x, y)),
             SameEverywhere(2, y => SpMV.Multiply(NmMatrix.FromDense(dense, 2, 40, 2, 4), x, y)),
+            SameEverywhere(2, y => new PreparedSpMV(CsrMatrix.FromDense(dense, 2, 40)).Multiply(x, y, default, Clamp.None)),
         })
         {
             Assert.Equal(3f, y[0]);

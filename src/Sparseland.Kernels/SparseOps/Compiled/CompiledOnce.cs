@@ -11,6 +11,15 @@ internal sealed class CompiledOnce
     private bool _tried;
     private long _version = -1;
 
+    /// <summary>Bytes of code, of values beside it and of where these come from; 0 before the first use and where nothing was compiled.</summary>
+    public long Bytes
+    {
+        get
+        {
+            lock (_gate) return _matrix is null ? 0 : _matrix.CodeBytes + 8L * _matrix.StoredCount;
+        }
+    }
+
     /// <summary>The compiled matrix with the given values, or null when the calling thread may not use one or it would not pay.</summary>
     /// <param name="rows">Rows of the matrix.</param>
     /// <param name="columns">Columns of the matrix.</param>

@@ -1,0 +1,326 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Kernels.Dense;
+
+/// <summary>Depthwise 3 x 3 convolutions of stride 1 or 2 with 512-bit registers: every channel is a plane of its own.</summary>
+/// <remarks>
+/// <para>Four rows of results are computed together, so each row of the input is loaded once for up to three of them: at stride 1, 18 loads
+/// serve 36 multiply-adds. Planes are read where they lie. What lies left and right of a row is masked off after the load, what lies above and
+/// below is a row of zeros; planes at the ends of the input are copied, because loads reach beyond them. At stride 2 even and odd pixels are parted in registers.
+/// The last tile of a row ends with it and overlaps the one before, the last four rows likewise.</para>
+/// <para>The bits are those of the general engines: all nine taps give those of <see cref="ConvolutionEngine"/> (sums begin at zero,
+/// padding takes part as zeros), stored taps those of <see cref="SparseOps.RowKernel"/> (sums begin at the bias).</para>
+/// </remarks>
+internal unsafe struct DepthwiseKernel : IParts
+{
+    private const int Lanes = 16, BlockRows = 4, Taps = 9;
+
+    // How far loads reach before and behind a plane.
+    private const int Before = 2, Behind = 2 * Lanes + 4;
+
+    // Multiply-adds from which a second thread is worth waking, and of one part.
+    private const long WorthThreads = 1 << 19, WorthAPart = 1 << 16;
+    private const int MostParts = 64;
+
+    private int _stride, _height, _width, _outHeight, _outWidth, _padTop, _padLeft, _channels, _planes, _parts, _tiles;
+    private float* _input, _output, _weights, _bias, _scratch;
+    private int* _rowPointers, _taps;
+    private Clamp _clamp;
+
+    /// <summary>Whether the kernel computes such convolutions on the calling thread.</summary>
+    public static bool Fits(in Convolution2D g) =>
+        g is { KernelHeight: 3, KernelWidth: 3, DilationY: 1, DilationX: 1, StrideX: 1 or 2, PadTop: >= 0 and <= 2, PadLeft: >= 0 and <= 2 }
+        && g.StrideY == g.StrideX && g.Groups == g.InChannels && g.Groups == g.OutChannels && g.OutWidth > 0 && g.OutHeight > 0
+        && SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported;
+
+    /// <summary>output = clamp(convolution of input + bias) with all taps.</summary>
+    /// <param name="g">A geometry that <see cref="Fits"/>.</param>
+    /// <param name="input">[batch, channels, height, width].</param>
+    /// <param name="weights">[channels, 9].</param>
+    /// <param name="bias">[channels], or null.</param>
+    /// <param name="output">[batch, channels, outHeight, outWidth].</param>
+    /// <param name="clamp">Applied last.</param>
+    public static void Dense(in Convolution2D g, float* input, float* weights, float* bias, float* output, Clamp clamp) =>
+        Run(g, input, weights, null, null, bias, output, clamp);
+
+    /// <summary>output = clamp(bias + convolution of input) with stored taps alone.</summary>
+    /// <param name="g">A geometry that <see cref="Fits"/>.</param>
+    /// <param name="input">[batch, channels, height, width].</param>
+    /// <param name="values">The stored weights.</param>
+    /// <param name="rowPointers">Where each channel's begin; channels + 1 entries.</param>
+    /// <param name="taps">0 to 8 for each, ascending in a channel.</param>
+    /// <param name="bias">[channels], or null.</param>
+    /// <param name="output">[batch, channels, outHeight, outWidth].</param>
+    /// <param name="clamp">Applied last.</param>
+    public static void Sparse(in Convolution2D g, float* input, float* values, int* rowPointers, int* taps, float* bias, float* output, Clamp clamp) =>
+        Run(g, input, values, rowPointers, taps, bias, output, clamp);
+
+    private static void Run(in Convolution2D g, float* input, float* weights, int* rowPointers, int* taps, float* bias, float* output, Clamp clamp)
+    {
+        if (g.Batch == 0) return;
+        int tiles = (g.OutWidth + Lanes - 1) / Lanes, zeros = g.Width + Before + Behind + Lanes, masks = tiles * 3 * Lanes;
+        using Scratch.Buffer scratch = Scratch.Rent(masks + zeros);
+        var kernel = new DepthwiseKernel
+        {
+            _stride = g.StrideX,
+            _height = g.Height,
+            _width = g.Width,
+            _outHeight = g.OutHeight,
+            _outWidth = g.OutWidth,
+            _padTop = g.PadTop,
+            _padLeft = g.PadLeft,
+            _channels = g.InChannels,
+            _planes = g.Batch * g.InChannels,
+            _tiles = tiles,
+            _input = input,
+            _output = output,
+            _weights = weights,
+            _rowPointers = rowPointers,
+            _taps = taps,
+            _bias = bias,
+            _scratch = scratch.Pointer,
+            _clamp = clamp,
+        };
+        // Masks of each tile's three columns of taps, then a row of zeros.
+        new Span<float>(scratch.Pointer + masks, zeros).Clear();
+        for (int t = 0; t < tiles; t++)
+        {
+            for (int dx = 0; dx < 3; dx++)
+            {
+                int* mask = (int*)scratch.Pointer + (t * 3 + dx) * Lanes;
+                for (int lane = 0; lane < Lanes; lane++)
+                    mask[lane] = (uint)((kernel.Start(t) + lane) * g.StrideX + dx - g.PadLeft) < (uint)g.Width ? -1 : 0;
+            }
+        }
+        long work = g.MultiplyAdds;
+        kernel._parts = work < WorthThreads ? 1 : (int)Math.Clamp(work / WorthAPart, 1, Math.Min(MostParts, kernel._planes));
+        WorkPool.Run(kernel._parts, kernel);
+    }
+
+    /// <inheritdoc/>
+    public readonly void Run(int part)
+    {
+        int first = (int)((long)_planes * part / _parts), end = (int)((long)_planes * (part + 1) / _parts);
+        int size = _height * _width, outSize = _outHeight * _outWidth;
+        float* begin = _input, last = _input + (nint)_planes * size;
+        using Scratch.Buffer scratch = Scratch.Rent(size + Behind + 2 * Lanes + outSize + _outWidth + 3 * Lanes);
+        float* copy = scratch.Pointer + Lanes, ownOutput = copy + size + Behind + Lanes;
+        // Where rows go that nobody wants.
+        float* spill = ownOutput + outSize + Lanes;
+        for (int p = first; p < end; p++)
+        {
+            float* plane = begin + (nint)p * size;
+            if (plane - begin < Before || last - (plane + size) < Behind)
+            {
+                Unsafe.CopyBlockUnaligned(copy, plane, (uint)(size * sizeof(float)));
+                plane = copy;
+            }
+            int channel = p % _channels;
+            float bias = _bias == null ? 0f : _bias[channel];
+            float* result = _output + (nint)p * outSize;
+            // Rows narrower than a register spoil what comes behind, which this part writes later; where it does not, they are copied.
+            bool apart = _outWidth < Lanes && (long)(end - p - 1) * outSize < Lanes;
+            float* output = apart ? ownOutput : result;
+            int j = 0, stored = 1;
+            if (_rowPointers == null)
+            {
+                if (_stride == 1) All1(plane, output, _weights + channel * Taps, bias, spill);
+                else All2(plane, output, _weights + channel * Taps, bias, spill);
+            }
+            else
+            {
+                (j, stored) = (_rowPointers[channel], _rowPointers[channel + 1] - _rowPointers[channel]);
+                if (stored > 0) Stored(plane, output, _weights + j, _taps + j, stored, bias, spill);
+            }
+            if (stored == 0) new Span<float>(result, outSize).Fill(Constant(bias));
+            else if (apart) Unsafe.CopyBlockUnaligned(result, output, (uint)(outSize * sizeof(float)));
+        }
+    }
+
+    private readonly float Constant(float bias) => _clamp.IsNone ? bias : MathF.Min(MathF.Max(bias, _clamp.Low), _clamp.High);
+
+    // The first column of a tile; the last tile ends with the row.
+    private readonly int Start(int tile) => Math.Max(0, Math.Min(tile * Lanes, _outWidth - Lanes));
+
+    // The rows of the input that four rows of results read, at column -padLeft.
+    private readonly void Rows(float* plane, int y, int count, float** rows)
+    {
+        float* zeros = _scratch + _tiles * 3 * Lanes + Before;
+        for (int j = 0; j < count; j++)
+        {
+            int row = y * _stride - _padTop + j;
+            rows[j] = ((uint)row < (uint)_height ? plane + (nint)row * _width : zeros) - _padLeft;
+        }
+    }
+
+    // Where a row of results goes.
+    private readonly float* Target(float* output, int row, float* spill) => row >= _outHeight ? spill : output + (nint)row * _outWidth;
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void All1(float* plane, float* output, float* w, float bias, float* spill)
+    {
+        float** rows = stackalloc float*[BlockRows + 2];
+        Vector512<float> w0 = Vector512.Create(w[0]), w1 = Vector512.Create(w[1]), w2 = Vector512.Create(w[2]);
+        Vector512<float> w3 = Vector512.Create(w[3]), w4 = Vector512.Create(w[4]), w5 = Vector512.Create(w[5]);
+        Vector512<float> w6 = Vector512.Create(w[6]), w7 = Vector512.Create(w[7]), w8 = Vector512.Create(w[8]);
+        bool hasBias = _bias != null, clamped = !_clamp.IsNone;
+        Vector512<float> add = Vector512.Create(bias), low = Vector512.Create(_clamp.Low), high = Vector512.Create(_clamp.High), zero = Zero;
+        for (int block = 0; block < _outHeight; block += BlockRows)
+        {
+            int y = Math.Max(0, Math.Min(block, _outHeight - BlockRows));
+            Rows(plane, y, BlockRows + 2, rows);
+            float* o0 = Target(output, y, spill), o1 = Target(output, y + 1, spill), o2 = Target(output, y + 2, spill), o3 = Target(output, y + 3, spill);
+            for (int t = 0; t < _tiles; t++)
+            {
+                nint x = Start(t);
+                float* mask = _scratch + t * 3 * Lanes;
+                Vector512<float> m0 = Vector512.Load(mask), m1 = Vector512.Load(mask + Lanes), m2 = Vector512.Load(mask + 2 * Lanes);
+                Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+                float* row = rows[0] + x;
+                Vector512<float> a = Vector512.Load(row) & m0, b = Vector512.Load(row + 1) & m1, c = Vector512.Load(row + 2) & m2;
+                s0 = Three(a, b, c, w0, w1, w2, s0);
+                row = rows[1] + x;
+                (a, b, c) = (Vector512.Load(row) & m0, Vector512.Load(row + 1) & m1, Vector512.Load(row + 2) & m2);
+                s0 = Three(a, b, c, w3, w4, w5, s0);
+                s1 = Three(a, b, c, w0, w1, w2, s1);
+                row = rows[2] + x;
+                (a, b, c) = (Vector512.Load(row) & m0, Vector512.Load(row + 1) & m1, Vector512.Load(row + 2) & m2);
+                s0 = Three(a, b, c, w6, w7, w8, s0);
+                s1 = Three(a, b, c, w3, w4, w5, s1);
+                s2 = Three(a, b, c, w0, w1, w2, s2);
+                row = rows[3] + x;
+                (a, b, c) = (Vector512.Load(row) & m0, Vector512.Load(row + 1) & m1, Vector512.Load(row + 2) & m2);
+                s1 = Three(a, b, c, w6, w7, w8, s1);
+                s2 = Three(a, b, c, w3, w4, w5, s2);
+                s3 = Three(a, b, c, w0, w1, w2, s3);
+                row = rows[4] + x;
+                (a, b, c) = (Vector512.Load(row) & m0, Vector512.Load(row + 1) & m1, Vector512.Load(row + 2) & m2);
+                s2 = Three(a, b, c, w6, w7, w8, s2);
+                s3 = Three(a, b, c, w3, w4, w5, s3);
+                row = rows[5] + x;
+                (a, b, c) = (Vector512.Load(row) & m0, Vector512.Load(row + 1) & m1, Vector512.Load(row + 2) & m2);
+                s3 = Three(a, b, c, w6, w7, w8, s3);
+                Finish(s0, hasBias, add, clamped, low, high, zero).Store(o0 + x);
+                Finish(s1, hasBias, add, clamped, low, high, zero).Store(o1 + x);
+                Finish(s2, hasBias, add, clamped, low, high, zero).Store(o2 + x);
+                Finish(s3, hasBias, add, clamped, low, high, zero).Store(o3 + x);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void All2(float* plane, float* output, float* w, float bias, float* spill)
+    {
+        float** rows = stackalloc float*[2 * BlockRows + 1];
+        Vector512<float> w0 = Vector512.Create(w[0]), w1 = Vector512.Create(w[1]), w2 = Vector512.Create(w[2]);
+        Vector512<float> w3 = Vector512.Create(w[3]), w4 = Vector512.Create(w[4]), w5 = Vector512.Create(w[5]);
+        Vector512<float> w6 = Vector512.Create(w[6]), w7 = Vector512.Create(w[7]), w8 = Vector512.Create(w[8]);
+        Vector512<int> even = Even;
+        bool hasBias = _bias != null, clamped = !_clamp.IsNone;
+        Vector512<float> add = Vector512.Create(bias), low = Vector512.Create(_clamp.Low), high = Vector512.Create(_clamp.High), zero = Zero;
+        for (int block = 0; block < _outHeight; block += BlockRows)
+        {
+            int y = Math.Max(0, Math.Min(block, _outHeight - BlockRows));
+            Rows(plane, y, 2 * BlockRows + 1, rows);
+            for (int t = 0; t < _tiles; t++)
+            {
+                nint x = Start(t);
+                float* mask = _scratch + t * 3 * Lanes;
+                Vector512<float> m0 = Vector512.Load(mask), m1 = Vector512.Load(mask + Lanes), m2 = Vector512.Load(mask + 2 * Lanes);
+                Parted(rows[0] + 2 * x, even, m0, m1, m2, out Vector512<float> a, out Vector512<float> b, out Vector512<float> c);
+                for (int r = 0; r < BlockRows; r++)
+                {
+                    // The last row that a result reads is the first one of the next.
+                    Vector512<float> s = Three(a, b, c, w0, w1, w2, Vector512<float>.Zero);
+                    Parted(rows[2 * r + 1] + 2 * x, even, m0, m1, m2, out a, out b, out c);
+                    s = Three(a, b, c, w3, w4, w5, s);
+                    Parted(rows[2 * r + 2] + 2 * x, even, m0, m1, m2, out a, out b, out c);
+                    s = Three(a, b, c, w6, w7, w8, s);
+                    Finish(s, hasBias, add, clamped, low, high, zero).Store(Target(output, y + r, spill) + x);
+                }
+            }
+        }
+    }
+
+    // Few taps: each result loads what it uses, four rows at a time.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Stored(float* plane, float* output, float* values, int* taps, int stored, float bias, float* spill)
+    {
+        float** rows = stackalloc float*[2 * BlockRows + 1];
+        Vector512<float> start = Vector512.Create(bias);
+        Vector512<int> even = Even;
+        bool clamped = !_clamp.IsNone;
+        Vector512<float> low = Vector512.Create(_clamp.Low), high = Vector512.Create(_clamp.High), zero = Zero;
+        int stride = _stride;
+        for (int block = 0; block < _outHeight; block += BlockRows)
+        {
+            int y = Math.Max(0, Math.Min(block, _outHeight - BlockRows));
+            Rows(plane, y, stride * (BlockRows - 1) + 3, rows);
+            float* o0 = Target(output, y, spill), o1 = Target(output, y + 1, spill), o2 = Target(output, y + 2, spill), o3 = Target(output, y + 3, spill);
+            for (int t = 0; t < _tiles; t++)
+            {
+                nint x = Start(t);
+                float* mask = _scratch + t * 3 * Lanes;
+                Vector512<float> s0 = start, s1 = start, s2 = start, s3 = start;
+                for (int j = 0; j < stored; j++)
+                {
+                    int dy = (taps[j] * 11) >> 5, dx = taps[j] - 3 * dy;
+                    Vector512<float> w = Vector512.Create(values[j]), m = Vector512.Load(mask + dx * Lanes);
+                    float** from = rows + dy;
+                    nint at = x * stride + dx;
+                    if (stride == 1)
+                    {
+                        s0 = Avx512F.FusedMultiplyAdd(Vector512.Load(from[0] + at) & m, w, s0);
+                        s1 = Avx512F.FusedMultiplyAdd(Vector512.Load(from[1] + at) & m, w, s1);
+                        s2 = Avx512F.FusedMultiplyAdd(Vector512.Load(from[2] + at) & m, w, s2);
+                        s3 = Avx512F.FusedMultiplyAdd(Vector512.Load(from[3] + at) & m, w, s3);
+                        continue;
+                    }
+                    s0 = Avx512F.FusedMultiplyAdd(EveryOther(from[0] + at, even) & m, w, s0);
+                    s1 = Avx512F.FusedMultiplyAdd(EveryOther(from[2] + at, even) & m, w, s1);
+                    s2 = Avx512F.FusedMultiplyAdd(EveryOther(from[4] + at, even) & m, w, s2);
+                    s3 = Avx512F.FusedMultiplyAdd(EveryOther(from[6] + at, even) & m, w, s3);
+                }
+                Finish(s0, clamped, low, high, zero).Store(o0 + x);
+                Finish(s1, clamped, low, high, zero).Store(o1 + x);
+                Finish(s2, clamped, low, high, zero).Store(o2 + x);
+                Finish(s3, clamped, low, high, zero).Store(o3 + x);
+            }
+        }
+    }
+
+    private static Vector512<int> Even => Vector512.Create(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> EveryOther(float* from, Vector512<int> even) => Avx512F.PermuteVar16x32x2(Vector512.Load(from), even, Vector512.Load(from + Lanes));
+
+    // Pixels 2i, 2i + 1 and 2i + 2 of a row.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Parted(float* from, Vector512<int> even, Vector512<float> m0, Vector512<float> m1, Vector512<float> m2, out Vector512<float> a, out Vector512<float> b, out Vector512<float> c)
+    {
+        Vector512<float> low = Vector512.Load(from), high = Vector512.Load(from + Lanes);
+        a = Avx512F.PermuteVar16x32x2(low, even, high) & m0;
+        b = Avx512F.PermuteVar16x32x2(low, even + Vector512<int>.One, high) & m1;
+        c = EveryOther(from + 2, even) & m2;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Three(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> u, Vector512<float> v, Vector512<float> w, Vector512<float> sum) =>
+        Avx512F.FusedMultiplyAdd(c, w, Avx512F.FusedMultiplyAdd(b, v, Avx512F.FusedMultiplyAdd(a, u, sum)));
+
+    // Turns -0 into +0 exactly where the maximum of -0 and a bound of +0 would.
+    private readonly Vector512<float> Zero => Vector512.Create(_clamp.Low == 0 && !float.IsNegative(_clamp.Low) ? 0f : -0f);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Finish(Vector512<float> v, bool hasBias, Vector512<float> bias, bool clamped, Vector512<float> low, Vector512<float> high, Vector512<float> zero) =>
+        Finish(hasBias ? v + bias : v, clamped, low, high, zero);
+
+    // Of the instructions' operands the second comes through when one is NaN.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Finish(Vector512<float> v, bool clamped, Vector512<float> low, Vector512<float> high, Vector512<float> zero) =>
+        clamped ? Avx512F.Min(high, Avx512F.Max(low, v)) + zero : v;
+}
