@@ -66,6 +66,7 @@ internal static class CommandLineHost
         new CheckVerb(),
         new BenchVerb(),
         new ReproduceVerb(),
+        new CompareVerb(),
         new ListVerb(),
         new DoctorVerb(),
     ];

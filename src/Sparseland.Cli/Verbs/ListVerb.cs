@@ -5,6 +5,7 @@ using Sparseland.Model.Architectures;
 using Sparseland.Model.Operators;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Reproductions;
+using Sparseland.Reproductions.Comparisons;
 using Sparseland.Training.Data;
 using Spectre.Console;
 
@@ -13,7 +14,7 @@ namespace Sparseland.Cli.Verbs;
 /// <summary>Lists what is known by name: data, operators, architectures, methods.</summary>
 internal sealed class ListVerb : Verb
 {
-    private readonly Argument<string> _what = new("what") { Description = "data, operators, architectures, methods, analyses, corruptions or reproductions." };
+    private readonly Argument<string> _what = new("what") { Description = "data, operators, architectures, methods, analyses, corruptions, reproductions or comparisons." };
 
     private readonly Option<string?> _dataRoot = SharedOptions.DataRoot();
 
@@ -21,11 +22,11 @@ internal sealed class ListVerb : Verb
 
     private readonly Option<bool> _verify = new("--verify") { Description = "Also compare the files that are present with their expected hashes." };
 
-    protected override (string Name, string Description) Title => ("list", "List known data sets, operators, architectures, methods, analyses, corruptions or reproductions.");
+    protected override (string Name, string Description) Title => ("list", "List known data sets, operators, architectures, methods, analyses, corruptions, reproductions or comparisons.");
 
     protected override void Declare(Command command)
     {
-        _what.AcceptOnlyFromAmong("data", "operators", "architectures", "methods", "analyses", "corruptions", "reproductions");
+        _what.AcceptOnlyFromAmong("data", "operators", "architectures", "methods", "analyses", "corruptions", "reproductions", "comparisons");
         command.Arguments.Add(_what);
         command.Options.Add(_dataRoot);
         _stage.AcceptOnlyFromAmong("before", "during", "after");
@@ -54,6 +55,9 @@ internal sealed class ListVerb : Verb
                 break;
             case "reproductions":
                 ListReproductions(context);
+                break;
+            case "comparisons":
+                ListComparisons(context);
                 break;
             default:
                 ListMethods(context, arguments.GetValue(_stage));
@@ -155,6 +159,25 @@ internal sealed class ListVerb : Verb
             });
         }
         context.Result(new JsonObject { ["reproductions"] = json });
+    }
+
+    private static void ListComparisons(VerbContext context)
+    {
+        var json = new JsonArray();
+        foreach (IComparison c in ComparisonCatalog.All)
+        {
+            context.SayMarkup($"[bold]{Markup.Escape(c.Id)}[/] {Markup.Escape(c.Title)}: {Markup.Escape(c.Setup)}");
+            context.Say($"           at {string.Join(", ", c.Sparsities.Select(MethodBench.Level))}: {string.Join(", ", c.Rows.Select(r => r.Id))}");
+            json.Add(new JsonObject
+            {
+                ["id"] = c.Id,
+                ["title"] = c.Title,
+                ["setup"] = c.Setup,
+                ["sparsities"] = new JsonArray([.. c.Sparsities.Select(s => (JsonNode)s)]),
+                ["rows"] = new JsonArray([.. c.Rows.Select(r => (JsonNode)new JsonObject { ["id"] = r.Id, ["method"] = r.Method, ["note"] = r.Note })]),
+            });
+        }
+        context.Result(new JsonObject { ["comparisons"] = json });
     }
 
     private static void ListMethods(VerbContext context, string? stage)

@@ -133,8 +133,8 @@ public sealed class Lab
     public ProgramRun Run(TrainingProgram program, TrainableModel model, string what, TrainingPlan? plan = null, params IReadOnlyList<ITrainerCallback> callbacks)
     {
         ArgumentNullException.ThrowIfNull(program);
-        double before = _done;
         plan = (plan ?? Plan) with { Seed = (plan ?? Plan).Seed + 1000L * _run.Seed };
+        double before = _done, weight = (double)plan.TotalSteps(Data.ForTraining) / Math.Max(1, Plan.TotalSteps(Data.ForTraining));
         var run = new ProgramRun(program, model, new ProgramOptions
         {
             Plan = plan,
@@ -142,10 +142,10 @@ public sealed class Lab
             Normalization = Normalization,
             Evaluates = false,
             Callbacks = callbacks,
-            Progress = new Forward<ProgramProgress>(p => _run.Report((before + p.Done) / _trainings, $"{what}, {p.Phase}")),
+            Progress = new Forward<ProgramProgress>(p => _run.Report((before + weight * p.Done) / _trainings, $"{what}, {p.Phase}")),
         }, _run.Cancellation);
         _ = program.Run(run);
-        _done = before + program.Trainings;
+        _done = before + weight * program.Trainings;
         _run.Report(_done / _trainings, what);
         return run;
     }

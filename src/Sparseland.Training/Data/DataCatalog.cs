@@ -39,8 +39,8 @@ public sealed record CatalogEntry(string Name, CatalogKind Kind, string Descript
     /// <summary>Whether the set is for evaluation alone: all of it is test, nothing of it is trained or calibrated on.</summary>
     public bool EvaluationOnly { get; init; }
 
-    /// <summary>Whether all required files are below <paramref name="root"/>.</summary>
-    public bool IsPresent(string? root) => root is not null && Files.Where(f => f.Required).All(f => File.Exists(PathOf(root, f.Name)));
+    /// <summary>Whether all required files are below <paramref name="root"/>; of a set that may come in any part, its folder.</summary>
+    public bool IsPresent(string? root) => root is not null && Directory.Exists(Path.Combine(root, Folder)) && Files.Where(f => f.Required).All(f => File.Exists(PathOf(root, f.Name)));
 
     /// <summary>The path of a file.</summary>
     public string PathOf(string root, string file) => Path.Combine(root, Folder, file);

@@ -9,6 +9,7 @@ using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Recipes;
 using Sparseland.Reproductions;
+using Sparseland.Reproductions.Comparisons;
 using Sparseland.Reproductions.Results;
 using Sparseland.Training.Data;
 using Sparseland.Training.Operators;
@@ -34,6 +35,7 @@ internal static class GeneratedPages
         ("architectures.md", Architectures()),
         ("methods/README.md", Methods()),
         ("reproductions.md", ResultsPage.Make(s_results)),
+        ("comparison.md", ComparisonPage.Make(ComparisonPage.Read(Path.Combine(Repository.Root, "reproductions", "comparisons")))),
         ("performance.md", PerformancePage.Make(Path.Combine(Repository.Root, "bench", "results"))),
         .. MethodCatalog.All.Select(m => ($"methods/{m.Id}.md", Method(m))),
         .. AnalysisPages.All,

@@ -1,0 +1,63 @@
+using Sparseland.Reproductions.Running;
+
+namespace Sparseland.Reproductions.Comparisons;
+
+/// <summary>A table that sets methods side by side: the same network, data, sparsities and budget of training for all of them.</summary>
+/// <remarks>
+/// A comparison makes no claim and gives no verdict. Network, steps, learning rate and sizes stand in the code before anything is measured and are the same for every row; methods keep their defaults where the
+/// row does not say otherwise.
+/// </remarks>
+public interface IComparison
+{
+    /// <summary>Stable id, as on the command line.</summary>
+    string Id { get; }
+
+    /// <summary>What is compared, for people.</summary>
+    string Title { get; }
+
+    /// <summary>Network, data and budget, in words.</summary>
+    string Setup { get; }
+
+    /// <summary>The sparsities, ascending.</summary>
+    IReadOnlyList<double> Sparsities { get; }
+
+    /// <summary>What is compared, in the order of the table; the dense network first.</summary>
+    IReadOnlyList<ComparisonRow> Rows { get; }
+
+    /// <summary>Seeds of a budget.</summary>
+    int Seeds(Budget budget) => budget switch { Budget.Quick => 1, Budget.Standard => 3, _ => 5 };
+
+    /// <summary>Measures a row at every sparsity for one seed.</summary>
+    /// <param name="row">One of <see cref="Rows"/>.</param>
+    /// <param name="run">Seed and budget; receives the values, named by <see cref="MethodBench.Name"/>, and as notes what was refused.</param>
+    /// <param name="keep">Folder for the compact files, named by <see cref="MethodBench.File"/>; null keeps none.</param>
+    /// <exception cref="OperationCanceledException">The caller cancelled.</exception>
+    void Run(ComparisonRow row, ReproductionRun run, string? keep = null);
+}
+
+/// <summary>A row of a comparison: a method and how it is run.</summary>
+/// <param name="Id">Unique within the comparison.</param>
+/// <param name="Method">The method's id; null for the dense network.</param>
+public sealed record ComparisonRow(string Id, string? Method)
+{
+    /// <summary>A row that is named as its method.</summary>
+    public static ComparisonRow Of(string method, params (string Name, string Value)[] arguments) => new(method, method) { Arguments = arguments };
+
+    /// <summary>The method's parameters that differ from its defaults.</summary>
+    public IReadOnlyList<(string Name, string Value)> Arguments { get; init; } = [];
+
+    /// <summary>What is retrained after the cut, as in <see cref="Pruning.Recovery.TrainingPlan.Retrain"/>.</summary>
+    public string Retrain { get; init; } = "all";
+
+    /// <summary>Share of the budget that trains the dense network first, for methods that start from a trained one.</summary>
+    public double DenseShare { get; init; }
+
+    /// <summary>Batches whose gradient one step takes; a method that takes two has half the steps.</summary>
+    public int PassesPerStep { get; init; } = 1;
+
+    /// <summary>Whether the method removes units, so that the share of the weights that stay is about the square of the share of the units.</summary>
+    public bool CutsUnits { get; init; }
+
+    /// <summary>What is special about the row, for a footnote; null when nothing is.</summary>
+    public string? Note { get; init; }
+}
