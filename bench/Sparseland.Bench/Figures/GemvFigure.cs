@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
+using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
 using Spectre.Console;
@@ -18,6 +19,7 @@ internal sealed class GemvFigure : Figure
 
     private readonly Option<string> _shapes = new("--shapes") { Description = "Rows x columns, separated by commas.", DefaultValueFactory = _ => "4096x4096,11008x4096" };
     private readonly Option<string> _kinds = new("--values") { Description = "Types of the values, separated by commas: f32, bf16, int8, int4.", DefaultValueFactory = _ => "f32,bf16,int8,int4" };
+    private readonly Option<string> _parts = new("--parts") { Description = "What is measured, separated by commas: masks (zeros in the matrix), columns (zeros in the vector).", DefaultValueFactory = _ => "masks,columns" };
     private readonly Option<int> _megabytes = new("--megabytes") { Description = "Copies of a matrix together have at least this size.", DefaultValueFactory = _ => 160 };
 
     protected override (string Name, string Description) Title => ("gemv", "Matrix times vector in every type and density: speed-up over dense beside the ceiling in bytes.");
@@ -27,11 +29,16 @@ internal sealed class GemvFigure : Figure
         command.Options.Add(_shapes);
         command.Options.Add(_kinds);
         command.Options.Add(_megabytes);
+        command.Options.Add(_parts);
     }
 
     protected override JsonArray Measure(ParseResult arguments, VerbContext context, TimingOptions options)
     {
         var rows = new JsonArray();
+        string[] parts = arguments.GetValue(_parts)!.Split(',');
+        if (Array.Exists(parts, p => p is not ("masks" or "columns"))) throw VerbException.Usage($"--parts is masks, columns or both, not '{arguments.GetValue(_parts)}'");
+        if (parts.Contains("columns")) Columns(arguments, context, options, rows);
+        if (!parts.Contains("masks")) return rows;
         Table table = NewTable("rows x columns", "values", "density", "MB", "ms", "GB/s", "of reading", "speed-up", "ceiling", "reached");
         long bytes = (long)arguments.GetValue(_megabytes) << 20;
         using var read = new ReadLoop(bytes);
@@ -76,6 +83,7 @@ internal sealed class GemvFigure : Figure
                 table.AddRow($"{m} x {k}", kind.ShortName(), $"{w.Density:0.00}", $"{w.ByteCount / 1e6:0.0}", $"{time.Median:0.000}", $"{rate:0.0}", $"{rate / reading:P0}", $"{speedUp:0.00}", $"{ceiling:0.00}", i == 0 ? "" : $"{speedUp / ceiling:P0}");
                 rows.Add(new JsonObject
                 {
+                    ["part"] = "masks",
                     ["rows"] = m,
                     ["columns"] = k,
                     ["values"] = kind.ShortName(),
@@ -89,6 +97,56 @@ internal sealed class GemvFigure : Figure
                 });
             }
         }
+    }
+
+    /// <summary>Single precision, stored by columns, those beside zeros of the input skipped: beside the dense product by rows and beside 1 / density of the input.</summary>
+    private void Columns(ParseResult arguments, VerbContext context, TimingOptions options, JsonArray rows)
+    {
+        Table table = NewTable("rows x columns", "zeros in x", "dense ms", "by columns ms", "speed-up", "1 / density", "reached");
+        foreach (string shape in arguments.GetValue(_shapes)!.Split(','))
+        {
+            int m = int.Parse(shape.Split('x')[0]), k = int.Parse(shape.Split('x')[1]);
+            var random = new Random(context.Settings.Seed);
+            float[] weight = Values((long)m * k, random), y = new float[m];
+            CompactMatrix[] dense = Copies(CompactMatrix.FromDense(weight, m, k, ValueKind.Float32), (long)arguments.GetValue(_megabytes) << 20);
+            var byColumns = new float[dense.Length][];
+            for (int i = 0; i < byColumns.Length; i++)
+            {
+                byColumns[i] = new float[weight.Length];
+                Permute.Transpose(weight, byColumns[i], 1, m, k);
+            }
+            double[] densities = [1, 0.5, 0.3, 0.1];
+            int next = 0;
+            float[][] inputs = [.. densities.Select(d => Pruned(Values(k, random), d, random))];
+            var variants = new List<(string, Action)> { ("dense", () => Gemv.Multiply(dense[next = (next + 1) % dense.Length], inputs[0], y)) };
+            foreach (float[] x in inputs)
+            {
+                var expected = new float[m];
+                Gemv.Multiply(dense[0], x, expected);
+                ColumnGemv.Multiply(byColumns[0], x, 0, y);
+                double difference = expected.Zip(y, (a, b) => Math.Abs((double)a - b)).Max();
+                if (!(difference < 1e-5 * Math.Sqrt(k) * 4)) throw new InvalidOperationException($"{shape}: products by columns and by rows differ by {difference}");
+                variants.Add(($"{(double)x.Count(v => v == 0) / k:0.00} zeros", () => ColumnGemv.Multiply(byColumns[next = (next + 1) % byColumns.Length], x, 0, y)));
+            }
+            IReadOnlyList<Timing> t = InterleavedTimer.Measure(variants, options, null, context.Cancellation);
+            for (int i = 0; i < inputs.Length; i++)
+            {
+                double density = (double)inputs[i].Count(v => v != 0) / k, speedUp = TwinBenchmark.Ratio(t[0], t[i + 1]).Median;
+                table.AddRow($"{m} x {k}", $"{1 - density:0.00}", $"{t[0].Median:0.000}", $"{t[i + 1].Median:0.000}", $"{speedUp:0.00}", $"{1 / density:0.00}", $"{speedUp * density:P0}");
+                rows.Add(new JsonObject
+                {
+                    ["part"] = "columns",
+                    ["rows"] = m,
+                    ["columns"] = k,
+                    ["inputDensity"] = Round(density),
+                    ["dense"] = ToJson(t[0]),
+                    ["time"] = ToJson(t[i + 1]),
+                    ["speedUp"] = Round(speedUp),
+                    ["reached"] = Round(speedUp * density),
+                });
+            }
+        }
+        context.Show(table);
     }
 
     /// <summary>Copies with memory of their own, together of at least so many bytes.</summary>

@@ -41,13 +41,6 @@ public static unsafe partial class SpMM
     }
 
     /// <inheritdoc cref="Multiply(CsrMatrix, ReadOnlySpan{float}, int, Span{float})"/>
-    public static void Multiply(BitmaskMatrix w, ReadOnlySpan<float> b, int n, Span<float> c)
-    {
-        ArgumentNullException.ThrowIfNull(w);
-        Multiply(w.ToCsr(), b, n, c);
-    }
-
-    /// <inheritdoc cref="Multiply(CsrMatrix, ReadOnlySpan{float}, int, Span{float})"/>
     public static void Multiply(NmMatrix w, ReadOnlySpan<float> b, int n, Span<float> c)
     {
         ArgumentNullException.ThrowIfNull(w);

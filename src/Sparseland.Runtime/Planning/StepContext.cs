@@ -1,10 +1,13 @@
 using Sparseland.Model.Graph;
+using Sparseland.Runtime.Passes;
 
 namespace Sparseland.Runtime.Planning;
 
 /// <summary>What a step factory may ask while a plan is made.</summary>
 internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, Dictionary<string, Slot> slots, List<Slot> all, SessionOptions options, PreparedWeights prepared, Func<string, TensorData?> constantOf)
 {
+    private Dictionary<string, Node>? _producers;
+
     /// <summary>The session's options.</summary>
     public SessionOptions Options { get; } = options;
 
@@ -14,6 +17,19 @@ internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, 
     /// <summary>The static shape of a single-precision value; null for everything else.</summary>
     public int[]? FloatShape(string name) =>
         name.Length > 0 && TypeOf(name) is { ElementType: ElementType.Float32, Shape: { IsStatic: true } shape } ? shape.ToSizes() : null;
+
+    /// <summary>Whether a value is what a rectifier made, perhaps reshaped or max-pooled since: about half of it is zero.</summary>
+    public bool IsRectified(string name)
+    {
+        _producers ??= graph.Producers();
+        while (_producers.TryGetValue(name, out Node? node))
+        {
+            if (node.OpType == "Relu" || (node.Domain == FusionPass.Domain && node.Attributes.Float("low", float.NegativeInfinity) == 0)) return true;
+            if (node.Domain.Length > 0 || node.OpType is not ("Flatten" or "Reshape" or "Squeeze" or "Unsqueeze" or "MaxPool" or "Dropout" or "Identity")) return false;
+            name = node.Input(0);
+        }
+        return false;
+    }
 
     /// <summary>What inference knows about a value; null when nothing.</summary>
     public TensorType? TypeOf(string name) => types.TryGetValue(name, out TensorType? type)

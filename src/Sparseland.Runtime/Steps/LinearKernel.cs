@@ -28,11 +28,13 @@ internal abstract class LinearKernel(int inputs, int outputs)
     /// <param name="transposed">Whether the weight is stored [Outputs, Inputs].</param>
     /// <param name="rows">Rows of x.</param>
     /// <param name="context">The plan in the making.</param>
-    public static KernelChoice<LinearKernel> Choose(Weight weight, bool transposed, int rows, StepContext context)
+    /// <param name="input">The name of x.</param>
+    public static KernelChoice<LinearKernel> Choose(Weight weight, bool transposed, int rows, StepContext context, string input)
     {
         int inputs = transposed ? weight.Shape[1] : weight.Shape[0], outputs = transposed ? weight.Shape[0] : weight.Shape[1];
         if (CompactLinear.TryChoose(weight, transposed, rows, context) is { } compact) return compact;
         WeightMatrix matrix = context.Prepared.Matrix(weight, !transposed);
+        if (rows == 1 && ColumnLinear.TryChoose(weight, transposed, matrix.Density, context, input) is { } columns) return columns;
         var candidates = new List<Candidate<LinearKernel>> { new(KernelKind.Dense, 1, Key(KernelKind.Dense), () => new DenseLinear(weight, transposed, inputs, outputs), "") };
         if (rows > 1)
         {

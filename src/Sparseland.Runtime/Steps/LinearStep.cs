@@ -49,7 +49,7 @@ internal sealed class LinearStep : Step
         if (node.HasInput(2) && (context.FloatShape(node.Input(2)) is not { Length: 1 } bias || bias[0] != outputs)) return null;
 
         int rows = TensorData.CountElements(x) / inputs;
-        KernelChoice<LinearKernel> choice = LinearKernel.Choose(weight, transposed, rows, context);
+        KernelChoice<LinearKernel> choice = LinearKernel.Choose(weight, transposed, rows, context, node.Input(0));
         Clamp clamp = fused ? new Clamp(node.Attributes.Float("low", float.NegativeInfinity), node.Attributes.Float("high", float.PositiveInfinity)) : Clamp.None;
         // The kernel has the weight; as a constant it would be there twice.
         Slot?[] slots = [.. node.Inputs.Select((n, i) => i == 1 || n.Length == 0 ? null : context.Find(n))];

@@ -25,14 +25,6 @@ public class FormatTests
                 csr.Transpose().ToDense(back);
                 Near.BitEqual(SparseTesting.Transpose(dense, rows, columns), back);
 
-                BitmaskMatrix bits = BitmaskMatrix.FromDense(dense, rows, columns);
-                bits.ToDense(back);
-                Near.BitEqual(dense, back);
-                Assert.Equal(mask, bits.ToMask());
-                Assert.Equal(mask.KeptCount, bits.StoredCount);
-                BitmaskMatrix.FromParts(rows, columns, bits.Bits, bits.Values).ToDense(back);
-                Near.BitEqual(dense, back);
-
                 foreach ((int r, int c) in new[] { (1, 1), (4, 1), (2, 3), (64, 64) })
                 {
                     BlockCsrMatrix block = BlockCsrMatrix.FromDense(dense, rows, columns, r, c);
@@ -59,7 +51,6 @@ public class FormatTests
         Mask mask = Mask.FromFlags([2, 2], [true, true, false, true]);
         float[] dense = [1f, 0f, 9f, -0f];
         Assert.Equal(3, CsrMatrix.FromMask(mask, dense, 2, 2).StoredCount);
-        Assert.Equal(mask, BitmaskMatrix.FromMask(mask, dense, 2, 2).ToMask());
         Assert.Equal(mask, NmMatrix.FromMask(mask, dense, 2, 2, 2, 2).ToMask());
         // A convolution's mask has four dimensions.
         Assert.Equal(3, CsrMatrix.FromMask(mask.Reshape(2, 1, 1, 2), dense, 2, 2).StoredCount);
@@ -75,9 +66,6 @@ public class FormatTests
         Assert.Throws<ArgumentException>(() => new CsrMatrix(1, 3, [0, 2], [1, 1], [1f, 2f]));
         Assert.Throws<ArgumentException>(() => new CsrMatrix(2, 3, [0, 2, 1], [0, 1], [1f, 2f]));
         Assert.Throws<ArgumentException>(() => new CsrMatrix(2, 3, [1, 1, 2], [0, 1], [1f, 2f]));
-        Assert.Throws<ArgumentException>(() => BitmaskMatrix.FromParts(1, 3, [0b1000], [1f]));
-        Assert.Throws<ArgumentException>(() => BitmaskMatrix.FromParts(1, 3, [0b101], [1f]));
-        Assert.Throws<ArgumentException>(() => BitmaskMatrix.FromParts(2, 3, [0b101], [1f, 2f]));
         Assert.Throws<ArgumentException>(() => new BlockCsrMatrix(3, 3, 2, 2, [0, 1, 1], [1], [1f, 1f, 5f, 0f]));
         Assert.Throws<ArgumentException>(() => new BlockCsrMatrix(3, 3, 2, 2, [0, 1, 1], [1], [1f, 1f]));
         Assert.Throws<ArgumentException>(() => NmMatrix.FromDense([1f, 1f, 1f, 0f], 1, 4, 2, 4));

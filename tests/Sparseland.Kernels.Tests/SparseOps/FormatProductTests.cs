@@ -22,8 +22,6 @@ public class FormatProductTests
             Near.Equal(expected, SameEverywhere(rows, y => SpMV.Multiply(csr, x, y), what: what), 2e-5, 1e-5, what);
             var windows = new PreparedSpMV(csr);
             Near.Equal(expected, SameEverywhere(rows, y => windows.Multiply(x, y, default, Clamp.None), what: what), 2e-5, 1e-5, what);
-            BitmaskMatrix bits = BitmaskMatrix.FromDense(dense, rows, columns);
-            Near.Equal(expected, SameEverywhere(rows, y => SpMV.Multiply(bits, x, y), what: what), 2e-5, 1e-5, what);
             foreach ((int r, int c) in new[] { (1, 1), (4, 1), (8, 1), (16, 1), (3, 2), (2, 5), (30, 4) })
             {
                 BlockCsrMatrix block = BlockCsrMatrix.FromDense(dense, rows, columns, r, c);
@@ -38,7 +36,6 @@ public class FormatProductTests
             }
             float[] clamped = Array.ConvertAll(expected, v => v);
             for (int r = 0; r < rows; r++) clamped[r] = Math.Clamp(expected[r] + bias[r], 0f, 0.5f);
-            Near.Equal(clamped, SameEverywhere(rows, y => SpMV.Multiply(bits, x, y, bias, new Clamp(0, 0.5f))), 2e-5, 1e-5, what);
             Near.Equal(clamped, SameEverywhere(rows, y => SpMV.Multiply(csr, x, y, bias, new Clamp(0, 0.5f))), 2e-5, 1e-5, what);
             Near.Equal(clamped, SameEverywhere(rows, y => windows.Multiply(x, y, bias, new Clamp(0, 0.5f))), 2e-5, 1e-5, what);
             BlockCsrMatrix four = BlockCsrMatrix.FromDense(dense, rows, columns, 4, 1);
@@ -58,7 +55,6 @@ public class FormatProductTests
         foreach (float[] y in new[]
         {
             SameEverywhere(2, y => SpMV.Multiply(CsrMatrix.FromDense(dense, 2, 40), x, y)),
-            SameEverywhere(2, y => SpMV.Multiply(BitmaskMatrix.FromDense(dense, 2, 40), x, y)),
             SameEverywhere(2, y => SpMV.Multiply(NmMatrix.FromDense(dense, 2, 40, 2, 4), x, y)),
             SameEverywhere(2, y => new PreparedSpMV(CsrMatrix.FromDense(dense, 2, 40)).Multiply(x, y, default, Clamp.None)),
         })
@@ -105,8 +101,6 @@ public class FormatProductTests
         float[] b = Uniform(random, 24 * 19), d = Uniform(random, 17 * 19), expected = new float[17 * 19], actual = new float[17 * 19];
         prepared.Multiply(b, 19, expected);
         SpMM.Multiply(csr, b, 19, actual);
-        Near.BitEqual(expected, actual);
-        SpMM.Multiply(BitmaskMatrix.FromCsr(csr), b, 19, actual);
         Near.BitEqual(expected, actual);
         SpMM.Multiply(NmMatrix.FromDense(dense, 17, 24, 2, 4), b, 19, actual);
         Near.BitEqual(expected, actual);

@@ -1,0 +1,138 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Kernels.SparseOps;
+
+/// <summary>A matrix stored by its columns times a vector with zeros: the columns beside a zero are not read. The work of decoding behind a ReLU or a threshold.</summary>
+/// <remarks>
+/// Each output is one chain of multiply-adds over the columns that take part, ascending: the same bits on every instruction set and for every number of threads.
+/// A column that is skipped adds nothing, even when it holds infinities. The idea of skipping columns by magnitude is TEAL's (arXiv 2408.14690).
+/// </remarks>
+public static unsafe class ColumnGemv
+{
+    /// <summary>Outputs of one part: their sums stay in the first-level cache, and each column is read in pieces of 4 KiB.</summary>
+    private const int Outputs = 1024;
+
+    /// <summary>y = clamp(w x + bias) over the columns with |x| above a threshold.</summary>
+    /// <param name="columns">[inputs, outputs], row-major: column c of w begins at c * outputs.</param>
+    /// <param name="x">[inputs].</param>
+    /// <param name="threshold">Inputs of at most this magnitude are taken as zero; 0 skips zeros alone. NaN inputs take part.</param>
+    /// <param name="y">[outputs]; must not overlap x.</param>
+    /// <param name="bias">[outputs], or empty.</param>
+    /// <param name="activation">Applied last.</param>
+    /// <returns>How many columns took part.</returns>
+    /// <exception cref="ArgumentException">A span has the wrong length.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The threshold is negative or NaN.</exception>
+    public static int Multiply(ReadOnlySpan<float> columns, ReadOnlySpan<float> x, float threshold, Span<float> y, ReadOnlySpan<float> bias, Clamp activation)
+    {
+        if (!(threshold >= 0)) throw new ArgumentOutOfRangeException(nameof(threshold), threshold, "A threshold is at least 0.");
+        PreparedSpMM.Check(columns.Length, x.Length, y.Length, nameof(columns));
+        PreparedSpMM.CheckOptional(bias.Length, y.Length, nameof(bias));
+        // Two arrays of the active columns, in floats and ints of the same size.
+        using Scratch.Buffer memory = Scratch.Rent(2L * x.Length);
+        float* factors = memory.Pointer;
+        int* indices = (int*)(factors + x.Length);
+        int active = 0;
+        for (int c = 0; c < x.Length; c++)
+        {
+            indices[active] = c;
+            factors[active] = x[c];
+            // No branch: whether an input is zero cannot be predicted.
+            active += MathF.Abs(x[c]) <= threshold ? 0 : 1;
+        }
+        fixed (float* w = columns, py = y, pBias = bias)
+        {
+            SimdDispatch.Run(new Work { Columns = w, Factors = factors, Indices = indices, Active = active, Length = y.Length, Y = py, Bias = pBias, Clamp = activation });
+        }
+        return active;
+    }
+
+    /// <summary>y = w x over the columns with |x| above a threshold.</summary>
+    /// <inheritdoc cref="Multiply(ReadOnlySpan{float}, ReadOnlySpan{float}, float, Span{float}, ReadOnlySpan{float}, Clamp)"/>
+    public static int Multiply(ReadOnlySpan<float> columns, ReadOnlySpan<float> x, float threshold, Span<float> y) => Multiply(columns, x, threshold, y, default, Clamp.None);
+
+    private struct Work : ILevelWork
+    {
+        public float* Columns;
+        public float* Factors;
+        public int* Indices;
+        public int Active, Length;
+        public float* Y;
+        public float* Bias;
+        public Clamp Clamp;
+
+        public readonly void Run<V>() where V : unmanaged, IVector<V> => WorkPool.Run((Length + Outputs - 1) / Outputs, new OutputParts<V> { Work = this });
+    }
+
+    private struct OutputParts<V> : IParts where V : unmanaged, IVector<V>
+    {
+        public Work Work;
+
+        public readonly void Run(int part)
+        {
+            int first = part * Outputs, count = Math.Min(Outputs, Work.Length - first);
+            float* y = Work.Y + first;
+            new Span<float>(y, count).Clear();
+            Accumulate(y, count, first);
+            if (Work.Bias != null)
+            {
+                for (int j = 0; j < count; j++) y[j] += Work.Bias[first + j];
+            }
+            if (Work.Clamp.IsNone) return;
+            for (int j = 0; j < count; j++) y[j] = MathF.Min(MathF.Max(y[j], Work.Clamp.Low), Work.Clamp.High);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Accumulate(float* y, int count, int first)
+        {
+            int a = 0;
+            for (; a + 4 <= Work.Active; a += 4)
+            {
+                float* w0 = Column(a, first), w1 = Column(a + 1, first), w2 = Column(a + 2, first), w3 = Column(a + 3, first);
+                // Four columns ahead: the hardware cannot know where the next active ones are.
+                bool more = a + 8 <= Work.Active && Sse.IsSupported;
+                float* n0 = more ? Column(a + 4, first) : w0, n1 = more ? Column(a + 5, first) : w1, n2 = more ? Column(a + 6, first) : w2, n3 = more ? Column(a + 7, first) : w3;
+                float f0 = Work.Factors[a], f1 = Work.Factors[a + 1], f2 = Work.Factors[a + 2], f3 = Work.Factors[a + 3];
+                V v0 = V.Broadcast(f0), v1 = V.Broadcast(f1), v2 = V.Broadcast(f2), v3 = V.Broadcast(f3);
+                int j = 0;
+                for (; j + 16 <= count; j += 16)
+                {
+                    if (more)
+                    {
+                        Sse.Prefetch0(n0 + j);
+                        Sse.Prefetch0(n1 + j);
+                        Sse.Prefetch0(n2 + j);
+                        Sse.Prefetch0(n3 + j);
+                    }
+                    for (int l = j; l < j + 16; l += V.Count)
+                    {
+                        V s = V.MultiplyAdd(v0, V.Load(w0 + l), V.Load(y + l));
+                        s = V.MultiplyAdd(v1, V.Load(w1 + l), s);
+                        s = V.MultiplyAdd(v2, V.Load(w2 + l), s);
+                        V.Store(V.MultiplyAdd(v3, V.Load(w3 + l), s), y + l);
+                    }
+                }
+                for (; j < count; j++)
+                {
+                    float s = MathF.FusedMultiplyAdd(f1, w1[j], MathF.FusedMultiplyAdd(f0, w0[j], y[j]));
+                    y[j] = MathF.FusedMultiplyAdd(f3, w3[j], MathF.FusedMultiplyAdd(f2, w2[j], s));
+                }
+            }
+            for (; a < Work.Active; a++)
+            {
+                float* w = Column(a, first);
+                float f = Work.Factors[a];
+                V v = V.Broadcast(f);
+                int j = 0;
+                for (; j + V.Count <= count; j += V.Count) V.Store(V.MultiplyAdd(v, V.Load(w + j), V.Load(y + j)), y + j);
+                for (; j < count; j++) y[j] = MathF.FusedMultiplyAdd(f, w[j], y[j]);
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private readonly float* Column(int active, int first) => Work.Columns + ((nint)Work.Indices[active] * Work.Length) + first;
+    }
+}
