@@ -17,7 +17,7 @@ public class GoldenCriteriaTests
 
     private static float[][] Lists(string name) => s_golden[name].Deserialize<float[][]>()!;
 
-    private static TrainableModel Network()
+    internal static TrainableModel Network()
     {
         int[] widths = s_golden["widths"].Deserialize<int[]>()!;
         var g = new GraphBuilder("golden", 1);
@@ -36,7 +36,7 @@ public class GoldenCriteriaTests
         return new TrainableModel(graph);
     }
 
-    private static PruningContext Context() => new() { Data = new BatchLoader(new Samples(), new BatchOptions { BatchSize = 20, Shuffle = false }) };
+    internal static PruningContext Context() => new() { Data = new BatchLoader(new Samples(), new BatchOptions { BatchSize = 20, Shuffle = false }) };
 
     private sealed class Samples : IDataset
     {
