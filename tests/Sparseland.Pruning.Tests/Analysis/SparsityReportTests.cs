@@ -29,4 +29,24 @@ public class SparsityReportTests
         }
         Assert.True(after.Total.CompactBytes < before.Total.CompactBytes / 4);
     }
+
+    [Fact]
+    public void A_million_weights_at_90_per_cent_are_a_file_of_0_525_megabytes()
+    {
+        var g = new GraphBuilder("million", 1);
+        ModelGraph graph = g.Output("y", g.Linear(g.Input("x", ElementType.Float32, Dimension.Named("batch"), 1000), "fc", 1000, bias: false)).Build();
+        ((OneShotSparsifier)MethodCatalog.Get("magnitude").Build(new PruningSettings { Sparsity = 0.9 })).Apply(PruningTarget.Of(graph));
+        string folder = Directory.CreateTempSubdirectory("sparseland-size-").FullName;
+        try
+        {
+            string path = Path.Combine(folder, "m.sparse.safetensors");
+            Model.Formats.ModelFile.Save(graph, path);
+            // 0.4 MB of values and one bit per weight; the rest is the header, within what plans say it may take.
+            Assert.InRange(new FileInfo(path).Length, 525_000, 1.05 * 525_000);
+        }
+        finally
+        {
+            Directory.Delete(folder, true);
+        }
+    }
 }

@@ -70,6 +70,31 @@ public class NetworkCriteriaTests
         Assert.Equal(scores, Flow(flipped));
     }
 
+    [Theory]
+    [InlineData("unstructured")]
+    [InlineData("row")]
+    [InlineData("column")]
+    public void The_expected_flow_depends_on_densities_and_not_on_granularity(string pattern)
+    {
+        // Masks drawn layer by layer at a density of one half: E[R] = R / 2^3 whatever is drawn as a whole.
+        ModelGraph graph = Chain(5, false, 8, 6, 8, 4);
+        double whole = Flow(graph)[0].Sum(s => (double)s), sum = 0, squares = 0;
+        const int Draws = 400;
+        for (int seed = 0; seed < Draws; seed++)
+        {
+            PruningTarget target = PruningTarget.Of(graph.Clone());
+            ((OneShotSparsifier)MethodCatalog.Get("random").Build(new PruningSettings { Sparsity = 0.5, Seed = seed, Bounds = LayerBounds.None, Pattern = Kernels.Sparse.SparsityPattern.Parse(pattern) },
+                new Dictionary<string, string> { ["allocation"] = "uniform" })).Apply(target);
+            Assert.All(target.Layers, l => Assert.Equal(0.5, target.Mask(l)!.Density, 12));
+            double flow = Flow(target.Graph, [.. target.Layers.Select(l => target.Mask(l)!.ToFlags())])[0].Sum(s => (double)s) / whole;
+            sum += flow;
+            squares += flow * flow;
+        }
+        double mean = sum / Draws, error = Math.Sqrt((squares / Draws - mean * mean) / Draws);
+        Assert.True(error < 0.02, $"{error}");
+        Assert.InRange(mean, 0.125 - 4 * error, 0.125 + 4 * error);
+    }
+
     [Fact]
     public void SynFlow_of_a_network_whose_flow_overflows_ranks_like_a_scaled_copy()
     {

@@ -201,6 +201,24 @@ public sealed class PartialRetrainingTests : IDisposable
         }
     }
 
+    [Theory]
+    [InlineData("mask-lora")]
+    [InlineData("scale-lora")]
+    [InlineData("lora-prune")]
+    public void Two_of_four_holds_after_the_merge(string retrain)
+    {
+        var model = new TrainableModel(Make.Network());
+        PruningResult result = ((OneShotSparsifier)Pruning.Catalog.MethodCatalog.Get("magnitude").Build(new PruningSettings { Pattern = SparsityPattern.NofM(2, 4) })).Apply(PruningTarget.Of(model));
+        using (Trainer trainer = Train(model, retrain)) trainer.Run();
+        int groups = 0;
+        foreach (Pruning.Layers.PrunableLayer layer in result.Layers.Select(l => l.Layer).Where(l => l.Columns % 4 == 0))
+        {
+            float[] matrix = layer.ToMatrix(model.Parameter(layer.Name).Value.ToArray());
+            for (int i = 0; i < matrix.Length; i += 4, groups++) Assert.True(matrix.AsSpan(i, 4).ToArray().Count(v => v != 0) <= 2);
+        }
+        Assert.True(groups > 100);
+    }
+
     [Fact]
     public void Counts_of_a_small_transformer_worked_example()
     {

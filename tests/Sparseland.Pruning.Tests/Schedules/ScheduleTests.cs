@@ -12,6 +12,10 @@ public class ScheduleTests
         for (int t = 0; t <= 10; t++) Assert.Equal(expected[t], ramp.At(t), 10);
         Assert.Equal(0.9, ramp.At(1000), 15);
         Assert.Equal(0.875, new CubicRamp(0, 1, 0, 100, 1).At(50), 12);
+        // Steepest at the start, flat at the end.
+        double[] rises = [.. Enumerable.Range(0, 10).Select(t => ramp.At(t + 1) - ramp.At(t))];
+        Assert.Equal(rises.OrderDescending(), rises);
+        Assert.InRange(rises[^1], 0, 0.001);
     }
 
     [Fact]
