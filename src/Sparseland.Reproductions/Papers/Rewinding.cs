@@ -3,7 +3,6 @@ using Sparseland.Pruning.Analysis;
 using Sparseland.Pruning.Programs;
 using Sparseland.Reproductions.Running;
 using Sparseland.Training;
-using Sparseland.Training.Runs;
 
 namespace Sparseland.Reproductions.Papers;
 
@@ -22,7 +21,7 @@ internal sealed class Rewinding : IReproduction
 
     public string Figure => "both distances fall as the rewinding step grows; accuracy follows on deep networks: ResNet-50 at 80 % sparsity matches after rewinding to 0.1 to 7 % of training (abstract; section 3)";
 
-    public string Setup => "LeNet-300-100, 8,000 MNIST digits, 1,250 steps of SGD with momentum 0.9, batch 64, rate 0.05 falling linearly; 95 % by one global cut of the trained network, rewound to steps 0, 10, 50, 150, 400, trained for the remaining steps. Distances over kept weights. Tests the stability half of the claim; the accuracy half needs deep networks (on this task tickets from step 0 work)";
+    public string Setup => "LeNet-300-100, 8,000 MNIST digits, 1,250 steps of SGD with momentum 0.9, batch 64, rate 0.05 falling linearly; 95 % by one global cut of the trained network, rewound to steps 0, 10, 50, 150, 400, trained for the remaining steps. Distances over kept weights. Tests the stability half of the claim; the accuracy half, which needs a deep network, is rewinding-accuracy";
 
     public IReadOnlyList<string> Baselines => ["rewinding to step 0"];
 
@@ -44,7 +43,7 @@ internal sealed class Rewinding : IReproduction
         var lab = new Lab(run, "mnist", run.Pick(1000, 8000, 40_000), run.Pick(500, 2000, 10_000), 1 + s_steps.Sum(s => 2 * (1 - s / 1250.0)));
         lab.Plan = lab.Plan with { Steps = total };
         TrainableModel model = lab.Model();
-        var keep = new Keep(steps);
+        var keep = new KeepStates(steps);
         lab.Train(model, "dense", null, keep);
         run.Measure("accuracy, dense", lab.Accuracy(model));
         ModelSnapshot dense = ModelSnapshot.Of(model);
@@ -69,21 +68,4 @@ internal sealed class Rewinding : IReproduction
     }
 
     private static double Rise(SeedValues v, string name) => Enumerable.Range(1, s_steps.Length - 1).Max(i => v[$"{name}, step {s_steps[i]}"] - v[$"{name}, step {s_steps[i - 1]}"]);
-
-    private sealed class Keep(long[] steps) : ITrainerCallback
-    {
-        public string Name => "keep";
-
-        public Dictionary<long, ModelSnapshot> States { get; } = [];
-
-        public void OnStart(TrainingContext context)
-        {
-            if (steps.Contains(0)) States[0] = ModelSnapshot.Of(context.Model);
-        }
-
-        public void OnStepEnd(TrainingContext context)
-        {
-            if (steps.Contains(context.Step + 1)) States[context.Step + 1] = ModelSnapshot.Of(context.Model);
-        }
-    }
 }
