@@ -123,6 +123,23 @@ internal abstract class Figure : Verb
         return values;
     }
 
+    /// <summary>Room for numbers from the start of a cache line on, as values of a running network have it.</summary>
+    internal static unsafe ArraySegment<float> Aligned(long length)
+    {
+        const int Line = 64;
+        float[] room = GC.AllocateArray<float>(checked((int)length + Line / sizeof(float)), pinned: true);
+        nint address = (nint)System.Runtime.CompilerServices.Unsafe.AsPointer(ref room[0]);
+        return new ArraySegment<float>(room, (int)((Line - address % Line) % Line / sizeof(float)), (int)length);
+    }
+
+    /// <summary>A copy of numbers from the start of a cache line on.</summary>
+    internal static ArraySegment<float> Aligned(float[] values)
+    {
+        ArraySegment<float> aligned = Aligned(values.Length);
+        values.CopyTo(aligned.AsSpan());
+        return aligned;
+    }
+
     /// <summary>The command without where its result went.</summary>
     private string CommandLine()
     {

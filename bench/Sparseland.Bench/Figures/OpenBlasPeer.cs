@@ -36,7 +36,7 @@ internal static unsafe class OpenBlasPeer
     }
 
     /// <summary>c [m, n] = op(a) op(b); a is stored [k, m] and b [n, k] when transposed.</summary>
-    public static void Multiply(bool transA, bool transB, int m, int n, int k, float[] a, float[] b, float[] c)
+    public static void Multiply(bool transA, bool transB, int m, int n, int k, ReadOnlySpan<float> a, ReadOnlySpan<float> b, Span<float> c)
     {
         fixed (float* pa = a, pb = b, pc = c)
         {

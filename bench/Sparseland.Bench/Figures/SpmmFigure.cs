@@ -61,7 +61,8 @@ internal sealed class SpmmFigure : Figure
     {
         (int m, int k, int n) = (shape.Rows, shape.Columns, shape.N);
         var random = new Random(context.Settings.Seed);
-        float[] x = Values((long)k * n, random), w = Values((long)m * k, random), dense = new float[m * n], other = new float[m * n];
+        float[] w = Values((long)m * k, random);
+        ArraySegment<float> x = Aligned(Values((long)k * n, random)), dense = Aligned((long)m * n), other = Aligned((long)m * n);
         PackedMatrix packed = PackedMatrix.Left(false, m, k, w, k);
         (string Name, Action Run) ours = ("dense", n == 1 ? () => Gemm.MultiplyVector(false, m, k, 1, w, k, x, 0, dense) : () => Gemm.Multiply(packed, false, n, x, n, 0, dense, n, default, default, Clamp.None));
         ours.Run();
@@ -75,7 +76,7 @@ internal sealed class SpmmFigure : Figure
         }
         // ONNX Runtime has its best form of the product: 1x1 convolutions stay convolutions, others have the constant weight on the right.
         bool pointwise = shape.Name.Contains("1x1", StringComparison.Ordinal);
-        using InferencePeer? onnx = withOnnx ? OnnxProductPeer.Start(w, x, m, k, n, pointwise) : null;
+        using InferencePeer? onnx = withOnnx ? OnnxProductPeer.Start(w, [.. x], m, k, n, pointwise) : null;
         if (onnx is not null)
         {
             onnx.Run();
@@ -93,7 +94,8 @@ internal sealed class SpmmFigure : Figure
         {
             foreach ((string kernel, int blockRows) in kernels)
             {
-                float[] sparse = Weight(m, k, density, blockRows, random), expected = new float[m * n], actual = new float[m * n];
+                float[] sparse = Weight(m, k, density, blockRows, random), expected = new float[m * n];
+                ArraySegment<float> actual = Aligned((long)m * n);
                 Gemm.Multiply(false, false, m, n, k, 1, sparse, k, x, n, 0, expected, n);
                 (Action run, long stored) = Kernel(sparse, m, k, n, blockRows, x, actual);
                 run();
@@ -137,7 +139,7 @@ internal sealed class SpmmFigure : Figure
         return rows;
     }
 
-    private static (Action Run, long Stored) Kernel(float[] w, int m, int k, int n, int blockRows, float[] x, float[] y)
+    private static (Action Run, long Stored) Kernel(float[] w, int m, int k, int n, int blockRows, ArraySegment<float> x, ArraySegment<float> y)
     {
         if (blockRows == 1)
         {
@@ -170,7 +172,7 @@ internal sealed class SpmmFigure : Figure
     }
 
     /// <summary>A figure of a wrong kernel is worth nothing.</summary>
-    internal static void Compare(float[] expected, float[] actual, int terms)
+    internal static void Compare(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual, int terms)
     {
         double tolerance = 1e-5 * Math.Sqrt(terms) + 1e-5;
         for (int i = 0; i < expected.Length; i++)

@@ -66,6 +66,9 @@ public static class WorkPool
         return new AwakeScope(true);
     }
 
+    /// <summary>Whether parts given from the calling thread would run one after the other on it.</summary>
+    internal static bool IsAlone => Threads <= 1 || t_inside;
+
     /// <summary>Runs parts 0 .. parts-1 of <paramref name="work"/>; returns when all have run.</summary>
     internal static void Run<TWork>(int parts, TWork work) where TWork : IParts
     {

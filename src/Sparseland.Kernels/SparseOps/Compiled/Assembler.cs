@@ -53,22 +53,12 @@ internal sealed class Assembler
     /// <summary>target = left &lt; right ? left : right, so right when either is NaN.</summary>
     public void Min(int target, int left, int right) => Vector(0x5D, target, left, right);
 
-    /// <summary>Asks for the line of code that lies so far ahead, into the second cache.</summary>
-    public void PrefetchCode(int distance)
+    /// <summary>Asks for the line at [address], into the second cache.</summary>
+    public void Prefetch(Register address)
     {
         Byte(0x0F);
         Byte(0x18);
-        Byte(0x15);
-        Word(distance);
-    }
-
-    /// <summary>Asks for the line at [address + offset], into the second cache.</summary>
-    public void Prefetch(Register address, int offset)
-    {
-        Byte(0x0F);
-        Byte(0x18);
-        Byte(0x90 | (int)address);
-        Word(offset);
+        Byte(0x10 | (int)address);
     }
 
     /// <summary>target += source.</summary>
@@ -87,23 +77,46 @@ internal sealed class Assembler
     }
 
     /// <summary>target = the 8 bytes at [address + offset], offset below 128.</summary>
-    public void Load(Register target, Register address, int offset)
+    public void Load(Register target, Register address, int offset) => Memory(0x8B, (int)target, address, offset);
+
+    /// <summary>The 8 bytes at [address + offset] += source, offset below 128.</summary>
+    public void AddTo(Register address, int offset, Register source) => Memory(0x01, (int)source, address, offset);
+
+    /// <summary>The 8 bytes at [address + offset] = source, offset below 128.</summary>
+    public void Store(Register source, Register address, int offset) => Memory(0x89, (int)source, address, offset);
+
+    /// <summary>Subtracts one from the 8 bytes at [address + offset], offset below 128.</summary>
+    public void Decrement(Register address, int offset) => Memory(0xFF, 1, address, offset);
+
+    /// <summary>Subtracts one.</summary>
+    public void Decrement(Register target)
     {
-        Byte(0x48 | (int)target >> 3 << 2 | (int)address >> 3);
-        Byte(0x8B);
-        Byte(0x40 | ((int)target & 7) << 3 | (int)address & 7);
-        Byte(offset);
+        Byte(0x48 | (int)target >> 3);
+        Byte(0xFF);
+        Byte(0xC8 | (int)target & 7);
     }
 
-    /// <summary>Subtracts one and jumps back while the result is not zero.</summary>
-    public void Loop(Register counter, int target)
+    /// <summary>Jumps back unless the last subtraction gave zero.</summary>
+    public void JumpIfNotZero(int target)
     {
-        Byte(0x48 | (int)counter >> 3);
-        Byte(0xFF);
-        Byte(0xC8 | (int)counter & 7);
         Byte(0x0F);
         Byte(0x85);
         Word(target - (Length + 4));
+    }
+
+    /// <summary>Jumps ahead to <see cref="Land"/> unless the last subtraction gave zero.</summary>
+    /// <returns>For <see cref="Land"/>.</returns>
+    public int SkipIfNotZero()
+    {
+        JumpIfNotZero(Length + 6);
+        return Length;
+    }
+
+    /// <summary>Calls the code at an address in one of the first eight registers.</summary>
+    public void Call(Register address)
+    {
+        Byte(0xFF);
+        Byte(0xD0 | (int)address);
     }
 
     /// <summary>Jumps over what follows, up to <see cref="Land"/>, when a register is zero.</summary>
@@ -120,13 +133,23 @@ internal sealed class Assembler
     /// <summary>Where a jump goes.</summary>
     public void Land(int jump) => BitConverter.TryWriteBytes(_code.AsSpan(jump - 4), Length - jump);
 
-    /// <summary>Leaves the function; upper halves of the registers are cleared, as callers that use SSE need.</summary>
-    public void Return()
+    /// <summary>Leaves the function.</summary>
+    public void Return() => Byte(0xC3);
+
+    /// <summary>Clears the upper halves of the registers, as callers that use SSE need.</summary>
+    public void ClearUpperHalves()
     {
         Byte(0xC5);
         Byte(0xF8);
         Byte(0x77);
-        Byte(0xC3);
+    }
+
+    private void Memory(int operation, int register, Register address, int offset)
+    {
+        Byte(0x48 | register >> 3 << 2 | (int)address >> 3);
+        Byte(operation);
+        Byte(0x40 | (register & 7) << 3 | (int)address & 7);
+        Byte(offset);
     }
 
     private void General(int operation, Register target, Register source)

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
@@ -14,30 +13,32 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// them and keeps the code. As in the just-in-time kernels of Intel (arXiv 2306.16601, "pattern baked into generated
 /// code") and LIBXSMM's fsspmdm, here for any pattern and with the structure apart from the values.</para>
 /// <para>Each output starts from bias + residual and adds its products in the order of the columns, rounding once each: the bits of <see cref="RowKernel"/>.</para>
-/// <para>Measured before it was written (one thread, AVX-512 at 3.3 GHz, OpenBLAS 90-107 GFLOP/s beside it, 15 shapes of ResNet-50, ViT
-/// and Llama, inputs packed within the time, e = speed-up x density): 1 register of columns and 28 rows reached a median e of 0.91 at 80 % zeros, 0.70 at
-/// 90 % and 0.44 at 95 %; 2 registers and 14 rows 0.72, 0.49 and 0.36; 4 and 7 rows 0.51, 0.37 and 0.28: more rows use
-/// each input more often. Code and values of a panel are taken in blocks of 768 columns, else 4096 columns fell from 0.9 to 0.2: neither inputs nor code stayed in the second cache.</para>
-/// <para>Then, on ResNet-50 at 90 % zeros, one thread: asking for the next piece's code and values ahead took it from 19.8 to 17.8 ms (its last stage from 780 to 550
-/// microseconds for a 3 x 3 layer: code came from memory too late), large pages for code from 17.6 to 17.4 ms.</para>
+/// <para>Measured before it was written (one thread, Zen 4, 15 shapes of ResNet-50, ViT and Llama): 1 register of columns and 28 rows beat 2 registers and 14 rows, and 4 and 7 rows: more rows
+/// use each input more often.</para>
+/// <para>What limits it at 95 % zeros, where a load serves one or two values (a laboratory in C with the same code, shapes of `spmm`): with 768 lines a panel read its inputs from the second cache,
+/// 0.51 to 0.63 multiply-adds a cycle; with 384 lines and all panels in turn on one tile they stay in the first, and code streams from the second: 0.70. Sums that rest in the output between blocks cost an
+/// eighth of that. From 90 % on downwards 0.90 to 0.99 whatever the order. Copying inputs into place took as long as half the products; tile by tile it takes two thirds of what it took line by line.</para>
+/// <para>Code and values of the next panels are asked for ahead, a few lines after each panel: layers with few pixels and many weights otherwise wait for code from memory. Large pages for code took ResNet-50 from 17.6 to 17.4 ms.</para>
 /// </remarks>
 internal sealed unsafe class CompiledMatrix
 {
     /// <summary>Columns of a tile.</summary>
     public const int Lanes = 16;
 
-    /// <summary>Lines of inputs that one piece of code reads at most.</summary>
-    public const int DepthBlock = 768;
-
-    private const int PanelRows = 28;
     private const int LineBytes = Lanes * sizeof(float);
 
-    // A stored value takes at most 17 bytes of code: a load of its input, its product and two requests ahead. Beyond this the code would not fit an array.
+    // Inputs of a block of lines stay in the first cache while all panels use them: 24 KiB. Where a line serves so many values that loads do not matter, sums are
+    // rather kept twice as long.
+    private const int ThinDepth = 384, DenseDepth = 768, ValuesThatHideALoad = 4;
+
+    // Code of the panels that share a tile: it stays in the second cache from tile to tile.
+    private const int GroupCode = 96 * 1024;
+
+    // A stored value takes at most 14 bytes of code: a load of its input and its product. Beyond this the code would not fit an array.
     private const int MostStored = 60_000_000;
 
     // Beyond so many values code and values leave the second cache before they are needed again.
     private const int StaysInCache = 32 * 1024;
-    private const int CodePerValue = 11;
 
     private static readonly bool s_allowed = Environment.GetEnvironmentVariable(CompiledKernels.EnvironmentVariable) != "0";
 
@@ -48,14 +49,15 @@ internal sealed unsafe class CompiledMatrix
     private readonly Piece[] _pieces;
     private readonly int[] _order;
     private readonly float[] _values;
-    private readonly int _blocks;
+    private readonly float[] _zeros;
 
-    private CompiledMatrix(int rows, int[] lines, ExecutableMemory memory, Piece[] pieces, int panels, int[] order)
+    private CompiledMatrix(int rows, int[] lines, ExecutableMemory memory, Piece[] pieces, int panels, int depth, int[] order)
     {
-        (RowCount, Lines, Panels) = (rows, lines, panels);
+        (RowCount, Lines, Panels, Depth) = (rows, lines, panels, depth);
         (_memory, _pieces, _order) = (memory, pieces, order);
         _values = GC.AllocateUninitializedArray<float>(order.Length, pinned: true);
-        _blocks = pieces.Length / panels;
+        _zeros = GC.AllocateArray<float>(rows, pinned: true);
+        Blocks = (lines.Length + depth - 1) / depth;
     }
 
     /// <summary>Whether kernels called from this thread may be compiled.</summary>
@@ -70,14 +72,20 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>Panels of rows: pieces of work.</summary>
     public int Panels { get; }
 
+    /// <summary>Lines of a block: sums rest in the output between blocks.</summary>
+    public int Depth { get; }
+
+    /// <summary>Blocks of lines.</summary>
+    public int Blocks { get; }
+
     /// <summary>Stored values.</summary>
     public int StoredCount => _order.Length;
 
     /// <summary>Bytes of code.</summary>
     public long CodeBytes { get; private init; }
 
-    /// <summary>Floats from one tile to the next: one line more than there is, which packers may spoil.</summary>
-    public nint TileStride => (nint)(Lines.Length + 1) * Lanes;
+    /// <summary>Floats from one tile to the next when so many lines are packed: one line more, which packers may spoil.</summary>
+    public static nint TileStride(int lines) => (nint)(lines + 1) * Lanes;
 
     /// <summary>Keeps kernels called from this thread from being compiled until the result is disposed: for tests.</summary>
     public static Forbidden Forbid()
@@ -109,17 +117,20 @@ internal sealed unsafe class CompiledMatrix
         }
 
         // Panels of whole blocks of four rows where there are enough: tiles of 4 x 1 weights are not torn.
-        int quads = (rows + 3) / 4, panels = (quads + PanelRows / 4 - 1) / (PanelRows / 4), blocks = (used + DepthBlock - 1) / DepthBlock;
-        var pieces = new Piece[panels * blocks];
+        int quads = (rows + 3) / 4, panels = (quads + PanelCode.Rows / 4 - 1) / (PanelCode.Rows / 4);
+        int depth = indices.Length > (long)ValuesThatHideALoad * panels * used ? DenseDepth : ThinDepth, blocks = (used + depth - 1) / depth;
+        var pieces = new Piece[panels * blocks + 1];
         var order = new int[indices.Length];
         var assembler = new Assembler();
-        var starts = new int[DepthBlock + 1];
-        var entries = new (int Row, int Index)[PanelRows * DepthBlock];
+        PanelCode.EmitLoop(assembler);
+        assembler.Align();
+        var starts = new int[depth + 1];
+        var entries = new (int Row, int Index)[PanelCode.Rows * depth];
         int[] position = rowPointers[..rows].ToArray();
         int at = 0;
         for (int b = 0; b < blocks; b++)
         {
-            int firstLine = b * DepthBlock, endLine = Math.Min(used, firstLine + DepthBlock);
+            int firstLine = b * depth, endLine = Math.Min(used, firstLine + depth);
             for (int p = 0; p < panels; p++)
             {
                 int first = Math.Min(rows, (int)((long)quads * p / panels) * 4), end = Math.Min(rows, (int)((long)quads * (p + 1) / panels) * 4);
@@ -137,14 +148,15 @@ internal sealed unsafe class CompiledMatrix
                     position[r] = j;
                 }
                 // Each start has moved to the next line's.
-                assembler.Align();
-                pieces[b * panels + p] = new Piece(assembler.Length, first, at, count);
-                Emit(assembler, end - first, entries, starts, endLine - firstLine, b == 0, b == blocks - 1, indices.Length > StaysInCache);
+                pieces[b * panels + p] = new Piece(assembler.Length, first, at);
+                PanelCode.Emit(assembler, first, end - first, entries, starts, endLine - firstLine, b == 0, b == blocks - 1, indices.Length > StaysInCache);
+                PanelCode.EmitNext(assembler);
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }
         }
+        pieces[^1] = new Piece(assembler.Length, rows, at);
         ExecutableMemory? memory = ExecutableMemory.TryCreate(assembler.Code);
-        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, order) { CodeBytes = assembler.Length };
+        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length };
     }
 
     /// <summary>Takes over values, given in row order.</summary>
@@ -163,7 +175,7 @@ internal sealed unsafe class CompiledMatrix
         for (int p = 0; p < Panels; p++)
         {
             long sum = sums[p];
-            for (int b = 0; b < _blocks; b++) sum += _pieces[b * Panels + p].Count;
+            for (int b = 0; b < Blocks; b++) sum += _pieces[b * Panels + p + 1].Value - _pieces[b * Panels + p].Value;
             sums[p + 1] = sum;
         }
     }
@@ -171,12 +183,10 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>The rows of panels first .. end-1.</summary>
     public (int First, int End) Rows(int first, int end) => (_pieces[first].FirstRow, end == Panels ? RowCount : _pieces[end].FirstRow);
 
-    /// <summary>Multiplies panels first .. end-1 with packed tiles.</summary>
+    /// <summary>Multiplies panels first .. end-1 with blocks firstBlock .. endBlock-1 of packed tiles; the first block starts from bias and residual, the last clamps.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Run(in Tiles tiles, int first, int end)
+    public void Run(in Tiles tiles, int first, int end, int firstBlock, int endBlock)
     {
-        float* zeros = stackalloc float[PanelRows];
-        new Span<float>(zeros, PanelRows).Clear();
         // Bounds, and what turns -0 into +0 exactly where the maximum of -0 and a bound of +0 would.
         float* clamp = stackalloc float[3 * Lanes];
         if (!tiles.Clamp.IsNone)
@@ -185,41 +195,45 @@ internal sealed unsafe class CompiledMatrix
             new Span<float>(clamp + Lanes, Lanes).Fill(tiles.Clamp.High);
             new Span<float>(clamp + 2 * Lanes, Lanes).Fill(tiles.Clamp.Low == 0 && !float.IsNegative(tiles.Clamp.Low) ? 0f : -0f);
         }
-        fixed (float* values = _values)
+        fixed (float* values = _values, zeros = _zeros)
         {
-            for (int b = 0; b < _blocks; b++)
+            PanelCode.Arguments a = new()
             {
-                nint block = (nint)b * DepthBlock * LineBytes;
-                for (int p = first; p < end; p++)
+                Bias = tiles.Bias == null ? zeros : tiles.Bias,
+                Clamp = tiles.Clamp.IsNone ? null : clamp,
+                InputTile = tiles.InputTile * sizeof(float),
+            };
+            for (int b = firstBlock; b < endBlock; b++)
+            {
+                nint block = (nint)(b - firstBlock) * Depth * Lanes;
+                for (int p = first, next; p < end; p = next)
                 {
+                    next = GroupEnd(b, p, end);
                     ref readonly Piece piece = ref _pieces[b * Panels + p];
-                    var code = (delegate* unmanaged[SuppressGCTransition]<Arguments*, void>)(_memory.Address + piece.Start);
                     nint row = piece.FirstRow * tiles.RowStride;
-                    Arguments a = new()
-                    {
-                        Values = values + piece.Value,
-                        Bias = tiles.Bias == null ? zeros : tiles.Bias + piece.FirstRow,
-                        Clamp = tiles.Clamp.IsNone ? null : clamp,
-                        InputTile = TileStride * sizeof(float),
-                        OutputTile = tiles.OutputTile * sizeof(float),
-                    };
+                    a.Values = values + piece.Value;
+                    a.Panel = _memory.Address + piece.Start;
+                    a.AheadLines = 0;
+                    if (StoredCount > StaysInCache && (next < end || b + 1 < Blocks)) AskAhead(ref a, next < end ? b : b + 1, next < end ? next : first, end, (next - p) * (tiles.Whole > 0 ? tiles.Whole : 1), values);
                     if (tiles.Whole > 0)
                     {
-                        a.Input = (byte*)tiles.Input + block;
-                        a.Tiles = tiles.Whole;
+                        a.Input = (byte*)(tiles.Input + block);
+                        (a.Tiles, a.Panels) = (tiles.Whole, next - p);
                         a.Output = tiles.Output + row;
+                        a.OutputTile = tiles.OutputTile * sizeof(float);
                         a.Residual = tiles.Residual == null ? null : tiles.Residual + row;
                         a.RowStride = tiles.RowStride * sizeof(float);
-                        code(&a);
+                        Call(ref a);
+                        a.AheadLines = 0;
                     }
                     if (tiles.Tail != null)
                     {
-                        a.Input = (byte*)(tiles.Input + tiles.Whole * TileStride) + block;
-                        a.Tiles = 1;
+                        a.Input = (byte*)(tiles.Input + tiles.Whole * tiles.InputTile + block);
+                        (a.Tiles, a.Panels) = (1, next - p);
                         a.Output = tiles.Tail + piece.FirstRow * Lanes;
                         a.Residual = tiles.TailResidual == null ? null : tiles.TailResidual + piece.FirstRow * Lanes;
                         a.RowStride = LineBytes;
-                        code(&a);
+                        Call(ref a);
                     }
                 }
             }
@@ -227,98 +241,27 @@ internal sealed unsafe class CompiledMatrix
         GC.KeepAlive(_memory);
     }
 
-    // Registers: Rdi arguments, R10 input tile, R11 output tile, Rsi residual tile or zero, R8 row stride, R9 tiles left;
-    // Rax and Rdx walk through inputs and values, Rcx through the rest. Vectors 0..27 are sums, 28..31 inputs.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Emit(Assembler code, int rows, (int Row, int Index)[] entries, int[] ends, int lines, bool isFirst, bool isLast, bool prefetch)
+    private void Call(ref PanelCode.Arguments arguments)
     {
-        code.Load(Register.R10, Register.Rdi, Arguments.InputAt);
-        code.Load(Register.R11, Register.Rdi, Arguments.OutputAt);
-        code.Load(Register.R8, Register.Rdi, Arguments.RowStrideAt);
-        code.Load(Register.R9, Register.Rdi, Arguments.TilesAt);
-        code.Load(Register.Rsi, Register.Rdi, Arguments.ResidualAt);
-        int top = code.Length;
-        if (isFirst)
-        {
-            code.Load(Register.Rcx, Register.Rdi, Arguments.BiasAt);
-            for (int r = 0; r < rows; r++) code.Broadcast(r, Register.Rcx, r * sizeof(float));
-            int none = code.SkipIfZero(Register.Rsi);
-            code.Move(Register.Rcx, Register.Rsi);
-            for (int r = 0; r < rows; r++)
-            {
-                code.AddMemory(r, r, Register.Rcx);
-                code.Add(Register.Rcx, Register.R8);
-            }
-            code.Land(none);
-        }
-        else
-        {
-            code.Move(Register.Rcx, Register.R11);
-            for (int r = 0; r < rows; r++)
-            {
-                code.Load(r, Register.Rcx, 0);
-                code.Add(Register.Rcx, Register.R8);
-            }
-        }
+        fixed (PanelCode.Arguments* a = &arguments) ((delegate* unmanaged[SuppressGCTransition]<PanelCode.Arguments*, void>)_memory.Address)(a);
+    }
 
-        code.Move(Register.Rax, Register.R10);
-        code.Load(Register.Rdx, Register.Rdi, Arguments.ValuesAt);
-        int inputs = 0, values = 0, asked = code.Length;
-        // The next piece lies behind this one and is about as long.
-        int count = ends[^1], ahead = count * CodePerValue;
-        for (int l = 0, i = 0; l < lines; l++)
-        {
-            int end = ends[l];
-            if (i == end) continue;
-            while (l * LineBytes - inputs > sbyte.MaxValue * LineBytes) inputs += Advance(Register.Rax, 255 * LineBytes);
-            int input = PanelRows + l % 4;
-            code.Load(input, Register.Rax, l * LineBytes - inputs);
-            for (; i < end; i++)
-            {
-                if (i * sizeof(float) - values > sbyte.MaxValue * sizeof(float)) values += Advance(Register.Rdx, 255 * sizeof(float));
-                code.MultiplyAddBroadcast(entries[i].Row, input, Register.Rdx, i * sizeof(float) - values);
-                if (!prefetch) continue;
-                if (i % Lanes == 0) code.Prefetch(Register.Rdx, (i + count) * sizeof(float) - values);
-                if (code.Length < asked) continue;
-                code.PrefetchCode(ahead);
-                asked += LineBytes;
-            }
-        }
+    /// <summary>The panel behind those that follow one tile after the other, from panel p on.</summary>
+    private int GroupEnd(int block, int p, int end)
+    {
+        int next = p + 1, limit = _pieces[block * Panels + p].Start + GroupCode;
+        while (next < end && _pieces[block * Panels + next + 1].Start <= limit) next++;
+        return next;
+    }
 
-        if (isLast)
-        {
-            code.Load(Register.Rcx, Register.Rdi, Arguments.ClampAt);
-            int none = code.SkipIfZero(Register.Rcx);
-            for (int i = 0; i < 3; i++) code.Load(PanelRows + i, Register.Rcx, i * LineBytes);
-            for (int r = 0; r < rows; r++)
-            {
-                code.Max(r, PanelRows, r);
-                code.Min(r, PanelRows + 1, r);
-                code.Add(r, r, PanelRows + 2);
-            }
-            code.Land(none);
-        }
-        code.Move(Register.Rax, Register.R11);
-        for (int r = 0; r < rows; r++)
-        {
-            code.Store(r, Register.Rax, 0);
-            code.Add(Register.Rax, Register.R8);
-        }
-        code.Load(Register.Rax, Register.Rdi, Arguments.InputTileAt);
-        code.Add(Register.R10, Register.Rax);
-        code.Load(Register.Rax, Register.Rdi, Arguments.OutputTileAt);
-        code.Add(Register.R11, Register.Rax);
-        int without = code.SkipIfZero(Register.Rsi);
-        code.Add(Register.Rsi, Register.Rax);
-        code.Land(without);
-        code.Loop(Register.R9, top);
-        code.Return();
-
-        int Advance(Register register, int bytes)
-        {
-            code.Add(register, bytes);
-            return bytes;
-        }
+    /// <summary>Spreads what the group of panels after this one needs over so many runs of a panel.</summary>
+    private void AskAhead(ref PanelCode.Arguments a, int block, int p, int end, int runs, float* values)
+    {
+        ref readonly Piece piece = ref _pieces[block * Panels + p];
+        int lines = (_pieces[block * Panels + GroupEnd(block, p, end)].Start - piece.Start) / LineBytes;
+        a.AheadCode = _memory.Address + piece.Start;
+        a.AheadValues = (nint)(values + piece.Value);
+        a.AheadLines = (lines + runs - 1) / runs;
     }
 
     /// <summary>Restores what was before <see cref="Forbid"/>.</summary>
@@ -331,8 +274,11 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>What panels are multiplied with, and where results go: element (row, tile t, lane) is at row * RowStride + t * OutputTile + lane.</summary>
     public struct Tiles
     {
-        /// <summary>Packed tiles, <see cref="TileStride"/> floats apart: <see cref="Whole"/> ones and, where there is a tail, one more.</summary>
+        /// <summary>Packed tiles, from the first line of the first block on: <see cref="Whole"/> ones and, where there is a tail, one more.</summary>
         public float* Input;
+
+        /// <summary>Floats between packed tiles.</summary>
+        public nint InputTile;
 
         /// <summary>Tiles that are written to Output.</summary>
         public int Whole;
@@ -360,22 +306,5 @@ internal sealed unsafe class CompiledMatrix
         public Clamp Clamp;
     }
 
-    private readonly record struct Piece(int Start, int FirstRow, int Value, int Count);
-
-    [StructLayout(LayoutKind.Sequential)]
-    private struct Arguments
-    {
-        public const int InputAt = 0, ValuesAt = 8, OutputAt = 16, RowStrideAt = 24, BiasAt = 32, TilesAt = 40, InputTileAt = 48, OutputTileAt = 56, ResidualAt = 64, ClampAt = 72;
-
-        public byte* Input;
-        public float* Values;
-        public float* Output;
-        public nint RowStride;
-        public float* Bias;
-        public nint Tiles;
-        public nint InputTile;
-        public nint OutputTile;
-        public float* Residual;
-        public float* Clamp;
-    }
+    private readonly record struct Piece(int Start, int FirstRow, int Value);
 }

@@ -19,8 +19,8 @@ internal unsafe interface ITileSource
 
 /// <summary>output [rows, columns] = clamp(bias + residual + W * source) with a compiled W.</summary>
 /// <remarks>
-/// Many columns are cut into groups of tiles that fit the second cache, each packed and multiplied by one part. Few
-/// columns are packed once, in parts of whole tiles, and panels of rows are shared among threads: then each thread reads its part of the code only.
+/// Many columns are cut into groups of tiles; each part packs a block of lines of its group, which fits the second cache, multiplies, and goes on to the next block. Columns
+/// too few for all threads are packed once, in parts of whole tiles, and panels of rows are shared among threads: then each thread reads its part of the code only.
 /// </remarks>
 internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSource
 {
@@ -39,6 +39,9 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     public Clamp Clamp;
 
     private const int SharedTiles = 16;
+
+    // Below so many tiles a thread, code would be read for too few of them.
+    private const int LeastTiles = 4;
     private const int GroupBytes = 384 * 1024;
     private const int WantedParts = 8;
 
@@ -52,16 +55,17 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         if (Columns == 0) return;
         int tiles = TileCount;
         long work = (long)(Matrix.StoredCount + Matrix.Lines.Length) * tiles;
-        if (tiles > SharedTiles)
+        int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
+        if (tiles > SharedTiles || tiles >= LeastTiles * threads)
         {
-            int block = Math.Min(Matrix.Lines.Length, CompiledMatrix.DepthBlock);
-            int fit = Math.Max(1, GroupBytes / (block * CompiledMatrix.Lanes * sizeof(float)));
-            int groups = Math.Max((tiles + fit - 1) / fit, (int)Math.Clamp(work / WorthAPart, 1, Math.Min(WantedParts, tiles / 4)));
+            int fit = Math.Clamp(GroupBytes / (Math.Min(Matrix.Lines.Length, Matrix.Depth) * CompiledMatrix.Lanes * sizeof(float)), 1, SharedTiles);
+            int wanted = threads == 1 || work < 2 * WorthAPart ? 1 : (Math.Min(WantedParts, tiles / 4) + threads - 1) / threads * threads;
+            int groups = Math.Max((tiles + fit - 1) / fit, Math.Clamp(wanted, 1, tiles));
             WorkPool.Run(groups, new GroupParts { Call = this, Groups = groups });
             return;
         }
 
-        using Scratch.Buffer input = Scratch.Rent(tiles * Matrix.TileStride);
+        using Scratch.Buffer input = Scratch.Rent(tiles * CompiledMatrix.TileStride(Matrix.Lines.Length));
         int parts = (int)Math.Clamp(work / WorthAPart, 1, Math.Min(WantedParts, Matrix.Panels));
         int packParts = (int)Math.Clamp((long)Matrix.Lines.Length * tiles / WorthAPart, 1, Math.Min(parts, tiles));
         WorkPool.Run(packParts, new PackParts { Call = this, Parts = packParts, Input = input.Pointer });
@@ -87,6 +91,7 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         boundaries[parts] = panels;
     }
 
+    /// <summary>Multiplies some panels with some tiles, packed in all lines or, where <paramref name="input"/> is null, packed here a block of lines at a time.</summary>
     private readonly void Multiply(float* input, int tile, int tiles, int firstPanel, int endPanel)
     {
         if (Turned)
@@ -97,7 +102,6 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         int start = tile * CompiledMatrix.Lanes, width = Math.Min(Columns - start, tiles * CompiledMatrix.Lanes), whole = width / CompiledMatrix.Lanes;
         var call = new CompiledMatrix.Tiles
         {
-            Input = input,
             Whole = whole,
             Output = Output + start,
             Residual = Residual == null ? null : Residual + start,
@@ -108,7 +112,7 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         };
         if (whole == tiles)
         {
-            Matrix.Run(call, firstPanel, endPanel);
+            Run(call, input, tile, tiles, firstPanel, endPanel);
             return;
         }
         // The last tile ends inside a register: it goes through a copy.
@@ -124,7 +128,7 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         }
         call.Tail = rows;
         call.TailResidual = Residual == null ? null : rows;
-        Matrix.Run(call, firstPanel, endPanel);
+        Run(call, input, tile, tiles, firstPanel, endPanel);
         for (nint r = first; r < end; r++) Unsafe.CopyBlockUnaligned(edge + r * RowStride, rows + r * CompiledMatrix.Lanes, (uint)rest * sizeof(float));
     }
 
@@ -140,9 +144,8 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             for (int t = 0; t < tiles; t++)
                 Transposition.Copy(Residual + (tile + t) * CompiledMatrix.Lanes * RowStride + first, RowStride, Width(tile + t), rows, turned.Pointer + t * size, CompiledMatrix.Lanes);
         }
-        Matrix.Run(new CompiledMatrix.Tiles
+        Run(new CompiledMatrix.Tiles
         {
-            Input = input,
             Whole = tiles,
             Output = origin,
             Residual = Residual == null ? null : origin,
@@ -150,9 +153,30 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             OutputTile = size,
             Bias = Bias,
             Clamp = Clamp,
-        }, firstPanel, endPanel);
+        }, input, tile, tiles, firstPanel, endPanel);
         for (int t = 0; t < tiles; t++)
             Transposition.Copy(turned.Pointer + t * size, CompiledMatrix.Lanes, rows, Width(tile + t), Output + (tile + t) * CompiledMatrix.Lanes * RowStride + first, RowStride);
+    }
+
+    private readonly void Run(CompiledMatrix.Tiles call, float* input, int tile, int tiles, int firstPanel, int endPanel)
+    {
+        int lines = Matrix.Lines.Length;
+        if (input != null)
+        {
+            call.Input = input;
+            call.InputTile = CompiledMatrix.TileStride(lines);
+            Matrix.Run(call, firstPanel, endPanel, 0, Matrix.Blocks);
+            return;
+        }
+        call.InputTile = CompiledMatrix.TileStride(Math.Min(lines, Matrix.Depth));
+        using Scratch.Buffer packed = Scratch.Rent(tiles * call.InputTile);
+        call.Input = packed.Pointer;
+        for (int b = 0; b < Matrix.Blocks; b++)
+        {
+            int first = b * Matrix.Depth;
+            Source.Pack(tile, tiles, first, Math.Min(lines, first + Matrix.Depth), packed.Pointer - (nint)first * CompiledMatrix.Lanes, call.InputTile);
+            Matrix.Run(call, firstPanel, endPanel, b, b + 1);
+        }
     }
 
     private readonly int Width(int tile) => Math.Min(CompiledMatrix.Lanes, Columns - tile * CompiledMatrix.Lanes);
@@ -164,11 +188,8 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
 
         public readonly void Run(int part)
         {
-            CompiledMatrix matrix = Call.Matrix;
             int tiles = Call.TileCount, first = (int)((long)tiles * part / Groups), end = (int)((long)tiles * (part + 1) / Groups);
-            using Scratch.Buffer input = Scratch.Rent((end - first) * matrix.TileStride);
-            Call.Source.Pack(first, end - first, 0, matrix.Lines.Length, input.Pointer, matrix.TileStride);
-            Call.Multiply(input.Pointer, first, end - first, 0, matrix.Panels);
+            Call.Multiply(null, first, end - first, 0, Call.Matrix.Panels);
         }
     }
 
@@ -183,7 +204,8 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             int lines = Call.Matrix.Lines.Length, tiles = Call.TileCount;
             // Whole tiles to each part: a packer may spoil the line behind its own.
             int first = tiles * part / Parts, end = tiles * (part + 1) / Parts;
-            if (end > first) Call.Source.Pack(first, end - first, 0, lines, Input + first * Call.Matrix.TileStride, Call.Matrix.TileStride);
+            nint stride = CompiledMatrix.TileStride(lines);
+            if (end > first) Call.Source.Pack(first, end - first, 0, lines, Input + first * stride, stride);
         }
     }
 

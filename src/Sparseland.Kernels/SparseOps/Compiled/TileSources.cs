@@ -22,16 +22,22 @@ internal unsafe struct LineSource : ITileSource
     public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
     {
         const int Lanes = CompiledMatrix.Lanes;
-        int start = tile * Lanes, whole = Math.Min(tiles, (Columns - start) / Lanes), rest = whole == tiles ? 0 : Columns - start - whole * Lanes;
-        // Memory is read in order; the tiles are few enough for the cache to write to all of them.
-        for (int i = first; i < end; i++)
+        // Tile by tile: lines are far apart either way, and so the tile is written in order.
+        fixed (int* lines = Lines)
         {
-            float* from = Base + Lines[i] * Stride + start;
-            float* at = to + (nint)i * Lanes;
-            for (int t = 0; t < whole; t++, from += Lanes, at += stride) Vector512.StoreAligned(Vector512.Load(from), at);
-            if (rest == 0) continue;
-            Vector512.StoreAligned(Vector512<float>.Zero, at);
-            for (int c = 0; c < rest; c++) at[c] = from[c];
+            for (int t = tile; t < tile + tiles; t++, to += stride)
+            {
+                float* from = Base + (nint)t * Lanes, at = to + (nint)first * Lanes;
+                int width = Math.Min(Lanes, Columns - t * Lanes), i = first;
+                // A line that is not the last is followed by at least another: reading on spoils lanes that nobody reads.
+                int full = width == Lanes ? end : Stride >= Lanes && Stride >= Columns ? Math.Min(end, Lines.Length - 1) : first;
+                for (; i < full; i++, at += Lanes) Vector512.StoreAligned(Vector512.Load(from + lines[i] * Stride), at);
+                for (; i < end; i++, at += Lanes)
+                {
+                    Vector512.StoreAligned(Vector512<float>.Zero, at);
+                    for (int c = 0; c < width; c++) at[c] = from[lines[i] * Stride + c];
+                }
+            }
         }
     }
 }
