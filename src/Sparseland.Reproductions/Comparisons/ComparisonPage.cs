@@ -56,10 +56,13 @@ public static class ComparisonPage
             return;
         }
         int seeds = result.Rows.Max(r => r.Seeds.Count);
-        text.Append(CultureInfo.InvariantCulture, $"Budget {result.Budget.ToString().ToLowerInvariant()}, {seeds} seeds, {result.Rows.Sum(r => r.Seeds.Sum(s => s.Seconds)) / 60:0} minutes of one process, {result.Provenance.Machine}, commit {result.Provenance.Commit}, {result.Provenance.Date}. ");
+        SeedValues[] all = [.. result.Rows.SelectMany(r => r.Seeds)];
+        double minutes = all.Sum(s => s.Values.Where(v => v.Key.EndsWith(" seconds", StringComparison.Ordinal)).Sum(v => v.Value)) / 60;
+        bool recovers = all.Any(s => s.Values.Keys.Any(k => k.EndsWith("after the cut", StringComparison.Ordinal)));
+        text.Append(CultureInfo.InvariantCulture, $"Budget {result.Budget.ToString().ToLowerInvariant()}, {(seeds == 1 ? "1 seed" : $"{seeds} seeds")}, {minutes:0} minutes of one core for pruning and training, {result.Provenance.Machine}, commit {result.Provenance.Commit}, {result.Provenance.Date}. ");
         text.Append(result.Times is { } t ? string.Create(CultureInfo.InvariantCulture, $"Times: `{t.Provenance.Command}`, {t.Provenance.Machine}, commit {t.Provenance.Commit}, {t.Provenance.Date}.\n\n") : "Times are not measured yet.\n\n");
         var remarks = new List<string>();
-        text.Append("| sparsity | method | accuracy | before recovery | left | file, KB | ms | speed | pruning, s | training, s | passes |\n| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n");
+        text.Append(CultureInfo.InvariantCulture, $"| sparsity | method | accuracy |{(recovers ? " before recovery |" : "")} left | file, KB | ms | speed | pruning, s | training, s | passes |\n| --- | --- | --- |{(recovers ? " --- |" : "")} --- | --- | --- | --- | --- | --- | --- |\n");
         foreach (double sparsity in (double[])[0, .. c.Sparsities])
         {
             foreach (ComparisonRow row in c.Rows.Where(r => r.Method is null == (sparsity == 0)))
@@ -69,7 +72,7 @@ public static class ComparisonPage
                 string level = MethodBench.Level(sparsity) + ": ";
                 foreach (string note in (measured?.Notes ?? []).Where(n => n.StartsWith(level, StringComparison.Ordinal))) marks += Remark(remarks, $"{row.Id} cannot take part: {note[level.Length..]}");
                 if (measured is { Seeds.Count: > 0 } && measured.Seeds.Count < seeds) marks += Remark(remarks, string.Create(CultureInfo.InvariantCulture, $"{row.Id}: {measured.Seeds.Count} of {seeds} seeds"));
-                text.Append(CultureInfo.InvariantCulture, $"| {MethodBench.Level(sparsity)} | {Link(row)}{marks} | {string.Join(" | ", Cells(measured, sparsity, result.Times?.Times.FirstOrDefault(x => x.Row == row.Id && x.Sparsity == sparsity)))} |\n");
+                text.Append(CultureInfo.InvariantCulture, $"| {MethodBench.Level(sparsity)} | {Link(row)}{marks} | {string.Join(" | ", Cells(measured, sparsity, recovers, result.Times?.Times.FirstOrDefault(x => x.Row == row.Id && x.Sparsity == sparsity)))} |\n");
             }
         }
         text.Append('\n');
@@ -81,7 +84,7 @@ public static class ComparisonPage
         text.Append(CultureInfo.InvariantCulture, $"In the other table: {string.Join(", ", elsewhere)}.\n\n");
     }
 
-    private static IEnumerable<string> Cells(RowResult? row, double sparsity, TwinTime? time)
+    private static IEnumerable<string> Cells(RowResult? row, double sparsity, bool recovers, TwinTime? time)
     {
         double[] Values(string quantity) => [.. (row?.Seeds ?? []).Where(s => s.Values.ContainsKey(MethodBench.Name(sparsity, quantity))).Select(s => s[MethodBench.Name(sparsity, quantity)])];
         string MeanAndSpread(string quantity) => Values(quantity) switch
@@ -92,7 +95,7 @@ public static class ComparisonPage
         };
         string Median(string quantity, string format, double scale = 1) => Values(quantity) is { Length: > 0 } all ? Number(scale * Middle(all), format) : "-";
         yield return MeanAndSpread("accuracy");
-        yield return MeanAndSpread("accuracy after the cut");
+        if (recovers) yield return MeanAndSpread("accuracy after the cut");
         yield return Median("parameters", "#,0");
         yield return Median("bytes", "0.0", 1 / 1024.0);
         yield return time is null ? "-" : Number(time.Milliseconds, "0.000");

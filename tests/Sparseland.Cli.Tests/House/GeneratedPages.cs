@@ -133,6 +133,7 @@ internal static class GeneratedPages
             - connections: {(m.Connectivity is { } c ? $"{c.Drops} go, {c.Grows} come; {c.When}, until {c.Until}" : "static: a weight that is removed stays removed")}
             - needs: {m.Needs.Label()}
             - evidence: {Evidence(m)}
+            - beside the other methods, on one network with one budget: [side by side](../comparison.md)
 
 
             """);
