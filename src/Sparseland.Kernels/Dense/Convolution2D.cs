@@ -174,6 +174,7 @@ public readonly partial record struct Convolution2D
                 SimdDispatch.Run(new ConvolutionJob
                 {
                     Spec = spec,
+                    Bands = weight.Bands,
                     Mode = weight.Mode,
                     Batch = Batch,
                     Groups = Groups,
@@ -260,7 +261,10 @@ public readonly partial record struct Convolution2D
         if (Groups < 1 || InChannels % Groups != 0 || OutChannels % Groups != 0) throw new ArgumentException($"{Groups} groups do not divide {InChannels} and {OutChannels} channels.");
     }
 
-    internal PlanarSpec ForwardSpec()
+    internal PlanarSpec ForwardSpec() => ForwardSpec(0, OutHeight);
+
+    /// <summary>Rows first .. end-1 of the output, written to their places in the whole.</summary>
+    internal PlanarSpec ForwardSpec(int first, int end)
     {
         var dy = new int[KernelHeight * KernelWidth];
         var dx = new int[dy.Length];
@@ -268,11 +272,28 @@ public readonly partial record struct Convolution2D
         {
             for (int s = 0; s < KernelWidth; s++, t++)
             {
-                dy[t] = (r * DilationY) - PadTop;
+                dy[t] = (r * DilationY) - PadTop + (first * StrideY);
                 dx[t] = (s * DilationX) - PadLeft;
             }
         }
-        return new PlanarSpec(InChannels / Groups, Height, Width, dy, dx, StrideY, StrideX, OutHeight, OutWidth, joinRows: true);
+        return new PlanarSpec(InChannels / Groups, Height, Width, dy, dx, StrideY, StrideX, end - first, OutWidth, joinRows: true) { OutHeight = OutHeight, OutY = first };
+    }
+
+    /// <summary>
+    /// The output in bands of rows that fill whole panels, for single images: each band is laid out and computed by one part, so that of two threads each reads
+    /// what it wrote in the layer before and nobody waits between the two; null where rows and panels do not agree (28, 14 or 7 columns), or there is too little to do.
+    /// </summary>
+    internal PlanarSpec[]? Bands(ConvolutionMode mode)
+    {
+        const int PanelColumns = 32, Most = 8;
+        const long WorthAPart = 1 << 19;
+        if (mode == ConvolutionMode.Rows || Groups > 1 || OutWidth % 8 != 0 || OutHeight == 0 || KernelHeight * KernelWidth * StrideX * StrideY == 1) return null;
+        int unit = PanelColumns / Math.Min(PanelColumns, OutWidth & -OutWidth), units = OutHeight / unit;
+        int count = (int)Math.Min(Math.Min(units, Most), MultiplyAdds / Math.Max(1, Batch) / WorthAPart);
+        if (OutHeight % unit != 0 || count < 2) return null;
+        var bands = new PlanarSpec[count];
+        for (int b = 0; b < count; b++) bands[b] = ForwardSpec(units * b / count * unit, units * (b + 1) / count * unit);
+        return bands;
     }
 
     private (int[] Taps, int[] Dy, int[] Dx) TapsOfRemainder(int py, int px)

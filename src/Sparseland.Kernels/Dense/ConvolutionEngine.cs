@@ -22,6 +22,9 @@ internal enum ConvolutionMode
 internal unsafe struct ConvolutionJob : ILevelWork
 {
     public PlanarSpec Spec;
+
+    /// <summary>The same in bands of rows, or null.</summary>
+    public PlanarSpec[]? Bands;
     public ConvolutionMode Mode;
     public int Batch, Groups, Rows;
     public float* Input;
@@ -48,7 +51,7 @@ internal unsafe struct ConvolutionJob : ILevelWork
 /// <summary>Computes <see cref="ConvolutionJob"/>s.</summary>
 /// <remarks>
 /// With enough images, an image (or a few small ones) is one part: its planes stay in the second-level cache from layout to
-/// the last product. Otherwise the planes are shared, and tiles of channels x pixels are the parts.
+/// the last product. A single image is cut into bands of rows where these fill panels. Otherwise the planes are shared, and tiles of channels x pixels are the parts.
 /// </remarks>
 internal static unsafe partial class ConvolutionEngine
 {
@@ -63,9 +66,18 @@ internal static unsafe partial class ConvolutionEngine
     {
         PlanarSpec spec = job.Spec;
         if (job.Batch == 0 || job.Rows == 0 || spec.Points == 0) return;
-        using Scratch.Buffer offsetBuffer = Scratch.Rent((long)spec.Depth * 2);
-        var offsets = (nint*)offsetBuffer.Pointer;
-        spec.FillOffsets(offsets);
+        if (job.Batch == 1 && job.Bands is { } bands)
+        {
+            WorkPool.Run(bands.Length, new BandParts<V>(job));
+            return;
+        }
+        nint* offsets = spec.Offsets;
+        using Scratch.Buffer offsetBuffer = Scratch.Rent(offsets == null ? (long)spec.Depth * 2 : 0);
+        if (offsets == null)
+        {
+            offsets = (nint*)offsetBuffer.Pointer;
+            spec.FillOffsets(offsets);
+        }
 
         // Several small images fill the columns of a tile together.
         int images = job.Mode != ConvolutionMode.Panels || spec.Points >= TileColumns ? 1 : Math.Min(job.Batch, (TileColumns + spec.Points - 1) / spec.Points);
@@ -184,6 +196,15 @@ internal static unsafe partial class ConvolutionEngine
                     }
                 }
             }
+        }
+    }
+
+    private readonly struct BandParts<V>(ConvolutionJob job) : IParts where V : unmanaged, IVector<V>
+    {
+        public void Run(int part)
+        {
+            PlanarSpec spec = job.Bands![part];
+            new UnitParts<V>(job with { Spec = spec }, (nint)spec.Offsets, 1).Run(0);
         }
     }
 

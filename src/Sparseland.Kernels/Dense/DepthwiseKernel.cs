@@ -23,7 +23,7 @@ internal unsafe struct DepthwiseKernel : IParts
     private const int Before = 2, Behind = 2 * Lanes + 4;
 
     // Multiply-adds from which a second thread is worth waking, and of one part.
-    private const long WorthThreads = 1 << 19, WorthAPart = 1 << 16;
+    private const long WorthThreads = 1 << 17, WorthAPart = 1 << 15;
     private const int MostParts = 64;
 
     private int _stride, _height, _width, _outHeight, _outWidth, _padTop, _padLeft, _channels, _planes, _parts, _tiles;

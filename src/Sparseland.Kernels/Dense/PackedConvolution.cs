@@ -18,6 +18,9 @@ public sealed unsafe class PackedConvolution
     {
         Geometry = geometry;
         Spec = spec;
+        Bands = geometry.Bands(mode);
+        spec.KeepOffsets();
+        foreach (PlanarSpec band in Bands ?? []) band.KeepOffsets();
         Mode = mode;
         Level = level;
         _values = GC.AllocateUninitializedArray<float>(checked((int)(length + 16 + 32)), pinned: true);
@@ -30,6 +33,9 @@ public sealed unsafe class PackedConvolution
 
     /// <summary>Where the taps read; the batch does not enter.</summary>
     internal PlanarSpec Spec { get; }
+
+    /// <summary>See <see cref="Convolution2D.Bands"/>.</summary>
+    internal PlanarSpec[]? Bands { get; }
 
     internal ConvolutionMode Mode { get; }
 

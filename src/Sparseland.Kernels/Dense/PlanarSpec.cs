@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -22,6 +23,7 @@ internal sealed unsafe class PlanarSpec
     private readonly int _stepX;
     private readonly int _planeRows;
     private readonly float _padding;
+    private nint[]? _offsets;
 
     /// <summary>Lays out the planes; <paramref name="joinRows"/> says that grid rows are written one after the other.</summary>
     public PlanarSpec(int channels, int height, int width, int[] dy, int[] dx, int stepY, int stepX, int gridHeight, int gridWidth, bool joinRows, float padding = 0f)
@@ -163,6 +165,17 @@ internal sealed unsafe class PlanarSpec
                 target += Pitch;
             }
         }
+    }
+
+    /// <summary>What <see cref="FillOffsets"/> gives, kept for the life of the geometry, or null.</summary>
+    public nint* Offsets => _offsets == null ? null : (nint*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_offsets));
+
+    /// <summary>Keeps the offsets: for geometries that are used again and again.</summary>
+    public void KeepOffsets()
+    {
+        nint[] offsets = GC.AllocateUninitializedArray<nint>(Depth, pinned: true);
+        fixed (nint* o = offsets) FillOffsets(o);
+        _offsets = offsets;
     }
 
     /// <summary>Fills offsets [channels * taps]: where element k of the inner dimension of grid point (0, 0) is.</summary>

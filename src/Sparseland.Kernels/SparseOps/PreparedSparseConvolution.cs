@@ -268,9 +268,10 @@ public sealed unsafe partial class PreparedSparseConvolution
                 return;
             }
             using Scratch.Buffer planes = Scratch.Rent(Layout.TotalLength);
-            const int PlanesPerPart = 8;
-            WorkPool.Run((Layout.Planes + PlanesPerPart - 1) / PlanesPerPart,
-                new FillParts { Layout = Layout, Image = Input + image * InputImage, Planes = planes.Pointer, PerPart = PlanesPerPart });
+            const int PlanesPerPart = 8, FloatsPerPart = 8192;
+            int perPart = Math.Clamp(FloatsPerPart / Layout.PlaneStride, 1, PlanesPerPart);
+            WorkPool.Run((Layout.Planes + perPart - 1) / perPart,
+                new FillParts { Layout = Layout, Image = Input + image * InputImage, Planes = planes.Pointer, PerPart = perPart });
             int* boundaries = stackalloc int[RowPartition.MaxBlocks + 1];
             for (int i = 0; i < Passes.Length; i++)
             {

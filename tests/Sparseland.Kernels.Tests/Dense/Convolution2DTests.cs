@@ -30,6 +30,10 @@ public sealed class Convolution2DTests
             new Convolution2D(2, 6, 20, 20, 12, 3, 3) { Groups = 6 }.WithPadding(1),
             new Convolution2D(1, 6, 20, 35, 6, 3, 3) { Groups = 6 },
             new Convolution2D(2, 8, 12, 12, 12, 3, 3) { Groups = 4 }.WithPadding(1),
+            // Single images that are cut into bands of rows.
+            new Convolution2D(1, 16, 32, 32, 16, 3, 3).WithPadding(1),
+            new Convolution2D(1, 16, 32, 32, 32, 3, 3).WithPadding(1).WithStride(2),
+            new Convolution2D(1, 64, 8, 8, 64, 3, 3).WithPadding(1),
             // Planes of whole registers, of less than one, of fewer than four rows, and larger than their padding alone.
             new Convolution2D(1, 5, 32, 48, 5, 3, 3) { Groups = 5 }.WithPadding(1),
             new Convolution2D(2, 40, 14, 14, 40, 3, 3) { Groups = 40 }.WithPadding(1),
