@@ -98,8 +98,22 @@ public sealed class Parameter
     internal void TouchPacked()
     {
         Version++;
+        Defer(Sparse.KeepPacked(this));
+    }
+
+    /// <summary>A copy of the kept entries, in the mask's order; every entry when nothing is removed.</summary>
+    public float[] KeptValues()
+    {
+        if (Mask is null) return Value.ToArray();
+        if (Sparse.PackedNow(this) is { } packed) return (float[])packed.Clone();
+        var kept = new float[Mask.KeptCount];
+        Mask.Gather(Value.Values, kept);
+        return kept;
+    }
+
+    private void Defer(float[] packed)
+    {
         Mask mask = Mask!;
-        float[] packed = Sparse.KeepPacked(this);
         int length = Value.Length;
         Value.Storage.Defer(() =>
         {
@@ -115,9 +129,19 @@ public sealed class Parameter
             throw new ArgumentException($"Parameter '{Name}' is {Value}; the mask is [{string.Join(", ", mask.Shape.ToArray())}].", nameof(mask));
         // A gradient of kept entries speaks of the old mask: it is spread out.
         _ = Value.Grad;
+        // Values of which the kept entries alone are there are moved to the new order, without the zeros between.
+        float[]? moved = mask is not null && !Value.Storage.IsMade && Sparse.PackedNow(this) is not null ? new float[mask.KeptCount] : null;
+        if (moved is not null) Mask!.Move(Sparse.PackedNow(this), mask!, moved);
         Mask = mask;
         Value.GradientMask = WantsDenseGradient ? null : mask;
         MaskVersion++;
-        TouchValues();
+        if (moved is null)
+        {
+            TouchValues();
+            return;
+        }
+        Version++;
+        Sparse.SetPacked(moved, Version);
+        Defer(moved);
     }
 }

@@ -6,6 +6,7 @@ using Sparseland.Cli.Measuring;
 using Sparseland.Model.Architectures;
 using Sparseland.Pruning;
 using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.MaskLearning;
 using Sparseland.Pruning.Programs;
 using Sparseland.Training;
 using Sparseland.Training.Data;
@@ -21,7 +22,8 @@ namespace Sparseland.Bench.Figures;
 internal sealed class PruningOverheadFigure : Figure
 {
     private const int Stretch = 100;
-    private readonly Option<int> _stretches = new("--stretches") { Description = $"Stretches of {Stretch} steps per method; the first is not counted.", DefaultValueFactory = _ => 8 };
+    private readonly Option<string[]> _methods = new("--methods") { Description = "Ids of the methods (all that act during training, and GraSP).", DefaultValueFactory = _ => [], AllowMultipleArgumentsPerToken = true };
+    private readonly Option<int> _stretches = new("--stretches") { Description = $"Stretches of {Stretch} steps per method; the first is not counted.", DefaultValueFactory = _ => 31 };
     private readonly Option<int> _batch = new("--batch") { Description = "Pictures per step.", DefaultValueFactory = _ => 64 };
     private readonly Option<double> _sparsity = new("--sparsity") { Description = "Sparsity at the end.", DefaultValueFactory = _ => 0.9 };
 
@@ -29,7 +31,7 @@ internal sealed class PruningOverheadFigure : Figure
 
     protected override void DeclareOwn(Command command)
     {
-        Option[] options = [_stretches, _batch, _sparsity];
+        Option[] options = [_methods, _stretches, _batch, _sparsity];
         foreach (Option option in options) command.Options.Add(option);
     }
 
@@ -37,30 +39,84 @@ internal sealed class PruningOverheadFigure : Figure
     {
         int stretches = arguments.GetValue(_stretches), batch = arguments.GetValue(_batch);
         if (stretches is < 4 or > 1000 || batch is < 1 or > 4096) throw VerbException.Usage("--stretches is 4 to 1000, --batch 1 to 4096");
+        string[] asked = arguments.GetValue(_methods)!;
+        foreach (string id in asked) _ = MethodCatalog.Get(id);
         var rows = new JsonArray();
-        Table table = NewTable("method", "ms with", "ms without", "overhead", "middle half");
-        foreach (MethodInfo method in MethodCatalog.All.Where(m => m.Stage == PruningStage.During))
+        double sparsity = arguments.GetValue(_sparsity);
+        Table table = NewTable("method", "ms with", "ms without", "overhead", "95 % interval");
+        foreach (MethodInfo method in MethodCatalog.All.Where(m => asked.Length > 0 ? asked.Contains(m.Id, StringComparer.OrdinalIgnoreCase) : m.Stage == PruningStage.During || m.Id == "grasp"))
         {
-            if (method.Build(new PruningSettings { Sparsity = arguments.GetValue(_sparsity) }, null, (long)stretches * Stretch) is not TrainingSparsifier sparsifier) continue;
-            (double[] with, double[] without) = One(sparsifier, stretches, batch, context);
-            double[] overheads = [.. with.Zip(without, (a, b) => a / b - 1).Order()];
-            double overhead = overheads[overheads.Length / 2], low = overheads[overheads.Length / 4], high = overheads[overheads.Length * 3 / 4];
-            table.AddRow(method.Id, $"{with.Average():0.00}", $"{without.Average():0.00}", $"{overhead:P1}", $"{low:P1} to {high:P1}");
-            rows.Add(new JsonObject { ["method"] = method.Id, ["sparsity"] = arguments.GetValue(_sparsity), ["batch"] = batch, ["msWith"] = Round(with.Average()), ["msWithout"] = Round(without.Average()), ["overhead"] = Round(overhead), ["low"] = Round(low), ["high"] = Round(high), ["stretches"] = overheads.Length });
+            Sparsifier sparsifier = method.Build(new PruningSettings { Sparsity = sparsity }, null, (long)stretches * Stretch);
+            if (sparsifier is OneShotSparsifier before)
+            {
+                rows.Add(Once(method, before, batch, sparsity, options, table, context));
+                continue;
+            }
+            if (sparsifier is not TrainingSparsifier during) throw VerbException.Usage($"'{method.Id}' neither acts during training nor once before it");
+            (double[] with, double[] without) = One(during, stretches, batch, context);
+            var overheads = new Timing(method.Id, [.. with.Zip(without, (a, b) => a / b - 1)]);
+            double a = Median(with), b = Median(without);
+            table.AddRow(method.Id, $"{a:0.00}", $"{b:0.00}", $"{overheads.Median:P1}", $"{overheads.Interval.Low:P1} to {overheads.Interval.High:P1}");
+            rows.Add(new JsonObject
+            {
+                ["method"] = method.Id,
+                ["sparsity"] = sparsity,
+                ["batch"] = batch,
+                ["learnsScores"] = during is MaskLearner,
+                ["msWith"] = Round(a),
+                ["msWithout"] = Round(b),
+                ["overhead"] = Round(overheads.Median),
+                ["low"] = Round(overheads.Interval.Low),
+                ["high"] = Round(overheads.Interval.High),
+                ["stretches"] = overheads.Milliseconds.Length,
+            });
         }
         context.Show(table);
         return rows;
     }
 
+    private static double Median(double[] milliseconds) => new Timing("", milliseconds).Median;
+
+    /// <summary>A method that prunes once before training: its time beside a dense training step's.</summary>
+    private static JsonObject Once(MethodInfo method, OneShotSparsifier sparsifier, int batch, double sparsity, TimingOptions options, Table table, VerbContext context)
+    {
+        BatchLoader loader = Loader(batch);
+        var data = new PruningContext { Data = loader, Cancellation = context.Cancellation };
+        TrainableModel model = Model();
+        ModelSnapshot fresh = ModelSnapshot.Of(model);
+        using Trainer trainer = Make(model, loader, TimingOptions.MostRepetitions);
+        IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(
+        [
+            (method.Id, () =>
+            {
+                fresh.Restore(model);
+                return InterleavedTimer.Timed(() => sparsifier.Apply(PruningTarget.Of(model), data))();
+            }),
+            ("dense step", () =>
+            {
+                fresh.Restore(model);
+                return Go(trainer, context, 10);
+            }),
+        ], options, null, context.Cancellation);
+        double steps = t[0].Median / t[1].Median;
+        table.AddRow(method.Id, $"{t[0].Median:0.00} once", $"{t[1].Median:0.00}", $"{steps:0.0} steps", $"{t[0].Interval.Low:0.00}..{t[0].Interval.High:0.00} ms");
+        return new JsonObject { ["method"] = method.Id, ["sparsity"] = sparsity, ["batch"] = batch, ["once"] = ToJson(t[0]), ["denseStep"] = ToJson(t[1]), ["steps"] = Round(steps) };
+    }
+
+    private static readonly Architecture s_architecture = ArchitectureCatalog.Get("small-cnn");
+
+    private static TrainableModel Model() => new(s_architecture.Build(s_architecture.DefaultOptions().Parse("image=16"), 1));
+
+    private static BatchLoader Loader(int batch) => new(ProceduralShapes.Create(2000, 16, 1, 1), new BatchOptions { BatchSize = batch, DropLast = true, Seed = 1 });
+
+    private static Trainer Make(TrainableModel model, BatchLoader loader, long steps, params ITrainerCallback[] callbacks) => new(model, new Sgd(model.Parameters, 0.05, 0.9, 5e-4), new Constant(0.05), loader, TrainingLoss.CrossEntropy(),
+        new TrainerOptions { Steps = steps, Callbacks = callbacks });
+
     private static (double[] With, double[] Without) One(TrainingSparsifier method, int stretches, int batch, VerbContext context)
     {
-        BatchLoader loader = new(ProceduralShapes.Create(2000, 16, 1, 1), new BatchOptions { BatchSize = batch, DropLast = true, Seed = 1 });
-        Architecture architecture = ArchitectureCatalog.Get("small-cnn");
-        TrainableModel Model() => new(architecture.Build(architecture.DefaultOptions().Parse("image=16"), 1));
-        Trainer Make(TrainableModel model, params ITrainerCallback[] callbacks) => new(model, new Sgd(model.Parameters, 0.05, 0.9, 5e-4), new Constant(0.05), loader, TrainingLoss.CrossEntropy(),
-            new TrainerOptions { Steps = (long)stretches * Stretch, Callbacks = callbacks });
+        BatchLoader loader = Loader(batch);
         TrainableModel pruned = Model(), twin = Model();
-        using Trainer with = Make(pruned, method), without = Make(twin);
+        using Trainer with = Make(pruned, loader, (long)stretches * Stretch, method), without = Make(twin, loader, (long)stretches * Stretch);
         var a = new List<double>();
         var b = new List<double>();
         for (int s = 0; s < stretches; s++)
@@ -76,14 +132,14 @@ internal sealed class PruningOverheadFigure : Figure
     }
 
     /// <summary>Milliseconds per step of the next stretch.</summary>
-    private static double Go(Trainer trainer, VerbContext context)
+    private static double Go(Trainer trainer, VerbContext context, int steps = Stretch)
     {
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(context.Cancellation);
-        long end = trainer.Step + Stretch;
+        long end = trainer.Step + steps;
         var watch = Stopwatch.StartNew();
         trainer.Run(new Until(end, stop), stop.Token);
         context.Cancellation.ThrowIfCancellationRequested();
-        return watch.Elapsed.TotalMilliseconds / Stretch;
+        return watch.Elapsed.TotalMilliseconds / steps;
     }
 
     private sealed class Until(long step, CancellationTokenSource stop) : IProgress<TrainingProgress>

@@ -36,7 +36,7 @@ internal sealed class TrainStepFigure : Figure
         int width = arguments.GetValue(_width), batch = arguments.GetValue(_batch), every = arguments.GetValue(_every);
         double[] sparsities = arguments.GetValue(_sparsity)!;
         if (architecture is not ("resnet20" or "mlp")) throw VerbException.Usage("--architecture is resnet20 or mlp");
-        if (width is < 1 or > 8192 || batch is < 1 or > 4096 || every < 2) throw VerbException.Usage("--width is 1 to 8192, --batch 1 to 4096, --exchange-every at least 2");
+        if (width is < 1 or > 8192 || batch is < 1 or > 4096 || every < 3) throw VerbException.Usage("--width is 1 to 8192, --batch 1 to 4096, --exchange-every at least 3");
         if (Array.Exists(sparsities, s => s is not (> 0 and < 1))) throw VerbException.Usage("--sparsity lies between 0 and 1");
         if (arguments.GetValue(_steps) is { } steps) options = new TimingOptions(Math.Max(3, steps), 0);
 
@@ -65,8 +65,8 @@ internal sealed class TrainStepFigure : Figure
         {
             Timing plain = timings.First(t => t.Name == s.Name);
             Timing? exchange = timings.FirstOrDefault(t => t.Name == s.Name + " with exchange");
-            // What a step costs on average when one in `every` exchanges connections; that variant runs the step behind it as well.
-            double average = exchange is null ? plain.Median : ((every - 2) * plain.Median + exchange.Median) / every;
+            // What a step costs on average when one in `every` exchanges connections; that variant runs the two steps behind it as well.
+            double average = exchange is null ? plain.Median : ((every - 3) * plain.Median + exchange.Median) / every;
             var row = new JsonObject
             {
                 ["model"] = architecture,

@@ -52,7 +52,7 @@ internal sealed class TrainStepSubject
         _optimizer.Step();
     }
 
-    /// <summary>A step of RigL that exchanges 30 % of the connections: dense gradients, new masks, no update (Evci et al. 2020, algorithm 1).</summary>
+    /// <summary>A step of RigL that exchanges 30 % of the connections: dense gradients, new masks, no update (Evci et al. 2020, algorithm 1); and the two steps behind it.</summary>
     public void Exchange()
     {
         foreach (Parameter p in Masked) p.WantsDenseGradient = true;
@@ -61,12 +61,12 @@ internal sealed class TrainStepSubject
         foreach (Parameter p in Masked)
         {
             float[] growth = p.Grad!.ToArray();
-            for (int i = 0; i < growth.Length; i++) growth[i] = MathF.Abs(growth[i]);
-            bool[] flags = DynamicSparseTraining.Exchange(p.Value.Values, p.Mask!.ToFlags(), growth, 0.3);
-            _model.SetMask(p, Mask.FromFlags(p.Value.Shape, flags));
+            System.Numerics.Tensors.TensorPrimitives.Abs(growth, growth);
+            _model.SetMask(p, DynamicSparseTraining.Exchange(p.KeptValues(), p.Mask!, growth, (int)(0.3 * p.Mask!.KeptCount)));
             p.WantsDenseGradient = false;
         }
-        // The next step prepares what the new structure needs; that belongs to the exchange.
+        // The next steps prepare what the new structure needs, the second one its code; that belongs to the exchange.
+        Step();
         Step();
     }
 

@@ -74,9 +74,30 @@ public sealed class CsrMatrix
         ArgumentNullException.ThrowIfNull(mask);
         RequireLength(dense.Length, rows, columns, nameof(dense));
         RequireLength(mask.Length, rows, columns, nameof(mask));
-        var rowPointers = new int[rows + 1];
-        var columnIndices = new int[mask.KeptCount];
         var values = new float[mask.KeptCount];
+        mask.Gather(dense, values);
+        return Structure(mask, rows, columns, values);
+    }
+
+    /// <summary>As <see cref="FromMask"/>, from kept entries alone.</summary>
+    /// <param name="mask">Of rows * columns entries.</param>
+    /// <param name="kept">The kept entries in the mask's order; copied.</param>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="columns">Number of columns.</param>
+    /// <exception cref="ArgumentException">The mask is not of rows * columns entries, or there are not as many values as it keeps.</exception>
+    public static CsrMatrix FromKept(Mask mask, ReadOnlySpan<float> kept, int rows, int columns)
+    {
+        ArgumentNullException.ThrowIfNull(mask);
+        RequireLength(mask.Length, rows, columns, nameof(mask));
+        if (kept.Length != mask.KeptCount) throw new ArgumentException($"{kept.Length} values for {mask.KeptCount} kept entries.", nameof(kept));
+        return Structure(mask, rows, columns, kept.ToArray());
+    }
+
+    // Stored order is the mask's order.
+    private static CsrMatrix Structure(Mask mask, int rows, int columns, float[] values)
+    {
+        var rowPointers = new int[rows + 1];
+        var columnIndices = new int[values.Length];
         ReadOnlySpan<ulong> words = mask.Words;
         int next = 0;
         for (int r = 0; r < rows; r++)
@@ -88,13 +109,7 @@ public sealed class CsrMatrix
                 int at = w << 6;
                 if (at < start) bits &= ulong.MaxValue << (start - at);
                 if (at + 64 > end) bits &= ulong.MaxValue >> (at + 64 - end);
-                while (bits != 0)
-                {
-                    int i = at + System.Numerics.BitOperations.TrailingZeroCount(bits);
-                    bits &= bits - 1;
-                    columnIndices[next] = i - start;
-                    values[next++] = dense[i];
-                }
+                for (; bits != 0; bits &= bits - 1) columnIndices[next++] = at + System.Numerics.BitOperations.TrailingZeroCount(bits) - start;
             }
             rowPointers[r + 1] = next;
         }

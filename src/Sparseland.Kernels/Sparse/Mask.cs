@@ -1,4 +1,6 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace Sparseland.Kernels.Sparse;
 
@@ -64,7 +66,13 @@ public sealed class Mask : IEquatable<Mask>
         int length = Count(shape);
         if (kept.Length != length) throw new ArgumentException($"{kept.Length} flags for a shape of {length} entries.", nameof(kept));
         var words = new ulong[(length + 63) / 64];
-        for (int i = 0; i < length; i++)
+        int whole = length & ~63;
+        for (int i = 0; i < whole; i += 64)
+        {
+            Vector512<byte> flags = Vector512.Create(MemoryMarshal.AsBytes(kept.Slice(i, 64)));
+            words[i >> 6] = ~Vector512.Equals(flags, Vector512<byte>.Zero).ExtractMostSignificantBits();
+        }
+        for (int i = whole; i < length; i++)
         {
             if (kept[i]) words[i >> 6] |= 1UL << (i & 63);
         }
@@ -102,12 +110,14 @@ public sealed class Mask : IEquatable<Mask>
         if (values.Length != Length) throw new ArgumentException($"{values.Length} values for a mask of {Length} entries.", nameof(values));
         for (int w = 0; w < _words.Length; w++)
         {
-            ulong removed = ~_words[w];
-            if (removed == 0) continue;
-            int start = w << 6, end = Math.Min(start + 64, Length);
-            for (int i = start; i < end; i++)
+            int start = w << 6, count = Math.Min(64, Length - start);
+            Span<float> part = values.Slice(start, count);
+            ulong kept = _words[w];
+            if (kept == 0) part.Clear();
+            // A multiplication by zero would keep NaN.
+            else if (kept != ulong.MaxValue)
             {
-                if ((removed >> (i & 63) & 1) != 0) values[i] = 0f;
+                for (int i = 0; i < part.Length; i++, kept >>= 1) part[i] = (kept & 1) != 0 ? part[i] : 0f;
             }
         }
     }
@@ -138,6 +148,29 @@ public sealed class Mask : IEquatable<Mask>
         for (int w = 0; w < _words.Length; w++)
         {
             for (ulong bits = _words[w]; bits != 0; bits &= bits - 1) dense[(w << 6) + BitOperations.TrailingZeroCount(bits)] = kept[next++];
+        }
+    }
+
+    /// <summary>Moves kept entries to another mask's order: those that it does not keep go, those that only it keeps become +0.</summary>
+    /// <param name="kept"><see cref="KeptCount"/> values in this mask's order.</param>
+    /// <param name="other">The other mask, of the same shape.</param>
+    /// <param name="moved">As many values as the other mask keeps, overwritten.</param>
+    /// <exception cref="ArgumentException">The shapes differ or a span has the wrong length.</exception>
+    public void Move(ReadOnlySpan<float> kept, Mask other, Span<float> moved)
+    {
+        RequireSameShape(other);
+        RequireLengths(Length, kept.Length);
+        other.RequireLengths(Length, moved.Length);
+        int from = 0, to = 0;
+        for (int w = 0; w < _words.Length; w++)
+        {
+            ulong before = _words[w], after = other._words[w];
+            for (ulong bits = after; bits != 0; bits &= bits - 1)
+            {
+                ulong bit = bits & (~bits + 1);
+                moved[to++] = (before & bit) == 0 ? 0f : kept[from + BitOperations.PopCount(before & (bit - 1))];
+            }
+            from += BitOperations.PopCount(before);
         }
     }
 

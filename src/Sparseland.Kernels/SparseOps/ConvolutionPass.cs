@@ -55,10 +55,13 @@ internal sealed class ConvolutionPass
 
     private TileGather? _gather;
 
-    /// <summary>The compiled pass, or null when its results do not lie in a row or code would not pay.</summary>
+    /// <summary>Whether the results of a channel lie side by side: those of a phase of a stride are spread over the rows and columns of the others.</summary>
+    public bool IsWhole => OutStep == 1 && OutRowStride == Width && Base == 0;
+
+    /// <summary>The compiled pass, or null when code would not pay.</summary>
     /// <param name="version">Differs when the values do.</param>
     public CompiledMatrix? GetCompiled(long version) =>
-        Lines is null || Compiled is null || OutStep != 1 || OutRowStride != Width || Base != 0 || Height * Width == 0
+        Lines is null || Compiled is null || Height * Width == 0
             ? null
             : Compiled.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version);
 

@@ -98,7 +98,7 @@ internal sealed class ConvolutionPlan
     /// Plans the gradient of the input. Pixel i takes tap kh from output row (i + pad - kh * dilation) / stride where that
     /// divides: so each of the stride x stride phases of the input is a convolution of the output's gradient with stride 1.
     /// </summary>
-    public void PlanBackward(SparseConvolutionShape s, int[] rowPointers, int[] columns)
+    public void PlanBackward(SparseConvolutionShape s, int[] rowPointers, int[] columns, bool compileOnReuse)
     {
         if (OutputGradient is not null) return;
         int perGroup = s.InChannels / s.Groups, taps = s.KernelHeight * s.KernelWidth;
@@ -151,7 +151,7 @@ internal sealed class ConvolutionPlan
                     Values = new float[offsets.Length],
                     Lines = s.Groups == 1 ? lines : null,
                     LineOffsets = lineOffsets,
-                    Compiled = new CompiledOnce(),
+                    Compiled = new CompiledOnce(compileOnReuse),
                     RowStride = layout.RowStride,
                     Height = (Height - a + s.StrideHeight - 1) / s.StrideHeight,
                     Width = (Width - b + s.StrideWidth - 1) / s.StrideWidth,

@@ -19,7 +19,8 @@ public sealed unsafe class PreparedSpMM
     private readonly int[] _columns;
     private readonly float[] _values;
     private readonly Lock _gate = new();
-    private readonly CompiledOnce _compiled = new();
+    private readonly bool _compileOnReuse;
+    private readonly CompiledOnce _compiled;
     private long _version;
     private Transposed? _transposed;
 
@@ -27,9 +28,13 @@ public sealed unsafe class PreparedSpMM
     private BlockCsrMatrix? _tiles;
 
     /// <summary>Prepares a matrix; it is copied.</summary>
-    public PreparedSpMM(CsrMatrix weight)
+    /// <param name="weight">The matrix.</param>
+    /// <param name="compileOnReuse">Whether machine code is written only when the structure is used with second values: it does not pay for masks that change in every step of a training.</param>
+    public PreparedSpMM(CsrMatrix weight, bool compileOnReuse = false)
     {
         ArgumentNullException.ThrowIfNull(weight);
+        _compileOnReuse = compileOnReuse;
+        _compiled = new CompiledOnce(compileOnReuse);
         Rows = weight.Rows;
         Columns = weight.Columns;
         _rowPointers = weight.RowPointers.ToArray();
@@ -405,7 +410,7 @@ public sealed unsafe class PreparedSpMM
             {
                 var source = new int[StoredCount];
                 (int[] pointers, int[] indices) = new CsrMatrix(Rows, Columns, _rowPointers, _columns, _values).TransposeStructure(source);
-                _transposed = new Transposed(pointers, indices, source, new float[StoredCount]);
+                _transposed = new Transposed(pointers, indices, source, new float[StoredCount], new CompiledOnce(_compileOnReuse));
             }
             if (_transposed.Version != _version)
             {
@@ -429,7 +434,7 @@ public sealed unsafe class PreparedSpMM
         }
     }
 
-    private sealed class Transposed(int[] pointers, int[] indices, int[] source, float[] values)
+    private sealed class Transposed(int[] pointers, int[] indices, int[] source, float[] values, CompiledOnce compiled)
     {
         public int[] Pointers { get; } = pointers;
 
@@ -439,7 +444,7 @@ public sealed unsafe class PreparedSpMM
 
         public float[] Values { get; } = values;
 
-        public CompiledOnce Compiled { get; } = new();
+        public CompiledOnce Compiled => compiled;
 
         /// <summary>Which values these are.</summary>
         public long Version { get; set; } = -1;

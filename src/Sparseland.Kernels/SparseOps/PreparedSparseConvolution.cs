@@ -24,14 +24,16 @@ public sealed unsafe partial class PreparedSparseConvolution
     private readonly float[] _values;
     private readonly Lock _gate = new();
     private readonly List<ConvolutionPlan> _plans = [];
-    private readonly CompiledOnce _compiled = new();
+    private readonly bool _compileOnReuse;
+    private readonly CompiledOnce _compiled;
     private int _version;
 
     /// <summary>Prepares a weight; it is copied.</summary>
     /// <param name="shape">The convolution.</param>
     /// <param name="weight">[outChannels, inChannels/groups * kernelHeight * kernelWidth].</param>
+    /// <param name="compileOnReuse">As for <see cref="PreparedSpMM(CsrMatrix, bool)"/>.</param>
     /// <exception cref="ArgumentException">The weight does not fit the shape, or the shape is not valid.</exception>
-    public PreparedSparseConvolution(SparseConvolutionShape shape, CsrMatrix weight)
+    public PreparedSparseConvolution(SparseConvolutionShape shape, CsrMatrix weight, bool compileOnReuse = false)
     {
         ArgumentNullException.ThrowIfNull(shape);
         ArgumentNullException.ThrowIfNull(weight);
@@ -39,6 +41,8 @@ public sealed unsafe partial class PreparedSparseConvolution
         if (weight.Rows != shape.OutChannels || weight.Columns != shape.WeightsPerOutput)
             throw new ArgumentException($"A weight of [{weight.Rows}, {weight.Columns}] for {shape}; expected [{shape.OutChannels}, {shape.WeightsPerOutput}].", nameof(weight));
         Shape = shape;
+        _compileOnReuse = compileOnReuse;
+        _compiled = new CompiledOnce(compileOnReuse);
         _rowPointers = weight.RowPointers.ToArray();
         _columns = weight.ColumnIndices.ToArray();
         _values = weight.Values.ToArray();
@@ -217,7 +221,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                 _plans.Add(plan);
             }
             if (!backward) return plan;
-            plan.PlanBackward(Shape, _rowPointers, _columns);
+            plan.PlanBackward(Shape, _rowPointers, _columns, _compileOnReuse);
             if (plan.BackwardVersion != _version)
             {
                 foreach (ConvolutionPass pass in plan.Backward)
@@ -278,7 +282,9 @@ public sealed unsafe partial class PreparedSparseConvolution
                 ConvolutionPass pass = Passes[i];
                 if (Compiled[i] is { } compiled)
                 {
-                    Product(compiled, new PlaneSource { Planes = planes.Pointer, Lines = compiled.Lines, Offsets = pass.LineOffsets, Gather = pass.Gather }, pass, image);
+                    var source = new PlaneSource { Planes = planes.Pointer, Lines = compiled.Lines, Offsets = pass.LineOffsets, Gather = pass.Gather };
+                    if (pass.IsWhole) Product(compiled, source, pass, image);
+                    else Spread(compiled, source, pass, image);
                     continue;
                 }
                 fixed (int* rows = pass.RowPointers, offsets = pass.Offsets)
@@ -303,6 +309,16 @@ public sealed unsafe partial class PreparedSparseConvolution
             Residual = Residual == null ? null : Residual + image * OutputImage,
             Clamp = Clamp,
         }.Run();
+
+        // One phase of a stride: computed side by side, then every value put in its place.
+        private readonly void Spread(CompiledMatrix matrix, PlaneSource source, ConvolutionPass pass, int image)
+        {
+            int pixels = pass.Height * pass.Width;
+            using Scratch.Buffer side = Scratch.Rent((long)pass.Rows * pixels);
+            new CompiledProduct<PlaneSource> { Matrix = matrix, Source = source, Columns = pixels, Output = side.Pointer, RowStride = pixels, Bias = Bias, Clamp = Clamp }.Run();
+            const int RowsPerPart = 8;
+            WorkPool.Run((pass.Rows + RowsPerPart - 1) / RowsPerPart, new SpreadParts { Pass = pass, From = side.Pointer, To = Output + image * OutputImage, PerPart = RowsPerPart });
+        }
 
         private readonly ConvolutionPassRun Prepare(ConvolutionPass pass, int* rows, int* offsets, float* values, float* planes, int image) => new()
         {
@@ -335,6 +351,27 @@ public sealed unsafe partial class PreparedSparseConvolution
         public readonly void Run(int part)
         {
             for (int p = part * PerPart; p < Math.Min((part + 1) * PerPart, Layout.Planes); p++) Layout.Fill(p, Image, Planes);
+        }
+    }
+
+    private struct SpreadParts : IParts
+    {
+        public ConvolutionPass Pass;
+        public float* From, To;
+        public int PerPart;
+
+        public readonly void Run(int part)
+        {
+            nint step = Pass.OutStep, width = Pass.Width;
+            for (int r = part * PerPart; r < Math.Min((part + 1) * PerPart, Pass.Rows); r++)
+            {
+                float* from = From + (nint)r * Pass.Height * width;
+                for (int y = 0; y < Pass.Height; y++, from += width)
+                {
+                    float* to = To + (nint)r * Pass.ChannelStride + Pass.Base + (nint)y * Pass.OutRowStride;
+                    for (nint x = 0; x < width; x++) to[x * step] = from[x];
+                }
+            }
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Allocations;
@@ -147,21 +148,38 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
     public static bool[] Exchange(ReadOnlySpan<float> weights, bool[] active, float[] growth, double share)
     {
         ArgumentNullException.ThrowIfNull(active);
-        return Exchange(weights, active, growth, (int)Math.Floor(share * active.AsSpan().Count(true) + 1e-9));
+        ArgumentNullException.ThrowIfNull(growth);
+        Mask mask = Mask.FromFlags([active.Length], active);
+        var kept = new float[mask.KeptCount];
+        mask.Gather(weights, kept);
+        return Exchange(kept, mask, growth, Dropped(share, mask.KeptCount)).ToFlags();
     }
 
-    /// <summary>As the other, for a number of entries that are dropped.</summary>
-    internal static bool[] Exchange(ReadOnlySpan<float> weights, bool[] active, float[] growth, int drop)
+    private static int Dropped(double share, int kept) => (int)Math.Floor(share * kept + 1e-9);
+
+    /// <summary>As the other, from the kept entries alone, for a number of entries that are dropped.</summary>
+    /// <param name="kept">Values of the active entries, in the mask's order.</param>
+    /// <param name="active">Entries that are active.</param>
+    /// <param name="growth">Growth scores of all entries.</param>
+    /// <param name="drop">How many are dropped and grown, 0 to the number of active entries.</param>
+    /// <returns>As many active entries as before.</returns>
+    public static Mask Exchange(ReadOnlySpan<float> kept, Mask active, ReadOnlySpan<float> growth, int drop)
     {
-        ArgumentNullException.ThrowIfNull(growth);
-        int count = active.AsSpan().Count(true);
-        float[] magnitudes = new float[weights.Length];
-        for (int i = 0; i < magnitudes.Length; i++) magnitudes[i] = MathF.Abs(weights[i]);
-        bool[] kept = ExactSelection.KeepBest(magnitudes, count - drop, active);
-        bool[] free = Array.ConvertAll(kept, k => !k);
-        bool[] grown = ExactSelection.KeepBest(growth, drop, free);
-        for (int i = 0; i < kept.Length; i++) kept[i] |= grown[i];
-        return kept;
+        ArgumentNullException.ThrowIfNull(active);
+        var magnitudes = new float[kept.Length];
+        TensorPrimitives.Abs(kept, magnitudes);
+        bool[] stays = ExactSelection.KeepBest(magnitudes, kept.Length - drop);
+        ulong[] words = active.Words.ToArray();
+        int next = 0;
+        for (int w = 0; w < words.Length; w++)
+        {
+            for (ulong bits = words[w]; bits != 0; bits &= bits - 1)
+            {
+                if (!stays[next++]) words[w] &= ~(bits & (~bits + 1));
+            }
+        }
+        ExactSelection.AddBest(growth, drop, words);
+        return Mask.FromWords(active.Shape, words);
     }
 
     private void Exchange(TrainingContext context, PrunableLayer layer, double share)
@@ -171,8 +189,7 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
         float[]? gradient = _regrowth.NeedsGradient
             ? (parameter.Grad ?? throw new InvalidOperationException($"Parameter '{layer.Name}' has no gradient.")).ToArray()
             : null;
-        bool[] flags = Exchange(parameter.Value.Values, before.ToFlags(), _regrowth.Score(layer, gradient, Settings.Seed, context.Step), share);
-        Mask after = Mask.FromFlags(layer.Shape.ToArray(), flags);
+        Mask after = Exchange(parameter.KeptValues(), before, _regrowth.Score(layer, gradient, Settings.Seed, context.Step), Dropped(share, before.KeptCount));
         if (after.Equals(before)) return;
         _exchanged += after.KeptCount - after.And(before).KeptCount;
         context.Model.SetMask(parameter, after);

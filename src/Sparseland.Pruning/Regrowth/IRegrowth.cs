@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Layers;
 
@@ -31,8 +32,13 @@ public sealed class GradientRegrowth : IRegrowth
     public bool NeedsGradient => true;
 
     /// <inheritdoc/>
-    public float[] Score(PrunableLayer layer, float[]? gradient, long seed, long step) =>
-        Array.ConvertAll(gradient ?? throw new ArgumentNullException(nameof(gradient)), MathF.Abs);
+    public float[] Score(PrunableLayer layer, float[]? gradient, long seed, long step)
+    {
+        ArgumentNullException.ThrowIfNull(gradient);
+        var scores = new float[gradient.Length];
+        TensorPrimitives.Abs(gradient, scores);
+        return scores;
+    }
 }
 
 /// <summary>Grows at random.</summary>

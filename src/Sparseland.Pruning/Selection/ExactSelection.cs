@@ -1,3 +1,6 @@
+using System.Numerics;
+using System.Runtime.Intrinsics;
+
 namespace Sparseland.Pruning.Selection;
 
 /// <summary>Keeps exactly the K best of the scores of several layers.</summary>
@@ -84,6 +87,87 @@ public static class ExactSelection
 
     /// <summary>Flags of the best <paramref name="keep"/> entries of one layer.</summary>
     public static bool[] KeepBest(float[] scores, int keep, bool[]? alive = null) => KeepBest([scores], keep, [alive])[0];
+
+    /// <summary>Adds the best <paramref name="count"/> entries that are not set to the bits of a mask: <see cref="KeepBest(float[], int, bool[])"/> for few among many.</summary>
+    /// <param name="scores">One per entry, higher = more important.</param>
+    /// <param name="count">How many to add.</param>
+    /// <param name="words">The bits, as in <see cref="Kernels.Sparse.Mask.Words"/>.</param>
+    /// <exception cref="ArgumentOutOfRangeException">Fewer entries are not set.</exception>
+    public static void AddBest(ReadOnlySpan<float> scores, int count, Span<ulong> words)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(count);
+        int free = scores.Length;
+        foreach (ulong word in words) free -= BitOperations.PopCount(word);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(count, free);
+        if (count == 0) return;
+        // A sample says about where the best begin; what lies above is ranked exactly. Where the guess was too high, everything is.
+        (float[] Scores, int[] Places, int Count) above = Above(scores, words, Guess(scores, words, (double)count / free));
+        if (above.Count < count) above = Above(scores, words, null);
+        bool[] best = KeepBest(above.Scores.AsSpan(0, above.Count).ToArray(), count);
+        for (int i = 0; i < best.Length; i++)
+        {
+            if (best[i]) words[above.Places[i] >> 6] |= 1UL << (above.Places[i] & 63);
+        }
+    }
+
+    // A score that somewhat more than this share of the entries that are not set reach; null when all are wanted.
+    private static float? Guess(ReadOnlySpan<float> scores, ReadOnlySpan<ulong> words, double share)
+    {
+        const int Wanted = 16384;
+        // An odd step meets all columns of matrices whose width is a power of two.
+        int step = (scores.Length / Wanted) | 1;
+        if (scores.Length < 4 * Wanted) return null;
+        var sample = new List<float>(2 * Wanted);
+        for (int i = 0; i < scores.Length; i += step)
+        {
+            if ((words[i >> 6] >> (i & 63) & 1) == 0 && !float.IsNaN(scores[i])) sample.Add(scores[i]);
+        }
+        double expected = share * sample.Count;
+        int rank = (int)(expected + (4 * Math.Sqrt(expected)) + 8);
+        if (rank >= sample.Count) return null;
+        sample.Sort();
+        return sample[sample.Count - 1 - rank];
+    }
+
+    // Entries that are not set, of at least this score (null: all, NaN included), in their order.
+    private static (float[] Scores, int[] Places, int Count) Above(ReadOnlySpan<float> scores, ReadOnlySpan<ulong> words, float? least)
+    {
+        float[] found = new float[1024];
+        int[] places = new int[1024];
+        int count = 0;
+        Vector512<float> bound = Vector512.Create(least ?? 0);
+        for (int w = 0; w < words.Length; w++)
+        {
+            ReadOnlySpan<float> part = scores.Slice(w << 6, Math.Min(64, scores.Length - (w << 6)));
+            ulong bits = ~words[w];
+            if (part.Length < 64) bits &= (1UL << part.Length) - 1;
+            if (least is not null && part.Length == 64)
+            {
+                ulong reach = 0;
+                for (int q = 0; q < 4; q++) reach |= Vector512.GreaterThanOrEqual(Vector512.Create(part[(q * 16)..]), bound).ExtractMostSignificantBits() << (q * 16);
+                bits &= reach;
+            }
+            else if (least is { } small)
+            {
+                for (int i = 0; i < part.Length; i++)
+                {
+                    if (!(part[i] >= small)) bits &= ~(1UL << i);
+                }
+            }
+            if (count + 64 > found.Length)
+            {
+                Array.Resize(ref found, 2 * found.Length);
+                Array.Resize(ref places, found.Length);
+            }
+            for (; bits != 0; bits &= bits - 1, count++)
+            {
+                int i = BitOperations.TrailingZeroCount(bits);
+                found[count] = part[i];
+                places[count] = (w << 6) + i;
+            }
+        }
+        return (found, places, count);
+    }
 
     // Floats in the order of unsigned integers; NaN is 0, -0 equals +0.
     private static uint Key(float score)

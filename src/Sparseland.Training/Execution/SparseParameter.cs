@@ -8,7 +8,7 @@ namespace Sparseland.Training.Execution;
 
 /// <summary>The products of a masked parameter by sparse kernels: forward, and the gradients of input and weight.</summary>
 /// <remarks>
-/// The structure is prepared once per mask; after a step only the stored values are copied over. The gradient has kept
+/// The structure is prepared once per mask, and compiled when a second step uses it; after a step only the stored values are copied over. The gradient has kept
 /// entries only, in the mask's order; when the full gradient is wanted (regrowth), the dense kernels compute it. Between
 /// steps the kept entries are the truth (<see cref="Packed"/>); the dense values are made when somebody asks for them.
 /// </remarks>
@@ -137,6 +137,12 @@ internal sealed class SparseParameter
         return values;
     }
 
+    /// <summary>The kept entries if they are the values as they are now; null when the whole form is.</summary>
+    public float[]? PackedNow(Parameter p) => _packed is { } packed && packed.Version == p.Version ? packed.Values : null;
+
+    /// <summary>Takes over kept entries for a version.</summary>
+    public void SetPacked(float[] values, long version) => _packed = (values, version);
+
     /// <summary>The kept entries, which stay valid for the parameter's new version.</summary>
     public float[] KeepPacked(Parameter p)
     {
@@ -151,7 +157,7 @@ internal sealed class SparseParameter
         if (_matrix is not { } entry)
         {
             // The weight as it is stored, rows and columns of the array.
-            entry = (new PreparedSpMM(CsrMatrix.FromMask(p.Mask!, p.Value.Values, p.Value.Shape[0], p.Value.Shape[1])), p.Version);
+            entry = (new PreparedSpMM(CsrMatrix.FromKept(p.Mask!, Packed(p), p.Value.Shape[0], p.Value.Shape[1]), compileOnReuse: true), p.Version);
         }
         else if (entry.Version != p.Version)
         {
@@ -179,7 +185,7 @@ internal sealed class SparseParameter
         };
         if (!_convolutions.TryGetValue(shape, out var entry))
         {
-            entry = (new PreparedSparseConvolution(shape, CsrMatrix.FromMask(p.Mask!, p.Value.Values, g.OutChannels, shape.WeightsPerOutput)), p.Version);
+            entry = (new PreparedSparseConvolution(shape, CsrMatrix.FromKept(p.Mask!, Packed(p), g.OutChannels, shape.WeightsPerOutput), compileOnReuse: true), p.Version);
         }
         else if (entry.Version != p.Version)
         {

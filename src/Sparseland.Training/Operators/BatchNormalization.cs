@@ -5,6 +5,9 @@ namespace Sparseland.Training.Operators;
 /// <summary>Batch normalisation (Ioffe and Szegedy 2015, algorithms 1 and 2).</summary>
 internal static class BatchNormalization
 {
+    // Results of 16 MiB and more leave the caches before the next operator reads them.
+    private const int LeavesCaches = 4 << 20;
+
     /// <summary>Normalises every channel of x [batch, channels, ...] by the statistics of the batch.</summary>
     /// <param name="x">[batch, channels, ...].</param>
     /// <param name="scale">[channels].</param>
@@ -19,6 +22,7 @@ internal static class BatchNormalization
         Tensor y = Tensor.Uninitialized(x.Shape);
         var inverse = new float[channels];
         int count = batch * spatial;
+        bool streams = y.Length >= LeavesCaches;
         float[] source = x.Array, target = y.Array, gamma = scale.Array, beta = shift.Array;
         Chunks.Rows(channels, count, c =>
         {
@@ -39,7 +43,8 @@ internal static class BatchNormalization
             for (int n = 0; n < batch; n++)
             {
                 int at = ((n * channels) + c) * spatial;
-                LaneMath.Affine(source.AsSpan(at, spatial), a, b, target.AsSpan(at, spatial), relu);
+                if (streams) LaneMath.AffineStreaming(source.AsSpan(at, spatial), a, b, target.AsSpan(at, spatial), relu);
+                else LaneMath.Affine(source.AsSpan(at, spatial), a, b, target.AsSpan(at, spatial), relu);
             }
         });
         if (!Tape.Records(x, scale, shift)) return y;

@@ -100,6 +100,21 @@ internal static class LaneMath
         for (; i < x.Length; i++) y[i] = MathF.Max(MathF.FusedMultiplyAdd(x[i], scale, shift), floor);
     }
 
+    /// <summary>As <see cref="Affine"/>, past the caches: for a result that no cache holds until it is read, whose lines need not be fetched to be overwritten.</summary>
+    public static unsafe void AffineStreaming(ReadOnlySpan<float> x, float scale, float shift, Span<float> y, bool relu)
+    {
+        fixed (float* to = y)
+        {
+            // Whole cache lines alone go past the caches.
+            int head = Math.Min(x.Length, (int)((64 - ((nint)to & 63)) & 63) / sizeof(float));
+            Affine(x[..head], scale, shift, y, relu);
+            Vector512<float> a = Vector512.Create(scale), b = Vector512.Create(shift), low = relu ? default : Vector512.Create(float.NegativeInfinity);
+            int i = head;
+            for (; i <= x.Length - 16; i += 16) Vector512.Max(Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), a, b), low).StoreAlignedNonTemporal(to + i);
+            Affine(x[i..], scale, shift, y[i..], relu);
+        }
+    }
+
     /// <summary>result = g * a + x * b + c; result may be g.</summary>
     public static void Combine(ReadOnlySpan<float> g, float a, ReadOnlySpan<float> x, float b, float c, Span<float> result)
     {

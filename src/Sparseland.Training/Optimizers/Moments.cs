@@ -27,6 +27,13 @@ internal sealed class Moments(float[][] values, int length, Mask? mask)
         if (ReferenceEquals(Mask, after)) return;
         for (int m = 0; m < Values.Length; m++)
         {
+            if (Mask is not null && after is not null)
+            {
+                var moved = new float[after.KeptCount];
+                Mask.Move(Values[m], after, moved);
+                Values[m] = moved;
+                continue;
+            }
             float[] dense = Mask is null ? Values[m] : Dense(m);
             if (after is not null)
             {

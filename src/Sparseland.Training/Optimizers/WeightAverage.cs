@@ -1,3 +1,5 @@
+using System.Numerics;
+using Sparseland.Kernels.Sparse;
 using Sparseland.Model;
 using Sparseland.Model.Graph;
 
@@ -9,6 +11,7 @@ public sealed class WeightAverage
 {
     private readonly TrainableModel _model;
     private readonly Dictionary<string, float[]> _averages = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, Mask> _masks = new(StringComparer.Ordinal);
     private Dictionary<string, float[]>? _aside;
 
     /// <summary>Starts from the present weights.</summary>
@@ -33,15 +36,28 @@ public sealed class WeightAverage
     {
         if (_aside is not null) throw new InvalidOperationException("Restore the weights before the next step.");
         float decay = (float)Decay;
-        foreach ((string name, Autograd.Tensor value) in Entries())
+        foreach (Parameter p in _model.Parameters)
         {
-            float[] average = _averages[name], now = value.Array;
+            float[] average = _averages[p.Name];
+            // Removed entries are zero on both sides; only a new mask has to be applied.
+            if (p.Mask is { } mask && !ReferenceEquals(_masks.GetValueOrDefault(p.Name), mask))
+            {
+                mask.Apply(average);
+                _masks[p.Name] = mask;
+            }
+            if (p.Mask is null || p.Sparse.PackedNow(p) is not { } kept) Mix(average, p.Value);
+            else MixKept(average, p.Mask, kept, decay);
+        }
+        foreach (ModelBuffer buffer in _model.Buffers) Mix(_averages[buffer.Name], buffer.Value);
+
+        void Mix(float[] average, Autograd.Tensor value)
+        {
+            float[] now = value.Array;
             Autograd.Chunks.Ranges(value.Length, (start, count) =>
             {
                 for (int i = start; i < start + count; i++) average[i] = decay * average[i] + (1 - decay) * now[i];
             });
         }
-        foreach (Parameter p in _model.Parameters) p.Mask?.Apply(_averages[p.Name]);
     }
 
     /// <summary>Puts the averages into the model until <see cref="Restore"/>.</summary>
@@ -75,6 +91,21 @@ public sealed class WeightAverage
             if (!state.TryGetValue(name, out TensorData? data) || !data.Shape.SequenceEqual(value.Shape))
                 throw new SparselandException("SL3010", $"the weight average does not fit: '{name}' is missing or of another shape");
             data.ToSingles().CopyTo(_averages[name], 0);
+        }
+        _masks.Clear();
+    }
+
+    private static void MixKept(float[] average, Mask mask, float[] kept, float decay)
+    {
+        ReadOnlySpan<ulong> words = mask.Words;
+        int next = 0;
+        for (int w = 0; w < words.Length; w++)
+        {
+            for (ulong bits = words[w]; bits != 0; bits &= bits - 1)
+            {
+                int i = (w << 6) + BitOperations.TrailingZeroCount(bits);
+                average[i] = decay * average[i] + (1 - decay) * kept[next++];
+            }
         }
     }
 

@@ -116,4 +116,40 @@ public class FormatTests
         Assert.Equal([false, true, true, true], nan.ToFlags());
         Assert.Throws<ArgumentOutOfRangeException>(() => PatternProjection.KeepBest(SparsityPattern.Row, [1f], 1, 1, 1.1));
     }
+
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(64)]
+    [InlineData(1000)]
+    public void Kept_entries_move_to_another_mask_as_through_the_dense_form(int length)
+    {
+        var random = new Random(length);
+        Mask before = Draw(), after = Draw();
+        float[] kept = [.. Enumerable.Range(1, before.KeptCount).Select(i => (float)i)], dense = new float[length];
+        before.Scatter(kept, dense);
+        float[] expected = new float[after.KeptCount], moved = new float[after.KeptCount];
+        after.Gather(dense, expected);
+        before.Move(kept, after, moved);
+        Assert.Equal(expected, moved);
+        Assert.Throws<ArgumentException>(() => before.Move(kept, Mask.Ones([length + 1]), new float[length + 1]));
+        Assert.Equal(before, Mask.FromFlags([length], before.ToFlags()));
+
+        Mask Draw() => Mask.FromFlags([length], [.. Enumerable.Range(0, length).Select(_ => random.Next(3) == 0)]);
+    }
+
+    [Fact]
+    public void A_matrix_from_kept_entries_is_the_one_from_the_dense_form()
+    {
+        var random = new Random(3);
+        float[] dense = [.. Enumerable.Range(0, 7 * 30).Select(_ => random.NextSingle())];
+        Mask mask = Mask.FromFlags([7, 30], [.. dense.Select(v => v < 0.3f)]);
+        float[] kept = new float[mask.KeptCount];
+        mask.Gather(dense, kept);
+        CsrMatrix a = CsrMatrix.FromMask(mask, dense, 7, 30), b = CsrMatrix.FromKept(mask, kept, 7, 30);
+        Assert.Equal(a.RowPointers.ToArray(), b.RowPointers.ToArray());
+        Assert.Equal(a.ColumnIndices.ToArray(), b.ColumnIndices.ToArray());
+        Assert.Equal(a.Values.ToArray(), b.Values.ToArray());
+        Assert.Throws<ArgumentException>(() => CsrMatrix.FromKept(mask, dense, 7, 30));
+    }
 }

@@ -94,6 +94,29 @@ public class PreparedSparseConvolutionTests
     }
 
     [Fact]
+    public void Code_that_is_written_on_reuse_gives_the_bits_of_the_loops_before_it()
+    {
+        var random = new Random(12);
+        SparseConvolutionShape shape = Same3x3(6, 8) with { StrideHeight = 2, StrideWidth = 2 };
+        float[] dense = SparseDense(random, 8, 54, 0.5), x = Uniform(random, 6 * 81), dy = Uniform(random, 8 * 25);
+        CsrMatrix weight = CsrMatrix.FromDense(dense, 8, 54);
+        PreparedSparseConvolution atOnce = new(shape, weight), onReuse = new(shape, weight, compileOnReuse: true);
+        for (int step = 0; step < 3; step++)
+        {
+            float[] y = new float[dy.Length], y2 = new float[dy.Length], dx = new float[x.Length], dx2 = new float[x.Length];
+            atOnce.Forward(x, 1, 9, 9, y);
+            onReuse.Forward(x, 1, 9, 9, y2);
+            atOnce.InputGradient(dy, 1, 9, 9, dx);
+            onReuse.InputGradient(dy, 1, 9, 9, dx2);
+            Near.BitEqual(y, y2);
+            Near.BitEqual(dx, dx2);
+            float[] values = Uniform(random, weight.StoredCount);
+            atOnce.SetValues(values);
+            onReuse.SetValues(values);
+        }
+    }
+
+    [Fact]
     public void Infinite_pixels_reach_stored_taps_only()
     {
         // A single tap in the middle: a copy of channel 1, whatever channel 0 and the borders hold.

@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning.Selection;
 using Sparseland.Training;
 
@@ -34,4 +35,22 @@ public class ExactSelectionTests
     [InlineData(0.1, 4, 0)]
     [InlineData(1, 9, 9)]
     public void Counts_are_rounded_half_to_even(double density, long length, int expected) => Assert.Equal(expected, ExactSelection.Count(density, length));
+
+    [Theory]
+    [InlineData(100, 40)]
+    [InlineData(200_000, 500)]
+    [InlineData(200_000, 90_000)]
+    [InlineData(200_000, 150_000)]
+    public void The_best_that_are_not_set_are_those_of_the_whole_ranking(int length, int count)
+    {
+        var random = new Random(length + count);
+        // Many ties, some NaN, and a run of equal values that a sample cannot tell apart.
+        float[] scores = [.. Enumerable.Range(0, length).Select(i => i % 97 == 0 ? float.NaN : i % 3 == 0 ? 0.5f : MathF.Round(random.NextSingle() * 200) / 100)];
+        bool[] set = [.. Enumerable.Range(0, length).Select(_ => random.Next(8) == 0)];
+        ulong[] words = Mask.FromFlags([length], set).Words.ToArray();
+        ExactSelection.AddBest(scores, count, words);
+        bool[] best = ExactSelection.KeepBest(scores, count, Array.ConvertAll(set, f => !f));
+        Assert.Equal(set.Zip(best, (a, b) => a || b), Mask.FromWords([length], words).ToFlags());
+        Assert.Throws<ArgumentOutOfRangeException>(() => ExactSelection.AddBest(scores, length + 1, words));
+    }
 }

@@ -223,6 +223,49 @@ public class TrainableModelTests
 
     private static Tensor Input() => Tensor.Normal(new Random(9), 4, 3, 9, 8);
 
+    [Fact]
+    public void NewMasksAndAveragesMeanTheSameForKeptEntriesAsForAll()
+    {
+        // One model's values, gradients and averages stay kept entries alone; the other's are made whole in every step.
+        float[][] Train(bool whole)
+        {
+            TrainableModel model = Masked(Network(1), 1);
+            var optimizer = new Sgd(model.Parameters, 0.05, 0.9, 1e-3);
+            model.MaskChanged += optimizer.OnMaskChanged;
+            var average = new WeightAverage(model, 0.8);
+            var random = new Random(4);
+            Parameter[] masked = [.. model.Parameters.Where(p => p.Mask is not null)];
+            for (int step = 0; step < 8; step++)
+            {
+                optimizer.ZeroGrad();
+                Step(model);
+                if (whole) foreach (Parameter p in masked) _ = p.Value.Values[0];
+                optimizer.Step();
+                if (whole) foreach (Parameter p in masked) _ = p.Value.Values[0];
+                average.Update();
+                if (step % 3 != 2) continue;
+                foreach (Parameter p in masked)
+                {
+                    float[] kept = p.KeptValues(), gathered = new float[kept.Length];
+                    if (whole)
+                    {
+                        p.Mask!.Gather(p.Value.Values, gathered);
+                        Assert.Equal(gathered, kept);
+                    }
+                    bool[] flags = p.Mask!.ToFlags();
+                    random.Shuffle(flags);
+                    model.SetMask(p, Mask.FromFlags(p.Value.Shape, flags));
+                }
+            }
+            average.Apply();
+            float[][] averages = [.. model.Parameters.Select(p => p.Value.ToArray())];
+            average.Restore();
+            return [.. model.Parameters.Select(p => p.Value.ToArray()), .. averages];
+        }
+        float[][] alone = Train(whole: false), made = Train(whole: true);
+        for (int i = 0; i < alone.Length; i++) Assert.Equal(made[i], alone[i]);
+    }
+
     private static Tensor Step(TrainableModel model)
     {
         Tensor y = model.Forward(Input());

@@ -1,7 +1,8 @@
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>A structure that is compiled when it is first needed, and its values, which follow those of the owner.</summary>
-internal sealed class CompiledOnce
+/// <param name="onReuse">Whether it is compiled only when it is used with second values.</param>
+internal sealed class CompiledOnce(bool onReuse = false)
 {
     // Packing an input costs about two multiply-adds: below, inputs are better read where they are.
     private const int LeastReuse = 2;
@@ -10,6 +11,7 @@ internal sealed class CompiledOnce
     private CompiledMatrix? _matrix;
     private bool _tried;
     private long _version = -1;
+    private long? _firstVersion;
 
     /// <summary>Bytes of code, of values beside it and of where these come from; 0 before the first use and where nothing was compiled.</summary>
     public long Bytes
@@ -32,6 +34,7 @@ internal sealed class CompiledOnce
         if (!CompiledMatrix.Usable) return null;
         lock (_gate)
         {
+            if (onReuse && !_tried && (_firstVersion ??= version) == version) return null;
             if (!_tried)
             {
                 if (rows > LeastReuse) _matrix = CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse);
