@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Sparseland.Kernels.SparseOps;
+using Sparseland.Runtime.Planning;
 
 namespace Sparseland.Runtime;
 
@@ -20,6 +21,9 @@ public sealed class BreakEvenTable
 {
     /// <summary>A sparse kernel is chosen only when it is expected to win by this factor.</summary>
     public const double Margin = 1.1;
+
+    // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
+    private const int Version = 2;
 
     private readonly BreakEven[] _entries;
 
@@ -48,9 +52,9 @@ public sealed class BreakEvenTable
     public static BreakEvenTable BuiltIn { get; } = new(
     [
         .. CompiledKernels.AreUsed ? (ReadOnlySpan<BreakEven>)[
-            new(KernelKind.Convolution, 0, 0.45), new(KernelKind.Convolution, 16, 0.78),
-            new(KernelKind.Csr, 2, 0.43), new(KernelKind.Csr, 16, 0.78),
-            new(KernelKind.Block, 2, 0.43), new(KernelKind.Block, 16, 0.78),
+            new(KernelKind.Convolution, 0, 0.38), new(KernelKind.Convolution, 16, 0.76),
+            new(KernelKind.Csr, 2, 0.35), new(KernelKind.Csr, 4, 0.41), new(KernelKind.Csr, 16, 0.73), new(KernelKind.Csr, 24, 0.83),
+            new(KernelKind.Block, 2, 0.35), new(KernelKind.Block, 4, 0.41), new(KernelKind.Block, 16, 0.73), new(KernelKind.Block, 24, 0.83),
         ] :
         [
             new(KernelKind.Convolution, 0, 0.3), new(KernelKind.Convolution, 16, 0.38), new(KernelKind.Convolution, 49, 0.54), new(KernelKind.Convolution, 3136, 0.45),
@@ -61,12 +65,15 @@ public sealed class BreakEvenTable
         [
             new(KernelKind.CsrVector, 0, 0.05), new(KernelKind.CsrVector, 4 << 20, 0.12), new(KernelKind.CsrVector, 32 << 20, 0.2),
         ],
-        new(KernelKind.BitmaskVector, 0, 0), new(KernelKind.BitmaskVector, 32 << 20, 0.5),
+        new(KernelKind.BitmaskVector, 0, 0.36), new(KernelKind.BitmaskVector, 4 << 20, 0.53), new(KernelKind.BitmaskVector, 32 << 20, 0.9),
         new(KernelKind.BlockVector, 0, 0.4), new(KernelKind.BlockVector, 4 << 20, 0.6),
     ], "built in");
 
     /// <summary>Where the numbers come from.</summary>
     public string Origin { get; }
+
+    /// <summary>What the points were measured with; null when they were not, and hold anywhere.</summary>
+    internal BreakEvenConditions? Conditions { get; init; }
 
     /// <summary>The rules, sorted by kernel and size.</summary>
     public IReadOnlyList<BreakEven> Entries => _entries;
@@ -102,12 +109,14 @@ public sealed class BreakEvenTable
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         string temporary = path + ".tmp";
-        File.WriteAllText(temporary, JsonSerializer.Serialize(new BreakEvenFile(Origin, _entries), BreakEvenJson.Default.BreakEvenFile));
+        File.WriteAllText(temporary, JsonSerializer.Serialize(new BreakEvenFile(Version, Origin, Conditions, _entries), BreakEvenJson.Default.BreakEvenFile));
         File.Move(temporary, path, overwrite: true);
     }
 
     /// <summary>Reads a table that <see cref="Save"/> wrote.</summary>
-    /// <exception cref="Model.ModelFormatException">SL1090: the file is no break-even table.</exception>
+    /// <exception cref="Model.ModelFormatException">
+    /// SL1090: the file is no break-even table. SL1091: it was measured with other kernels, on another processor, at another instruction level or with another number of threads.
+    /// </exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
     public static BreakEvenTable Load(string path)
     {
@@ -115,7 +124,14 @@ public sealed class BreakEvenTable
         try
         {
             BreakEvenFile? file = JsonSerializer.Deserialize(File.ReadAllText(path), BreakEvenJson.Default.BreakEvenFile);
-            if (file is { Entries: not null, Origin: not null }) return new BreakEvenTable(file.Entries, file.Origin);
+            if (file is { Entries: not null, Origin: not null })
+            {
+                var table = new BreakEvenTable(file.Entries, file.Origin) { Conditions = file.Conditions };
+                BreakEvenConditions now = BreakEvenConditions.Current;
+                if (file.Version != Version) throw Stale(path, $"by another version of the kernels ({file.Version}, this is {Version})");
+                if (file.Conditions is { } then && then != now) throw Stale(path, $"with {then}, and this is {now}");
+                return table;
+            }
             throw new ArgumentException("entries or origin are missing");
         }
         catch (Exception e) when (e is JsonException or ArgumentException)
@@ -123,9 +139,12 @@ public sealed class BreakEvenTable
             throw new Model.ModelFormatException("SL1090", $"'{path}' is no break-even table: {e.Message}", e) { Where = path, Try = "sparseland doctor --calibrate writes a new one" };
         }
     }
+
+    private static Model.ModelFormatException Stale(string path, string how) =>
+        new("SL1091", $"the break-even points of '{path}' were measured {how}") { Where = path, Try = "sparseland doctor --calibrate measures them again" };
 }
 
-internal sealed record BreakEvenFile(string Origin, BreakEven[] Entries);
+internal sealed record BreakEvenFile(int Version, string Origin, BreakEvenConditions? Conditions, BreakEven[] Entries);
 
 [JsonSourceGenerationOptions(WriteIndented = true, UseStringEnumConverter = true, PropertyNamingPolicy = JsonKnownNamingPolicy.CamelCase)]
 [JsonSerializable(typeof(BreakEvenFile))]

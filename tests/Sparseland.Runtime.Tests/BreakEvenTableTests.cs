@@ -1,4 +1,5 @@
 using Sparseland.Model;
+using Sparseland.Runtime.Planning;
 
 namespace Sparseland.Runtime.Tests;
 
@@ -27,10 +28,43 @@ public class BreakEvenTableTests
             Assert.Equal(BreakEvenTable.BuiltIn.Entries, loaded.Entries);
             Assert.Equal("built in", loaded.Origin);
             Assert.False(File.Exists(path + ".tmp"));
-            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""" })
+            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"version":2,"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"version":2,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"version":2,"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""" })
             {
                 File.WriteAllText(path, bad);
                 Assert.Equal("SL1090", Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path)).Code);
+            }
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public void Points_hold_for_what_they_were_measured_with()
+    {
+        string path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
+        BreakEvenConditions now = BreakEvenConditions.Current;
+        Assert.NotEqual("", now.Processor);
+        try
+        {
+            BreakEvenTable table(BreakEvenConditions? conditions) => new([new(KernelKind.Csr, 2, 0.4)], "test") { Conditions = conditions };
+            table(now).Save(path);
+            Assert.Equal(now, BreakEvenTable.Load(path).Conditions);
+            foreach (BreakEvenConditions other in new[] { now with { Processor = "another" }, now with { Level = "Scalar" }, now with { Threads = now.Threads + 1 }, now with { Compiled = !now.Compiled } })
+            {
+                table(other).Save(path);
+                ModelFormatException refused = Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path));
+                Assert.Equal("SL1091", refused.Code);
+                Assert.Contains(other.ToString(), refused.Message);
+                Assert.Contains(now.ToString(), refused.Message);
+                Assert.Contains("--calibrate", refused.Try);
+            }
+            // As files were before they had a version, and as a later version may write them.
+            foreach (string version in new[] { "", "\"version\":1,", "\"version\":99," })
+            {
+                File.WriteAllText(path, "{" + version + "\"origin\":\"measured\",\"entries\":[{\"kernel\":\"Csr\",\"size\":1,\"density\":0.1}]}");
+                Assert.Equal("SL1091", Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path)).Code);
             }
         }
         finally
@@ -46,6 +80,11 @@ public class BreakEvenTableTests
         BreakEvenTable table = BreakEvenTable.Measure(new Listener(told));
         Assert.NotEmpty(told);
         Assert.Contains("measured with", table.Origin);
+        Assert.Equal(BreakEvenConditions.Current, table.Conditions);
+        // One vector, few rows, an image of one pixel: each has a rule of its own.
+        Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Convolution, Size: 0 });
+        Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.CsrVector, Size: 0 });
+        Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Csr, Size: 2 });
         foreach (KernelKind kernel in Enum.GetValues<KernelKind>().Where(k => k != KernelKind.Dense))
             Assert.Contains(table.Entries, e => e.Kernel == kernel && e.Density is >= 0 and <= 1);
         using var cancelled = new CancellationTokenSource();

@@ -20,7 +20,7 @@ internal static class BreakEvenMeasurement
         var entries = new List<BreakEven>();
         foreach ((int channels, int image, long size) in new[] { (256, 1, 0L), (256, 4, 16L), (256, 7, 49L), (128, 14, 196L), (64, 28, 784L), (64, 56, 3136L) })
             Add(KernelKind.Convolution, size, () => Convolution(channels, image));
-        foreach ((int rows, long size) in new[] { (2, 2L), (4, 4L), (8, 8L), (16, 16L), (32, 32L), (128, 64L) })
+        foreach ((int rows, long size) in new[] { (2, 2L), (4, 4L), (8, 8L), (16, 16L), (24, 24L), (32, 32L), (128, 64L) })
         {
             Add(KernelKind.Csr, size, () => Matrix(rows, block: false));
             Add(KernelKind.Block, size, () => Matrix(rows, block: true));
@@ -31,7 +31,7 @@ internal static class BreakEvenMeasurement
             Add(KernelKind.BitmaskVector, size, () => Vector(side, KernelKind.BitmaskVector));
             Add(KernelKind.BlockVector, size, () => Vector(side, KernelKind.BlockVector));
         }
-        return new BreakEvenTable(entries, $"measured with {SimdSupport.Level}, {WorkPool.Threads} threads");
+        return new BreakEvenTable(entries, $"measured with {SimdSupport.Level}, {WorkPool.Threads} threads") { Conditions = BreakEvenConditions.Current };
 
         void Add(KernelKind kernel, long size, Func<double> measure)
         {

@@ -4,15 +4,19 @@ namespace Sparseland.Runtime.Planning;
 
 /// <summary>What a product with a sparse weight is expected to cost, as a fraction of a dense one of equal efficiency.</summary>
 /// <remarks>
-/// Three terms: a multiply-add for each stored value; a load of an input for each panel of 28 outputs that uses it, which weighs
-/// half a multiply-add; and copying each input into place once, which weighs three. So few outputs and very thin weights gain less
-/// than their density says. Columns are computed in whole registers: 17 cost what 32 do. The break-even table holds the efficiency, this the shape. Weights of the terms: set by eye against the layers of ResNet-50
-/// at 50 to 95 % zeros (figures `spmm` and `conv`); the same function is used when a table is measured, so its scale cancels out.
+/// Three terms: a multiply-add for each stored value; what each panel of 28 outputs pays for an input that it uses (a load, and its share of sums that rest between blocks); and copying each input into
+/// place once. So few outputs and very thin weights gain less than their density says. Columns are computed in whole registers: 17 cost what 32 do. The break-even table holds the efficiency, this the
+/// shape; the same function is used when a table is measured, so its scale cancels out.
+/// <para>Weights of the terms: least squares of sparse / dense time over 16 weights (16 to 2048 rows, 64 to 2304 columns, 49 to 4096 columns of the input) at densities of 0.02 to 0.7, with one and two
+/// threads (Zen 4; residual 0.19 root mean square, 0.58 at most; weights set by eye had 0.24 and 1.06). Loops at AVX2: 12 weights, 0.16 and 0.60.</para>
 /// </remarks>
 internal static class SparseCost
 {
     private const int PanelRows = 28;
-    private const double Load = 0.5, Copy = 3, Expand = 0.35, Write = 0.25, Tap = 2.4, Empty = 0.06;
+    private const double Load = 2.2, Copy = 2.2, LoopLoad = 1, LoopCopy = 0.25, Write = 0.28, Tap = 2.65, Empty = 0.06;
+
+    // Measured for matrices that come from memory (3072 x 3072), where the bit-mask is used: 0.5. In the caches it is 0.93, and the dense kernel is faster anyway.
+    private const double Expand = 0.5;
 
     /// <summary>The cost of a weight.</summary>
     /// <param name="density">Stored fraction, 0 to 1.</param>
@@ -25,7 +29,7 @@ internal static class SparseCost
         double filled = columns <= lanes ? 1 : (double)((columns + lanes - 1) / lanes * lanes) / columns;
         int panel = Math.Min(PanelRows, outputs);
         double used = 1 - Math.Pow(1 - density, (double)panel / blockRows);
-        return (density + Load * used / panel + Copy / outputs) * filled;
+        return (density + (CompiledKernels.AreUsed ? Load : LoopLoad) * used / panel + (CompiledKernels.AreUsed ? Copy : LoopCopy) / outputs) * filled;
     }
 
     /// <summary>The cost of a depthwise convolution: results are written whatever a channel keeps, and kept taps share no loads.</summary>

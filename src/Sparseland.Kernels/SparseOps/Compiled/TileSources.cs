@@ -7,6 +7,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <summary>Lines that lie in memory as they are needed: rows of a matrix, or channels of an image under a 1 x 1 convolution.</summary>
 internal unsafe struct LineSource : ITileSource
 {
+    private const int CrowdedStride = 256;
+
     public float* Base;
 
     /// <summary>Floats between lines.</summary>
@@ -22,10 +24,23 @@ internal unsafe struct LineSource : ITileSource
     public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
     {
         const int Lanes = CompiledMatrix.Lanes;
-        // Tile by tile: lines are far apart either way, and so the tile is written in order.
         fixed (int* lines = Lines)
         {
-            for (int t = tile; t < tile + tiles; t++, to += stride)
+            int t = tile;
+            // Strides of a power of two put all lines into a few sets of the caches: then line by line, in the order of memory.
+            if (Stride % CrowdedStride == 0)
+            {
+                int whole = Math.Min(tiles, Columns / Lanes - tile);
+                for (int i = first; i < end; i++)
+                {
+                    float* from = Base + lines[i] * Stride + (nint)tile * Lanes, at = to + (nint)i * Lanes;
+                    for (int w = 0; w < whole; w++, from += Lanes, at += stride) Vector512.StoreAligned(Vector512.Load(from), at);
+                }
+                t += whole;
+                to += whole * stride;
+            }
+            // Else tile by tile: lines are far apart either way, and so the tile is written in order.
+            for (; t < tile + tiles; t++, to += stride)
             {
                 float* from = Base + (nint)t * Lanes, at = to + (nint)first * Lanes;
                 int width = Math.Min(Lanes, Columns - t * Lanes), i = first;
