@@ -26,15 +26,17 @@ internal sealed unsafe class ReadLoop : IDisposable
 
     public void Dispose() => NativeMemory.AlignedFree(_memory);
 
+    /// <summary>Four streams: one alone does not keep the memory busy.</summary>
     private static long Read(byte* p, long length)
     {
         Vector512<long> a = Vector512<long>.Zero, b = a, c = a, d = a;
-        for (byte* end = p + length; p < end; p += 256)
+        long quarter = length / 4;
+        for (byte* end = p + quarter; p < end; p += 64)
         {
             a ^= Vector512.Load((long*)p);
-            b ^= Vector512.Load((long*)(p + 64));
-            c ^= Vector512.Load((long*)(p + 128));
-            d ^= Vector512.Load((long*)(p + 192));
+            b ^= Vector512.Load((long*)(p + quarter));
+            c ^= Vector512.Load((long*)(p + (2 * quarter)));
+            d ^= Vector512.Load((long*)(p + (3 * quarter)));
         }
         return Vector512.Sum(a ^ b ^ c ^ d);
     }

@@ -86,6 +86,9 @@ public sealed class CompactMatrix
     /// <summary>Where the parts of a product begin; found on first use.</summary>
     internal int[]? RowParts { get; set; }
 
+    /// <summary>Of each row whether its steps keep few values; found on first use.</summary>
+    internal byte[]? NarrowRows { get; set; }
+
     /// <summary>Rows from this one on may not be read in whole registers: too few bytes lie behind their values.</summary>
     internal int WideRows
     {

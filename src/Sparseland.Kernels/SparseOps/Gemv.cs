@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
@@ -34,10 +35,13 @@ public static unsafe class Gemv
         PreparedSpMM.CheckOptional(bias.Length, w.Rows, nameof(bias));
         if (w.Rows == 0) return;
         using MemoryHandle bits = w.Bits.Pin(), values = w.ValuesWithSlack.Pin(), scales = w.Scales.Pin();
+        bool code = VectorCode.IsUsable;
+        if (code && w.HasMask) w.NarrowRows ??= VectorCode.FindNarrow(MemoryMarshal.Cast<byte, ulong>(w.Bits.Span), w.Rows, w.WordsPerRow, w.Kind);
         fixed (long* counts = w.Counts, starts = w.ByteStarts)
+        fixed (byte* narrow = code ? w.NarrowRows : null)
         fixed (float* py = y, pBias = bias)
         {
-            var call = new Call(w, (ulong*)bits.Pointer, counts, starts, values.Pointer, scales.Pointer, py, pBias, activation);
+            var call = new Call(w, (ulong*)bits.Pointer, counts, starts, values.Pointer, scales.Pointer, py, pBias, activation, code, narrow);
             if (w.Kind.IsQuantized()) Integers(call, x);
             else Floats(call, x);
         }
@@ -57,16 +61,18 @@ public static unsafe class Gemv
         using Scratch.Buffer input = Scratch.Rent(padded);
         var to = new Span<float>(input.Pointer, padded);
         to.Clear();
-        SimdLevel level = IsFinite(x) ? SimdDispatch.Level : SimdLevel.Scalar;
+        bool finite = IsFinite(x);
+        SimdLevel level = finite ? SimdDispatch.Level : SimdLevel.Scalar;
+        byte* narrow = finite ? call.Narrow : null;
         if (w.Kind == ValueKind.Float32)
         {
             x.CopyTo(to);
-            Run(call, new FloatRows { Columns = w.Columns, WordsPerRow = w.WordsPerRow, Bits = call.Bits, Counts = call.Counts, Values = (float*)call.Values, X = input.Pointer, Level = level, WideRows = w.WideRows }, null);
+            Run(call, new FloatRows { Columns = w.Columns, WordsPerRow = w.WordsPerRow, Bits = call.Bits, Counts = call.Counts, Values = (float*)call.Values, X = input.Pointer, Level = level, WideRows = w.WideRows, Narrow = narrow }, null);
         }
         else
         {
             for (int c = 0; c < x.Length; c++) to[BFloat16Rows.Place(c)] = x[c];
-            Run(call, new BFloat16Rows { Columns = w.Columns, WordsPerRow = w.WordsPerRow, Bits = call.Bits, Counts = call.Counts, Values = (ushort*)call.Values, X = input.Pointer, Level = level, WideRows = w.WideRows }, null);
+            Run(call, new BFloat16Rows { Columns = w.Columns, WordsPerRow = w.WordsPerRow, Bits = call.Bits, Counts = call.Counts, Values = (ushort*)call.Values, X = input.Pointer, Level = level, WideRows = w.WideRows, Narrow = narrow }, null);
         }
     }
 
@@ -74,7 +80,7 @@ public static unsafe class Gemv
     {
         CompactMatrix w = call.Matrix;
         int piece = Math.Min(w.Kind == ValueKind.Int4 ? w.GroupColumns : QuantizedInput.Block, QuantizedInput.Block);
-        using var input = new QuantizedInput(x, w.Kind, piece);
+        using var input = new QuantizedInput(x, w.Kind, piece, call.UsesCode);
         if (w.Kind == ValueKind.Int8)
         {
             Run(call, new Int8Rows
@@ -90,6 +96,8 @@ public static unsafe class Gemv
                 InputScales = input.Scales,
                 Level = SimdDispatch.Level,
                 WideRows = w.WideRows,
+                UsesCode = call.UsesCode,
+                Narrow = call.Narrow,
             }, (float*)call.Scales);
         }
         else
@@ -111,6 +119,8 @@ public static unsafe class Gemv
                 InputScales = input.Scales,
                 Level = SimdDispatch.Level,
                 WideRows = w.WideRows,
+                UsesCode = call.UsesCode,
+                Narrow = call.Narrow,
             }, null);
         }
     }
@@ -141,7 +151,7 @@ public static unsafe class Gemv
         return boundaries;
     }
 
-    private readonly struct Call(CompactMatrix matrix, ulong* bits, long* counts, long* byteStarts, void* values, void* scales, float* y, float* bias, Clamp clamp)
+    private readonly struct Call(CompactMatrix matrix, ulong* bits, long* counts, long* byteStarts, void* values, void* scales, float* y, float* bias, Clamp clamp, bool usesCode, byte* narrow)
     {
         public CompactMatrix Matrix { get; } = matrix;
         public ulong* Bits { get; } = matrix.HasMask ? bits : null;
@@ -152,5 +162,7 @@ public static unsafe class Gemv
         public float* Y { get; } = y;
         public float* Bias { get; } = bias;
         public Clamp Clamp { get; } = clamp;
+        public bool UsesCode { get; } = usesCode;
+        public byte* Narrow { get; } = narrow;
     }
 }

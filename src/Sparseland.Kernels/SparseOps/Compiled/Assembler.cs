@@ -1,9 +1,9 @@
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
-/// <summary>General registers that code may change in the System V convention.</summary>
+/// <summary>General registers. In the System V convention Rbx, Rbp and R12 to R15 belong to the caller: see <see cref="Assembler.SaveRegisters"/>.</summary>
 internal enum Register
 {
-    Rax = 0, Rcx = 1, Rdx = 2, Rsi = 6, Rdi = 7, R8 = 8, R9 = 9, R10 = 10, R11 = 11,
+    Rax = 0, Rcx = 1, Rdx = 2, Rbx = 3, Rbp = 5, Rsi = 6, Rdi = 7, R8 = 8, R9 = 9, R10 = 10, R11 = 11, R12 = 12, R13 = 13, R14 = 14, R15 = 15,
 }
 
 /// <summary>Writes the few x64 instructions that sparse kernels consist of. 512-bit registers are numbers 0 to 31.</summary>
@@ -11,7 +11,7 @@ internal enum Register
 /// Encodings: Intel, "Software Developer's Manual", volume 2, section 2.7 (EVEX). An offset that is a multiple of the operand's
 /// size and within 128 times that takes one byte, so code keeps its pointers near.
 /// </remarks>
-internal sealed class Assembler
+internal sealed partial class Assembler
 {
     private const int VectorBytes = 64;
 
@@ -184,21 +184,7 @@ internal sealed class Assembler
     {
         Prefix(map, prefix, target, left, (int)address < 8, true, broadcast);
         Byte(operation);
-        int registers = (target & 7) << 3 | (int)address & 7;
-        if (offset == 0)
-        {
-            Byte(registers);
-        }
-        else if (offset % size == 0 && offset / size is >= sbyte.MinValue and <= sbyte.MaxValue)
-        {
-            Byte(0x40 | registers);
-            Byte(offset / size);
-        }
-        else
-        {
-            Byte(0x80 | registers);
-            Word(offset);
-        }
+        Operand(target, address, offset, size);
     }
 
     // Register numbers are stored complemented.

@@ -28,6 +28,9 @@ internal unsafe struct BFloat16Rows : IRowSum
     /// <summary>From this row on registers would read past the end of the values.</summary>
     public int WideRows;
 
+    /// <summary>As in <see cref="FloatRows.Narrow"/>.</summary>
+    public byte* Narrow;
+
     public readonly int ScratchBytes => 0;
 
     public readonly int FourUpTo => Bits != null && Level >= SimdLevel.Vector512 && MaskLanes.IsSupported ? WideRows : 0;
@@ -40,7 +43,12 @@ internal unsafe struct BFloat16Rows : IRowSum
         float* lanes = stackalloc float[64];
         ushort* values = Values + (Bits == null ? (nint)row * Columns : (nint)Counts[row]);
         ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
-        if (row < WideRows && Level >= SimdLevel.Vector512 && Avx512F.IsSupported && (bits == null || MaskLanes.IsSupported))
+        if (row < WideRows && Narrow != null)
+        {
+            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Blocks = WordsPerRow, Lanes = lanes };
+            VectorCode.Run(VectorCode.All[VectorCode.Code.BFloat16, false, Narrow[row] != 0], &arguments);
+        }
+        else if (row < WideRows && Level >= SimdLevel.Vector512 && Avx512F.IsSupported && (bits == null || MaskLanes.IsSupported))
         {
             if (bits == null) Dense512(values, lanes);
             else Masked512(values, bits, lanes);
@@ -117,6 +125,16 @@ internal unsafe struct BFloat16Rows : IRowSum
     public readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
         float* lanes = stackalloc float[256];
+        if (Narrow != null)
+        {
+            VectorCode.Arguments arguments = VectorCode.FourRows(Bits, WordsPerRow, (byte*)Values, sizeof(ushort), Counts, row, distance);
+            arguments.X = X;
+            arguments.Blocks = WordsPerRow;
+            arguments.Lanes = lanes;
+            VectorCode.Run(VectorCode.All[VectorCode.Code.BFloat16, true, VectorCode.AreNarrow(Narrow, row, distance)], &arguments);
+            for (int i = 0; i < 4; i++) sums[i] = FloatRows.Fold(lanes + (64 * i));
+            return;
+        }
         Vector512<float> a0 = Vector512<float>.Zero, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0, d0 = a0, d1 = a0, d2 = a0, d3 = a0;
         ushort* va = Values + Counts[row], vb = Values + Counts[row + distance], vc = Values + Counts[row + (2 * distance)], vd = Values + Counts[row + (3 * distance)];
         nint apart = (nint)distance * WordsPerRow;

@@ -32,16 +32,24 @@ internal unsafe struct FloatRows : IRowSum
     /// <summary>From this row on registers would read past the end of the values.</summary>
     public int WideRows;
 
+    /// <summary>A byte for each row that is not zero when none of its steps keeps more than half a register of values; null when <see cref="VectorCode"/> is not used.</summary>
+    public byte* Narrow;
+
     public readonly int ScratchBytes => 0;
 
-    public readonly int FourUpTo => Bits != null && Level >= SimdLevel.Vector512 && Avx512F.IsSupported ? WideRows : 0;
+    public readonly int FourUpTo => Level >= SimdLevel.Vector512 && Avx512F.IsSupported ? WideRows : 0;
 
     public readonly float Row(int row, byte* scratch)
     {
         float* lanes = stackalloc float[64];
         float* values = Values + (Bits == null ? (nint)row * Columns : (nint)Counts[row]);
         ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
-        if (row < WideRows && Level >= SimdLevel.Vector512 && Avx512F.IsSupported)
+        if (row < WideRows && Narrow != null)
+        {
+            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Blocks = WordsPerRow, Lanes = lanes };
+            VectorCode.Run(VectorCode.All[VectorCode.Code.Float32, false, Narrow[row] != 0], &arguments);
+        }
+        else if (row < WideRows && Level >= SimdLevel.Vector512 && Avx512F.IsSupported)
         {
             if (bits == null) Dense512(values, lanes);
             else Masked512(values, bits, lanes);
@@ -126,6 +134,22 @@ internal unsafe struct FloatRows : IRowSum
     public readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
         float* lanes = stackalloc float[256];
+        if (Bits == null)
+        {
+            Full(row, distance, lanes);
+            for (int i = 0; i < 4; i++) sums[i] = Fold(lanes + (64 * i));
+            return;
+        }
+        if (Narrow != null)
+        {
+            VectorCode.Arguments arguments = VectorCode.FourRows(Bits, WordsPerRow, (byte*)Values, sizeof(float), Counts, row, distance);
+            arguments.X = X;
+            arguments.Blocks = WordsPerRow;
+            arguments.Lanes = lanes;
+            VectorCode.Run(VectorCode.All[VectorCode.Code.Float32, true, VectorCode.AreNarrow(Narrow, row, distance)], &arguments);
+            for (int i = 0; i < 4; i++) sums[i] = Fold(lanes + (64 * i));
+            return;
+        }
         Vector512<float> a0 = Vector512<float>.Zero, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0, d0 = a0, d1 = a0, d2 = a0, d3 = a0;
         float* va = Values + Counts[row], vb = Values + Counts[row + distance], vc = Values + Counts[row + (2 * distance)], vd = Values + Counts[row + (3 * distance)];
         nint apart = (nint)distance * WordsPerRow;
@@ -144,6 +168,43 @@ internal unsafe struct FloatRows : IRowSum
         Store(lanes + 128, c0, c1, c2, c3);
         Store(lanes + 192, d0, d1, d2, d3);
         for (int i = 0; i < 4; i++) sums[i] = Fold(lanes + (64 * i));
+    }
+
+    /// <summary>Four rows of which every entry has a value. As four streams memory is read faster than as one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private readonly void Full(int row, int distance, float* lanes)
+    {
+        Vector512<float> a0 = Vector512<float>.Zero, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0, d0 = a0, d1 = a0, d2 = a0, d3 = a0;
+        nint columns = Columns, whole = columns & ~63, apart = (nint)distance * columns;
+        float* a = Values + ((nint)row * columns), b = a + apart, c = b + apart, d = c + apart, x = X;
+        for (nint i = 0; i < whole; i += 64)
+        {
+            Vector512<float> x0 = Vector512.Load(x + i), x1 = Vector512.Load(x + i + 16), x2 = Vector512.Load(x + i + 32), x3 = Vector512.Load(x + i + 48);
+            a0 = Avx512F.FusedMultiplyAdd(Vector512.Load(a + i), x0, a0);
+            a1 = Avx512F.FusedMultiplyAdd(Vector512.Load(a + i + 16), x1, a1);
+            a2 = Avx512F.FusedMultiplyAdd(Vector512.Load(a + i + 32), x2, a2);
+            a3 = Avx512F.FusedMultiplyAdd(Vector512.Load(a + i + 48), x3, a3);
+            b0 = Avx512F.FusedMultiplyAdd(Vector512.Load(b + i), x0, b0);
+            b1 = Avx512F.FusedMultiplyAdd(Vector512.Load(b + i + 16), x1, b1);
+            b2 = Avx512F.FusedMultiplyAdd(Vector512.Load(b + i + 32), x2, b2);
+            b3 = Avx512F.FusedMultiplyAdd(Vector512.Load(b + i + 48), x3, b3);
+            c0 = Avx512F.FusedMultiplyAdd(Vector512.Load(c + i), x0, c0);
+            c1 = Avx512F.FusedMultiplyAdd(Vector512.Load(c + i + 16), x1, c1);
+            c2 = Avx512F.FusedMultiplyAdd(Vector512.Load(c + i + 32), x2, c2);
+            c3 = Avx512F.FusedMultiplyAdd(Vector512.Load(c + i + 48), x3, c3);
+            d0 = Avx512F.FusedMultiplyAdd(Vector512.Load(d + i), x0, d0);
+            d1 = Avx512F.FusedMultiplyAdd(Vector512.Load(d + i + 16), x1, d1);
+            d2 = Avx512F.FusedMultiplyAdd(Vector512.Load(d + i + 32), x2, d2);
+            d3 = Avx512F.FusedMultiplyAdd(Vector512.Load(d + i + 48), x3, d3);
+        }
+        Store(lanes, a0, a1, a2, a3);
+        Store(lanes + 64, b0, b1, b2, b3);
+        Store(lanes + 128, c0, c1, c2, c3);
+        Store(lanes + 192, d0, d1, d2, d3);
+        for (int r = 0; r < 4; r++, lanes += 64, a += apart)
+        {
+            for (nint i = whole; i < columns; i++) lanes[i - whole] = MathF.FusedMultiplyAdd(a[i], x[i], lanes[i - whole]);
+        }
     }
 
     /// <summary>64 columns of one row, 16 at a time; on a little-endian machine the word reads as pieces in order.</summary>

@@ -41,14 +41,24 @@ internal unsafe struct Int4Rows : IRowSum
     /// <summary>From this row on registers would read past the end of the values.</summary>
     public int WideRows;
 
+    /// <summary>Whether <see cref="VectorCode"/> is used.</summary>
+    public bool UsesCode;
+
+    /// <summary>With code and a mask as in <see cref="FloatRows.Narrow"/>.</summary>
+    public byte* Narrow;
+
     // Scales in single precision, the unpacked values, and on narrow machines the spread row.
     private readonly int ScaleBytes => ((Math.Max(GroupsPerRow, WordsPerRow) * sizeof(float)) + 63) & ~63;
 
     private readonly int RowBytes => (WordsPerRow * 64) + 128;
 
-    public readonly int ScratchBytes => ScaleBytes + (2 * RowBytes);
+    public readonly int ScratchBytes => (UsesCode ? 8 * ScaleBytes : ScaleBytes) + (2 * RowBytes);
 
-    public readonly int FourUpTo => 0;
+    /// <summary>Under a mask rows are unpacked first; four of those at once were slower than one after the other (Zen 4, 50 % zeros).</summary>
+    public readonly int FourUpTo => UsesCode && Bits == null && IsPacked ? WideRows : 0;
+
+    // Columns that the code takes as they lie.
+    private readonly bool IsPacked => WordsPerPiece == 1 && GroupShift == 0 && Columns % ByteExpansion.PackedBlock == 0;
 
     public readonly float Row(int row, byte* scratch)
     {
@@ -60,6 +70,13 @@ internal unsafe struct Int4Rows : IRowSum
         ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
         int stored = bits == null ? Columns : (int)(Counts[row + 1] - Counts[row]);
         bool wide = row < WideRows;
+        if (wide && UsesCode && (bits != null || IsPacked))
+        {
+            if (bits != null) ByteExpansion.Unpack512(packed, stored, unpacked);
+            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = bits == null ? packed : unpacked, Lanes = lanes };
+            Call(&arguments, scales, false, bits != null && Narrow[row] != 0);
+            return DotKernel.Fold(lanes);
+        }
         if (wide && Level >= SimdLevel.Vector512 && Avx512BW.IsSupported && (bits == null ? WordsPerPiece == 1 && GroupShift == 0 : MaskLanes.IsSupported))
         {
             if (bits == null)
@@ -146,10 +163,40 @@ internal unsafe struct Int4Rows : IRowSum
         sum.Store(lanes);
     }
 
-    /// <summary>Four unpacked rows at once were up to 1.5 times slower than one after the other (Zen 4, 50 % zeros).</summary>
+    /// <inheritdoc/>
     public readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
-        for (int i = 0; i < 4; i++) sums[i] = Row(row + (i * distance), scratch);
+        float* lanes = stackalloc float[4 * Lanes.Count];
+        float* interleaved = (float*)scratch, own = (float*)(scratch + (4 * ScaleBytes));
+        int apart = ScaleBytes / sizeof(float);
+        for (int i = 0; i < 4; i++) Factors(row + (i * distance), own + (i * apart));
+        for (int p = 0; p < WordsPerRow; p += 4)
+        {
+            // A square of 4 x 4, turned; what is read behind the last factor is not used.
+            Vector128<float> a = Vector128.Load(own + p), b = Vector128.Load(own + apart + p), c = Vector128.Load(own + (2 * apart) + p), d = Vector128.Load(own + (3 * apart) + p);
+            Vector128<float> ab = Sse.UnpackLow(a, b), cd = Sse.UnpackLow(c, d), abHigh = Sse.UnpackHigh(a, b), cdHigh = Sse.UnpackHigh(c, d);
+            float* to = interleaved + (4 * p);
+            Sse.MoveLowToHigh(ab, cd).Store(to);
+            Sse.MoveHighToLow(cd, ab).Store(to + 4);
+            Sse.MoveLowToHigh(abHigh, cdHigh).Store(to + 8);
+            Sse.MoveHighToLow(cdHigh, abHigh).Store(to + 12);
+        }
+        nint length = Columns / 2, next = distance * length;
+        byte* values = Values + (row * length);
+        VectorCode.Arguments arguments = new() { Values0 = values, Values1 = values + next, Values2 = values + (2 * next), Values3 = values + (3 * next), Lanes = lanes };
+        Call(&arguments, interleaved, true, false);
+        for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
+    }
+
+    private readonly void Call(VectorCode.Arguments* arguments, float* factors, bool four, bool narrow)
+    {
+        arguments->X = X;
+        arguments->Starts = Starts;
+        arguments->Scales = factors;
+        int each = Bits == null ? 2 : WordsPerPiece;
+        (arguments->Blocks, arguments->Rest) = (WordsPerRow / each, WordsPerRow % each);
+        VectorCode.Code code = Bits == null ? VectorCode.Code.Int4Full : each == 1 ? VectorCode.Code.Int4Pieces1 : each == 2 ? VectorCode.Code.Int4Pieces2 : VectorCode.Code.Int4Pieces4;
+        VectorCode.Run(VectorCode.All[code, four, narrow], arguments);
     }
 
     /// <summary>What the integer sums of each piece of a row are multiplied by.</summary>

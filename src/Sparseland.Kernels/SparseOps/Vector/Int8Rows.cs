@@ -20,7 +20,7 @@ internal unsafe struct Int8Rows : IRowSum
     public long* Counts;
     public sbyte* Values;
 
-    /// <summary>Magnitudes of the input.</summary>
+    /// <summary>Magnitudes of the input; with code the input itself.</summary>
     public sbyte* X;
     public sbyte* Signs;
     public int* Starts;
@@ -30,9 +30,15 @@ internal unsafe struct Int8Rows : IRowSum
     /// <summary>From this row on registers would read past the end of the values.</summary>
     public int WideRows;
 
+    /// <summary>Whether <see cref="VectorCode"/> is used; the input has its signs then.</summary>
+    public bool UsesCode;
+
+    /// <summary>With code and a mask as in <see cref="FloatRows.Narrow"/>.</summary>
+    public byte* Narrow;
+
     public readonly int ScratchBytes => WordsPerRow * 64;
 
-    public readonly int FourUpTo => Bits != null && Level >= SimdLevel.Vector512 && MaskLanes.IsSupported ? WideRows : 0;
+    public readonly int FourUpTo => UsesCode ? WideRows : Bits != null && Level >= SimdLevel.Vector512 && MaskLanes.IsSupported ? WideRows : 0;
 
     public readonly float Row(int row, byte* scratch)
     {
@@ -40,7 +46,13 @@ internal unsafe struct Int8Rows : IRowSum
         sbyte* values = Values + (Bits == null ? (nint)row * Columns : (nint)Counts[row]);
         ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
         bool wide = row < WideRows;
-        if (wide && Level >= SimdLevel.Vector512 && Avx512BW.IsSupported && (bits == null || MaskLanes.IsSupported))
+        if (wide && UsesCode)
+        {
+            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Starts = Starts, Scales = InputScales, Blocks = WordsPerRow / 4, Rest = WordsPerRow % 4, Lanes = lanes };
+            VectorCode.Run(VectorCode.All[bits == null ? VectorCode.Code.Int8Full : VectorCode.Code.Int8, false, bits != null && Narrow[row] != 0], &arguments);
+            return DotKernel.Fold(lanes);
+        }
+        if (wide && !UsesCode && Level >= SimdLevel.Vector512 && Avx512BW.IsSupported && (bits == null || MaskLanes.IsSupported))
         {
             if (bits == null) Dense512(values, lanes);
             else Masked512(values, bits, lanes);
@@ -61,7 +73,7 @@ internal unsafe struct Int8Rows : IRowSum
         {
             ByteExpansion.Portable((byte*)values, bits, WordsPerRow, scratch, 0);
         }
-        if (avx) Dense256(w, lanes);
+        if (avx && !UsesCode) Dense256(w, lanes);
         else Portable(w, lanes);
         return DotKernel.Fold(lanes);
     }
@@ -74,7 +86,7 @@ internal unsafe struct Int8Rows : IRowSum
         for (int first = 0, b = 0; first < Columns; first += QuantizedInput.Block, b++)
         {
             new Span<int>(sums, Lanes.Count).Clear();
-            for (int c = first, end = Math.Min(first + QuantizedInput.Block, Columns); c < end; c++) sums[(c & 63) >> 2] += w[c] * (Signs[c] < 0 ? -X[c] : X[c]);
+            for (int c = first, end = Math.Min(first + QuantizedInput.Block, Columns); c < end; c++) sums[(c & 63) >> 2] += w[c] * (!UsesCode && Signs[c] < 0 ? -X[c] : X[c]);
             for (int t = 0; t < Lanes.Count; t++) lanes[t] = MathF.FusedMultiplyAdd(sums[t], InputScales[b], lanes[t]);
         }
     }
@@ -118,6 +130,18 @@ internal unsafe struct Int8Rows : IRowSum
     public readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
         float* lanes = stackalloc float[64];
+        if (UsesCode)
+        {
+            VectorCode.Arguments arguments = VectorCode.FourRows(Bits, WordsPerRow, (byte*)Values, sizeof(sbyte), Counts, row, distance, Columns);
+            arguments.X = X;
+            arguments.Starts = Starts;
+            arguments.Scales = InputScales;
+            (arguments.Blocks, arguments.Rest) = (WordsPerRow / 4, WordsPerRow % 4);
+            arguments.Lanes = lanes;
+            VectorCode.Run(Bits == null ? VectorCode.All[VectorCode.Code.Int8Full, true, false] : VectorCode.All[VectorCode.Code.Int8, true, VectorCode.AreNarrow(Narrow, row, distance)], &arguments);
+            for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
+            return;
+        }
         Vector512<float> sa = Vector512<float>.Zero, sb = sa, sc = sa, sd = sa;
         sbyte* va = Values + Counts[row], vb = Values + Counts[row + distance], vc = Values + Counts[row + (2 * distance)], vd = Values + Counts[row + (3 * distance)];
         nint apart = (nint)distance * WordsPerRow;

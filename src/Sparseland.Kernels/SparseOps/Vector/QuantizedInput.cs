@@ -1,4 +1,5 @@
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Sparse;
 
@@ -20,7 +21,8 @@ internal unsafe ref struct QuantizedInput
     /// <param name="x">The input.</param>
     /// <param name="kind">Int8 or Int4.</param>
     /// <param name="piece">Columns after which integer sums become floats: 256, or 64 or 128 for finer groups of 4-bit weights.</param>
-    public QuantizedInput(ReadOnlySpan<float> x, ValueKind kind, int piece)
+    /// <param name="forCode">For <see cref="VectorCode"/>, whose instruction wants no signs apart.</param>
+    public QuantizedInput(ReadOnlySpan<float> x, ValueKind kind, int piece, bool forCode)
     {
         int blocks = Math.Max(1, (x.Length + Block - 1) / Block), padded = blocks * Block, pieces = padded / piece;
         _memory = Scratch.Rent((2 * padded / sizeof(float)) + (pieces * (16 + 1)));
@@ -36,14 +38,14 @@ internal unsafe ref struct QuantizedInput
             for (int p = first / piece; p < (first + Block) / piece; p++) Scales[p] = scale;
         }
         new Span<int>(Starts, pieces * 16).Clear();
-        if (kind == ValueKind.Int4) StartAtMinusEight(padded, piece);
+        if (kind == ValueKind.Int4 || forCode) StartAtMinus(kind == ValueKind.Int4 ? 8 : 128, padded, piece);
         else SplitSigns(padded, piece);
     }
 
-    /// <summary>The integers; their magnitudes for 8-bit weights. Zeros up to a multiple of 256.</summary>
+    /// <summary>The integers; their magnitudes for 8-bit weights without code. Zeros up to a multiple of 256.</summary>
     public sbyte* Values { get; }
 
-    /// <summary>For 8-bit weights: -1 where the integer is negative, else 0.</summary>
+    /// <summary>For 8-bit weights without code: -1 where the integer is negative, else 0.</summary>
     public sbyte* Signs { get; }
 
     /// <summary>[pieces, 16]: with which integers the lanes of each piece begin.</summary>
@@ -88,19 +90,37 @@ internal unsafe ref struct QuantizedInput
         return Vector256.ConvertToInt32(Vector256.Max(Vector256.Min(steps, Vector256.Create(127f)), Vector256.Create(-127f)));
     }
 
-    /// <summary>4-bit weights are stored as q + 8: the sums begin at -8 times the sum of the inputs.</summary>
-    private readonly void StartAtMinusEight(int padded, int piece)
+    /// <summary>4-bit weights are stored as q + 8, 8-bit ones made unsigned by adding 128: the sums begin at minus that times the sum of the inputs.</summary>
+    private readonly void StartAtMinus(int added, int padded, int piece)
     {
         int* start = Starts;
+        if (Avx2.IsSupported)
+        {
+            for (int first = 0; first < padded; first += piece, start += 16)
+            {
+                Vector256<int> low = Vector256<int>.Zero, high = low;
+                for (int c = first; c < first + piece; c += 64)
+                {
+                    low += Fours(Vector256.Load(Values + c));
+                    high += Fours(Vector256.Load(Values + c + 32));
+                }
+                (low * -added).Store(start);
+                (high * -added).Store(start + 8);
+            }
+            return;
+        }
         for (int first = 0; first < padded; first += piece, start += 16)
         {
             for (int c = 0; c < piece; c += 4)
             {
                 sbyte* v = Values + first + c;
-                start[(c & 63) >> 2] -= 8 * (v[0] + v[1] + v[2] + v[3]);
+                start[(c & 63) >> 2] -= added * (v[0] + v[1] + v[2] + v[3]);
             }
         }
     }
+
+    /// <summary>The sums of four bytes each.</summary>
+    private static Vector256<int> Fours(Vector256<sbyte> v) => Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256<byte>.One, v), Vector256<short>.One);
 
     /// <summary>
     /// w x = (w ^ s) |x| + [s = -1] |x| with s = -1 for negative x: the instruction multiplies unsigned by signed bytes, and the second

@@ -153,7 +153,8 @@ public static class CompactFile
             RequireMask(weight);
             Mask? kept = weight.Mask ?? (weight.ElementType.IsFloat() ? PackedStorage.ZerosWorthPacking(data, data.ElementType.Size() * 8) : null);
             json.WriteString("type", weight.ElementType.ToString());
-            ElementType stored = weight.ElementType == ElementType.Float32 && weight.Shape.Length >= 2 ? options.ValueType : weight.ElementType;
+            ElementType stored = weight.Storage is CompactStorage { Matrix.Kind: ValueKind.BFloat16 } ? ElementType.BFloat16
+                : weight.ElementType == ElementType.Float32 && weight.Shape.Length >= 2 ? options.ValueType : weight.ElementType;
             if (kept is null)
             {
                 json.WriteString("dense", AddTensor(weight.Name, new Converted(weight.Storage, stored)));

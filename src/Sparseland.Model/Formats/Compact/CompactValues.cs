@@ -7,8 +7,8 @@ namespace Sparseland.Model.Formats.Compact;
 public static class CompactValues
 {
     /// <summary>
-    /// Replaces the single-precision weights of two or more dimensions. A weight stays as it is when it has a value that is not finite (integers),
-    /// or when its rows are so short that their scales would break the promise of size.
+    /// Replaces the single-precision weights of two or more dimensions. Where integers cannot be (a value is not finite, or rows are so short that their scales
+    /// would break the promise of size) the weight is held in bfloat16.
     /// </summary>
     /// <param name="graph">Changed in place; masks stay what they are.</param>
     /// <param name="kind">The type of the values; Float32 changes nothing.</param>
@@ -27,16 +27,22 @@ public static class CompactValues
             if (weight.Storage.Matrix?.Kind == kind) continue;
             TensorData data = weight.Read();
             Mask? kept = weight.Mask ?? PackedStorage.ZerosWorthPacking(data, kind.Bits());
-            double density = kept?.Density ?? 1, bits = density * kind.Bits(), left = weight.Length * ((1.05 * (1 + bits)) - bits - (kept is null ? 0 : 1)) / 8;
-            // Half a byte a row is lost where 4-bit values end.
-            if (CompactMatrix.ScaleBytes(rows, columns, kind, CompactMatrix.GroupFor(density)) + (kind == ValueKind.Int4 ? rows / 2 : 0) > left) continue;
             ReadOnlySpan<float> values = data.Span<float>();
-            if (kind.IsQuantized() && !IsFinite(values)) continue;
-            CompactMatrix matrix = kept is not null ? CompactMatrix.FromMask(kept, values, rows, columns, kind) : CompactMatrix.FromDense(values, rows, columns, kind);
+            ValueKind type = kind.IsQuantized() && !(Fits(weight, kept, kind) && IsFinite(values)) ? ValueKind.BFloat16 : kind;
+            CompactMatrix matrix = kept is not null ? CompactMatrix.FromMask(kept, values, rows, columns, type) : CompactMatrix.FromDense(values, rows, columns, type);
             graph.Weights[weight.Name] = new Weight(weight.Name, new CompactStorage(matrix, weight.Shape, kept), weight.Mask);
             count++;
         }
         return count;
+    }
+
+    /// <summary>Whether scales leave a weight within the promise of size.</summary>
+    private static bool Fits(Weight weight, Mask? kept, ValueKind kind)
+    {
+        int rows = weight.Shape[0], columns = weight.Length / rows;
+        double density = kept?.Density ?? 1, bits = density * kind.Bits(), left = weight.Length * ((1.05 * (1 + bits)) - bits - (kept is null ? 0 : 1)) / 8;
+        // Half a byte a row is lost where 4-bit values end.
+        return CompactMatrix.ScaleBytes(rows, columns, kind, CompactMatrix.GroupFor(density)) + (kind == ValueKind.Int4 ? rows / 2 : 0) <= left;
     }
 
     private static bool IsFinite(ReadOnlySpan<float> values)

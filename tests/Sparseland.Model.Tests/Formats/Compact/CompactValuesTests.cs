@@ -98,18 +98,27 @@ public sealed class CompactValuesTests : IDisposable
     }
 
     [Fact]
-    public void Weights_with_short_rows_or_infinities_stay_in_single_precision()
+    public void Weights_with_short_rows_or_infinities_are_held_in_16_bits()
     {
         var graph = new ModelGraph("g");
-        graph.AddWeight(new Weight("short", TensorData.Wrap(new float[64 * 9], 64, 9)));
+        graph.AddWeight(new Weight("short", TensorData.Wrap([.. Enumerable.Range(0, 64 * 9).Select(i => 1f + i)], 64, 9)));
         float[] infinite = new float[512];
         infinite[5] = float.PositiveInfinity;
         graph.AddWeight(new Weight("infinite", TensorData.Wrap(infinite, 1, 512)));
         graph.AddWeight(new Weight("sound", TensorData.Wrap([.. Enumerable.Range(1, 512).Select(i => (float)i)], 1, 512)));
-        Assert.Equal(1, CompactValues.Apply(graph, ValueKind.Int8));
-        Assert.Null(graph.Weights["short"].Storage.Matrix);
-        Assert.Null(graph.Weights["infinite"].Storage.Matrix);
+        ModelGraph whole = graph.Clone();
+        Assert.Equal(3, CompactValues.Apply(graph, ValueKind.Int8));
+        Assert.Equal(ValueKind.BFloat16, graph.Weights["short"].Storage.Matrix!.Kind);
+        Assert.Equal(ValueKind.BFloat16, graph.Weights["infinite"].Storage.Matrix!.Kind);
         Assert.Equal(ValueKind.Int8, graph.Weights["sound"].Storage.Matrix!.Kind);
+
+        CompactFile.Write(_folder.File("mixed.sparse.safetensors"), whole, new CompactOptions { Values = ValueKind.Int8 });
+        ModelGraph loaded = CompactFile.Read(_folder.File("mixed.sparse.safetensors"));
+        foreach (Weight weight in loaded.Weights.Values)
+        {
+            Assert.Equal(graph.Weights[weight.Name].Storage.Matrix!.Kind, weight.Storage.Matrix!.Kind);
+            Assert.Equal(graph.Weights[weight.Name].Read().Array<float>(), weight.Read().Array<float>());
+        }
     }
 
     [Fact]

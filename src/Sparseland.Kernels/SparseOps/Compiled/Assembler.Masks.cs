@@ -1,0 +1,175 @@
+namespace Sparseland.Kernels.SparseOps.Compiled;
+
+/// <summary>The instructions of products with bit-masks: masks read from memory into mask registers, values spread under them, dot products of bytes.</summary>
+/// <remarks>Names of instructions stand beside their methods. Mask registers are numbers 1 to 7; sums of bytes need AVX-512 VNNI, spreading bytes and words VBMI2.</remarks>
+internal sealed partial class Assembler
+{
+    private const int Map0F = 1, Map0F38 = 2, NoPrefix = 0, Prefix66 = 1, Wide = 2, Half = 1;
+
+    private static readonly Register[] s_saved = [Register.Rbx, Register.Rbp, Register.R12, Register.R13, Register.R14, Register.R15];
+
+    /// <summary>Puts the caller's registers away (push).</summary>
+    public void SaveRegisters()
+    {
+        foreach (Register r in s_saved) PushOrPop(0x50, r);
+    }
+
+    /// <summary>Brings them back (pop).</summary>
+    public void RestoreRegisters()
+    {
+        for (int i = s_saved.Length - 1; i >= 0; i--) PushOrPop(0x58, s_saved[i]);
+    }
+
+    /// <summary>Mask register = 16, 32 or 64 bits at [address + offset] (kmovw, kmovd, kmovq).</summary>
+    public void LoadMask(int mask, int bits, Register address, int offset)
+    {
+        Byte(0xC4);
+        Byte(0xC0 | ((int)address < 8 ? 0x20 : 0) | Map0F);
+        Byte((bits >= 32 ? 0x80 : 0) | 0x78 | (bits == 32 ? 1 : 0));
+        Byte(0x90);
+        Operand(mask, address, offset, 1);
+    }
+
+    /// <summary>target = the number of set bits among 32 or 64 at [address + offset] (popcnt).</summary>
+    public void CountBits(Register target, int bits, Register address, int offset)
+    {
+        Byte(0xF3);
+        Byte((bits == 64 ? 0x48 : 0x40) | (int)target >> 3 << 2 | (int)address >> 3);
+        Byte(0x0F);
+        Byte(0xB8);
+        Operand((int)target, address, offset, 1);
+    }
+
+    /// <summary>target = the number of set bits among the 16 at [address + offset] (movzx, popcnt).</summary>
+    public void CountBits16(Register target, Register address, int offset)
+    {
+        Byte(0x40 | (int)target >> 3 << 2 | (int)address >> 3);
+        Byte(0x0F);
+        Byte(0xB7);
+        Operand((int)target, address, offset, 1);
+        Byte(0xF3);
+        Byte(0x40 | (int)target >> 3 << 2 | (int)target >> 3);
+        Byte(0x0F);
+        Byte(0xB8);
+        Byte(0xC0 | ((int)target & 7) << 3 | (int)target & 7);
+    }
+
+    /// <summary>target += index * 2^shift (lea).</summary>
+    public void AddScaled(Register target, Register index, int shift)
+    {
+        Byte(0x48 | (int)target >> 3 << 2 | (int)index >> 3 << 1 | (int)target >> 3);
+        Byte(0x8D);
+        Byte(0x40 | ((int)target & 7) << 3 | 4);
+        Byte(shift << 6 | ((int)index & 7) << 3 | (int)target & 7);
+        Byte(0);
+    }
+
+    /// <summary>target = the 8 bytes at [address + offset] for every register (mov).</summary>
+    public void LoadAny(Register target, Register address, int offset)
+    {
+        Byte(0x48 | (int)target >> 3 << 2 | (int)address >> 3);
+        Byte(0x8B);
+        Operand((int)target, address, offset, 1);
+    }
+
+    /// <summary>target = [address + offset]: 64 bytes, or 32 with zeros above them (vmovups).</summary>
+    public void LoadBytes(int target, Register address, int offset, bool half) => Memory(Map0F, NoPrefix, false, 0x10, target, 0, address, offset, half ? Half : Wide);
+
+    /// <summary>[address + offset] = source (vmovups).</summary>
+    public void StoreBytes(int source, Register address, int offset) => Memory(Map0F, NoPrefix, false, 0x11, source, 0, address, offset, Wide);
+
+    /// <summary>target = source (vmovaps).</summary>
+    public void Copy(int target, int source) => Registers(Map0F, NoPrefix, false, 0x28, target, 0, source);
+
+    /// <summary>target = 0 (vpxord).</summary>
+    public void Clear(int target) => Xor(target, target, target);
+
+    /// <summary>All 32-bit lanes of target = value, through a general register (mov, vpbroadcastd).</summary>
+    public void BroadcastConstant(int target, uint value, Register through)
+    {
+        if ((int)through >= 8) Byte(0x41);
+        Byte(0xB8 | (int)through & 7);
+        Word((int)value);
+        Registers(Map0F38, Prefix66, false, 0x7C, target, 0, (int)through);
+    }
+
+    /// <summary>target = left ^ right (vpxord).</summary>
+    public void Xor(int target, int left, int right) => Registers(Map0F, Prefix66, false, 0xEF, target, left, right);
+
+    /// <summary>target = left &amp; right (vpandd).</summary>
+    public void And(int target, int left, int right) => Registers(Map0F, Prefix66, false, 0xDB, target, left, right);
+
+    /// <summary>target = source shifted left in 32-bit lanes (vpslld).</summary>
+    public void ShiftLeft32(int target, int source, int count)
+    {
+        Registers(Map0F, Prefix66, false, 0x72, 6, target, source);
+        Byte(count);
+    }
+
+    /// <summary>target = source shifted right in 16-bit lanes (vpsrlw).</summary>
+    public void ShiftRight16(int target, int source, int count)
+    {
+        Registers(Map0F, Prefix66, false, 0x71, 2, target, source);
+        Byte(count);
+    }
+
+    /// <summary>The next values of the source where the mask has a bit, zeros or what target held elsewhere (vexpandps, vpexpandw, vpexpandb).</summary>
+    public void Expand(int bytes, int target, int mask, int source, bool zeros) =>
+        Registers(Map0F38, Prefix66, bytes == 2, bytes == 4 ? 0x88 : 0x62, target, 0, source, mask, zeros);
+
+    /// <summary>sum += the products of four unsigned bytes of left with four signed ones of right, per 32-bit lane (vpdpbusd).</summary>
+    public void DotBytes(int sum, int left, int right) => Registers(Map0F38, Prefix66, false, 0x50, sum, left, right);
+
+    /// <summary>target = source as single-precision numbers (vcvtdq2ps).</summary>
+    public void ToSingle(int target, int source) => Registers(Map0F, NoPrefix, false, 0x5B, target, 0, source);
+
+    /// <summary>sum += left * right (vfmadd231ps).</summary>
+    public void MultiplyAdd(int sum, int left, int right) => Registers(Map0F38, Prefix66, false, 0xB8, sum, left, right);
+
+    /// <summary>Subtracts one and jumps back while the result is not zero (dec, jnz).</summary>
+    public void Loop(Register counter, int target)
+    {
+        Decrement(counter);
+        JumpIfNotZero(target);
+    }
+
+    private void PushOrPop(int operation, Register register)
+    {
+        if ((int)register >= 8) Byte(0x41);
+        Byte(operation | (int)register & 7);
+    }
+
+    private void Memory(int map, int prefix, bool w, int operation, int target, int left, Register address, int offset, int length)
+    {
+        Extended(map, prefix, w, target, left, (int)address < 8, true, 0, false, length);
+        Byte(operation);
+        Operand(target, address, offset, length == Wide ? 64 : 32);
+    }
+
+    private void Registers(int map, int prefix, bool w, int operation, int target, int left, int right, int mask = 0, bool zeros = false)
+    {
+        Extended(map, prefix, w, target, left, (right & 8) == 0, (right & 16) == 0, mask, zeros, Wide);
+        Byte(operation);
+        Byte(0xC0 | (target & 7) << 3 | right & 7);
+    }
+
+    private void Extended(int map, int prefix, bool w, int target, int left, bool noB, bool noX, int mask, bool zeros, int length)
+    {
+        Byte(0x62);
+        Byte(((target & 8) == 0 ? 0x80 : 0) | (noX ? 0x40 : 0) | (noB ? 0x20 : 0) | ((target & 16) == 0 ? 0x10 : 0) | map);
+        Byte((w ? 0x80 : 0) | (~left & 15) << 3 | 4 | prefix);
+        Byte((zeros ? 0x80 : 0) | length << 5 | ((left & 16) == 0 ? 8 : 0) | mask);
+    }
+
+    // An address of four low bits 4 (rsp, r12) needs a second byte, one of 5 (rbp, r13) an offset.
+    private void Operand(int target, Register address, int offset, int size)
+    {
+        int low = (int)address & 7, registers = (target & 7) << 3 | low;
+        bool small = offset % size == 0 && offset / size is >= sbyte.MinValue and <= sbyte.MaxValue, none = offset == 0 && low != 5;
+        Byte((none ? 0 : small ? 0x40 : 0x80) | registers);
+        if (low == 4) Byte(0x24);
+        if (none) return;
+        if (small) Byte(offset / size);
+        else Word(offset);
+    }
+}

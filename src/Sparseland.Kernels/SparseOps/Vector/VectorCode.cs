@@ -1,0 +1,360 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps.Compiled;
+
+namespace Sparseland.Kernels.SparseOps.Vector;
+
+/// <summary>Products of one or four rows with a vector as machine code that is written once a process: for what C# has no words for.</summary>
+/// <remarks>
+/// <para>Three things are gained over intrinsics. Masks go from memory into mask registers (kmov), where C# can only make them from vectors. Dot products of bytes take
+/// one instruction (vpdpbusd), where C# of .NET 10 needs two that may not overflow and so the signs of the input apart. And nothing is spilled in the loop.</para>
+/// <para>Where rows keep at most half a register of values per step (most do from about 80 % zeros on), they are read by half registers: a whole one nearly always
+/// crosses a cache line, and then costs two reads.</para>
+/// <para>The sums are those that <see cref="FloatRows"/>, <see cref="BFloat16Rows"/>, <see cref="Int8Rows"/> and <see cref="Int4Rows"/> define, bit for bit.</para>
+/// </remarks>
+internal static unsafe class VectorCode
+{
+    /// <summary>Rows of the larger functions.</summary>
+    public const int Rows = 4;
+
+    /// <summary>What the functions read, 8 bytes each. Sums are stored one row after the other.</summary>
+    public struct Arguments
+    {
+        public void* Bits0, Bits1, Bits2, Bits3;
+        public void* Values0, Values1, Values2, Values3;
+        public void* X;
+        public int* Starts;
+        public float* Scales;
+        public long Blocks, Rest;
+        public float* Lanes;
+    }
+
+    private const int BitsAt = 0, ValuesAt = 32, XAt = 64, StartsAt = 72, ScalesAt = 80, BlocksAt = 88, RestAt = 96, LanesAt = 104;
+
+    private static readonly Register[] s_bits = [Register.Rsi, Register.Rdx, Register.Rcx, Register.R8], s_values = [Register.R9, Register.R10, Register.R11, Register.Rbx];
+    private const Register X = Register.Rbp, Starts = Register.R12, Scales = Register.R13, Counter = Register.R14, Bit = Register.Rax, Call = Register.Rdi;
+
+    private static readonly Lazy<Functions?> s_functions = new(Write);
+
+    /// <summary>Whether calls from this thread may use the code.</summary>
+    public static bool IsUsable => CompiledMatrix.Usable && s_functions.Value is not null;
+
+    /// <summary>The functions; only where <see cref="IsUsable"/>.</summary>
+    public static Functions All => s_functions.Value!;
+
+    /// <summary>Calls a function.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Run(nint function, Arguments* arguments) => ((delegate* unmanaged[SuppressGCTransition]<Arguments*, void>)function)(arguments);
+
+    /// <summary>Bits and values of rows row, row + distance and so on; without bits rows of full length.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Arguments FourRows(ulong* bits, int wordsPerRow, byte* values, int bytes, long* counts, int row, int distance, int columns = 0)
+    {
+        int b = row + distance, c = b + distance, d = c + distance;
+        if (bits == null)
+        {
+            nint length = (nint)columns * bytes;
+            return new() { Values0 = values + (row * length), Values1 = values + (b * length), Values2 = values + (c * length), Values3 = values + (d * length) };
+        }
+        nint words = wordsPerRow;
+        return new()
+        {
+            Bits0 = bits + (row * words),
+            Bits1 = bits + (b * words),
+            Bits2 = bits + (c * words),
+            Bits3 = bits + (d * words),
+            Values0 = values + (counts[row] * bytes),
+            Values1 = values + (counts[b] * bytes),
+            Values2 = values + (counts[c] * bytes),
+            Values3 = values + (counts[d] * bytes),
+        };
+    }
+
+    /// <summary>Whether four rows are all narrow.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool AreNarrow(byte* narrow, int row, int distance) => (narrow[row] & narrow[row + distance] & narrow[row + (2 * distance)] & narrow[row + (3 * distance)]) != 0;
+
+    /// <summary>A byte for each row: 1 when no step of it keeps more than half a register of values.</summary>
+    public static byte[] FindNarrow(ReadOnlySpan<ulong> bits, int rows, int wordsPerRow, ValueKind kind)
+    {
+        var narrow = new byte[rows];
+        for (int r = 0; r < rows; r++)
+        {
+            int most = 0;
+            foreach (ulong word in bits.Slice(r * wordsPerRow, wordsPerRow))
+            {
+                int here = kind switch
+                {
+                    ValueKind.Float32 => Math.Max(Math.Max(BitOperations.PopCount((uint)(ushort)word), BitOperations.PopCount((uint)(ushort)(word >> 16))), Math.Max(BitOperations.PopCount((uint)(ushort)(word >> 32)), BitOperations.PopCount(word >> 48))) * 4,
+                    ValueKind.BFloat16 => Math.Max(BitOperations.PopCount((uint)word), BitOperations.PopCount(word >> 32)) * 2,
+                    _ => BitOperations.PopCount(word),
+                };
+                most = Math.Max(most, here);
+            }
+            narrow[r] = most <= 32 ? (byte)1 : (byte)0;
+        }
+        return narrow;
+    }
+
+    /// <summary>Addresses of the functions for four rows and for one.</summary>
+    public sealed class Functions(ExecutableMemory memory, int[] starts)
+    {
+        /// <summary>The function of a kind.</summary>
+        /// <param name="code">Which.</param>
+        /// <param name="four">Four rows or one.</param>
+        /// <param name="narrow">Whether no step of these rows keeps more than half a register.</param>
+        public nint this[Code code, bool four, bool narrow] => memory.Address + starts[((int)code * 4) + (four ? 2 : 0) + (narrow ? 1 : 0)];
+    }
+
+    /// <summary>What a function computes.</summary>
+    public enum Code
+    {
+        /// <summary>Single precision under a mask; Blocks counts words.</summary>
+        Float32,
+
+        /// <summary>bfloat16 under a mask; Blocks counts words.</summary>
+        BFloat16,
+
+        /// <summary>8-bit integers under a mask; Blocks counts pieces of 4 words, Rest the words behind them.</summary>
+        Int8,
+
+        /// <summary>8-bit integers without a mask.</summary>
+        Int8Full,
+
+        /// <summary>Unpacked 4-bit integers under a mask in pieces of one word; Scales hold a factor for each row, piece by piece.</summary>
+        Int4Pieces1,
+
+        /// <summary>The same in pieces of two words.</summary>
+        Int4Pieces2,
+
+        /// <summary>The same in pieces of four words.</summary>
+        Int4Pieces4,
+
+        /// <summary>Packed 4-bit integers without a mask in pieces of one word; Blocks counts pairs of pieces.</summary>
+        Int4Full,
+    }
+
+    private static Functions? Write()
+    {
+        // EBX of leaf 7: AVX-512 BW (30); ECX: VBMI2 (6), VNNI (11).
+        if (!X86Base.IsSupported || !Avx512Vbmi2.IsSupported || (X86Base.CpuId(7, 0).Ecx >> 11 & 1) == 0) return null;
+        var code = new Assembler();
+        int kinds = Enum.GetValues<Code>().Length;
+        var starts = new int[kinds * 4];
+        for (int i = 0; i < starts.Length; i++)
+        {
+            code.Align();
+            starts[i] = code.Length;
+            Function(code, (Code)(i / 4), (i & 2) != 0 ? Rows : 1, (i & 1) != 0);
+        }
+        return ExecutableMemory.TryCreate(code.Code) is { } memory ? new Functions(memory, starts) : null;
+    }
+
+    private static void Function(Assembler a, Code code, int rows, bool narrow)
+    {
+        bool full = code is Code.Int8Full or Code.Int4Full;
+        a.SaveRegisters();
+        for (int r = 0; r < rows; r++)
+        {
+            if (!full) a.LoadAny(s_bits[r], Call, BitsAt + (8 * r));
+            a.LoadAny(s_values[r], Call, ValuesAt + (8 * r));
+        }
+        a.LoadAny(X, Call, XAt);
+        a.LoadAny(Starts, Call, StartsAt);
+        a.LoadAny(Scales, Call, ScalesAt);
+        a.LoadAny(Counter, Call, BlocksAt);
+        if (code is Code.Float32 or Code.BFloat16) Floats(a, code, rows, narrow);
+        else if (code == Code.Int4Full) Packed(a, rows);
+        else Integers(a, code, rows, narrow);
+        a.ClearUpperHalves();
+        a.RestoreRegisters();
+        a.Return();
+    }
+
+    /// <summary>Sums in registers 4 r to 4 r + 3, the input in 16 to 19.</summary>
+    private static void Floats(Assembler a, Code code, int rows, bool narrow)
+    {
+        const int Input = 16, Odd = 31, First = 20;
+        bool singles = code == Code.Float32;
+        for (int i = 0; i < rows * 4; i++) a.Clear(i);
+        if (!singles) Constant(a, Odd, 0xFFFF0000);
+        int skip = a.SkipIfZero(Counter), loop = a.Length;
+        for (int i = 0; i < 4; i++) a.LoadBytes(Input + i, X, 64 * i, half: false);
+        for (int piece = 0; piece < (singles ? 4 : 2); piece++)
+        {
+            for (int r = 0; r < rows; r++)
+            {
+                int value = First + r, even = First + 4 + r, mask = 1 + r;
+                Register bits = s_bits[r], values = s_values[r];
+                if (singles)
+                {
+                    a.LoadMask(mask, 16, bits, 2 * piece);
+                    a.LoadBytes(value, values, 0, narrow);
+                    a.CountBits16(Bit, bits, 2 * piece);
+                    a.AddScaled(values, Bit, 2);
+                    a.Expand(4, value, mask, value, zeros: true);
+                    a.MultiplyAdd((4 * r) + piece, value, Input + piece);
+                }
+                else
+                {
+                    a.LoadMask(mask, 32, bits, 4 * piece);
+                    a.LoadBytes(value, values, 0, narrow);
+                    a.CountBits(Bit, 32, bits, 4 * piece);
+                    a.AddScaled(values, Bit, 1);
+                    a.Expand(2, value, mask, value, zeros: true);
+                    a.ShiftLeft32(even, value, 16);
+                    a.And(value, value, Odd);
+                    a.MultiplyAdd((4 * r) + (2 * piece), even, Input + (2 * piece));
+                    a.MultiplyAdd((4 * r) + (2 * piece) + 1, value, Input + (2 * piece) + 1);
+                }
+            }
+        }
+        for (int r = 0; r < rows; r++) a.Add(s_bits[r], 8);
+        a.Add(X, 256);
+        a.Loop(Counter, loop);
+        a.Land(skip);
+        StoreSums(a, rows * 4);
+    }
+
+    /// <summary>Sums in registers 0 to 3, the integers of a piece in 4 to 7.</summary>
+    private static void Integers(Assembler a, Code code, int rows, bool narrow)
+    {
+        const int Filler = 31;
+        bool eight = code is Code.Int8 or Code.Int8Full;
+        int words = code switch
+        {
+            Code.Int4Pieces1 => 1,
+            Code.Int4Pieces2 => 2,
+            _ => 4,
+        };
+        for (int r = 0; r < rows; r++) a.Clear(r);
+        // 8-bit values are made unsigned by adding 128, 4-bit ones are stored with 8 added: a missing one is that.
+        Constant(a, Filler, eight ? 0x80808080 : 0x08080808);
+        int skip = a.SkipIfZero(Counter), loop = a.Length;
+        Begin(a, rows);
+        for (int w = 0; w < words; w++) Word(a, code, rows, narrow, w);
+        Advance(a, code, rows, words);
+        Flush(a, rows, eight);
+        a.Loop(Counter, loop);
+        a.Land(skip);
+        if (words > 1)
+        {
+            a.LoadAny(Counter, Call, RestAt);
+            int none = a.SkipIfZero(Counter);
+            Begin(a, rows);
+            int rest = a.Length;
+            Word(a, code, rows, narrow, 0);
+            Advance(a, code, rows, 1);
+            a.Loop(Counter, rest);
+            Flush(a, rows, eight);
+            a.Land(none);
+        }
+        StoreSums(a, rows);
+    }
+
+    private static void Begin(Assembler a, int rows)
+    {
+        a.LoadBytes(4, Starts, 0, half: false);
+        for (int r = 1; r < rows; r++) a.Copy(4 + r, 4);
+        a.Add(Starts, 64);
+    }
+
+    private static void Word(Assembler a, Code code, int rows, bool narrow, int w)
+    {
+        const int Input = 16, First = 20, Filler = 31;
+        a.LoadBytes(Input, X, 64 * w, half: false);
+        for (int r = 0; r < rows; r++)
+        {
+            int value = First + r, spread = First + 4 + r;
+            if (code == Code.Int8Full)
+            {
+                a.LoadBytes(value, s_values[r], 64 * w, half: false);
+                a.Xor(value, value, Filler);
+                a.DotBytes(4 + r, value, Input);
+                continue;
+            }
+            a.LoadMask(1 + r, 64, s_bits[r], 8 * w);
+            a.LoadBytes(value, s_values[r], 0, narrow);
+            a.CountBits(Bit, 64, s_bits[r], 8 * w);
+            a.Add(s_values[r], Bit);
+            if (code == Code.Int8)
+            {
+                a.Expand(1, spread, 1 + r, value, zeros: true);
+                a.Xor(spread, spread, Filler);
+            }
+            else
+            {
+                a.Copy(spread, Filler);
+                a.Expand(1, spread, 1 + r, value, zeros: false);
+            }
+            a.DotBytes(4 + r, spread, Input);
+        }
+    }
+
+    private static void Advance(Assembler a, Code code, int rows, int words)
+    {
+        for (int r = 0; r < rows; r++)
+        {
+            if (code == Code.Int8Full) a.Add(s_values[r], 64 * words);
+            else a.Add(s_bits[r], 8 * words);
+        }
+        a.Add(X, 64 * words);
+    }
+
+    /// <summary>sums += integers times the factor of the piece: one for all rows, or one for each.</summary>
+    private static void Flush(Assembler a, int rows, bool shared)
+    {
+        for (int r = 0; r < rows; r++)
+        {
+            a.ToSingle(4 + r, 4 + r);
+            a.MultiplyAddBroadcast(r, 4 + r, Scales, shared ? 0 : 4 * r);
+        }
+        a.Add(Scales, shared ? 4 : 4 * rows);
+    }
+
+    /// <summary>128 columns at a time: the lower halves of 64 bytes are the first piece, the upper ones the second.</summary>
+    private static void Packed(Assembler a, int rows)
+    {
+        const int Lower = 31, Input = 16, Start = 18, Both = 20, Low = 24, Sum = 4;
+        for (int r = 0; r < rows; r++) a.Clear(r);
+        Constant(a, Lower, 0x0F0F0F0F);
+        int skip = a.SkipIfZero(Counter), loop = a.Length;
+        for (int i = 0; i < 2; i++)
+        {
+            a.LoadBytes(Input + i, X, 64 * i, half: false);
+            a.LoadBytes(Start + i, Starts, 64 * i, half: false);
+        }
+        for (int r = 0; r < rows; r++)
+        {
+            a.LoadBytes(Both + r, s_values[r], 0, half: false);
+            a.And(Low + r, Both + r, Lower);
+            a.ShiftRight16(Both + r, Both + r, 4);
+            a.And(Both + r, Both + r, Lower);
+            for (int i = 0; i < 2; i++)
+            {
+                int sum = Sum + (2 * r) + i;
+                a.Copy(sum, Start + i);
+                a.DotBytes(sum, i == 0 ? Low + r : Both + r, Input + i);
+                a.ToSingle(sum, sum);
+                a.MultiplyAddBroadcast(r, sum, Scales, 4 * ((i * rows) + r));
+            }
+            a.Add(s_values[r], 64);
+        }
+        a.Add(X, 128);
+        a.Add(Starts, 128);
+        a.Add(Scales, 8 * rows);
+        a.Loop(Counter, loop);
+        a.Land(skip);
+        StoreSums(a, rows);
+    }
+
+    private static void StoreSums(Assembler a, int registers)
+    {
+        a.LoadAny(Bit, Call, LanesAt);
+        for (int i = 0; i < registers; i++) a.StoreBytes(i, Bit, 64 * i);
+    }
+
+    private static void Constant(Assembler a, int register, uint value) => a.BroadcastConstant(register, value, Bit);
+}
