@@ -11,6 +11,7 @@ namespace Sparseland.Kernels.Dense;
 /// <para>Four rows of results are computed together, so each row of the input is loaded once for up to three of them: at stride 1, 18 loads
 /// serve 36 multiply-adds. Planes are read where they lie. What lies left and right of a row is masked off after the load, what lies above and
 /// below is a row of zeros; planes at the ends of the input are copied, because loads reach beyond them. At stride 2 even and odd pixels are parted in registers.
+/// A single image is cut into an upper and a lower half, as the pointwise products around it are: two threads exchange a row of pixels and not every other channel.
 /// The last tile of a row ends with it and overlaps the one before, the last four rows likewise.</para>
 /// <para>The bits are those of the general engines: all nine taps give those of <see cref="ConvolutionEngine"/> (sums begin at zero,
 /// padding takes part as zeros), stored taps those of <see cref="SparseOps.RowKernel"/> (sums begin at the bias).</para>
@@ -26,7 +27,7 @@ internal unsafe struct DepthwiseKernel : IParts
     private const long WorthThreads = 1 << 17, WorthAPart = 1 << 15;
     private const int MostParts = 64;
 
-    private int _stride, _height, _width, _outHeight, _outWidth, _padTop, _padLeft, _channels, _planes, _parts, _tiles;
+    private int _stride, _height, _width, _outHeight, _outWidth, _padTop, _padLeft, _channels, _planes, _parts, _bands, _tiles;
     private float* _input, _output, _weights, _bias, _scratch;
     private int* _rowPointers, _taps;
     private Clamp _clamp;
@@ -97,20 +98,24 @@ internal unsafe struct DepthwiseKernel : IParts
             }
         }
         long work = g.MultiplyAdds;
-        kernel._parts = work < WorthThreads ? 1 : (int)Math.Clamp(work / WorthAPart, 1, Math.Min(MostParts, kernel._planes));
-        WorkPool.Run(kernel._parts, kernel);
+        kernel._bands = work >= WorthThreads && g.Batch == 1 && g.OutHeight >= 2 * BlockRows ? 2 : 1;
+        kernel._parts = work < WorthThreads ? 1 : (int)Math.Clamp(work / kernel._bands / WorthAPart, 1, Math.Min(MostParts, kernel._planes));
+        WorkPool.Run(kernel._parts * kernel._bands, kernel);
     }
 
     /// <inheritdoc/>
     public readonly void Run(int part)
     {
+        // Neighbouring parts compute the same rows.
+        int band = part / _parts, firstRow = Boundary(band), endRow = Boundary(band + 1);
+        part %= _parts;
         int first = (int)((long)_planes * part / _parts), end = (int)((long)_planes * (part + 1) / _parts);
-        int size = _height * _width, outSize = _outHeight * _outWidth;
+        int size = _height * _width;
         float* begin = _input, last = _input + (nint)_planes * size;
-        using Scratch.Buffer scratch = Scratch.Rent(size + Behind + 2 * Lanes + outSize + _outWidth + 3 * Lanes);
-        float* copy = scratch.Pointer + Lanes, ownOutput = copy + size + Behind + Lanes;
+        using Scratch.Buffer scratch = Scratch.Rent(size + Behind + 2 * Lanes + _outWidth + Lanes);
+        float* copy = scratch.Pointer + Lanes;
         // Where rows go that nobody wants.
-        float* spill = ownOutput + outSize + Lanes;
+        float* spill = copy + size + Behind;
         for (int p = first; p < end; p++)
         {
             float* plane = begin + (nint)p * size;
@@ -121,25 +126,21 @@ internal unsafe struct DepthwiseKernel : IParts
             }
             int channel = p % _channels;
             float bias = _bias == null ? 0f : _bias[channel];
-            float* result = _output + (nint)p * outSize;
-            // Rows narrower than a register spoil what comes behind, which this part writes later; where it does not, they are copied.
-            bool apart = _outWidth < Lanes && (long)(end - p - 1) * outSize < Lanes;
-            float* output = apart ? ownOutput : result;
-            int j = 0, stored = 1;
+            float* output = _output + (nint)p * _outHeight * _outWidth;
+            var rows = new Band { First = firstRow, End = endRow, Spill = spill };
             if (_rowPointers == null)
             {
-                if (_stride == 1) All1(plane, output, _weights + channel * Taps, bias, spill);
-                else All2(plane, output, _weights + channel * Taps, bias, spill);
+                if (_stride == 1) All1(plane, output, _weights + channel * Taps, bias, rows);
+                else All2(plane, output, _weights + channel * Taps, bias, rows);
+                continue;
             }
-            else
-            {
-                (j, stored) = (_rowPointers[channel], _rowPointers[channel + 1] - _rowPointers[channel]);
-                if (stored > 0) Stored(plane, output, _weights + j, _taps + j, stored, bias, spill);
-            }
-            if (stored == 0) new Span<float>(result, outSize).Fill(Constant(bias));
-            else if (apart) Unsafe.CopyBlockUnaligned(result, output, (uint)(outSize * sizeof(float)));
+            int j = _rowPointers[channel], stored = _rowPointers[channel + 1] - j;
+            if (stored == 0) new Span<float>(output + (nint)firstRow * _outWidth, (endRow - firstRow) * _outWidth).Fill(Constant(bias));
+            else Stored(plane, output, _weights + j, _taps + j, stored, bias, rows);
         }
     }
+
+    private readonly int Boundary(int band) => _outHeight * band / _bands;
 
     private readonly float Constant(float bias) => _clamp.IsNone ? bias : MathF.Min(MathF.Max(bias, _clamp.Low), _clamp.High);
 
@@ -158,10 +159,28 @@ internal unsafe struct DepthwiseKernel : IParts
     }
 
     // Where a row of results goes.
-    private readonly float* Target(float* output, int row, float* spill) => row >= _outHeight ? spill : output + (nint)row * _outWidth;
+    private readonly float* Target(float* output, int row, in Band band) => row >= band.End ? band.Spill : output + (nint)row * _outWidth;
+
+    // Lanes that a tile writes: all but those behind the end of a row that is narrower than a register.
+    private readonly Vector512<float> Written
+    {
+        get
+        {
+            int* lanes = stackalloc int[Lanes];
+            for (int i = 0; i < Lanes; i++) lanes[i] = i < _outWidth ? -1 : 0;
+            return Vector512.Load((float*)lanes);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Store(Vector512<float> v, float* to, bool narrow, Vector512<float> written)
+    {
+        if (narrow) Avx512F.MaskStore(to, written, v);
+        else v.Store(to);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void All1(float* plane, float* output, float* w, float bias, float* spill)
+    private readonly void All1(float* plane, float* output, float* w, float bias, Band band)
     {
         float** rows = stackalloc float*[BlockRows + 2];
         Vector512<float> w0 = Vector512.Create(w[0]), w1 = Vector512.Create(w[1]), w2 = Vector512.Create(w[2]);
@@ -169,11 +188,13 @@ internal unsafe struct DepthwiseKernel : IParts
         Vector512<float> w6 = Vector512.Create(w[6]), w7 = Vector512.Create(w[7]), w8 = Vector512.Create(w[8]);
         bool hasBias = _bias != null, clamped = !_clamp.IsNone;
         Vector512<float> add = Vector512.Create(bias), low = Vector512.Create(_clamp.Low), high = Vector512.Create(_clamp.High), zero = Zero;
-        for (int block = 0; block < _outHeight; block += BlockRows)
+        bool narrow = _outWidth < Lanes;
+        Vector512<float> written = Written;
+        for (int block = band.First; block < band.End; block += BlockRows)
         {
-            int y = Math.Max(0, Math.Min(block, _outHeight - BlockRows));
+            int y = Math.Max(band.First, Math.Min(block, band.End - BlockRows));
             Rows(plane, y, BlockRows + 2, rows);
-            float* o0 = Target(output, y, spill), o1 = Target(output, y + 1, spill), o2 = Target(output, y + 2, spill), o3 = Target(output, y + 3, spill);
+            float* o0 = Target(output, y, band), o1 = Target(output, y + 1, band), o2 = Target(output, y + 2, band), o3 = Target(output, y + 3, band);
             for (int t = 0; t < _tiles; t++)
             {
                 nint x = Start(t);
@@ -204,16 +225,16 @@ internal unsafe struct DepthwiseKernel : IParts
                 row = rows[5] + x;
                 (a, b, c) = (Vector512.Load(row) & m0, Vector512.Load(row + 1) & m1, Vector512.Load(row + 2) & m2);
                 s3 = Three(a, b, c, w6, w7, w8, s3);
-                Finish(s0, hasBias, add, clamped, low, high, zero).Store(o0 + x);
-                Finish(s1, hasBias, add, clamped, low, high, zero).Store(o1 + x);
-                Finish(s2, hasBias, add, clamped, low, high, zero).Store(o2 + x);
-                Finish(s3, hasBias, add, clamped, low, high, zero).Store(o3 + x);
+                Store(Finish(s0, hasBias, add, clamped, low, high, zero), o0 + x, narrow, written);
+                Store(Finish(s1, hasBias, add, clamped, low, high, zero), o1 + x, narrow, written);
+                Store(Finish(s2, hasBias, add, clamped, low, high, zero), o2 + x, narrow, written);
+                Store(Finish(s3, hasBias, add, clamped, low, high, zero), o3 + x, narrow, written);
             }
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void All2(float* plane, float* output, float* w, float bias, float* spill)
+    private readonly void All2(float* plane, float* output, float* w, float bias, Band band)
     {
         float** rows = stackalloc float*[2 * BlockRows + 1];
         Vector512<float> w0 = Vector512.Create(w[0]), w1 = Vector512.Create(w[1]), w2 = Vector512.Create(w[2]);
@@ -222,9 +243,11 @@ internal unsafe struct DepthwiseKernel : IParts
         Vector512<int> even = Even;
         bool hasBias = _bias != null, clamped = !_clamp.IsNone;
         Vector512<float> add = Vector512.Create(bias), low = Vector512.Create(_clamp.Low), high = Vector512.Create(_clamp.High), zero = Zero;
-        for (int block = 0; block < _outHeight; block += BlockRows)
+        bool narrow = _outWidth < Lanes;
+        Vector512<float> written = Written;
+        for (int block = band.First; block < band.End; block += BlockRows)
         {
-            int y = Math.Max(0, Math.Min(block, _outHeight - BlockRows));
+            int y = Math.Max(band.First, Math.Min(block, band.End - BlockRows));
             Rows(plane, y, 2 * BlockRows + 1, rows);
             for (int t = 0; t < _tiles; t++)
             {
@@ -240,7 +263,7 @@ internal unsafe struct DepthwiseKernel : IParts
                     s = Three(a, b, c, w3, w4, w5, s);
                     Parted(rows[2 * r + 2] + 2 * x, even, m0, m1, m2, out a, out b, out c);
                     s = Three(a, b, c, w6, w7, w8, s);
-                    Finish(s, hasBias, add, clamped, low, high, zero).Store(Target(output, y + r, spill) + x);
+                    Store(Finish(s, hasBias, add, clamped, low, high, zero), Target(output, y + r, band) + x, narrow, written);
                 }
             }
         }
@@ -248,7 +271,7 @@ internal unsafe struct DepthwiseKernel : IParts
 
     // Few taps: each result loads what it uses, four rows at a time.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Stored(float* plane, float* output, float* values, int* taps, int stored, float bias, float* spill)
+    private readonly void Stored(float* plane, float* output, float* values, int* taps, int stored, float bias, Band band)
     {
         float** rows = stackalloc float*[2 * BlockRows + 1];
         Vector512<float> start = Vector512.Create(bias);
@@ -256,11 +279,13 @@ internal unsafe struct DepthwiseKernel : IParts
         bool clamped = !_clamp.IsNone;
         Vector512<float> low = Vector512.Create(_clamp.Low), high = Vector512.Create(_clamp.High), zero = Zero;
         int stride = _stride;
-        for (int block = 0; block < _outHeight; block += BlockRows)
+        bool narrow = _outWidth < Lanes;
+        Vector512<float> written = Written;
+        for (int block = band.First; block < band.End; block += BlockRows)
         {
-            int y = Math.Max(0, Math.Min(block, _outHeight - BlockRows));
+            int y = Math.Max(band.First, Math.Min(block, band.End - BlockRows));
             Rows(plane, y, stride * (BlockRows - 1) + 3, rows);
-            float* o0 = Target(output, y, spill), o1 = Target(output, y + 1, spill), o2 = Target(output, y + 2, spill), o3 = Target(output, y + 3, spill);
+            float* o0 = Target(output, y, band), o1 = Target(output, y + 1, band), o2 = Target(output, y + 2, band), o3 = Target(output, y + 3, band);
             for (int t = 0; t < _tiles; t++)
             {
                 nint x = Start(t);
@@ -285,10 +310,10 @@ internal unsafe struct DepthwiseKernel : IParts
                     s2 = Avx512F.FusedMultiplyAdd(EveryOther(from[4] + at, even) & m, w, s2);
                     s3 = Avx512F.FusedMultiplyAdd(EveryOther(from[6] + at, even) & m, w, s3);
                 }
-                Finish(s0, clamped, low, high, zero).Store(o0 + x);
-                Finish(s1, clamped, low, high, zero).Store(o1 + x);
-                Finish(s2, clamped, low, high, zero).Store(o2 + x);
-                Finish(s3, clamped, low, high, zero).Store(o3 + x);
+                Store(Finish(s0, clamped, low, high, zero), o0 + x, narrow, written);
+                Store(Finish(s1, clamped, low, high, zero), o1 + x, narrow, written);
+                Store(Finish(s2, clamped, low, high, zero), o2 + x, narrow, written);
+                Store(Finish(s3, clamped, low, high, zero), o3 + x, narrow, written);
             }
         }
     }
@@ -311,6 +336,12 @@ internal unsafe struct DepthwiseKernel : IParts
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Three(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> u, Vector512<float> v, Vector512<float> w, Vector512<float> sum) =>
         Avx512F.FusedMultiplyAdd(c, w, Avx512F.FusedMultiplyAdd(b, v, Avx512F.FusedMultiplyAdd(a, u, sum)));
+
+    private struct Band
+    {
+        public int First, End;
+        public float* Spill;
+    }
 
     // Turns -0 into +0 exactly where the maximum of -0 and a bound of +0 would.
     private readonly Vector512<float> Zero => Vector512.Create(_clamp.Low == 0 && !float.IsNegative(_clamp.Low) ? 0f : -0f);

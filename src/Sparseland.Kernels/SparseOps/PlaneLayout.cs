@@ -15,7 +15,7 @@ namespace Sparseland.Kernels.SparseOps;
 /// </remarks>
 internal sealed unsafe class PlaneLayout
 {
-    private readonly int _channels, _height, _width, _padTop, _padLeft, _strideHeight, _strideWidth, _rows, _columns;
+    private readonly int _channels, _height, _width, _padTop, _padLeft, _strideHeight, _strideWidth, _rows, _columns, _shared;
     private readonly (int Row, int Column)[] _phases;
 
     /// <param name="channels">Channels of the image.</param>
@@ -40,6 +40,7 @@ internal sealed unsafe class PlaneLayout
             int left = FirstInside(b), firstRight = Math.Max(0, CeilDiv(width + padLeft - b, strideWidth));
             shared = Math.Min(shared, Math.Min(left, Math.Max(0, columns - firstRight)));
         }
+        _shared = Math.Max(shared, 0);
         RowStride = Math.Max(columns - shared, 1);
         _columns = Math.Min(columns, RowStride);
         // An odd number of cache lines, so that channels do not fall onto the same cache sets.
@@ -56,6 +57,9 @@ internal sealed unsafe class PlaneLayout
     /// <summary>Floats of all planes, with room for reading a widest tile behind the end.</summary>
     public long TotalLength => (long)PlaneStride * _channels * _phases.Length + 128 + RowStride;
 
+    /// <summary>Rows of a plane that are read.</summary>
+    public int Rows => _rows;
+
     /// <summary>Number of planes: fill them in any order.</summary>
     public int Planes => _phases.Length * _channels;
 
@@ -67,17 +71,21 @@ internal sealed unsafe class PlaneLayout
     /// <param name="image">The image.</param>
     /// <param name="planes">All planes.</param>
     /// <param name="cleared">Whether all but the image's own pixels is zero already, as an earlier image of the same size left it.</param>
+    public void Fill(int plane, float* image, float* planes, bool cleared = false) => FillRows(plane, image, planes, 0, _rows, cleared);
+
+    /// <summary>Fills rows first .. end-1 of one plane; the others keep what they hold.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void Fill(int plane, float* image, float* planes, bool cleared = false)
+    public void FillRows(int plane, float* image, float* planes, int first, int end, bool cleared = false)
     {
         (int phaseRow, int phaseColumn) = _phases[plane / _channels];
         float* source = image + (nint)(plane % _channels) * _height * _width;
         float* to = planes + (nint)plane * PlaneStride;
-        if (!cleared) new Span<float>(to, PlaneStride).Clear();
+        // Zeros right of the last row are shared with the next one.
+        if (!cleared) new Span<float>(to + (nint)first * RowStride, (end == _rows ? PlaneStride : end * RowStride + _shared) - first * RowStride).Clear();
         int q0 = FirstInside(phaseColumn);
         int q1 = Math.Min(_columns, Math.Max(0, CeilDiv(_width + _padLeft - phaseColumn, _strideWidth)));
         if (q1 <= q0) return;
-        for (int r = 0; r < _rows; r++)
+        for (int r = first; r < end; r++)
         {
             int row = r * _strideHeight + phaseRow - _padTop;
             if ((uint)row >= (uint)_height) continue;

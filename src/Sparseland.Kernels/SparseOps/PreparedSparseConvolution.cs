@@ -271,6 +271,16 @@ public sealed unsafe partial class PreparedSparseConvolution
                 Product(direct, new LineSource { Base = Input + image * InputImage, Stride = Passes[0].Height * Passes[0].Width, Columns = Passes[0].Height * Passes[0].Width, Lines = direct.Lines }, Passes[0], image);
                 return;
             }
+            int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
+            if (threads > 1 && Passes.Length == 1 && Passes[0].IsWhole && Compiled[0] is { } code)
+            {
+                var bands = new BandParts { Layout = Layout, Pass = Passes[0], Image = Input + image * InputImage, Threads = threads, Call = Call(code, Source(code, Passes[0], null), Passes[0], image) };
+                if (bands.Call.SharesTiles(threads))
+                {
+                    WorkPool.Run(threads, bands);
+                    return;
+                }
+            }
             using Scratch.Buffer planes = Scratch.Rent(Layout.TotalLength);
             const int PlanesPerPart = 8, FloatsPerPart = 8192;
             int perPart = Math.Clamp(FloatsPerPart / Layout.PlaneStride, 1, PlanesPerPart);
@@ -282,7 +292,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                 ConvolutionPass pass = Passes[i];
                 if (Compiled[i] is { } compiled)
                 {
-                    var source = new PlaneSource { Planes = planes.Pointer, Lines = compiled.Lines, Offsets = pass.LineOffsets, Gather = pass.Gather };
+                    PlaneSource source = Source(compiled, pass, planes.Pointer);
                     if (pass.IsWhole) Product(compiled, source, pass, image);
                     else Spread(compiled, source, pass, image);
                     continue;
@@ -298,7 +308,13 @@ public sealed unsafe partial class PreparedSparseConvolution
             }
         }
 
-        private readonly void Product<TSource>(CompiledMatrix matrix, TSource source, ConvolutionPass pass, int image) where TSource : struct, ITileSource => new CompiledProduct<TSource>
+        private static PlaneSource Source(CompiledMatrix matrix, ConvolutionPass pass, float* planes) =>
+            new() { Planes = planes, Lines = matrix.Lines, Offsets = pass.LineOffsets, Gather = pass.Gather };
+
+        private readonly void Product<TSource>(CompiledMatrix matrix, TSource source, ConvolutionPass pass, int image) where TSource : struct, ITileSource =>
+            Call(matrix, source, pass, image).Run();
+
+        private readonly CompiledProduct<TSource> Call<TSource>(CompiledMatrix matrix, TSource source, ConvolutionPass pass, int image) where TSource : struct, ITileSource => new()
         {
             Matrix = matrix,
             Source = source,
@@ -308,7 +324,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             Bias = Bias,
             Residual = Residual == null ? null : Residual + image * OutputImage,
             Clamp = Clamp,
-        }.Run();
+        };
 
         // One phase of a stride: computed side by side, then every value put in its place.
         private readonly void Spread(CompiledMatrix matrix, PlaneSource source, ConvolutionPass pass, int image)
@@ -338,6 +354,30 @@ public sealed unsafe partial class PreparedSparseConvolution
             public ImagesCall Call;
 
             public readonly void Run(int image) => Call.Image<V>(image);
+        }
+    }
+
+    /// <summary>
+    /// Every thread lays out the rows of pixels that its tiles read and computes these: nobody waits in between, and of what lies in a core's
+    /// second cache the other core needs the rows at the boundary alone, as in the layer before.
+    /// </summary>
+    private struct BandParts : IParts
+    {
+        public PlaneLayout Layout;
+        public ConvolutionPass Pass;
+        public float* Image;
+        public int Threads;
+        public CompiledProduct<PlaneSource> Call;
+
+        public readonly void Run(int part)
+        {
+            int first = Call.ShareOf(part, Threads), end = Call.ShareOf(part + 1, Threads);
+            int firstRow = first * CompiledMatrix.Lanes / Pass.Width, endRow = (Math.Min(end * CompiledMatrix.Lanes, Call.Columns) - 1) / Pass.Width + 1 + Layout.Rows - Pass.Height;
+            using Scratch.Buffer planes = Scratch.Rent(Layout.TotalLength);
+            for (int p = 0; p < Layout.Planes; p++) Layout.FillRows(p, Image, planes.Pointer, firstRow, endRow);
+            CompiledProduct<PlaneSource> call = Call;
+            call.Source.Planes = planes.Pointer;
+            call.RunTiles(first, end);
         }
     }
 

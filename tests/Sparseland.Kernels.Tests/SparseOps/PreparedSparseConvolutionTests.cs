@@ -27,6 +27,7 @@ public class PreparedSparseConvolutionTests
                 { "groups, two outputs each", Same3x3(6, 12) with { Groups = 3 }, 2, 7, 5 },
                 { "uneven padding, strides and kernel", new(3, 5, 2, 4) { StrideHeight = 3, StrideWidth = 2, PadTop = 1, PadLeft = 0, PadBottom = 0, PadRight = 3 }, 2, 10, 12 },
                 { "7x7 stride 2", new(3, 4, 7, 7) { StrideHeight = 2, StrideWidth = 2, PadTop = 3, PadLeft = 3, PadBottom = 3, PadRight = 3 }, 1, 21, 22 },
+                { "7x7 stride 2, shared by tiles", new(3, 4, 7, 7) { StrideHeight = 2, StrideWidth = 2, PadTop = 3, PadLeft = 3, PadBottom = 3, PadRight = 3 }, 1, 31, 42 },
                 { "padding beyond the kernel", new(2, 3, 1, 1) { PadTop = 2, PadLeft = 1, PadBottom = 1, PadRight = 4 }, 2, 3, 4 },
                 { "stride beyond the kernel", new(2, 3, 2, 2) { StrideHeight = 3, StrideWidth = 4 }, 2, 9, 11 },
                 { "one pixel", Same3x3(2, 2), 1, 1, 1 },

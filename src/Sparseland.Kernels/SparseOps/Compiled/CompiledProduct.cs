@@ -58,7 +58,7 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
         if (tiles > SharedTiles || tiles >= LeastTiles * threads)
         {
-            int fit = Math.Clamp(GroupBytes / (Math.Min(Matrix.Lines.Length, Matrix.Depth) * CompiledMatrix.Lanes * sizeof(float)), 1, SharedTiles);
+            int fit = GroupTiles;
             int wanted = threads == 1 || work < 2 * WorthAPart ? 1 : (Math.Min(WantedParts, tiles / 4) + threads - 1) / threads * threads;
             int groups = Math.Max((tiles + fit - 1) / fit, Math.Clamp(wanted, 1, tiles));
             WorkPool.Run(groups, new GroupParts { Call = this, Groups = groups });
@@ -72,6 +72,26 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         int* boundaries = stackalloc int[parts + 1];
         Split(parts, boundaries);
         WorkPool.Run(parts, new PanelParts { Call = this, Input = input.Pointer, Boundaries = boundaries });
+    }
+
+    // Tiles whose block of lines fits the second cache.
+    private readonly int GroupTiles => Math.Clamp(GroupBytes / (Math.Min(Matrix.Lines.Length, Matrix.Depth) * CompiledMatrix.Lanes * sizeof(float)), 1, SharedTiles);
+
+    /// <summary>Whether every one of so many threads gets enough tiles of its own and enough to do.</summary>
+    public readonly bool SharesTiles(int threads) => TileCount >= LeastTiles * threads && (long)(Matrix.StoredCount + Matrix.Lines.Length) * TileCount >= 2 * WorthAPart;
+
+    /// <summary>The first tile of a thread's share.</summary>
+    public readonly int ShareOf(int thread, int threads) => (int)((long)TileCount * thread / threads);
+
+    /// <summary>Computes tiles first .. end-1 on the calling thread.</summary>
+    public readonly void RunTiles(int first, int end)
+    {
+        int groups = (end - first + GroupTiles - 1) / GroupTiles;
+        for (int g = 0; g < groups; g++)
+        {
+            int from = first + (end - first) * g / groups;
+            Multiply(null, from, first + (end - first) * (g + 1) / groups - from, 0, Matrix.Panels);
+        }
     }
 
     /// <summary>Panels of nearly equal numbers of stored values.</summary>
