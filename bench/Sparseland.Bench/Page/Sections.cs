@@ -112,12 +112,23 @@ internal static class Sections
     {
         ResultRow[] rows = [.. results.Rows("train-step")];
         var table = new MarkdownTable(["network", "batch", "threads", "removed", "our step ms", "with exchanges", "PyTorch's dense step ms", "of its speed", "with exchanges"], 1) { Caption = "Training steps (`train-step`): forward, loss, backward, optimizer." };
+        var bytes = new MarkdownTable(["network", "removed", "weights MiB", "gradients MiB", "moments MiB", "the three MiB", "structure MiB"], 1) { Caption = "Memory of the same steps: weights, gradients and moments; structure is what sparse kernels prepared beside them." };
         double sparsity(ResultRow r) => double.IsFinite(r.Number("sparsity")) ? r.Number("sparsity") : 0;
         string name(ResultRow r) => $"{r.Text("model")}{(double.IsFinite(r.Number("width")) ? $", width {r.Number("width")}" : "")}";
         foreach (ResultRow r in rows)
         {
             string ours = r.Variants.Select(v => (string?)v["name"] ?? "").FirstOrDefault(n => !n.StartsWith("pytorch", StringComparison.Ordinal), "");
             table.Add([name(r), $"{r.Number("batch")}", $"{r.Threads}", $"{sparsity(r):P0}", N(r.Median(ours)), N(r.Number("stepWithExchangesMs")), N(r.Median("pytorch")), N(r.Number("speedOfPeer")), N(r.Number("speedOfPeerWithExchanges"))]);
+            string mebibytes(params string[] what) => N(what.Sum(w => r.Number("bytes." + w)) / (1 << 20));
+            bytes.Add([name(r), $"{sparsity(r):P0}", mebibytes("weights"), mebibytes("gradients"), mebibytes("moments"), mebibytes("weights", "gradients", "moments"), mebibytes("structure")]);
+        }
+        var overhead = new MarkdownTable(["method", "batch", "removed", "ms with", "ms without", "overhead", "95 % interval"], 1) { Caption = "What a method adds to a step (`pruning-overhead`, a small convolutional network, stretches of 100 steps in turn with the same steps at fixed masks); once: what it takes before the first step." };
+        ResultRow[] methods = [.. results.Rows("pruning-overhead")];
+        foreach (ResultRow r in methods)
+        {
+            bool once = double.IsFinite(r.Number("steps"));
+            overhead.Add([r.Text("method"), $"{r.Number("batch")}", $"{r.Number("sparsity"):P0}", once ? $"{N(r.Number("once.medianMs"))}, once" : N(r.Number("msWith")), N(once ? r.Number("denseStep.medianMs") : r.Number("msWithout")),
+                once ? $"{N(r.Number("steps"))} steps" : $"{100 * r.Number("overhead"):0.0} %", once ? "" : $"{100 * r.Number("low"):0.0} to {100 * r.Number("high"):0.0} %"]);
         }
         IEnumerable<(string, double)> at(double p, double low = 1e-3) => rows.Where(r => Math.Abs(sparsity(r) - p) < low)
             .Select(r => ($"{name(r)}, {Threads(r.Threads)}", double.IsFinite(r.Number("speedOfPeerWithExchanges")) ? r.Number("speedOfPeerWithExchanges") : r.Number("speedOfPeer")));
@@ -126,7 +137,8 @@ internal static class Sections
             new Aim("dense step: level with PyTorch 1.13", 1, at(0)),
             new Aim("step at 90 %: at least 3x PyTorch's dense step", 3, at(0.9)),
             new Aim("step at 95 %: at least 5x PyTorch's dense step", 5, at(0.95)),
-        ], [table]);
+            new Aim("a method during training: at most 5 % of a step (BiP reports its own)", 5, methods.Where(r => r.Text("method") != "bip" && double.IsFinite(r.Number("overhead"))).Select(r => ($"{r.Text("method")}, in %", 100 * r.Number("overhead"))), AtMost: true),
+        ], [table, bytes, overhead]);
     }
 
     private static Section Attention(Results results)

@@ -1,3 +1,4 @@
+using System.Numerics;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Layers;
@@ -27,9 +28,19 @@ public sealed class LatentWeights
         Parameter parameter = model.Parameter(layer.Name);
         float[] kept = _values[layer.Name];
         Span<float> now = parameter.Value.Values;
-        for (int i = 0; i < kept.Length; i++)
+        if (parameter.Mask is not { } mask)
         {
-            if (parameter.Mask is null || parameter.Mask[i]) kept[i] = now[i];
+            now.CopyTo(kept);
+            return kept;
+        }
+        ReadOnlySpan<ulong> words = mask.Words;
+        for (int w = 0; w < words.Length; w++)
+        {
+            for (ulong bits = words[w]; bits != 0; bits &= bits - 1)
+            {
+                int i = (w << 6) + BitOperations.TrailingZeroCount(bits);
+                kept[i] = now[i];
+            }
         }
         return kept;
     }

@@ -40,7 +40,8 @@ internal static class BatchNormalization
             variance[c] = (float)var;
             inverse[c] = (float)(1 / Math.Sqrt(var + epsilon));
             float a = gamma[c] * inverse[c], b = beta[c] - (mean[c] * a);
-            for (int n = 0; n < batch; n++)
+            // Backwards: what was read last is still in the cache.
+            for (int n = batch - 1; n >= 0; n--)
             {
                 int at = ((n * channels) + c) * spatial;
                 if (streams) LaneMath.AffineStreaming(source.AsSpan(at, spatial), a, b, target.AsSpan(at, spatial), relu);
@@ -77,7 +78,7 @@ internal static class BatchNormalization
                 // gx = gamma * inverse * (g - mean(g) - xhat * mean(g xhat)), xhat = (x - centre) * inverse
                 double a = (double)weight[c] * inverse[c], b = -a * product / count * inverse[c] * inverse[c];
                 float constant = (float)((-a * sum / count) - (b * centre[c]));
-                for (int n = 0; n < batch; n++)
+                for (int n = batch - 1; n >= 0; n--)
                 {
                     int at = ((n * channels) + c) * spatial;
                     if (shifts is null) LaneMath.Combine(g.AsSpan(at, spatial), (float)a, input.AsSpan(at, spatial), (float)b, constant, result.AsSpan(at, spatial));

@@ -192,6 +192,7 @@ public static class OperatorCases
         yield return new("ConvTranspose 1-D", "ConvTranspose", [P(2, 3, 5), P(3, 2, 4), P(2)], a => a.Set("strides", new long[] { 2 }).Set("pads", 1, 1));
         yield return new("MaxPool", "MaxPool", [Distinct(1, 2, 6, 7)], a => a.Set("kernel_shape", 2, 3).Set("strides", 2, 2));
         yield return new("MaxPool pad ceil", "MaxPool", [Distinct(1, 2, 6, 7)], a => a.Set("kernel_shape", 3, 3).Set("strides", 2, 2).Set("pads", 1, 1, 1, 1).Set("ceil_mode", 1L));
+        yield return new("MaxPool quarter", "MaxPool", [Distinct(1, 2, 6, 7)], a => a.Set("kernel_shape", 2, 2).Set("strides", 2, 2));
         yield return new("MaxPool dilated", "MaxPool", [Distinct(1, 1, 7, 7)], a => a.Set("kernel_shape", 2, 2).Set("dilations", 2, 2));
         yield return new("MaxPool 1-D", "MaxPool", [Distinct(2, 2, 8)], a => a.Set("kernel_shape", new long[] { 3 }).Set("auto_pad", "SAME_LOWER"));
         yield return new("AveragePool", "AveragePool", [P(1, 2, 6, 7)], a => a.Set("kernel_shape", 2, 3).Set("strides", 2, 2).Set("pads", 1, 0, 1, 1));
