@@ -9,7 +9,8 @@ namespace Sparseland.Runtime;
 /// <summary>Runs a model: compiled once per set of input shapes, then called with tensors by name.</summary>
 /// <remarks>
 /// The graph is copied; later edits of it do not reach the session. <c>Run</c> may be called from several threads
-/// at once: each call has memory of its own, and calls share the compiled plans.
+/// at once: each call has memory of its own, and calls share the compiled plans. The threads of kernels serve one kernel at a time; a kernel that
+/// begins meanwhile runs on its caller's thread alone. So several callers use as many cores as there are callers, and one caller uses them all.
 /// </remarks>
 public sealed class InferenceSession
 {

@@ -130,19 +130,22 @@ internal sealed class ScalingFigure : Figure
                     }
                     ));
                 }
-                IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
-                Timing speedUp = TwinBenchmark.Ratio(t[0], t[1]);
-                long macs = ModelCost.Of(graph).EffectiveMacs * network.Batch;
-                table.AddRow(network.Label, $"{macs / 1e6:0.0}", $"{t[0].Median:0.000}", $"{t[1].Median:0.000}", $"{speedUp.Median:0.00}");
-                rows.Add(new JsonObject
+                rows.Add(CoreDistance.Around(context, () =>
                 {
-                    ["part"] = "threads",
-                    ["what"] = network.Label,
-                    ["effectiveMacs"] = macs,
-                    ["threads"] = all,
-                    ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
-                    ["speedUp"] = RatioJson(speedUp),
-                });
+                    IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
+                    Timing speedUp = TwinBenchmark.Ratio(t[0], t[1]);
+                    long macs = ModelCost.Of(graph).EffectiveMacs * network.Batch;
+                    table.AddRow(network.Label, $"{macs / 1e6:0.0}", $"{t[0].Median:0.000}", $"{t[1].Median:0.000}", $"{speedUp.Median:0.00}");
+                    return new JsonObject
+                    {
+                        ["part"] = "threads",
+                        ["what"] = network.Label,
+                        ["effectiveMacs"] = macs,
+                        ["threads"] = all,
+                        ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
+                        ["speedUp"] = RatioJson(speedUp),
+                    };
+                }));
             }
             finally
             {

@@ -11,7 +11,7 @@ internal interface IParts
 /// <remarks>
 /// Work is cut into parts by its shape alone, never by the number of threads, and every output element is computed by
 /// one part from start to end. So results do not depend on how many threads take the parts. A call from inside a part
-/// runs on the calling thread.
+/// runs on the calling thread, and so does one that comes while another caller's parts run: callers at the same time have a core each, which wastes nothing.
 /// Each thread begins with its own share of neighbouring parts, the same in every kernel of a network, so that what a
 /// thread wrote is what it reads next; then it helps the others.
 /// </remarks>

@@ -32,7 +32,10 @@ internal static class SparseCost
         return (density + (CompiledKernels.AreUsed ? Load : LoopLoad) * used / panel + (CompiledKernels.AreUsed ? Copy : LoopCopy) / outputs) * filled;
     }
 
-    /// <summary>The cost of a depthwise convolution: results are written whatever a channel keeps, and kept taps share no loads.</summary>
+    /// <summary>
+    /// The cost of a depthwise convolution: results are written whatever a channel keeps, and kept taps share no loads. Measured beside the dense kernel (128 channels of
+    /// 28 x 28): 1.5 times its time at 50 %, less than half at 10 %.
+    /// </summary>
     public static double OfDepthwise(double density) => Write + Tap * density;
 
     /// <summary>
