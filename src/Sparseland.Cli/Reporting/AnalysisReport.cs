@@ -19,7 +19,7 @@ internal static class AnalysisReport
         summary.Add(new TilesBlock([.. result.Figures.Where(f => double.IsFinite(f.Value)).Take(8).Select(f => new ReportTile(f.Key, f.Value.ToString("0.####"), ""))]));
         foreach (string note in result.Notes) summary.Add(new TextBlock(note));
         AddTo(report, result);
-        report.Section("Source").Add(new TextBlock($"{info.Description}.")).Add(new TextBlock($"{info.Paper}; {info.Section}."));
+        report.Section("Source").Add(new TextBlock(info.Description.EndsWith('?') ? info.Description : info.Description + ".")).Add(new TextBlock($"{info.Paper}; {info.Section}."));
         report.Section("Provenance").Add(new CodeBlock(File.ReadAllText(run.File("run.json"))));
         return report;
     }

@@ -39,7 +39,7 @@ public enum RetrainedParts
 /// <remarks>
 /// Zimmer, Andoni, Spiegel and Pokutta, "PERP: Rethinking the Prune-Retrain Paradigm in the Era of LLMs", 2023, section 3. Give it to a training run as a callback. The paper retrains with AdamW without decay, a rate
 /// around 5e-4 that falls linearly after 10 % of warm-up; that is the plan's matter. Adapters have an AdamW of their own that follows the run's learning rate. Networks with batch normalisation should have their
-/// statistics measured again afterwards (<see cref="NormReestimation"/>). The layer-wise reconstruction of section 3.3 is <c>BlockReconstruction</c>. With LoRA-Prune the masks are away while the network is trained
+/// statistics measured again afterwards (<see cref="NormReestimation"/>). The layer-wise reconstruction of section 3.3 is <see cref="BlockReconstruction"/>. With LoRA-Prune the masks are away while the network is trained
 /// and are back, cut and merged, at the end of the last step and whenever the run stops: what is evaluated at the end is the pruned network.
 /// </remarks>
 /// <param name="parts">What is trained.</param>

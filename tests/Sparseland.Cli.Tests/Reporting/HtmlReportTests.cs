@@ -55,6 +55,50 @@ public class HtmlReportTests
         }
     }
 
+    /// <summary>What a browser does with the page, as far as node can: the page's own scripts draw every form of chart through ECharts' server-side rendering.</summary>
+    [SkippableFact]
+    public async Task EveryFormOfChartIsAnOptionThatEChartsDraws()
+    {
+        string? node = ((string[])["/usr/bin/node", "/usr/local/bin/node"]).FirstOrDefault(File.Exists);
+        Skip.If(node is null, "no node on this machine: the charts' options were not tried");
+        var report = new ReportDocument("Charts", "of every form");
+        report.Section("All")
+            .Add(Charts.Bars("Bars", "share", ["conv1", "conv2 \"</script>"], [("kept", [0.25, double.NaN]), ("removed", [0.75, 0.5])]))
+            .Add(Charts.Lines("Lines", "step", "loss", [("train", [(0, 2.3), (1, 1.1), (2, double.NaN)]), ("test", [(0, 2.4), (2, 1.9)])]))
+            .Add(PointCharts.Scatter("Scatter", "degrees", "length", [("dense", [(10, 3), (20, double.PositiveInfinity), (30, 1)]), ("one that stands out", [(15, 2)])]))
+            .Add(PointCharts.Heat("Heat", ["5 %", "50 %"], [("hot", [0.1, double.NaN]), ("cold", [-0.3, 0])]));
+        using var folder = new TemporaryFolder();
+        HtmlReportWriter.Write(report, folder["report.html"]);
+        await File.WriteAllTextAsync(folder["draw.js"], """
+            const html = require('fs').readFileSync(process.argv[2], 'utf8');
+            const [library, page] = [...html.matchAll(/<script>([\s\S]*?)<\/script>/g)].map(m => m[1]);
+            const module_ = { exports: {} };
+            new Function('module', 'exports', library)(module_, module_.exports);
+            const drawn = [], elements = [...html.matchAll(/data-chart="(\d+)"/g)].map(m => ({ dataset: { chart: m[1] } }));
+            const echarts = { init: () => { const c = module_.exports.init(null, null, { renderer: 'svg', ssr: true, width: 800, height: 360 }); drawn.push(c); return c; } };
+            const body = { dataset: {} }, quiet = { addEventListener() { } };
+            const document_ = { body, querySelectorAll: s => s === '.chart' ? elements : [] };
+            new Function('window', 'document', 'echarts', page)({ matchMedia: () => ({ matches: false, ...quiet }), ...quiet }, document_, echarts);
+            // The library leaves a timer behind, so the end is said.
+            process.stdout.write(JSON.stringify({ drawn: body.dataset.drawn, svg: drawn.map(c => c.renderToSVGString()) }), () => process.exit(0));
+            """);
+        using Process process = Process.Start(new ProcessStartInfo(node!, [folder["draw.js"], folder["report.html"]]) { RedirectStandardOutput = true, RedirectStandardError = true })!;
+        Task<string> error = process.StandardError.ReadToEndAsync();
+        using var timeout = new CancellationTokenSource(TimeSpan.FromSeconds(60));
+        string output = await process.StandardOutput.ReadToEndAsync(timeout.Token);
+        await process.WaitForExitAsync(timeout.Token);
+        Assert.True(process.ExitCode == 0, await error);
+        System.Text.Json.Nodes.JsonNode result = System.Text.Json.Nodes.JsonNode.Parse(output)!;
+        Assert.Equal("4", (string?)result["drawn"]);
+        string[] svg = [.. result["svg"]!.AsArray().Select(s => (string)s!)];
+        Assert.All(svg, s => Assert.DoesNotContain("NaN", s));
+        // The first colours of the palette fill bars, lines and points; cells have colours of their own, and their values as text.
+        Assert.All(svg[..3], s => Assert.True(Count(s, "#0b6e7f") > 0 && Count(s, "#c8642c") > 0));
+        foreach ((int chart, string text) in ((int, string)[])[(0, "conv1"), (0, "removed"), (1, "step"), (2, "degrees"), (2, "one that stands out"), (3, "cold"), (3, "50 %"), (3, "-0.3")]) Assert.Contains(text, svg[chart]);
+        Assert.Contains("#f3e4d0", svg[3]);
+        Assert.Contains("#0b5f73", svg[3]);
+    }
+
     private static async Task<string> BrowseAsync(string browser, TemporaryFolder folder, bool dark)
     {
         var start = new ProcessStartInfo(browser) { RedirectStandardOutput = true, RedirectStandardError = true };
