@@ -99,13 +99,22 @@ internal static class Sections
             table.Add([$"{r.Number("rows")} x {r.Number("columns")}", r.Text("values"), $"{r.Threads}", $"{r.Number("density"):0.00}", N(r.Number("bytes") / 1e6), N(r.Number("time.medianMs")), N(r.Number("gigabytesPerSecond")),
                 Share(r.Number("gigabytesPerSecond") / r.Number("readingGigabytesPerSecond")), N(r.Number("speedUp")), N(r.Number("ceiling")), r.Number("density") == 1 ? "" : Share(reached)]);
         }
+        ResultRow[] models = [.. results.Rows("decode")], ours = [.. models.Where(r => r.Text("engine") == "sparseland")];
+        var tokens = new MarkdownTable(["model", "values", "threads", "density", "kernel", "MB a token", "ms", "tokens/s", "x our dense", "x llama.cpp", "deviation of logits"], 2) { Caption = "A Llama model of drawn weights, token by token (`decode`); dim, hidden, layers, heads, vocabulary." };
+        foreach (ResultRow r in models)
+        {
+            bool peer = r.Text("engine") != "sparseland";
+            tokens.Add([r.Text("model"), peer ? $"llama.cpp {r.Text("values")}" : r.Text("values"), $"{r.Threads}", peer ? "" : $"{r.Number("density"):0.00}", peer ? "" : r.Text("kernel"), N(r.Number("bytes") / 1e6), N(r.Number("time.medianMs")),
+                N(r.Number("tokensPerSecond")), peer ? "" : N(r.Number("speedUp")), peer ? "" : N(r.Number("speedOfPeer")), peer ? "" : N(r.Number("deviation"))]);
+        }
         string where(ResultRow r) => $"{r.Number("rows")} x {r.Number("columns")} {r.Text("values")}, {(1 - r.Number("density")) * 100:0} %, {Threads(r.Threads)}";
         return new Section("decode", "4. Matrix times vector (decode)",
         [
             new Aim("bit-mask, 50 to 90 % zeros: at least 80 % of the byte ceiling", 0.8, rows.Where(r => r.Number("density") is > 0.08 and < 0.55).Select(r => (where(r), r.Number("speedUp") / r.Number("ceiling")))),
             new Aim("dense int8 and int4: at least 0.9 of a loop that only reads", 0.9, rows.Where(r => r.Number("density") == 1 && r.Text("values").StartsWith("int", StringComparison.Ordinal)).Select(r => (where(r), r.Number("gigabytesPerSecond") / r.Number("readingGigabytesPerSecond")))),
+            new Aim("a model in dense int8 or int4: at least 0.9x llama.cpp (q8_0, q4_0), one thread", 0.9, ours.Where(r => r.Threads == 1 && r.Number("density") == 1 && r.Text("values").StartsWith("int", StringComparison.Ordinal)).Select(r => ($"{r.Text("values")}, {r.Text("model")}", r.Number("speedOfPeer")))),
             new Aim("columns beside zeros skipped, 50 to 90 % zeros in the vector: at least 85 % of 1 / density", 0.85, skipping.Where(r => r.Number("inputDensity") < 0.95).Select(r => ($"{r.Number("rows")} x {r.Number("columns")}, {(1 - r.Number("inputDensity")) * 100:0} %, {Threads(r.Threads)}", r.Number("reached")))),
-        ], [table, columns]);
+        ], [table, columns, tokens]);
     }
 
     private static Section Training(Results results)

@@ -17,6 +17,9 @@ public sealed class CompactMatrix
     /// <summary>Bytes behind the last value that a register may touch; where there are fewer, the last rows take the portable path.</summary>
     public const int Slack = 64;
 
+    /// <summary>Columns that a matrix may have: whole words of a row can still be counted in 32 bits.</summary>
+    public const int MostColumns = 1 << 30;
+
     private readonly ReadOnlyMemory<byte> _bits;
     private readonly ReadOnlyMemory<byte> _values;
     private readonly ReadOnlyMemory<byte> _scales;
@@ -86,8 +89,8 @@ public sealed class CompactMatrix
     /// <summary>Where the parts of a product begin; found on first use.</summary>
     internal int[]? RowParts { get; set; }
 
-    /// <summary>Of each row whether its steps keep few values; found on first use.</summary>
-    internal byte[]? NarrowRows { get; set; }
+    /// <summary>Facts about the words of each row that products ask for; found on first use.</summary>
+    internal byte[]? RowFlags { get; set; }
 
     /// <summary>Rows from this one on may not be read in whole registers: too few bytes lie behind their values.</summary>
     internal int WideRows
@@ -138,10 +141,12 @@ public sealed class CompactMatrix
     /// <param name="scales">The scales; empty for floating-point values.</param>
     /// <param name="groupColumns">Columns that share a scale, for 4-bit values: a power of two from 64 on.</param>
     /// <exception cref="ArgumentException">The parts contradict each other.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A size is negative, or there are more than <see cref="MostColumns"/> columns.</exception>
     public static CompactMatrix FromParts(int rows, int columns, ValueKind kind, ReadOnlyMemory<byte>? bits, ReadOnlyMemory<byte> values, ReadOnlyMemory<byte> scales = default, int groupColumns = 0)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(rows);
         ArgumentOutOfRangeException.ThrowIfNegative(columns);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(columns, MostColumns);
         if (kind == ValueKind.Int8) groupColumns = Math.Max(columns, 1);
         else if (kind == ValueKind.Int4 ? groupColumns < 64 || !BitOperations.IsPow2(groupColumns) : groupColumns != 0)
             throw new ArgumentException($"Groups of {groupColumns} columns do not go with {kind}.", nameof(groupColumns));

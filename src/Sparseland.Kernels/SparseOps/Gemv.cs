@@ -11,7 +11,7 @@ namespace Sparseland.Kernels.SparseOps;
 
 /// <summary>A <see cref="CompactMatrix"/> times one vector: y [rows] = clamp(w x [columns] + bias). The work of decoding one token: bytes are what it costs.</summary>
 /// <remarks>
-/// Every type keeps 16 or 64 partial sums a row, folded in one order; which a column joins belongs to the type. So results are equal bit for bit on every instruction
+/// Every type keeps 16 or 64 partial sums a row, folded in one order; which a value joins belongs to the type and to how many its row keeps. So results are equal bit for bit on every instruction
 /// set and for every number of threads. Only stored entries take part: a removed one beside an infinite input adds nothing. Integer types multiply by an
 /// input of 8-bit integers with a scale per 256 columns (NaN for a block with a value that is not finite).
 /// </remarks>
@@ -36,12 +36,12 @@ public static unsafe class Gemv
         if (w.Rows == 0) return;
         using MemoryHandle bits = w.Bits.Pin(), values = w.ValuesWithSlack.Pin(), scales = w.Scales.Pin();
         bool code = VectorCode.IsUsable;
-        if (code && w.HasMask) w.NarrowRows ??= VectorCode.FindNarrow(MemoryMarshal.Cast<byte, ulong>(w.Bits.Span), w.Rows, w.WordsPerRow, w.Kind);
+        if (w.HasMask) w.RowFlags ??= VectorCode.FindFlags(MemoryMarshal.Cast<byte, ulong>(w.Bits.Span), w.Rows, w.WordsPerRow, w.Kind);
         fixed (long* counts = w.Counts, starts = w.ByteStarts)
-        fixed (byte* narrow = code ? w.NarrowRows : null)
+        fixed (byte* flags = w.RowFlags)
         fixed (float* py = y, pBias = bias)
         {
-            var call = new Call(w, (ulong*)bits.Pointer, counts, starts, values.Pointer, scales.Pointer, py, pBias, activation, code, narrow);
+            var call = new Call(w, (ulong*)bits.Pointer, counts, starts, values.Pointer, scales.Pointer, py, pBias, activation, code, flags);
             if (w.Kind.IsQuantized()) Integers(call, x);
             else Floats(call, x);
         }
@@ -63,16 +63,16 @@ public static unsafe class Gemv
         to.Clear();
         bool finite = IsFinite(x);
         SimdLevel level = finite ? SimdDispatch.Level : SimdLevel.Scalar;
-        byte* narrow = finite ? call.Narrow : null;
+        bool code = finite && call.UsesCode;
         if (w.Kind == ValueKind.Float32)
         {
             x.CopyTo(to);
-            Run(call, new FloatRows { Columns = w.Columns, WordsPerRow = w.WordsPerRow, Bits = call.Bits, Counts = call.Counts, Values = (float*)call.Values, X = input.Pointer, Level = level, WideRows = w.WideRows, Narrow = narrow }, null);
+            Run(call, new FloatRows { Columns = w.Columns, WordsPerRow = w.WordsPerRow, Bits = call.Bits, Counts = call.Counts, Values = (float*)call.Values, X = input.Pointer, Level = level, WideRows = w.WideRows, Flags = call.Flags, UsesCode = code }, null);
         }
         else
         {
             for (int c = 0; c < x.Length; c++) to[BFloat16Rows.Place(c)] = x[c];
-            Run(call, new BFloat16Rows { Columns = w.Columns, WordsPerRow = w.WordsPerRow, Bits = call.Bits, Counts = call.Counts, Values = (ushort*)call.Values, X = input.Pointer, Level = level, WideRows = w.WideRows, Narrow = narrow }, null);
+            Run(call, new BFloat16Rows { Columns = w.Columns, WordsPerRow = w.WordsPerRow, Bits = call.Bits, Counts = call.Counts, Values = (ushort*)call.Values, X = input.Pointer, Level = level, WideRows = w.WideRows, Flags = call.Flags, UsesCode = code }, null);
         }
     }
 
@@ -97,7 +97,7 @@ public static unsafe class Gemv
                 Level = SimdDispatch.Level,
                 WideRows = w.WideRows,
                 UsesCode = call.UsesCode,
-                Narrow = call.Narrow,
+                Flags = call.Flags,
             }, (float*)call.Scales);
         }
         else
@@ -120,7 +120,7 @@ public static unsafe class Gemv
                 Level = SimdDispatch.Level,
                 WideRows = w.WideRows,
                 UsesCode = call.UsesCode,
-                Narrow = call.Narrow,
+                Flags = call.Flags,
             }, null);
         }
     }
@@ -151,7 +151,7 @@ public static unsafe class Gemv
         return boundaries;
     }
 
-    private readonly struct Call(CompactMatrix matrix, ulong* bits, long* counts, long* byteStarts, void* values, void* scales, float* y, float* bias, Clamp clamp, bool usesCode, byte* narrow)
+    private readonly struct Call(CompactMatrix matrix, ulong* bits, long* counts, long* byteStarts, void* values, void* scales, float* y, float* bias, Clamp clamp, bool usesCode, byte* flags)
     {
         public CompactMatrix Matrix { get; } = matrix;
         public ulong* Bits { get; } = matrix.HasMask ? bits : null;
@@ -163,6 +163,6 @@ public static unsafe class Gemv
         public float* Bias { get; } = bias;
         public Clamp Clamp { get; } = clamp;
         public bool UsesCode { get; } = usesCode;
-        public byte* Narrow { get; } = narrow;
+        public byte* Flags { get; } = flags;
     }
 }

@@ -109,4 +109,15 @@ public class CompactMatrixTests
         Assert.Throws<ArgumentException>(() => CompactMatrix.FromParts(1, 2, ValueKind.Int4, bits, new byte[1], new byte[2], 48));
         Assert.Equal(2, CompactMatrix.FromParts(1, 2, ValueKind.Int4, bits, new byte[1], new byte[2], 64).StoredCount);
     }
+
+    [Fact]
+    public void Too_many_columns_are_refused_before_anything_overflows()
+    {
+        foreach (ValueKind kind in Enum.GetValues<ValueKind>())
+        {
+            int group = kind == ValueKind.Int4 ? 64 : 0;
+            Assert.Throws<ArgumentOutOfRangeException>(() => CompactMatrix.FromParts(1, int.MaxValue, kind, null, default, default, group));
+            Assert.Throws<ArgumentOutOfRangeException>(() => CompactMatrix.FromParts(0, CompactMatrix.MostColumns + 1, kind, null, default, default, group));
+        }
+    }
 }

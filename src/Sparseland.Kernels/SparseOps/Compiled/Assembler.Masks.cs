@@ -4,7 +4,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <remarks>Names of instructions stand beside their methods. Mask registers are numbers 1 to 7; sums of bytes need AVX-512 VNNI, spreading bytes and words VBMI2.</remarks>
 internal sealed partial class Assembler
 {
-    private const int Map0F = 1, Map0F38 = 2, NoPrefix = 0, Prefix66 = 1, Wide = 2, Half = 1;
+    private const int Map0F = 1, Map0F38 = 2, NoPrefix = 0, Prefix66 = 1, PrefixF3 = 2, Wide = 2, Half = 1;
 
     private static readonly Register[] s_saved = [Register.Rbx, Register.Rbp, Register.R12, Register.R13, Register.R14, Register.R15];
 
@@ -116,6 +116,24 @@ internal sealed partial class Assembler
     /// <summary>The next values of the source where the mask has a bit, zeros or what target held elsewhere (vexpandps, vpexpandw, vpexpandb).</summary>
     public void Expand(int bytes, int target, int mask, int source, bool zeros) =>
         Registers(Map0F38, Prefix66, bytes == 2, bytes == 4 ? 0x88 : 0x62, target, 0, source, mask, zeros);
+
+    /// <summary>The bytes of the source that the mask names, one behind the other; target keeps what lies behind them (vpcompressb).</summary>
+    public void CompressBytes(int target, int mask, int source) => Registers(Map0F38, Prefix66, false, 0x63, source, 0, target, mask);
+
+    /// <summary>target = the first 16 bytes of source as 32-bit numbers with signs (vpmovsxbd).</summary>
+    public void WidenBytes(int target, int source) => Registers(Map0F38, Prefix66, false, 0x21, target, 0, source);
+
+    /// <summary>mask = the lanes in which left &amp; right is not zero, or where it is (vptestmd, vptestnmd).</summary>
+    public void Test(int mask, int left, int right, bool zero) => Registers(Map0F38, zero ? PrefixF3 : Prefix66, false, 0x27, mask, left, right);
+
+    /// <summary>Each lane of target, a number whose lowest five bits count, becomes that lane of the 32 in low and high (vpermi2ps).</summary>
+    public void Pick(int target, int low, int high) => Registers(Map0F38, Prefix66, false, 0x77, target, low, high);
+
+    /// <summary>target = source in the lanes of the mask (vmovaps).</summary>
+    public void CopyMasked(int target, int mask, int source) => Registers(Map0F, NoPrefix, false, 0x28, target, 0, source, mask);
+
+    /// <summary>sum += left * right in the lanes of the mask (vfmadd231ps).</summary>
+    public void MultiplyAddMasked(int sum, int mask, int left, int right) => Registers(Map0F38, Prefix66, false, 0xB8, sum, left, right, mask);
 
     /// <summary>sum += the products of four unsigned bytes of left with four signed ones of right, per 32-bit lane (vpdpbusd).</summary>
     public void DotBytes(int sum, int left, int right) => Registers(Map0F38, Prefix66, false, 0x50, sum, left, right);

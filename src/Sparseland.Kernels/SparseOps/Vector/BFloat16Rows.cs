@@ -28,8 +28,11 @@ internal unsafe struct BFloat16Rows : IRowSum
     /// <summary>From this row on registers would read past the end of the values.</summary>
     public int WideRows;
 
-    /// <summary>As in <see cref="FloatRows.Narrow"/>.</summary>
-    public byte* Narrow;
+    /// <summary>With bits: facts about each row, see <see cref="VectorCode"/>.</summary>
+    public byte* Flags;
+
+    /// <summary>Whether <see cref="VectorCode"/> is used.</summary>
+    public bool UsesCode;
 
     public readonly int ScratchBytes => 0;
 
@@ -43,10 +46,10 @@ internal unsafe struct BFloat16Rows : IRowSum
         float* lanes = stackalloc float[64];
         ushort* values = Values + (Bits == null ? (nint)row * Columns : (nint)Counts[row]);
         ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
-        if (row < WideRows && Narrow != null)
+        if (bits != null && row < WideRows && UsesCode)
         {
             VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Blocks = WordsPerRow, Lanes = lanes };
-            VectorCode.Run(VectorCode.All[VectorCode.Code.BFloat16, false, Narrow[row] != 0], &arguments);
+            VectorCode.Run(VectorCode.All[VectorCode.Code.BFloat16, false, (Flags[row] & VectorCode.IsNarrow) != 0], &arguments);
         }
         else if (row < WideRows && Level >= SimdLevel.Vector512 && Avx512F.IsSupported && (bits == null || MaskLanes.IsSupported))
         {
@@ -125,13 +128,13 @@ internal unsafe struct BFloat16Rows : IRowSum
     public readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
         float* lanes = stackalloc float[256];
-        if (Narrow != null)
+        if (UsesCode)
         {
             VectorCode.Arguments arguments = VectorCode.FourRows(Bits, WordsPerRow, (byte*)Values, sizeof(ushort), Counts, row, distance);
             arguments.X = X;
             arguments.Blocks = WordsPerRow;
             arguments.Lanes = lanes;
-            VectorCode.Run(VectorCode.All[VectorCode.Code.BFloat16, true, VectorCode.AreNarrow(Narrow, row, distance)], &arguments);
+            VectorCode.Run(VectorCode.All[VectorCode.Code.BFloat16, true, VectorCode.All4(Flags, row, distance, VectorCode.IsNarrow)], &arguments);
             for (int i = 0; i < 4; i++) sums[i] = FloatRows.Fold(lanes + (64 * i));
             return;
         }

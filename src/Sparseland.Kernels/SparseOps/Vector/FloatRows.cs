@@ -7,7 +7,7 @@ using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.SparseOps.Vector;
 
-/// <summary>Single-precision rows, all entries or those under a mask. Column c joins lane c % 64.</summary>
+/// <summary>Single-precision rows, all entries or those under a mask. Column c joins lane c % 64; in masked rows of at most 16 values a word the j-th of each word joins lane j (<see cref="VectorCode.IsRanked"/>).</summary>
 /// <remarks>
 /// 64 partial sums are four registers of 512 bits: enough to hide the latency of a multiply-add within one row.
 /// Registers multiply removed entries as zeros; so inputs that are not finite take <see cref="Portable"/>, which touches stored
@@ -32,8 +32,11 @@ internal unsafe struct FloatRows : IRowSum
     /// <summary>From this row on registers would read past the end of the values.</summary>
     public int WideRows;
 
-    /// <summary>A byte for each row that is not zero when none of its steps keeps more than half a register of values; null when <see cref="VectorCode"/> is not used.</summary>
-    public byte* Narrow;
+    /// <summary>With bits: facts about each row, see <see cref="VectorCode"/>.</summary>
+    public byte* Flags;
+
+    /// <summary>Whether <see cref="VectorCode"/> is used.</summary>
+    public bool UsesCode;
 
     public readonly int ScratchBytes => 0;
 
@@ -44,10 +47,23 @@ internal unsafe struct FloatRows : IRowSum
         float* lanes = stackalloc float[64];
         float* values = Values + (Bits == null ? (nint)row * Columns : (nint)Counts[row]);
         ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
-        if (row < WideRows && Narrow != null)
+        if (bits != null && (Flags[row] & VectorCode.IsRanked) != 0)
+        {
+            if (row < WideRows && UsesCode)
+            {
+                VectorCode.Arguments ranked = new() { Bits0 = bits, Values0 = values };
+                VectorCode.RankedRows(&ranked, false, X, WordsPerRow, lanes);
+            }
+            else
+            {
+                Ranked(values, bits, lanes);
+            }
+            return DotKernel.Fold(lanes);
+        }
+        if (bits != null && row < WideRows && UsesCode)
         {
             VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Blocks = WordsPerRow, Lanes = lanes };
-            VectorCode.Run(VectorCode.All[VectorCode.Code.Float32, false, Narrow[row] != 0], &arguments);
+            VectorCode.Run(VectorCode.All[VectorCode.Code.Float32, false, (Flags[row] & VectorCode.IsNarrow) != 0], &arguments);
         }
         else if (row < WideRows && Level >= SimdLevel.Vector512 && Avx512F.IsSupported)
         {
@@ -99,6 +115,19 @@ internal unsafe struct FloatRows : IRowSum
         }
     }
 
+    /// <summary>The definition for rows of few values, of 16 sums.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Ranked(float* values, ulong* bits, float* lanes)
+    {
+        new Span<float>(lanes, Lanes.Count).Clear();
+        float* x = X;
+        for (int w = 0; w < WordsPerRow; w++, x += 64)
+        {
+            int rank = 0;
+            for (ulong word = bits[w]; word != 0; word &= word - 1, rank++) lanes[rank] = MathF.FusedMultiplyAdd(*values++, x[BitOperations.TrailingZeroCount(word)], lanes[rank]);
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Dense512(float* w, float* lanes)
     {
@@ -140,13 +169,26 @@ internal unsafe struct FloatRows : IRowSum
             for (int i = 0; i < 4; i++) sums[i] = Fold(lanes + (64 * i));
             return;
         }
-        if (Narrow != null)
+        bool ranked = VectorCode.All4(Flags, row, distance, VectorCode.IsRanked);
+        if (ranked ? !UsesCode : VectorCode.Any4(Flags, row, distance, VectorCode.IsRanked))
+        {
+            for (int i = 0; i < 4; i++) sums[i] = Row(row + (i * distance), scratch);
+            return;
+        }
+        if (ranked)
+        {
+            VectorCode.Arguments arguments = VectorCode.FourRows(Bits, WordsPerRow, (byte*)Values, sizeof(float), Counts, row, distance);
+            VectorCode.RankedRows(&arguments, true, X, WordsPerRow, lanes);
+            for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
+            return;
+        }
+        if (UsesCode)
         {
             VectorCode.Arguments arguments = VectorCode.FourRows(Bits, WordsPerRow, (byte*)Values, sizeof(float), Counts, row, distance);
             arguments.X = X;
             arguments.Blocks = WordsPerRow;
             arguments.Lanes = lanes;
-            VectorCode.Run(VectorCode.All[VectorCode.Code.Float32, true, VectorCode.AreNarrow(Narrow, row, distance)], &arguments);
+            VectorCode.Run(VectorCode.All[VectorCode.Code.Float32, true, VectorCode.All4(Flags, row, distance, VectorCode.IsNarrow)], &arguments);
             for (int i = 0; i < 4; i++) sums[i] = Fold(lanes + (64 * i));
             return;
         }

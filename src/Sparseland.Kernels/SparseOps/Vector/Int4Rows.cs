@@ -44,8 +44,8 @@ internal unsafe struct Int4Rows : IRowSum
     /// <summary>Whether <see cref="VectorCode"/> is used.</summary>
     public bool UsesCode;
 
-    /// <summary>With code and a mask as in <see cref="FloatRows.Narrow"/>.</summary>
-    public byte* Narrow;
+    /// <summary>With bits: facts about each row, see <see cref="VectorCode"/>.</summary>
+    public byte* Flags;
 
     // Scales in single precision, the unpacked values, and on narrow machines the spread row.
     private readonly int ScaleBytes => ((Math.Max(GroupsPerRow, WordsPerRow) * sizeof(float)) + 63) & ~63;
@@ -74,7 +74,7 @@ internal unsafe struct Int4Rows : IRowSum
         {
             if (bits != null) ByteExpansion.Unpack512(packed, stored, unpacked);
             VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = bits == null ? packed : unpacked, Lanes = lanes };
-            Call(&arguments, scales, false, bits != null && Narrow[row] != 0);
+            Call(&arguments, scales, false, bits != null && (Flags[row] & VectorCode.IsNarrow) != 0);
             return DotKernel.Fold(lanes);
         }
         if (wide && Level >= SimdLevel.Vector512 && Avx512BW.IsSupported && (bits == null ? WordsPerPiece == 1 && GroupShift == 0 : MaskLanes.IsSupported))

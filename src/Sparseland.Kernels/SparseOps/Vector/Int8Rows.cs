@@ -33,8 +33,8 @@ internal unsafe struct Int8Rows : IRowSum
     /// <summary>Whether <see cref="VectorCode"/> is used; the input has its signs then.</summary>
     public bool UsesCode;
 
-    /// <summary>With code and a mask as in <see cref="FloatRows.Narrow"/>.</summary>
-    public byte* Narrow;
+    /// <summary>With bits: facts about each row, see <see cref="VectorCode"/>.</summary>
+    public byte* Flags;
 
     public readonly int ScratchBytes => WordsPerRow * 64;
 
@@ -49,7 +49,7 @@ internal unsafe struct Int8Rows : IRowSum
         if (wide && UsesCode)
         {
             VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Starts = Starts, Scales = InputScales, Blocks = WordsPerRow / 4, Rest = WordsPerRow % 4, Lanes = lanes };
-            VectorCode.Run(VectorCode.All[bits == null ? VectorCode.Code.Int8Full : VectorCode.Code.Int8, false, bits != null && Narrow[row] != 0], &arguments);
+            VectorCode.Run(VectorCode.All[bits == null ? VectorCode.Code.Int8Full : VectorCode.Code.Int8, false, bits != null && (Flags[row] & VectorCode.IsNarrow) != 0], &arguments);
             return DotKernel.Fold(lanes);
         }
         if (wide && !UsesCode && Level >= SimdLevel.Vector512 && Avx512BW.IsSupported && (bits == null || MaskLanes.IsSupported))
@@ -138,7 +138,7 @@ internal unsafe struct Int8Rows : IRowSum
             arguments.Scales = InputScales;
             (arguments.Blocks, arguments.Rest) = (WordsPerRow / 4, WordsPerRow % 4);
             arguments.Lanes = lanes;
-            VectorCode.Run(Bits == null ? VectorCode.All[VectorCode.Code.Int8Full, true, false] : VectorCode.All[VectorCode.Code.Int8, true, VectorCode.AreNarrow(Narrow, row, distance)], &arguments);
+            VectorCode.Run(Bits == null ? VectorCode.All[VectorCode.Code.Int8Full, true, false] : VectorCode.All[VectorCode.Code.Int8, true, VectorCode.All4(Flags, row, distance, VectorCode.IsNarrow)], &arguments);
             for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
             return;
         }

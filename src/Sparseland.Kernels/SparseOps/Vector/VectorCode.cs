@@ -1,5 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps.Compiled;
@@ -19,6 +20,13 @@ internal static unsafe class VectorCode
     /// <summary>Rows of the larger functions.</summary>
     public const int Rows = 4;
 
+    /// <summary>Flag of a row of which no step keeps more than half a register of values.</summary>
+    public const int IsNarrow = 1;
+
+    /// <summary>Flag of a row of singles of which no word keeps more than 16 values: the j-th of each word joins sum j (0 to 15) instead of that of its column.</summary>
+    /// <remarks>A fact about the matrix, so that every machine adds in the same order.</remarks>
+    public const int IsRanked = 2;
+
     /// <summary>What the functions read, 8 bytes each. Sums are stored one row after the other.</summary>
     public struct Arguments
     {
@@ -35,6 +43,9 @@ internal static unsafe class VectorCode
 
     private static readonly Register[] s_bits = [Register.Rsi, Register.Rdx, Register.Rcx, Register.R8], s_values = [Register.R9, Register.R10, Register.R11, Register.Rbx];
     private const Register X = Register.Rbp, Starts = Register.R12, Scales = Register.R13, Counter = Register.R14, Bit = Register.Rax, Call = Register.Rdi;
+
+    // The columns of a word.
+    private static readonly byte* s_places = MakePlaces();
 
     private static readonly Lazy<Functions?> s_functions = new(Write);
 
@@ -72,17 +83,21 @@ internal static unsafe class VectorCode
         };
     }
 
-    /// <summary>Whether four rows are all narrow.</summary>
+    /// <summary>Whether four rows all have a flag.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static bool AreNarrow(byte* narrow, int row, int distance) => (narrow[row] & narrow[row + distance] & narrow[row + (2 * distance)] & narrow[row + (3 * distance)]) != 0;
+    public static bool All4(byte* flags, int row, int distance, int flag) => (flags[row] & flags[row + distance] & flags[row + (2 * distance)] & flags[row + (3 * distance)] & flag) != 0;
 
-    /// <summary>A byte for each row: 1 when no step of it keeps more than half a register of values.</summary>
-    public static byte[] FindNarrow(ReadOnlySpan<ulong> bits, int rows, int wordsPerRow, ValueKind kind)
+    /// <summary>Whether any of four rows has a flag.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool Any4(byte* flags, int row, int distance, int flag) => ((flags[row] | flags[row + distance] | flags[row + (2 * distance)] | flags[row + (3 * distance)]) & flag) != 0;
+
+    /// <summary>Facts about each row: <see cref="IsNarrow"/>, <see cref="IsRanked"/>.</summary>
+    public static byte[] FindFlags(ReadOnlySpan<ulong> bits, int rows, int wordsPerRow, ValueKind kind)
     {
-        var narrow = new byte[rows];
+        var flags = new byte[rows];
         for (int r = 0; r < rows; r++)
         {
-            int most = 0;
+            int most = 0, mostOfWord = 0;
             foreach (ulong word in bits.Slice(r * wordsPerRow, wordsPerRow))
             {
                 int here = kind switch
@@ -92,10 +107,11 @@ internal static unsafe class VectorCode
                     _ => BitOperations.PopCount(word),
                 };
                 most = Math.Max(most, here);
+                mostOfWord = Math.Max(mostOfWord, BitOperations.PopCount(word));
             }
-            narrow[r] = most <= 32 ? (byte)1 : (byte)0;
+            flags[r] = (byte)((most <= 32 ? IsNarrow : 0) | (kind == ValueKind.Float32 && mostOfWord <= 16 ? IsRanked : 0));
         }
-        return narrow;
+        return flags;
     }
 
     /// <summary>Addresses of the functions for four rows and for one.</summary>
@@ -117,6 +133,9 @@ internal static unsafe class VectorCode
         /// <summary>bfloat16 under a mask; Blocks counts words.</summary>
         BFloat16,
 
+        /// <summary>Single precision under a mask whose words have at most 16 bits; Starts are the bytes 0 to 63.</summary>
+        Float32Ranked,
+
         /// <summary>8-bit integers under a mask; Blocks counts pieces of 4 words, Rest the words behind them.</summary>
         Int8,
 
@@ -134,6 +153,23 @@ internal static unsafe class VectorCode
 
         /// <summary>Packed 4-bit integers without a mask in pieces of one word; Blocks counts pairs of pieces.</summary>
         Int4Full,
+    }
+
+    /// <summary>The sums of the ranked rows row, row + distance and so on.</summary>
+    public static void RankedRows(Arguments* arguments, bool four, float* x, int words, float* lanes)
+    {
+        arguments->X = x;
+        arguments->Starts = (int*)s_places;
+        arguments->Blocks = words;
+        arguments->Lanes = lanes;
+        Run(All[Code.Float32Ranked, four, false], arguments);
+    }
+
+    private static byte* MakePlaces()
+    {
+        byte* places = (byte*)NativeMemory.AlignedAlloc(64, 64);
+        for (int c = 0; c < 64; c++) places[c] = (byte)c;
+        return places;
     }
 
     private static Functions? Write()
@@ -166,6 +202,7 @@ internal static unsafe class VectorCode
         a.LoadAny(Scales, Call, ScalesAt);
         a.LoadAny(Counter, Call, BlocksAt);
         if (code is Code.Float32 or Code.BFloat16) Floats(a, code, rows, narrow);
+        else if (code == Code.Float32Ranked) Ranked(a, rows);
         else if (code == Code.Int4Full) Packed(a, rows);
         else Integers(a, code, rows, narrow);
         a.ClearUpperHalves();
@@ -216,6 +253,44 @@ internal static unsafe class VectorCode
         a.Loop(Counter, loop);
         a.Land(skip);
         StoreSums(a, rows * 4);
+    }
+
+    /// <summary>
+    /// The values of a word stay together and their inputs come to them: the mask packs the numbers of its columns, and two permutations of 32 inputs each bring what lies there. Half as many instructions
+    /// as spreading the values over 64 columns. Sums in registers 0 to 3.
+    /// </summary>
+    private static void Ranked(Assembler a, int rows)
+    {
+        const int Input = 16, Places = 31, Missing = 30, Upper = 29, Sign = 28, Packed = 20, Index = 21, Low = 22, Value = 23, Columns = 1, IsUpper = 2, IsThere = 3;
+        for (int r = 0; r < rows; r++) a.Clear(r);
+        a.LoadBytes(Places, Starts, 0, half: false);
+        Constant(a, Missing, 0x80808080);
+        Constant(a, Upper, 32);
+        Constant(a, Sign, 0x80000000);
+        int skip = a.SkipIfZero(Counter), loop = a.Length;
+        for (int i = 0; i < 4; i++) a.LoadBytes(Input + i, X, 64 * i, half: false);
+        for (int r = 0; r < rows; r++)
+        {
+            a.LoadMask(Columns, 64, s_bits[r], 0);
+            a.Copy(Packed, Missing);
+            a.CompressBytes(Packed, Columns, Places);
+            a.WidenBytes(Index, Packed);
+            a.Test(IsUpper, Index, Upper, zero: false);
+            a.Test(IsThere, Index, Sign, zero: true);
+            a.Copy(Low, Index);
+            a.Pick(Low, Input, Input + 1);
+            a.Pick(Index, Input + 2, Input + 3);
+            a.CopyMasked(Low, IsUpper, Index);
+            a.LoadBytes(Value, s_values[r], 0, half: false);
+            a.CountBits(Bit, 64, s_bits[r], 0);
+            a.AddScaled(s_values[r], Bit, 2);
+            a.MultiplyAddMasked(r, IsThere, Value, Low);
+            a.Add(s_bits[r], 8);
+        }
+        a.Add(X, 256);
+        a.Loop(Counter, loop);
+        a.Land(skip);
+        StoreSums(a, rows);
     }
 
     /// <summary>Sums in registers 0 to 3, the integers of a piece in 4 to 7.</summary>

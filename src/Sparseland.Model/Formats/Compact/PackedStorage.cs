@@ -8,6 +8,8 @@ namespace Sparseland.Model.Formats.Compact;
 /// <remarks>Sparse kernels can take <see cref="Kept"/> and <see cref="ReadValues"/> and never see the dense form.</remarks>
 public sealed class PackedStorage : WeightStorage
 {
+    private const int LeastColumns = 8;
+
     private readonly WeightStorage _values;
     private readonly WeightStorage? _bits;
     private CompactMatrix? _matrix;
@@ -56,6 +58,8 @@ public sealed class PackedStorage : WeightStorage
             else if (_values.ElementType == ElementType.BFloat16) kind = ValueKind.BFloat16;
             else return null;
             int rows = Shape[0], columns = Kept.Length / rows;
+            // A row takes a whole word: a matrix of a few columns would take many times its file.
+            if (columns < LeastColumns) return null;
             return _matrix = CompactMatrix.FromParts(rows, columns, kind, BitsInPlace(Kept, _bits, rows, columns), BytesInPlace(_values));
         }
     }
