@@ -26,6 +26,7 @@ internal sealed class RecoverVerb : Verb
     private readonly Option<string?> _runFolder = new("--run-dir") { Description = "Folder of the run (default: runs/recover-MODEL)." };
     private readonly Option<bool> _force = SharedOptions.Force();
     private readonly Option<string?> _recipe = new("--recipe") { Description = "Take training entries and seed from a recipe (YAML); flags beside it change single entries." };
+    private readonly Option<bool> _reconstruct = new("--reconstruct") { Description = "Block after block learns to give what the dense network's (--teacher) gives on the same inputs: --retrain names what is trained, --steps counts per block (default 100); labels are not used." };
     private readonly TrainingFlags _training = new(s_defaults);
 
     protected override (string Name, string Description) Title => ("recover", "Win the accuracy of a pruned model back; its masks stay.");
@@ -33,7 +34,7 @@ internal sealed class RecoverVerb : Verb
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_model);
-        Option[] options = [_data, _dataRoot, _architecture, _normalize, _output, _runFolder, _recipe, _force];
+        Option[] options = [_data, _dataRoot, _architecture, _normalize, _output, _runFolder, _recipe, _reconstruct, _force];
         foreach (Option option in options) command.Options.Add(option);
         _training.AddTo(command);
     }
@@ -49,6 +50,7 @@ internal sealed class RecoverVerb : Verb
         Recipe recipe = _training.AddTo(arguments.GetValue(_recipe) is { } file ? RecipeReader.Read(file) : Recipe.Of("magnitude"), arguments);
         PruneFlags.TakeSeed(arguments, context, recipe);
         TrainingPlan settings = _training.Plan(recipe, text, context.Settings.Seed);
+        BlockReconstruction? reconstruction = arguments.GetValue(_reconstruct) ? Reconstruction(recipe, settings) : null;
         OpenedData data = OpenedData.For(graph, dataName, arguments.GetValue(_dataRoot), settings.Window, context.Settings.Seed);
         long before = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1)).NonZeros;
         if (context.Settings.DryRun)
@@ -65,8 +67,21 @@ internal sealed class RecoverVerb : Verb
         Evaluation first = await EvaluationService.EvaluateAsync(context, graph, data, 128, title: "evaluating (before)").ConfigureAwait(false);
         var model = new TrainableModel(graph);
         ModelGraph? teacher = TrainingSession.TeacherOf(settings);
-        using var session = new TrainingSession(context, model, data, settings, [], run, "recovering", teacher);
-        await session.RunAsync().ConfigureAwait(false);
+        if (reconstruction is null)
+        {
+            using var session = new TrainingSession(context, model, data, settings, [], run, "recovering", teacher);
+            await session.RunAsync().ConfigureAwait(false);
+        }
+        else
+        {
+            await context.TrackAsync("reconstructing", 1, work => reconstruction.Recover(model, new RecoveryContext(data.Source, data.Normalization)
+            {
+                Teacher = new TrainableModel(teacher!),
+                Progress = new Forward(p => work.Report((reconstruction.Blocks.Count + (double)p.Step / p.TotalSteps) / reconstruction.BlockCount, $"block {reconstruction.Blocks.Count + 1} of {reconstruction.BlockCount}, error {p.Loss:G4}")),
+            }, context.Cancellation)).ConfigureAwait(false);
+            foreach (ReconstructedBlock b in reconstruction.Blocks) context.Say($"{b.Block}: error {b.Before:G4} to {b.After:G4}, {b.Trained:N0} values trained");
+            run.Record("blocks", new JsonArray([.. reconstruction.Blocks.Select(b => (JsonNode)new JsonObject { ["block"] = b.Block, ["trained"] = b.Trained, ["before"] = b.Before, ["after"] = b.After })]));
+        }
         Evaluation last = await EvaluationService.EvaluateAsync(context, graph, data, 128, title: "evaluating (after)").ConfigureAwait(false);
 
         long after = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1)).NonZeros;
@@ -93,5 +108,24 @@ internal sealed class RecoverVerb : Verb
         string[] grown = [.. graph.Weights.Values.Where(w => kept.TryGetValue(w.Name, out int count) && (w.Mask?.KeptCount ?? w.Length) > count).Select(w => w.Name)];
         foreach (string name in grown) context.Warn($"gate: '{name}' keeps more weights than before");
         return grown.Length > 0 ? ExitCodes.GateNotMet : ExitCodes.Done;
+    }
+
+    private static BlockReconstruction Reconstruction(Recipe recipe, TrainingPlan settings)
+    {
+        if (settings.Teacher is null) throw VerbException.Usage("--reconstruct imitates the blocks of the dense network", "give its file: --teacher MODEL");
+        PartialRetraining partial = PartialRetraining.Parse(settings.Retrain) ?? throw VerbException.Usage("--reconstruct trains a part of every block", "name it, for example --retrain norms,biases,mask-lora");
+        return new BlockReconstruction(partial.Parts, settings.Steps ?? 100)
+        {
+            LearningRate = recipe.Entries.ContainsKey("training.learningRate") ? settings.LearningRate : 5e-4,
+            BatchSize = recipe.Entries.ContainsKey("training.batch") ? settings.BatchSize : 8,
+            Rank = settings.Rank,
+            Alpha = settings.Alpha,
+            Seed = settings.Seed,
+        };
+    }
+
+    private sealed class Forward(Action<Training.Runs.TrainingProgress> action) : IProgress<Training.Runs.TrainingProgress>
+    {
+        public void Report(Training.Runs.TrainingProgress value) => action(value);
     }
 }

@@ -54,6 +54,9 @@ public sealed class BlockReconstruction(RetrainedParts parts, long steps = 100, 
     /// <summary>What the last run did, block by block.</summary>
     public IReadOnlyList<ReconstructedBlock> Blocks => _blocks;
 
+    /// <summary>Blocks of the network that is being reconstructed; known from the start of a run.</summary>
+    public int BlockCount { get; private set; }
+
     /// <inheritdoc/>
     /// <exception cref="PruningException">SL4005: there is no dense network to imitate (<see cref="RecoveryContext.Teacher"/>). SL4006: the network has batch statistics, or no block with anything to train.</exception>
     public TrainingResult? Recover(TrainableModel model, RecoveryContext context, CancellationToken cancellation = default)
@@ -68,6 +71,7 @@ public sealed class BlockReconstruction(RetrainedParts parts, long steps = 100, 
         dense.SyncToGraph();
         IReadOnlyList<NetworkBlock> blocks = NetworkBlocks.Find(model.Graph, l => model.FindParameter(l.Name)?.Mask is not null);
         if (blocks.Count == 0) throw new PruningException("SL4006", "there is no block with a pruned layer") { Try = "prune first" };
+        BlockCount = blocks.Count;
         Activations x = Inputs(model, blocks[0].Input, context);
         TrainingResult? last = null;
         foreach (NetworkBlock block in blocks)

@@ -82,6 +82,27 @@ public sealed class RecipeTests : IDisposable
         Assert.Contains("  try ", result.Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task Blocks_are_reconstructed_from_the_dense_network_and_masks_stay()
+    {
+        Sparseland.Model.Architectures.Architecture llama = Sparseland.Model.Architectures.ArchitectureCatalog.Get("llama");
+        ModelFile.Save(llama.Build(llama.DefaultOptions().Parse("dim=16,hidden=32,layers=2,heads=2,kvheads=2,sequence=32"), 1), _folder["dense.onnx"]);
+        Assert.Equal(0, (await CommandLine.RunAsync("prune", _folder["dense.onnx"], "--sparsity", "50%", "--no-bench", "--run-dir", _folder["pruned"])).ExitCode);
+        string pruned = Path.Combine(_folder["pruned"], "model.sparse.safetensors");
+        File.WriteAllText(_folder["text.txt"], string.Concat(Enumerable.Repeat("the small dog ran to the red house and sat down. ", 60)));
+        string[] common = ["recover", pruned, "--data", _folder["text.txt"], "--window", "16", "--reconstruct"];
+        await CommandLine.FailsAsync(2, "SL4000", [.. common, "--retrain", "norms", "--run-dir", _folder["r"]]);
+        await CommandLine.FailsAsync(2, "SL4000", [.. common, "--teacher", _folder["dense.onnx"], "--run-dir", _folder["r"]]);
+        Assert.False(Directory.Exists(_folder["r"]));
+        ProcessResult result = await CommandLine.RunAsync([.. common, "--teacher", _folder["dense.onnx"], "--retrain", "norms,mask-lora", "--rank", "2", "--steps", "20", "--lr", "0.01", "--run-dir", _folder["r"]]);
+        Assert.True(result.ExitCode == 0, result.Error);
+        var blocks = System.Text.Json.Nodes.JsonNode.Parse(File.ReadAllText(Path.Combine(_folder["r"], "run.json")))!["blocks"]!.AsArray();
+        Assert.Equal(2, blocks.Count);
+        Assert.All(blocks, b => Assert.True((double)b!["after"]! < (double)b["before"]!));
+        Sparseland.Model.Graph.ModelGraph before = ModelFile.Load(pruned), after = ModelFile.Load(Path.Combine(_folder["r"], "model.sparse.safetensors"));
+        foreach (Sparseland.Model.Graph.Weight w in before.Weights.Values) Assert.Equal(w.Mask, after.Weights[w.Name].Mask);
+    }
+
     private async Task PruneAsync(string run, string[] arguments)
     {
         ProcessResult result = await CommandLine.RunAsync(["prune", _model, "--data", "shapes", "--no-bench", "--run-dir", _folder[run], .. arguments]);
