@@ -55,13 +55,14 @@ internal sealed class ConvolutionPass
 
     private TileGather? _gather;
 
-    /// <summary>Whether the results of a channel lie side by side: those of a phase of a stride are spread over the rows and columns of the others.</summary>
-    public bool IsWhole => OutStep == 1 && OutRowStride == Width && Base == 0;
-
-    /// <summary>The compiled pass, or null when code would not pay.</summary>
+    /// <summary>The compiled pass, or null when its results do not lie in a row or code would not pay.</summary>
+    /// <remarks>
+    /// Phases of a strided input gradient were compiled too, side by side, and their values then put in their places: the gradient of the wide ResNet-20 at 95 % took 191 to 223 ms so and 191 to 203 as
+    /// loops, because a phase has few lines for its rows and every value is moved once more.
+    /// </remarks>
     /// <param name="version">Differs when the values do.</param>
     public CompiledMatrix? GetCompiled(long version) =>
-        Lines is null || Compiled is null || Height * Width == 0
+        Lines is null || Compiled is null || OutStep != 1 || OutRowStride != Width || Base != 0 || Height * Width == 0
             ? null
             : Compiled.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version);
 

@@ -272,7 +272,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                 return;
             }
             int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
-            if (threads > 1 && Passes.Length == 1 && Passes[0].IsWhole && Compiled[0] is { } code)
+            if (threads > 1 && Passes.Length == 1 && Compiled[0] is { } code)
             {
                 var bands = new BandParts { Layout = Layout, Pass = Passes[0], Image = Input + image * InputImage, Threads = threads, Call = Call(code, Source(code, Passes[0], null), Passes[0], image) };
                 if (bands.Call.SharesTiles(threads))
@@ -292,9 +292,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                 ConvolutionPass pass = Passes[i];
                 if (Compiled[i] is { } compiled)
                 {
-                    PlaneSource source = Source(compiled, pass, planes.Pointer);
-                    if (pass.IsWhole) Product(compiled, source, pass, image);
-                    else Spread(compiled, source, pass, image);
+                    Product(compiled, Source(compiled, pass, planes.Pointer), pass, image);
                     continue;
                 }
                 fixed (int* rows = pass.RowPointers, offsets = pass.Offsets)
@@ -325,16 +323,6 @@ public sealed unsafe partial class PreparedSparseConvolution
             Residual = Residual == null ? null : Residual + image * OutputImage,
             Clamp = Clamp,
         };
-
-        // One phase of a stride: computed side by side, then every value put in its place.
-        private readonly void Spread(CompiledMatrix matrix, PlaneSource source, ConvolutionPass pass, int image)
-        {
-            int pixels = pass.Height * pass.Width;
-            using Scratch.Buffer side = Scratch.Rent((long)pass.Rows * pixels);
-            new CompiledProduct<PlaneSource> { Matrix = matrix, Source = source, Columns = pixels, Output = side.Pointer, RowStride = pixels, Bias = Bias, Clamp = Clamp }.Run();
-            const int RowsPerPart = 8;
-            WorkPool.Run((pass.Rows + RowsPerPart - 1) / RowsPerPart, new SpreadParts { Pass = pass, From = side.Pointer, To = Output + image * OutputImage, PerPart = RowsPerPart });
-        }
 
         private readonly ConvolutionPassRun Prepare(ConvolutionPass pass, int* rows, int* offsets, float* values, float* planes, int image) => new()
         {
@@ -391,27 +379,6 @@ public sealed unsafe partial class PreparedSparseConvolution
         public readonly void Run(int part)
         {
             for (int p = part * PerPart; p < Math.Min((part + 1) * PerPart, Layout.Planes); p++) Layout.Fill(p, Image, Planes);
-        }
-    }
-
-    private struct SpreadParts : IParts
-    {
-        public ConvolutionPass Pass;
-        public float* From, To;
-        public int PerPart;
-
-        public readonly void Run(int part)
-        {
-            nint step = Pass.OutStep, width = Pass.Width;
-            for (int r = part * PerPart; r < Math.Min((part + 1) * PerPart, Pass.Rows); r++)
-            {
-                float* from = From + (nint)r * Pass.Height * width;
-                for (int y = 0; y < Pass.Height; y++, from += width)
-                {
-                    float* to = To + (nint)r * Pass.ChannelStride + Pass.Base + (nint)y * Pass.OutRowStride;
-                    for (nint x = 0; x < width; x++) to[x * step] = from[x];
-                }
-            }
         }
     }
 
