@@ -130,7 +130,8 @@ internal unsafe struct BFloat16Rows : IRowSum
         float* lanes = stackalloc float[256];
         if (UsesCode)
         {
-            VectorCode.Arguments arguments = VectorCode.FourRows(Bits, WordsPerRow, (byte*)Values, sizeof(ushort), Counts, row, distance);
+            VectorCode.Arguments arguments = default;
+            VectorCode.FourRows(&arguments, Bits, WordsPerRow, (byte*)Values, sizeof(ushort), Counts, row, distance);
             arguments.X = X;
             arguments.Blocks = WordsPerRow;
             arguments.Lanes = lanes;

@@ -177,14 +177,16 @@ internal unsafe struct FloatRows : IRowSum
         }
         if (ranked)
         {
-            VectorCode.Arguments arguments = VectorCode.FourRows(Bits, WordsPerRow, (byte*)Values, sizeof(float), Counts, row, distance);
+            VectorCode.Arguments arguments = default;
+            VectorCode.FourRows(&arguments, Bits, WordsPerRow, (byte*)Values, sizeof(float), Counts, row, distance);
             VectorCode.RankedRows(&arguments, true, X, WordsPerRow, lanes);
             for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
             return;
         }
         if (UsesCode)
         {
-            VectorCode.Arguments arguments = VectorCode.FourRows(Bits, WordsPerRow, (byte*)Values, sizeof(float), Counts, row, distance);
+            VectorCode.Arguments arguments = default;
+            VectorCode.FourRows(&arguments, Bits, WordsPerRow, (byte*)Values, sizeof(float), Counts, row, distance);
             arguments.X = X;
             arguments.Blocks = WordsPerRow;
             arguments.Lanes = lanes;

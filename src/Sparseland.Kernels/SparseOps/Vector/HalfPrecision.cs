@@ -22,10 +22,20 @@ internal static unsafe class HalfPrecision
                 (magnitude.AsUInt32() | Vector256.ShiftLeft(wide & Vector256.Create(0x8000u), 16)).AsSingle().Store(singles + i);
             }
         }
+        if (Vector128.IsHardwareAccelerated)
+        {
+            for (; i + 4 <= count; i += 4)
+            {
+                Vector128<uint> wide = Vector128.WidenLower(Vector128.CreateScalar(*(ulong*)(halves + i)).AsUInt16());
+                Vector128<float> magnitude = Vector128.ShiftLeft(wide & Vector128.Create(0x7FFFu), 13).AsSingle() * TwoTo112;
+                (magnitude.AsUInt32() | Vector128.ShiftLeft(wide & Vector128.Create(0x8000u), 16)).AsSingle().Store(singles + i);
+            }
+        }
+        // No branch: signs of scales cannot be guessed.
         for (; i < count; i++)
         {
             float magnitude = BitConverter.UInt32BitsToSingle((uint)(halves[i] & 0x7FFF) << 13) * TwoTo112;
-            singles[i] = (halves[i] & 0x8000) != 0 ? -magnitude : magnitude;
+            singles[i] = BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(magnitude) | (uint)(halves[i] & 0x8000) << 16);
         }
     }
 }

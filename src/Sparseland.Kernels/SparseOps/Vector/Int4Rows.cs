@@ -183,7 +183,12 @@ internal unsafe struct Int4Rows : IRowSum
         }
         nint length = Columns / 2, next = distance * length;
         byte* values = Values + (row * length);
-        VectorCode.Arguments arguments = new() { Values0 = values, Values1 = values + next, Values2 = values + (2 * next), Values3 = values + (3 * next), Lanes = lanes };
+        VectorCode.Arguments arguments = default;
+        arguments.Values0 = values;
+        arguments.Values1 = values + next;
+        arguments.Values2 = values + (2 * next);
+        arguments.Values3 = values + (3 * next);
+        arguments.Lanes = lanes;
         Call(&arguments, interleaved, true, false);
         for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
     }
@@ -194,7 +199,8 @@ internal unsafe struct Int4Rows : IRowSum
         arguments->Starts = Starts;
         arguments->Scales = factors;
         int each = Bits == null ? 2 : WordsPerPiece;
-        (arguments->Blocks, arguments->Rest) = (WordsPerRow / each, WordsPerRow % each);
+        // 1, 2 or 4: a shift and a mask, where a division would take longer than a block.
+        (arguments->Blocks, arguments->Rest) = (WordsPerRow >> (each >> 1), WordsPerRow & (each - 1));
         VectorCode.Code code = Bits == null ? VectorCode.Code.Int4Full : each == 1 ? VectorCode.Code.Int4Pieces1 : each == 2 ? VectorCode.Code.Int4Pieces2 : VectorCode.Code.Int4Pieces4;
         VectorCode.Run(VectorCode.All[code, four, narrow], arguments);
     }
@@ -203,11 +209,12 @@ internal unsafe struct Int4Rows : IRowSum
     private readonly void Factors(int row, float* factors)
     {
         HalfPrecision.Widen(Scales + ((nint)row * GroupsPerRow), GroupsPerRow, factors);
-        int pieces = (WordsPerRow + WordsPerPiece - 1) / WordsPerPiece;
+        int pieces = (WordsPerRow + WordsPerPiece - 1) >> (WordsPerPiece >> 1);
         if (GroupShift == 0)
         {
             int p = 0;
             for (; p + 8 <= pieces; p += 8) (Vector256.Load(factors + p) * Vector256.Load(InputScales + p)).Store(factors + p);
+            for (; p + 4 <= pieces; p += 4) (Vector128.Load(factors + p) * Vector128.Load(InputScales + p)).Store(factors + p);
             for (; p < pieces; p++) factors[p] *= InputScales[p];
             return;
         }

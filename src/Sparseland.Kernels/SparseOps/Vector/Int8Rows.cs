@@ -132,7 +132,8 @@ internal unsafe struct Int8Rows : IRowSum
         float* lanes = stackalloc float[64];
         if (UsesCode)
         {
-            VectorCode.Arguments arguments = VectorCode.FourRows(Bits, WordsPerRow, (byte*)Values, sizeof(sbyte), Counts, row, distance, Columns);
+            VectorCode.Arguments arguments = default;
+            VectorCode.FourRows(&arguments, Bits, WordsPerRow, (byte*)Values, sizeof(sbyte), Counts, row, distance, Columns);
             arguments.X = X;
             arguments.Starts = Starts;
             arguments.Scales = InputScales;

@@ -59,28 +59,30 @@ internal static unsafe class VectorCode
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Run(nint function, Arguments* arguments) => ((delegate* unmanaged[SuppressGCTransition]<Arguments*, void>)function)(arguments);
 
-    /// <summary>Bits and values of rows row, row + distance and so on; without bits rows of full length.</summary>
+    /// <summary>Fills in bits and values of rows row, row + distance and so on; without bits rows of full length.</summary>
+    /// <remarks>In place: a struct that is returned is copied by registers wider than what was just stored, and waits for it.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Arguments FourRows(ulong* bits, int wordsPerRow, byte* values, int bytes, long* counts, int row, int distance, int columns = 0)
+    public static void FourRows(Arguments* to, ulong* bits, int wordsPerRow, byte* values, int bytes, long* counts, int row, int distance, int columns = 0)
     {
         int b = row + distance, c = b + distance, d = c + distance;
         if (bits == null)
         {
             nint length = (nint)columns * bytes;
-            return new() { Values0 = values + (row * length), Values1 = values + (b * length), Values2 = values + (c * length), Values3 = values + (d * length) };
+            to->Values0 = values + (row * length);
+            to->Values1 = values + (b * length);
+            to->Values2 = values + (c * length);
+            to->Values3 = values + (d * length);
+            return;
         }
         nint words = wordsPerRow;
-        return new()
-        {
-            Bits0 = bits + (row * words),
-            Bits1 = bits + (b * words),
-            Bits2 = bits + (c * words),
-            Bits3 = bits + (d * words),
-            Values0 = values + (counts[row] * bytes),
-            Values1 = values + (counts[b] * bytes),
-            Values2 = values + (counts[c] * bytes),
-            Values3 = values + (counts[d] * bytes),
-        };
+        to->Bits0 = bits + (row * words);
+        to->Bits1 = bits + (b * words);
+        to->Bits2 = bits + (c * words);
+        to->Bits3 = bits + (d * words);
+        to->Values0 = values + (counts[row] * bytes);
+        to->Values1 = values + (counts[b] * bytes);
+        to->Values2 = values + (counts[c] * bytes);
+        to->Values3 = values + (counts[d] * bytes);
     }
 
     /// <summary>Whether four rows all have a flag.</summary>
