@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
@@ -24,6 +25,8 @@ internal sealed record NetworkCase(string Label, ModelGraph Graph, int Batch, do
 /// <summary>One network in turn on our dense plan, our sparse plan and dense peers; outputs compared first.</summary>
 internal static class NetworkComparison
 {
+    private const double UntimedMilliseconds = 10;
+
     /// <summary>Measures, prints a table, returns the row for the file.</summary>
     public static JsonObject Run(NetworkCase network, IReadOnlyList<PeerEntry> peers, bool describe, VerbContext context, TimingOptions options)
     {
@@ -54,8 +57,7 @@ internal static class NetworkComparison
             if (deviations.Max() > 1e-3 * Math.Max(size, 1e-6))
                 throw new InvalidOperationException($"the engines disagree on {original.Name}: largest deviation {deviations.Max():g3}, largest output {size:g3}");
 
-            // Each engine runs once untimed before each timed run, as in a service under load: its threads are awake and its weights are where it left them.
-            (string Name, Func<double> Run)[] timed = [.. variants.Select(v => (v.Name, (Func<double>)(() => { v.Run(); return v.Run(); })))];
+            (string Name, Func<double> Run)[] timed = [.. variants.Select(v => (v.Name, UnderLoad(v.Run)))];
             int pause = started.Count == 0 ? 0 : TimingOptions.PauseBesidePeer(WorkPool.Threads);
             IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(timed, options with { PauseMilliseconds = pause }, null, context.Cancellation);
             return Row(network, pruned, inputs, timings, deviations, size, context);
@@ -75,6 +77,18 @@ internal static class NetworkComparison
             return outputs;
         }
     }
+
+    /// <summary>
+    /// Runs untimed for some milliseconds, at least once, before each timed run, as in a service under load: threads are awake, the host has given the second core back, and
+    /// weights are where the engine left them.
+    /// </summary>
+    internal static Func<double> UnderLoad(Func<double> run) => () =>
+    {
+        long start = Stopwatch.GetTimestamp();
+        do run();
+        while (Stopwatch.GetElapsedTime(start).TotalMilliseconds < UntimedMilliseconds);
+        return run();
+    };
 
     /// <summary>The network of a case as it is measured; the original stays as it is.</summary>
     internal static ModelGraph Prune(NetworkCase network)
