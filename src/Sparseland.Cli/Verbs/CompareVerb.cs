@@ -14,6 +14,9 @@ namespace Sparseland.Cli.Verbs;
 /// <summary>Sets methods side by side on one network with one budget: every row and seed in a process of its own; times in a pass of their own.</summary>
 internal sealed class CompareVerb : Verb
 {
+    /// <summary>Time of the dense network relative to its fastest, above which the machine was busy with something else.</summary>
+    private const double SlowMachine = 1.1;
+
     private readonly Argument<string[]> _ids = new("id") { Description = "Comparisons (see 'list comparisons').", Arity = ArgumentArity.ZeroOrMore };
     private readonly Option<bool> _all = new("--all") { Description = "All of them." };
     private readonly Option<string?> _rows = new("--rows") { Description = "Only these rows, with commas between: rigl,set,static." };
@@ -98,15 +101,27 @@ internal sealed class CompareVerb : Verb
         if (context.Settings.DryRun) return false;
         TwinTime[] times = await context.TrackAsync("timing " + c.Id, files.Length, work =>
         {
-            var measured = new List<TwinTime>();
             ModelGraph twin = ModelFile.Load(dense);
             Dictionary<string, TensorData> inputs = ModelInputs.Random(twin, 1, 1, 0);
-            for (int i = 0; i < files.Length; i++)
+            TwinTime Measure((ComparisonRow Row, double Sparsity) file)
             {
                 context.Cancellation.ThrowIfCancellationRequested();
+                BenchmarkResult result = TwinBenchmark.Run(ModelFile.Load(FileOf(file.Row.Id, file.Sparsity)), inputs, new TimingOptions(30, seconds), twin, cancellation: context.Cancellation);
+                return new TwinTime(file.Row.Id, file.Sparsity, result.Rows[0].Timing.Median, result.Rows[1].Timing.Median, result.SpeedUp, result.SpeedUpLow, result.SpeedUpHigh);
+            }
+            // The first file meets code that is not compiled yet.
+            _ = Measure(files[0]);
+            var measured = new List<TwinTime>();
+            for (int i = 0; i < files.Length; i++)
+            {
                 work.Report(i, $"{files[i].Row.Id} {MethodBench.Level(files[i].Sparsity)}");
-                BenchmarkResult result = TwinBenchmark.Run(ModelFile.Load(FileOf(files[i].Row.Id, files[i].Sparsity)), inputs, new TimingOptions(30, seconds), twin, cancellation: context.Cancellation);
-                measured.Add(new TwinTime(files[i].Row.Id, files[i].Sparsity, result.Rows[0].Timing.Median, result.Rows[1].Timing.Median, result.SpeedUp, result.SpeedUpLow, result.SpeedUpHigh));
+                measured.Add(Measure(files[i]));
+            }
+            // The dense network is the same beside every file: where it was slow, the machine was, and the file is timed again.
+            double fastest = measured.Min(t => t.DenseMilliseconds);
+            for (int i = 0; i < files.Length; i++)
+            {
+                if (measured[i].DenseMilliseconds > SlowMachine * fastest && Measure(files[i]) is { } again && again.DenseMilliseconds < measured[i].DenseMilliseconds) measured[i] = again;
             }
             double[] alone = [.. measured.Select(t => t.DenseMilliseconds).Order()];
             measured.Insert(0, new TwinTime(c.Rows.First(r => r.Method is null).Id, 0, alone[alone.Length / 2], alone[alone.Length / 2], 1, 1, 1));

@@ -35,7 +35,7 @@ internal sealed class BeforeAndDuringTraining : IComparison
         ComparisonRow.Of("gmp"),
         ComparisonRow.Of("rigl", ("interval", Interval)) with { Note = Often },
         ComparisonRow.Of("set", ("interval", Interval)) with { Note = Often },
-        ComparisonRow.Of("static"),
+        ComparisonRow.Of("static") with { Note = "the same masks and the same training as random: the two must agree" },
         ComparisonRow.Of("granet", ("interval", Interval)) with { Note = Often },
         ComparisonRow.Of("iss"),
         ComparisonRow.Of("jackpots") with { DenseShare = 0.5, Note = "starts from a trained network: half of the budget trains it" },

@@ -82,7 +82,7 @@ public class ComparisonTests
         ComparisonResult read = ComparisonResult.Parse(result.ToText(), "here");
         Assert.Equal(result.ToText(), read.ToText());
         string page = ComparisonPage.Make(new Dictionary<string, ComparisonResult> { [c.Id] = read });
-        Assert.Contains("| 80 % | [magnitude](methods/magnitude.md) | 51.0 ± 1.4 | - | 2.0 | 0.500 | 2.00 (1.90 to 2.10) | - | - | 200 |", page, StringComparison.Ordinal);
+        Assert.Contains("| 80 % | [magnitude](methods/magnitude.md) | 51.0 ± 1.4 | - | 2.0 | 0.500 of 1.000 | 2.00 (1.90 to 2.10) | - | - | 200 |", page, StringComparison.Ordinal);
         Assert.Contains("magnitude cannot take part: a reason", page, StringComparison.Ordinal);
         Assert.All(c.Rows, r => Assert.Contains(r.Method is null ? "dense" : $"[{r.Id}]", page, StringComparison.Ordinal));
         Assert.Equal("SL6003", Assert.Throws<Model.SparselandException>(() => ComparisonResult.Parse("{}", "here")).Code);
