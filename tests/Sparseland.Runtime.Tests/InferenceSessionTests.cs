@@ -109,6 +109,25 @@ public class InferenceSessionTests
         Assert.Equal(5, session.Run(RandomNetworks.Input(1, 1, 3, 12, 12)).Values.First().Length);
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_constant_mask_of_attention_hides_what_it_says(bool additive)
+    {
+        const int tokens = 150, heads = 2;
+        var random = new Random(3);
+        // Blocks of 64 x 64 of each head; the diagonal stays.
+        bool[] seen = [.. Enumerable.Range(0, heads * 9).Select(i => i % 9 % 4 == 0 || random.Next(3) == 0)];
+        bool[] mask = [.. Enumerable.Range(0, heads * tokens * tokens).Select(i => seen[(i / (tokens * tokens) * 9) + (i / tokens % tokens / 64 * 3) + (i % tokens / 64)])];
+        var b = new GraphBuilder("masked", 1);
+        Value x = b.Input("x", ElementType.Float32, 1, tokens, 8);
+        TensorData constant = additive
+            ? TensorData.Wrap(Array.ConvertAll(mask, m => m ? 0f : float.NegativeInfinity), 1, heads, tokens, tokens)
+            : TensorData.Wrap(mask, 1, heads, tokens, tokens);
+        ModelGraph graph = b.Build(b.Attention(x, x, x, b.Weight("mask", constant), heads: heads));
+        Check(graph, RandomNetworks.Input(4, 1, tokens, 8), "constant mask");
+    }
+
     [Fact]
     public void Later_edits_of_the_graph_do_not_reach_the_session()
     {
