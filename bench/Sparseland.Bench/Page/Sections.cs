@@ -198,12 +198,12 @@ internal static class Sections
     private static Section Files(Results results)
     {
         ResultRow[] rows = [.. results.Rows("files")];
-        var table = new MarkdownTable(["model", "file", "bytes", "allowed", "load ms"], 2) { Caption = "Compact files (`files`): bytes beside the bound of 1.05 x (weights x (1 + density x 32) / 8), and the time until a model is loaded." };
+        var table = new MarkdownTable(["model", "file", "bytes", "allowed", "load ms"], 2) { Caption = "Compact files (`files`): bytes beside the bound of 1.05 x (weights x (1 + density x bits of a value) / 8) and a header, and the time until a model is loaded." };
         foreach (ResultRow r in rows) table.Add([r.Text("model"), r.Text("what"), $"{r.Number("bytes"):N0}", double.IsFinite(r.Number("allowed")) ? $"{r.Number("allowed"):N0}" : "", N(r.Median("load"))]);
         return new Section("files", "9. Size on disk",
         [
-            new Aim("compact files: bytes at most the bound (share of it)", 1, rows.Where(r => double.IsFinite(r.Number("allowed"))).Select(r => ($"{r.Text("model")}", r.Number("bytes") / r.Number("allowed"))), AtMost: true),
-            new Aim("loading a compact file: milliseconds, at most 10", 10, rows.Where(r => double.IsFinite(r.Number("allowed"))).Select(r => (r.Text("model"), r.Median("load"))), AtMost: true),
+            new Aim("compact files, every pattern and type of value: bytes at most the bound (share of it)", 1, rows.Where(r => double.IsFinite(r.Number("allowed"))).Select(r => ($"{r.Text("model")}, {r.Text("what")}", r.Number("bytes") / r.Number("allowed"))), AtMost: true),
+            new Aim("loading a compact file: milliseconds, at most 10", 10, rows.Where(r => double.IsFinite(r.Number("allowed")) && double.IsFinite(r.Median("load"))).Select(r => (r.Text("model"), r.Median("load"))), AtMost: true),
         ], [table]);
     }
 
