@@ -57,15 +57,18 @@ public sealed class BreakEvenTable
             new(KernelKind.Block, 2, 0.35), new(KernelKind.Block, 4, 0.41), new(KernelKind.Block, 16, 0.73), new(KernelKind.Block, 24, 0.83),
         ] :
         [
-            new(KernelKind.Convolution, 0, 0.3), new(KernelKind.Convolution, 16, 0.38), new(KernelKind.Convolution, 49, 0.54), new(KernelKind.Convolution, 3136, 0.45),
-            new(KernelKind.Csr, 2, 0.1), new(KernelKind.Csr, 8, 0.2), new(KernelKind.Csr, 16, 0.27), new(KernelKind.Csr, 32, 0.36),
-            new(KernelKind.Block, 2, 0.14), new(KernelKind.Block, 8, 0.32), new(KernelKind.Block, 64, 0.35),
+            new(KernelKind.Convolution, 0, 0.41), new(KernelKind.Convolution, 49, 0.57), new(KernelKind.Convolution, 3136, 0.43),
+            new(KernelKind.Csr, 2, 0.12), new(KernelKind.Csr, 8, 0.22), new(KernelKind.Csr, 16, 0.3), new(KernelKind.Csr, 32, 0.39),
+            new(KernelKind.Block, 2, 0.11), new(KernelKind.Block, 4, 0.15), new(KernelKind.Block, 8, 0.29), new(KernelKind.Block, 32, 0.37),
         ],
-        .. Steps.LinearKernel.UsesWindows ? (ReadOnlySpan<BreakEven>)[new(KernelKind.CsrVector, 0, 0.5), new(KernelKind.CsrVector, 4 << 20, 0.6)] :
+        .. Steps.LinearKernel.UsesWindows ? (ReadOnlySpan<BreakEven>)[
+            new(KernelKind.CsrVector, 0, 0.5), new(KernelKind.CsrVector, 4 << 20, 0.6),
+            new(KernelKind.BitmaskVector, 0, 0.36), new(KernelKind.BitmaskVector, 4 << 20, 0.53), new(KernelKind.BitmaskVector, 32 << 20, 0.9),
+        ] :
         [
-            new(KernelKind.CsrVector, 0, 0.05), new(KernelKind.CsrVector, 4 << 20, 0.12), new(KernelKind.CsrVector, 32 << 20, 0.2),
+            new(KernelKind.CsrVector, 0, 0.12), new(KernelKind.CsrVector, 32 << 20, 0.24),
+            new(KernelKind.BitmaskVector, 0, 0.12), new(KernelKind.BitmaskVector, 4 << 20, 0.22), new(KernelKind.BitmaskVector, 32 << 20, 0.52),
         ],
-        new(KernelKind.BitmaskVector, 0, 0.36), new(KernelKind.BitmaskVector, 4 << 20, 0.53), new(KernelKind.BitmaskVector, 32 << 20, 0.9),
         new(KernelKind.BlockVector, 0, 0.4), new(KernelKind.BlockVector, 4 << 20, 0.6),
     ], "built in");
 

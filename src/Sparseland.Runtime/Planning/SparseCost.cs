@@ -8,7 +8,7 @@ namespace Sparseland.Runtime.Planning;
 /// place once. So few outputs and very thin weights gain less than their density says. Columns are computed in whole registers: 17 cost what 32 do. The break-even table holds the efficiency, this the
 /// shape; the same function is used when a table is measured, so its scale cancels out.
 /// <para>Weights of the terms: least squares of sparse / dense time over 16 weights (16 to 2048 rows, 64 to 2304 columns, 49 to 4096 columns of the input) at densities of 0.02 to 0.7, with one and two
-/// threads (Zen 4; residual 0.19 root mean square, 0.58 at most; weights set by eye had 0.24 and 1.06). Loops at AVX2: 12 weights, 0.16 and 0.60.</para>
+/// threads (Zen 4; residual 0.19 root mean square, 0.58 at most; weights set by eye had 0.24 and 1.06). Loops (512 bits, no code written): 12 weights, 0.16 and 0.60.</para>
 /// </remarks>
 internal static class SparseCost
 {

@@ -1,0 +1,130 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.Threading;
+using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
+
+namespace Sparseland.Kernels.Tests.SparseOps;
+
+/// <summary>What no network should hold and some do, in every kernel, at every level, beside the scalar reference: a removed weight times an infinity is left out, all else follows IEEE 754.</summary>
+public class EdgeTests
+{
+    private static readonly float[] s_special = [float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.Epsilon, -float.Epsilon * 7, -0f, 0f, float.MaxValue, float.MinValue, 1e-38f];
+
+    /// <summary>One row, one column, blocks of the compiled code, columns at a distance of a power of two.</summary>
+    public static TheoryData<int, int, int> Shapes => new()
+    {
+        { 1, 1, 1 }, { 1, 1, 5 }, { 9, 1, 17 }, { 1, 23, 40 }, { 29, 385, 17 }, { 30, 70, 256 }, { 12, 40, 512 }, { 5, 3, 1030 }, { 64, 770, 2 },
+    };
+
+    [Theory, MemberData(nameof(Shapes))]
+    public void Special_values_in_weights_and_inputs_go_where_the_reference_sends_them(int rows, int columns, int n)
+    {
+        var random = new Random(rows * 31 + columns * 7 + n);
+        foreach (double density in new[] { 0.0, 0.3, 1.0 })
+        {
+            float[] dense = SparseDense(random, rows, columns, density), b = Uniform(random, columns * n), bias = Uniform(random, rows);
+            // Few enough for most results to stay numbers.
+            for (int i = 0; i < dense.Length; i++)
+            {
+                if (dense[i] != 0 && random.Next(Math.Max(4, columns / 2)) == 0) dense[i] = s_special[random.Next(s_special.Length)];
+            }
+            for (int i = 0; i < b.Length; i += 1 + random.Next(3 * columns)) b[i] = s_special[random.Next(s_special.Length)];
+            CsrMatrix csr = CsrMatrix.FromDense(dense, rows, columns);
+            BlockCsrMatrix blocks = BlockCsrMatrix.FromDense(dense, rows, columns, 4, 1);
+            PreparedSpMM single = new(csr), tiled = new(blocks);
+            float[] turned = Transpose(b, columns, n), column = new float[columns];
+            for (int c = 0; c < columns; c++) column[c] = Moderate(b[c * n]);
+            float[] calm = Array.ConvertAll(dense, Moderate);
+            CsrMatrix moderate = CsrMatrix.FromMask(csr.ToMask(), calm, rows, columns);
+            CompactMatrix bits = CompactMatrix.FromMask(csr.ToMask(), calm, rows, columns, ValueKind.Float32);
+            foreach (Clamp clamp in new[] { Clamp.None, new Clamp(0, 6) })
+            {
+                float[] expected = new float[rows * n], ofTiles = new float[rows * n], first = new float[rows];
+                SpMM.MultiplyReference(csr, b, n, expected, bias, default, clamp);
+                SpMM.MultiplyReference(blocks.ToCsr(), b, n, ofTiles, bias, default, clamp);
+                Everywhere(rows * n, expected, c => single.Multiply(b, n, c, bias, default, clamp), "rows");
+                Everywhere(rows * n, ofTiles, c => tiled.Multiply(b, n, c, bias, default, clamp), "tiles");
+                Everywhere(rows * n, Transpose(expected, rows, n), y => single.Linear(turned, n, y, bias, default, clamp), "linear");
+                Everywhere(rows * n, Transpose(ofTiles, rows, n), y => tiled.Linear(turned, n, y, bias, default, clamp), "linear tiles");
+                // Sums of products with one vector have an order of their own: what is no number is the same, numbers are near. Numbers that overflow in one order and not in the other are left out.
+                SpMM.MultiplyReference(moderate, column, 1, first, bias, default, clamp);
+                Everywhere(rows, first, y => SpMV.Multiply(moderate, column, y, bias, clamp), "vector", near: true);
+                Everywhere(rows, first, y => Gemv.Multiply(bits, column, y, bias, clamp), "bit-mask", near: true);
+            }
+        }
+    }
+
+    [Fact]
+    public void Rows_and_columns_without_entries_give_the_bias_and_read_nothing()
+    {
+        const int Rows = 61, Columns = 800, N = 50;
+        var random = new Random(4);
+        var dense = new float[Rows * Columns];
+        for (int r = 1; r < Rows; r += 3)
+        {
+            for (int c = 2; c < Columns; c += 5) dense[r * Columns + c] = (float)random.NextDouble() + 0.5f;
+        }
+        float[] b = Uniform(random, Columns * N), bias = Uniform(random, Rows);
+        for (int c = 0; c < Columns; c++)
+        {
+            if (c % 5 != 2) b.AsSpan(c * N, N).Fill(float.NaN);
+        }
+        CsrMatrix csr = CsrMatrix.FromDense(dense, Rows, Columns);
+        var expected = new float[Rows * N];
+        SpMM.MultiplyReference(csr, b, N, expected, bias, default, Clamp.None);
+        Assert.DoesNotContain(expected, float.IsNaN);
+        for (int r = 0; r < Rows; r += 3) Assert.All(expected[(r * N)..((r + 1) * N)], v => Assert.Equal(bias[r], v));
+        var w = new PreparedSpMM(csr);
+        Everywhere(Rows * N, expected, c => w.Multiply(b, N, c, bias, default, Clamp.None), "empty rows");
+    }
+
+    [Fact]
+    public void Strides_of_convolutions_may_be_larger_than_images()
+    {
+        var random = new Random(9);
+        foreach (int stride in new[] { 7, 50, 1000 })
+        {
+            var shape = new SparseConvolutionShape(3, 4, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1, StrideHeight = stride, StrideWidth = stride };
+            CsrMatrix weight = Csr(random, 4, 27, 0.5);
+            var convolution = new PreparedSparseConvolution(shape, weight);
+            int outputs = 2 * 4 * shape.OutHeight(60) * shape.OutWidth(41);
+            float[] x = Uniform(random, 2 * 3 * 60 * 41), y = new float[outputs], values = weight.Values.ToArray();
+            convolution.VisitProducts(2, 60, 41, (o, i, j) => y[o] += values[j] * x[i]);
+            Near.Equal(y, SameEverywhere(outputs, r => convolution.Forward(x, 2, 60, 41, r)), 1e-5, 1e-5, $"stride {stride}");
+        }
+    }
+
+    private static float Moderate(float value) => float.IsFinite(value) && Math.Abs(value) > 1e30 ? 1 : value;
+
+    /// <summary>At every level, with one thread and with two, small ones with many more than there is work for; NaN has many bit patterns, all else has one.</summary>
+    private static void Everywhere(int length, float[] expected, Action<float[]> kernel, string what, bool near = false)
+    {
+        int before = WorkPool.Threads;
+        try
+        {
+            foreach (SimdLevel level in Levels)
+            {
+                foreach (int threads in length < 200 ? (int[])[1, 19] : [1, 2])
+                {
+                    WorkPool.Threads = threads;
+                    var actual = new float[length];
+                    Array.Fill(actual, 123f);
+                    using (SimdDispatch.Force(level)) kernel(actual);
+                    for (int i = 0; i < length; i++)
+                    {
+                        bool same = float.IsNaN(expected[i]) ? float.IsNaN(actual[i])
+                            : BitConverter.SingleToInt32Bits(expected[i]) == BitConverter.SingleToInt32Bits(actual[i])
+                                || near && float.IsFinite(expected[i]) && Math.Abs(expected[i] - actual[i]) <= 1e-4 * (1 + Math.Abs(expected[i]));
+                        if (!same) Assert.Fail($"{what}, {level}, {threads} threads: [{i}] expected {expected[i]:R} got {actual[i]:R}");
+                    }
+                }
+            }
+        }
+        finally
+        {
+            WorkPool.Threads = before;
+        }
+    }
+}
