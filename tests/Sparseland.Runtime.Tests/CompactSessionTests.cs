@@ -41,7 +41,10 @@ public sealed class CompactSessionTests : IDisposable
         int[] made = [.. fromFile.Generate(prompt, new GenerationOptions { MaxTokens = 10 })];
         Assert.Equal(10, made.Length);
         string plan = fromFile.DescribePlan();
-        Assert.Contains($"{kind.ShortName()} {(density < 1 ? "bit-mask" : "dense")} GEMV", plan, StringComparison.Ordinal);
+        // Masks over 4-bit values lose to all values in rows as short as these.
+        bool masked = density < 1 && kind != ValueKind.Int4;
+        Assert.Contains($"{kind.ShortName()} {(masked ? "bit-mask" : "dense")} GEMV", plan, StringComparison.Ordinal);
+        Assert.Equal(density < 1 && !masked, plan.Contains("too short for a mask", StringComparison.Ordinal));
         Assert.Contains($"{kind.ShortName()} ", fromOption.DescribePlan(), StringComparison.Ordinal);
 
         // The logits are those of the same numbers in single precision, up to the rounding of the inputs of integers.

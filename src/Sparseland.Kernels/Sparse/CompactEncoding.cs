@@ -81,6 +81,49 @@ internal static class CompactEncoding
         return CompactMatrix.FromParts(rows, columns, kind, memory, values.AsMemory(0, at + CompactMatrix.Slack), scales, group);
     }
 
+    /// <summary>A masked matrix with zeros where it has no values, under the scales that it has.</summary>
+    public static unsafe CompactMatrix Fill(CompactMatrix w)
+    {
+        const int Group = 64;
+        bool nibbles = w.Kind == ValueKind.Int4;
+        int width = nibbles ? 1 : w.Kind.Bits() / 8;
+        long rowBytes = nibbles ? (w.Columns + 1) / 2 : (long)w.Columns * width;
+        var values = new byte[checked((int)((w.Rows * rowBytes) + CompactMatrix.Slack))];
+        int groups = nibbles ? Math.Max(1, (w.Columns + Group - 1) / Group) : 0;
+        byte[] scales = nibbles ? new byte[checked(w.Rows * groups * sizeof(ushort))] : w.Scales.ToArray();
+        byte[] stored = new byte[w.Columns * width], row = new byte[w.Columns * width];
+        for (int r = 0; r < w.Rows; r++)
+        {
+            int count = (int)(w.Counts[r + 1] - w.Counts[r]);
+            ReadOnlySpan<byte> from = w.ValuesWithSlack.Span[checked((int)w.RowStart(r))..];
+            if (nibbles)
+            {
+                fixed (byte* packed = from, bytes = stored) ByteExpansion.UnpackPortable(packed, count, bytes);
+            }
+            else
+            {
+                from[..(count * width)].CopyTo(stored);
+            }
+            // 8 stands for zero among packed values.
+            Array.Fill(row, nibbles ? (byte)8 : (byte)0);
+            for (int c = 0, n = 0; c < w.Columns; c++)
+            {
+                if ((Word(w, r, c >> 6) >> (c & 63) & 1) == 0) continue;
+                stored.AsSpan(n++ * width, width).CopyTo(row.AsSpan(c * width));
+            }
+            Span<byte> to = values.AsSpan((int)(r * rowBytes), (int)rowBytes);
+            if (!nibbles)
+            {
+                row.CopyTo(to);
+                continue;
+            }
+            ByteExpansion.Pack(row, to);
+            for (int g = 0; g < groups; g++)
+                w.Scales.Span.Slice(2 * ((r * w.GroupsPerRow) + (g * Group / w.GroupColumns)), 2).CopyTo(scales.AsSpan(2 * ((r * groups) + g)));
+        }
+        return CompactMatrix.FromParts(w.Rows, w.Columns, w.Kind, null, values, scales, nibbles ? Group : 0);
+    }
+
     /// <summary>One row in single precision.</summary>
     public static void DecodeRow(CompactMatrix w, int row, Span<float> destination)
     {

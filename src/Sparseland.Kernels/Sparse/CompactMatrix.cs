@@ -193,6 +193,9 @@ public sealed class CompactMatrix
         for (int r = 0; r < Rows; r++) CompactEncoding.DecodeRow(this, r, destination.Slice(r * Columns, Columns));
     }
 
+    /// <summary>The same numbers with a value for every entry: removed ones are zeros. Nothing is rounded again; 4-bit groups are cut to 64 columns of the scale that they had.</summary>
+    public CompactMatrix WithoutMask() => HasMask ? CompactEncoding.Fill(this) : this;
+
     /// <summary>The mask of the entries that have a value, of shape [rows, columns].</summary>
     public Mask ToMask() => HasMask ? CompactEncoding.FlatMask(MemoryMarshal.Cast<byte, ulong>(_bits.Span), Rows, Columns) : Mask.Ones([Rows, Columns]);
 

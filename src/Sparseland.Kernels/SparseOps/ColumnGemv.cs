@@ -13,8 +13,8 @@ namespace Sparseland.Kernels.SparseOps;
 /// </remarks>
 public static unsafe class ColumnGemv
 {
-    /// <summary>Outputs of one part: their sums stay in the first-level cache, and each column is read in pieces of 4 KiB.</summary>
-    private const int Outputs = 1024;
+    /// <summary>Outputs of one part at most: their sums stay in the first-level cache, and each column is read in long runs, which is what memory is fast at.</summary>
+    private const int MostOutputs = 4096;
 
     /// <summary>y = clamp(w x + bias) over the columns with |x| above a threshold.</summary>
     /// <param name="columns">[inputs, outputs], row-major: column c of w begins at c * outputs.</param>
@@ -45,7 +45,7 @@ public static unsafe class ColumnGemv
         }
         fixed (float* w = columns, py = y, pBias = bias)
         {
-            SimdDispatch.Run(new Work { Columns = w, Factors = factors, Indices = indices, Active = active, Length = y.Length, Y = py, Bias = pBias, Clamp = activation });
+            SimdDispatch.Run(new Work { Outputs = Part(y.Length), Columns = w, Factors = factors, Indices = indices, Active = active, Length = y.Length, Y = py, Bias = pBias, Clamp = activation });
         }
         return active;
     }
@@ -54,12 +54,19 @@ public static unsafe class ColumnGemv
     /// <inheritdoc cref="Multiply(ReadOnlySpan{float}, ReadOnlySpan{float}, float, Span{float}, ReadOnlySpan{float}, Clamp)"/>
     public static int Multiply(ReadOnlySpan<float> columns, ReadOnlySpan<float> x, float threshold, Span<float> y) => Multiply(columns, x, threshold, y, default, Clamp.None);
 
+    // Every output is a sum of its own: how many share a part changes no bits.
+    private static int Part(int outputs)
+    {
+        int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
+        return Math.Clamp(((outputs + threads - 1) / threads + 15) / 16 * 16, 256, MostOutputs);
+    }
+
     private struct Work : ILevelWork
     {
         public float* Columns;
         public float* Factors;
         public int* Indices;
-        public int Active, Length;
+        public int Active, Length, Outputs;
         public float* Y;
         public float* Bias;
         public Clamp Clamp;
@@ -73,7 +80,7 @@ public static unsafe class ColumnGemv
 
         public readonly void Run(int part)
         {
-            int first = part * Outputs, count = Math.Min(Outputs, Work.Length - first);
+            int first = part * Work.Outputs, count = Math.Min(Work.Outputs, Work.Length - first);
             float* y = Work.Y + first;
             new Span<float>(y, count).Clear();
             Accumulate(y, count, first);
@@ -92,7 +99,7 @@ public static unsafe class ColumnGemv
             for (; a + 4 <= Work.Active; a += 4)
             {
                 float* w0 = Column(a, first), w1 = Column(a + 1, first), w2 = Column(a + 2, first), w3 = Column(a + 3, first);
-                // Four columns ahead: the hardware cannot know where the next active ones are.
+                // Four columns ahead: the hardware cannot know where the next active ones are. Into the second cache, for in the first they would drive out the sums.
                 bool more = a + 8 <= Work.Active && Sse.IsSupported;
                 float* n0 = more ? Column(a + 4, first) : w0, n1 = more ? Column(a + 5, first) : w1, n2 = more ? Column(a + 6, first) : w2, n3 = more ? Column(a + 7, first) : w3;
                 float f0 = Work.Factors[a], f1 = Work.Factors[a + 1], f2 = Work.Factors[a + 2], f3 = Work.Factors[a + 3];
@@ -102,10 +109,10 @@ public static unsafe class ColumnGemv
                 {
                     if (more)
                     {
-                        Sse.Prefetch0(n0 + j);
-                        Sse.Prefetch0(n1 + j);
-                        Sse.Prefetch0(n2 + j);
-                        Sse.Prefetch0(n3 + j);
+                        Sse.Prefetch1(n0 + j);
+                        Sse.Prefetch1(n1 + j);
+                        Sse.Prefetch1(n2 + j);
+                        Sse.Prefetch1(n3 + j);
                     }
                     for (int l = j; l < j + 16; l += V.Count)
                     {

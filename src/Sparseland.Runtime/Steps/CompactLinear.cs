@@ -10,6 +10,9 @@ namespace Sparseland.Runtime.Steps;
 /// <remarks>Integers take this path for many rows of input too, so that a sequence gives the same numbers whole and token by token.</remarks>
 internal sealed class CompactLinear : LinearKernel.VectorKernel
 {
+    // Rows of 4-bit values with fewer columns spend their time on scales and sums: at 768 columns and 10 % density the mask took 1.2 times as long as all values in a model of 98 million weights.
+    private const int ShortRow = 2048;
+
     private readonly CompactMatrix _weight;
 
     private CompactLinear(CompactMatrix weight) : base(weight.Columns, weight.Rows) => _weight = weight;
@@ -27,8 +30,13 @@ internal sealed class CompactLinear : LinearKernel.VectorKernel
         // A mask that was changed after loading.
         if (stored.StoredCount != (weight.Mask?.KeptCount ?? (stored.HasMask ? stored.StoredCount : weight.Length))) return null;
         double density = stored.Density, breakEven = BreakEven(stored.Kind);
-        bool masked = stored.HasMask && density <= breakEven && !context.Options.ForceDense;
-        string reason = !stored.HasMask ? "" : masked ? $"density {density:0.000} below break-even {breakEven:0.00}" : context.Options.ForceDense ? "dense was asked for" : $"density {density:0.000} is not below break-even {breakEven:0.00}";
+        int columns = transposed ? stored.Columns : stored.Rows;
+        bool isShort = stored.Kind == ValueKind.Int4 && columns < ShortRow, masked = stored.HasMask && !isShort && density <= breakEven && !context.Options.ForceDense;
+        string reason = !stored.HasMask ? ""
+            : masked ? $"density {density:0.000} below break-even {breakEven:0.00}"
+            : context.Options.ForceDense ? "dense was asked for"
+            : isShort ? $"rows of {columns} columns are too short for a mask over 4-bit values"
+            : $"density {density:0.000} is not below break-even {breakEven:0.00}";
         string key = $"{weight.Name}|compact|{transposed}|{masked}";
         LinearKernel kernel = context.Prepared.Get<LinearKernel>(key, () => new CompactLinear(Oriented(stored, transposed, masked)));
         return new KernelChoice<LinearKernel>(kernel, masked ? KernelKind.BitmaskVector : KernelKind.Dense, density, reason);
@@ -37,18 +45,17 @@ internal sealed class CompactLinear : LinearKernel.VectorKernel
     /// <summary>Below which density the bit-mask is taken over all values of the same type.</summary>
     /// <remarks>
     /// From the figure <c>gemv</c> on one machine (Zen 4, AVX-512), matrices of 4096 x 4096 in memory, one thread and two: at 50 % density int8 is 1.2 to 1.4 times and bfloat16 1.1 to 1.3 times as fast as dense,
-    /// int4 0.7 to 0.9 times; at 30 % int4 is 1.1 to 1.3 times. Not calibrated: the table of break-even points knows single precision only.
+    /// int4 0.7 to 0.9 times; at 30 % int4 is 1.1 to 1.3 times, in rows of 2048 columns or more. Not calibrated: the table of break-even points knows single precision only.
     /// </remarks>
     private static double BreakEven(ValueKind kind) => kind == ValueKind.Int4 ? 0.3 : 0.5;
 
     /// <summary>The matrix [outputs, inputs], with or without its mask: the one in the file where it is that.</summary>
     private static CompactMatrix Oriented(CompactMatrix stored, bool transposed, bool masked)
     {
-        if (transposed && stored.HasMask == masked) return stored;
+        if (transposed) return masked ? stored : stored.WithoutMask();
         int rows = stored.Rows, columns = stored.Columns;
         var dense = new float[rows * columns];
         stored.ToDense(dense);
-        if (transposed) return CompactMatrix.FromDense(dense, rows, columns, stored.Kind);
         var turned = new float[dense.Length];
         Permute.Transpose(dense, turned, 1, rows, columns);
         if (!masked) return CompactMatrix.FromDense(turned, columns, rows, stored.Kind);

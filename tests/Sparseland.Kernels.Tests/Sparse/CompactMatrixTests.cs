@@ -37,6 +37,12 @@ public class CompactMatrixTests
                 if (!kept[i] || dense[i] == 0) Assert.Equal(0f, back[i]);
                 else Assert.InRange(Math.Abs(back[i] - dense[i]), 0, (kind == ValueKind.BFloat16 ? Math.Abs(dense[i]) : magnitude) * step * 1.001);
             }
+            // Filled up with zeros it is the same numbers, however they are rounded.
+            CompactMatrix full = w.WithoutMask();
+            Assert.False(full.HasMask);
+            var filled = new float[dense.Length];
+            full.ToDense(filled);
+            Assert.Equal(back, filled);
             // Encoding what came back changes nothing more for the types without a search for scales.
             if (kind is ValueKind.Float32 or ValueKind.BFloat16)
             {
