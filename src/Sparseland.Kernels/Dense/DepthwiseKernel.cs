@@ -33,8 +33,9 @@ internal unsafe struct DepthwiseKernel : IParts
     private Clamp _clamp;
 
     /// <summary>Whether the kernel computes such convolutions on the calling thread.</summary>
+    /// <remarks>Padding at the left and right decides how far loads reach beyond a row; rows above and below a plane are zeros, however many.</remarks>
     public static bool Fits(in Convolution2D g) =>
-        g is { KernelHeight: 3, KernelWidth: 3, DilationY: 1, DilationX: 1, StrideX: 1 or 2, PadTop: >= 0 and <= 2, PadLeft: >= 0 and <= 2 }
+        g is { KernelHeight: 3, KernelWidth: 3, DilationY: 1, DilationX: 1, StrideX: 1 or 2, PadTop: >= 0 and <= 2, PadLeft: >= 0 and <= 2, PadRight: <= 2 }
         && g.StrideY == g.StrideX && g.Groups == g.InChannels && g.Groups == g.OutChannels && g.OutWidth > 0 && g.OutHeight > 0
         && SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported;
 

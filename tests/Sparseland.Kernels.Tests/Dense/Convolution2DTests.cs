@@ -43,6 +43,11 @@ public sealed class Convolution2DTests
             new Convolution2D(2, 3, 65, 70, 3, 3, 3) { Groups = 3 }.WithPadding(1).WithStride(2),
             new Convolution2D(3, 7, 1, 1, 7, 3, 3) { Groups = 7 }.WithPadding(1),
             new Convolution2D(3, 7, 2, 3, 7, 3, 3) { Groups = 7 }.WithPadding(2).WithStride(2),
+            // Far more padding than the kernel is wide.
+            new Convolution2D(1, 4, 3, 8, 4, 3, 3) { Groups = 4, PadLeft = 1, PadRight = 20 },
+            new Convolution2D(2, 4, 3, 8, 4, 3, 3) { Groups = 4, PadLeft = 1, PadRight = 100 },
+            new Convolution2D(2, 4, 3, 8, 4, 3, 3) { Groups = 4, PadTop = 1, PadLeft = 1, PadRight = 100, StrideY = 2, StrideX = 2 },
+            new Convolution2D(2, 4, 3, 8, 4, 3, 3) { Groups = 4, PadTop = 2, PadBottom = 60, PadLeft = 2, PadRight = 2 },
             new Convolution2D(1, 36, 14, 14, 70, 3, 3).WithPadding(1),
             new Convolution2D(1, 2, 5, 5, 3, 3, 3) { PadTop = -1, PadLeft = -1, PadRight = 2 },
             new Convolution2D(1, 4, 1, 40, 6, 1, 5) { PadLeft = 4, DilationX = 2 },
