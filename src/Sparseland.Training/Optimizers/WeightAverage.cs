@@ -9,6 +9,9 @@ namespace Sparseland.Training.Optimizers;
 /// <remarks>average = decay * average + (1 - decay) * weight after every step. Removed entries are zero in the average too.</remarks>
 public sealed class WeightAverage
 {
+    // Words of a mask that one part takes.
+    private const int WordsPerChunk = 1 << 10;
+
     private readonly TrainableModel _model;
     private readonly Dictionary<string, float[]> _averages = new(StringComparer.Ordinal);
     private readonly Dictionary<string, Mask> _masks = new(StringComparer.Ordinal);
@@ -40,7 +43,11 @@ public sealed class WeightAverage
         {
             float[] average = _averages[p.Name];
             // Removed entries are zero on both sides; only a new mask has to be applied.
-            if (p.Mask is { } mask && !ReferenceEquals(_masks.GetValueOrDefault(p.Name), mask))
+            if (p.Mask is not { } mask)
+            {
+                _masks.Remove(p.Name);
+            }
+            else if (!ReferenceEquals(_masks.GetValueOrDefault(p.Name), mask))
             {
                 mask.Apply(average);
                 _masks[p.Name] = mask;
@@ -97,16 +104,27 @@ public sealed class WeightAverage
 
     private static void MixKept(float[] average, Mask mask, float[] kept, float decay)
     {
-        ReadOnlySpan<ulong> words = mask.Words;
-        int next = 0;
-        for (int w = 0; w < words.Length; w++)
+        // Where the kept entries of each chunk of words begin.
+        ReadOnlySpan<ulong> all = mask.Words;
+        int[] starts = new int[all.Length / WordsPerChunk + 1];
+        for (int w = 0, count = 0; w < all.Length; w++)
         {
-            for (ulong bits = words[w]; bits != 0; bits &= bits - 1)
-            {
-                int i = (w << 6) + BitOperations.TrailingZeroCount(bits);
-                average[i] = decay * average[i] + (1 - decay) * kept[next++];
-            }
+            if (w % WordsPerChunk == 0) starts[w / WordsPerChunk] = count;
+            count += BitOperations.PopCount(all[w]);
         }
+        Autograd.Chunks.Ranges(all.Length, (start, count) =>
+        {
+            ReadOnlySpan<ulong> words = mask.Words;
+            int next = starts[start / WordsPerChunk];
+            for (int w = start; w < start + count; w++)
+            {
+                for (ulong bits = words[w]; bits != 0; bits &= bits - 1)
+                {
+                    int i = (w << 6) + BitOperations.TrailingZeroCount(bits);
+                    average[i] = decay * average[i] + (1 - decay) * kept[next++];
+                }
+            }
+        }, WordsPerChunk);
     }
 
     private IEnumerable<(string Name, Autograd.Tensor Value)> Entries() =>

@@ -108,6 +108,44 @@ public class OptimizerTests
     }
 
     [Fact]
+    public void AMaskThatWasLiftedAndComesBackHoldsForTheAverageToo()
+    {
+        TrainableModel model = Model();
+        var average = new WeightAverage(model, 0.75);
+        Parameter p = model.Parameters[0];
+        Mask mask = Mask.FromFlags([3], [true, false, true]);
+        model.SetMask(p, mask);
+        average.Update();
+        model.SetMask(p, null);
+        new[] { 2f, 2f, 2f }.CopyTo(p.Value.Values);
+        p.TouchValues();
+        average.Update();
+        Assert.Equal(0.5f, average.Export()["w"].Span<float>()[1]);
+        model.SetMask(p, mask);
+        average.Update();
+        Assert.Equal(0f, average.Export()["w"].Span<float>()[1]);
+    }
+
+    [Fact]
+    public void AveragesOfKeptEntriesAreThoseOfTheWholeWeight()
+    {
+        const int Length = 200_003;
+        TrainableModel model = Model([.. Enumerable.Range(0, Length).Select(i => i % 97 - 48f)]);
+        Parameter p = model.Parameters[0];
+        var random = new Random(3);
+        model.SetMask(p, Mask.FromFlags([Length], [.. Enumerable.Range(0, Length).Select(_ => random.Next(20) == 0)]));
+        var average = new WeightAverage(model, 0.75);
+        float[] start = p.Value.ToArray(), kept = p.Sparse.Packed(p);
+        for (int i = 0; i < kept.Length; i++) kept[i] = i % 1013;
+        p.TouchPacked();
+        Assert.NotNull(p.Sparse.PackedNow(p));
+        average.Update();
+        float[] now = p.Value.ToArray(), expected = [.. start.Zip(now, (a, b) => 0.75f * a + 0.25f * b)];
+        Assert.Contains(1012f, now);
+        Assert.Equal(expected, average.Export()["w"].Array<float>());
+    }
+
+    [Fact]
     public void GroupsHaveTheirOwnDecayAndRate()
     {
         TrainableModel model = Model();
@@ -139,10 +177,12 @@ public class OptimizerTests
         y.Backward(Tensor.From(gradient, 3));
     }
 
-    private static TrainableModel Model()
+    private static TrainableModel Model() => Model([0.5f, -1.25f, 2f]);
+
+    private static TrainableModel Model(float[] values)
     {
         var g = new ModelGraph("one");
-        g.AddWeight(new Weight("w", TensorData.Vector(0.5f, -1.25f, 2f)));
+        g.AddWeight(new Weight("w", TensorData.Vector(values)));
         g.Nodes.Add(new Node("id", "Identity", ["w"], ["y"]));
         g.Outputs.Add(new GraphValue("y", new TensorType(ElementType.Float32, null)));
         return new TrainableModel(g, new TrainableModelOptions { IsTrained = _ => true });
