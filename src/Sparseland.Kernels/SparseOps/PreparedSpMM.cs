@@ -29,7 +29,7 @@ public sealed unsafe class PreparedSpMM
 
     /// <summary>Prepares a matrix; it is copied.</summary>
     /// <param name="weight">The matrix.</param>
-    /// <param name="compileOnReuse">Whether machine code is written only when the structure is used with second values: it does not pay for masks that change in every step of a training.</param>
+    /// <param name="compileOnReuse">Whether machine code is written only when the structure is used with second values, or for the fourth time with the same: it does not pay for masks that change in every step of a training.</param>
     public PreparedSpMM(CsrMatrix weight, bool compileOnReuse = false)
     {
         ArgumentNullException.ThrowIfNull(weight);

@@ -8,7 +8,7 @@ namespace Sparseland.Training.Execution;
 
 /// <summary>The products of a masked parameter by sparse kernels: forward, and the gradients of input and weight.</summary>
 /// <remarks>
-/// The structure is prepared once per mask, and compiled when a second step uses it; after a step only the stored values are copied over. The gradient has kept
+/// The structure is prepared once per mask, and compiled when a second step uses it, or when it is used for the fourth time with the same values (frozen weights, evaluation); after a step only the stored values are copied over. The gradient has kept
 /// entries only, in the mask's order; when the full gradient is wanted (regrowth), the dense kernels compute it. Between
 /// steps the kept entries are the truth (<see cref="Packed"/>); the dense values are made when somebody asks for them.
 /// </remarks>

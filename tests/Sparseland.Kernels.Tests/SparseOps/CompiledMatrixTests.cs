@@ -52,6 +52,31 @@ public class CompiledMatrixTests
         Assert.True(CompiledKernels.AreUsed);
     }
 
+    [SkippableFact]
+    public void What_waits_for_reuse_is_compiled_for_second_values_or_for_the_fourth_use()
+    {
+        Skip.IfNot(CompiledKernels.AreUsed, "weights are not compiled on this machine");
+        var random = new Random(2);
+        CsrMatrix csr = Csr(random, 40, 100, 0.3);
+        float[] b = Uniform(random, 100 * 32), first = new float[40 * 32], c = new float[40 * 32];
+        PreparedSpMM same = new(csr, compileOnReuse: true), second = new(csr, compileOnReuse: true);
+        long loops = same.PreparedBytes;
+        same.Multiply(b, 32, first);
+        second.Multiply(b, 32, c);
+        for (int use = 2; use <= 3; use++)
+        {
+            same.Multiply(b, 32, c);
+            Assert.Equal(loops, same.PreparedBytes);
+        }
+        same.Multiply(b, 32, c);
+        Assert.True(same.PreparedBytes > loops + (6 * csr.StoredCount));
+        Near.BitEqual(first, c);
+        Assert.Equal(loops, second.PreparedBytes);
+        second.SetValues(csr.Values);
+        second.Multiply(b, 32, c);
+        Assert.Equal(same.PreparedBytes, second.PreparedBytes);
+    }
+
     [Fact]
     public void Kernels_without_code_give_the_same_bits_at_the_widest_level()
     {

@@ -1,17 +1,21 @@
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>A structure that is compiled when it is first needed, and its values, which follow those of the owner.</summary>
-/// <param name="onReuse">Whether it is compiled only when it is used with second values.</param>
+/// <param name="onReuse">Whether it is compiled only when it is used with second values, or often with the same (weights that are frozen, an evaluation).</param>
 internal sealed class CompiledOnce(bool onReuse = false)
 {
     // Packing an input costs about two multiply-adds: below, inputs are better read where they are.
     private const int LeastReuse = 2;
+
+    // A structure that lives for one step is used once, or by a few pieces of a batch.
+    private const int UsesBeforeCode = 3;
 
     private readonly Lock _gate = new();
     private CompiledMatrix? _matrix;
     private bool _tried;
     private long _version = -1;
     private long? _firstVersion;
+    private int _uses;
 
     /// <summary>Bytes of code, of values beside it and of where these come from; 0 before the first use and where nothing was compiled.</summary>
     public long Bytes
@@ -34,7 +38,7 @@ internal sealed class CompiledOnce(bool onReuse = false)
         if (!CompiledMatrix.Usable) return null;
         lock (_gate)
         {
-            if (onReuse && !_tried && (_firstVersion ??= version) == version) return null;
+            if (onReuse && !_tried && (_firstVersion ??= version) == version && ++_uses <= UsesBeforeCode) return null;
             if (!_tried)
             {
                 if (rows > LeastReuse) _matrix = CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse);

@@ -60,7 +60,8 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         {
             int fit = GroupTiles;
             int wanted = threads == 1 || work < 2 * WorthAPart ? 1 : (Math.Min(WantedParts, tiles / 4) + threads - 1) / threads * threads;
-            int groups = Math.Max((tiles + fit - 1) / fit, Math.Clamp(wanted, 1, tiles));
+            // Groups of one tile would read all code for 16 columns.
+            int groups = Math.Max((tiles + fit - 1) / fit, Math.Clamp(wanted, 1, tiles / 2));
             WorkPool.Run(groups, new GroupParts { Call = this, Groups = groups });
             return;
         }
