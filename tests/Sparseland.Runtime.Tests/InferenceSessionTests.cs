@@ -120,12 +120,21 @@ public class InferenceSessionTests
         bool[] seen = [.. Enumerable.Range(0, heads * 9).Select(i => i % 9 % 4 == 0 || random.Next(3) == 0)];
         bool[] mask = [.. Enumerable.Range(0, heads * tokens * tokens).Select(i => seen[(i / (tokens * tokens) * 9) + (i / tokens % tokens / 64 * 3) + (i % tokens / 64)])];
         var b = new GraphBuilder("masked", 1);
-        Value x = b.Input("x", ElementType.Float32, 1, tokens, 8);
+        Value x = b.Input("x", ElementType.Float32, Dimension.Named("batch"), tokens, 8);
         TensorData constant = additive
             ? TensorData.Wrap(Array.ConvertAll(mask, m => m ? 0f : float.NegativeInfinity), 1, heads, tokens, tokens)
             : TensorData.Wrap(mask, 1, heads, tokens, tokens);
-        ModelGraph graph = b.Build(b.Attention(x, x, x, b.Weight("mask", constant), heads: heads));
+        Value weight = b.Weight("mask", constant), first = b.Attention(x, x, x, weight, heads: heads);
+        ModelGraph graph = b.Build(b.Attention(first, x, first, weight, heads: heads));
         Check(graph, RandomNetworks.Input(4, 1, tokens, 8), "constant mask");
+        // Layers and plans share what was read from the mask.
+        var session = new InferenceSession(graph);
+        foreach (int batch in (int[])[2, 1, 3])
+        {
+            TensorData input = RandomNetworks.Input(batch, batch, tokens, 8);
+            float[] expected = GraphEvaluator.Run(graph, new Dictionary<string, TensorData> { ["x"] = input }).Values.First().ToSingles();
+            Near.Equal(expected, session.Run(input).Values.First().Span<float>(), 1e-4, 1e-4, $"batch {batch}");
+        }
     }
 
     [Fact]

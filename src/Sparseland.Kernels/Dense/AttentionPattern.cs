@@ -90,6 +90,9 @@ public sealed class AttentionPattern
         if (hasBias != _hasBias) throw new ArgumentException(_hasBias ? "A pattern that was read from a bias needs that bias." : "A pattern of blocks has no bias beside it.");
         if (shape.Queries != _shape.Queries || shape.Keys != _shape.Keys || shape.QueryHeads != _shape.QueryHeads || shape.Batch != _shape.Batch)
             throw new ArgumentException($"A pattern of {_shape} for {shape}.");
+        // A bias that is shared otherwise hides other scores.
+        if (_hasBias && (shape.BiasBatchStride != _shape.BiasBatchStride || shape.BiasHeadStride != _shape.BiasHeadStride || shape.BiasQueryStride != _shape.BiasQueryStride))
+            throw new ArgumentException($"A pattern that was read from the bias of {_shape} for {shape}.");
     }
 
     /// <summary>One sequence and head of a bias.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 using Sparseland.Kernels.Dense;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Passes;
@@ -14,21 +15,24 @@ internal sealed class AttentionStep : Step
     private readonly int _cacheIndex;
     private readonly int[]? _maskShape;
 
-    // A mask that is a constant is read once: as numbers, and which scores it hides.
+    // A mask that is a constant is read once: which scores it hides and, where it is made of flags, as numbers. Layers and plans with the same mask share both.
     private readonly float[]? _constantBias;
     private readonly AttentionPattern? _pattern;
 
-    private AttentionStep(Node node, Slot?[] inputs, Slot output, Attention geometry, bool flat, int cacheIndex, int[]? maskShape) : base(node, inputs, [output])
+    private AttentionStep(Node node, Slot?[] inputs, Slot output, Attention geometry, bool flat, int cacheIndex, int[]? maskShape, StepContext context) : base(node, inputs, [output])
     {
         _geometry = geometry;
         _flat = flat;
         _cacheIndex = cacheIndex;
         _maskShape = maskShape;
         if (maskShape is null || cacheIndex >= 0 || inputs[3]!.Constant is not { } mask) return;
-        _constantBias = new float[mask.Length];
-        if (mask.ElementType == ElementType.Bool) Attention.BiasFromMask(mask.Span<bool>(), _constantBias);
-        else mask.Span<float>().CopyTo(_constantBias);
-        _pattern = AttentionPattern.FromBias(geometry, _constantBias);
+        if (mask.ElementType == ElementType.Bool) _constantBias = Shared($"{node.Input(3)}|bias", () => BiasOf(mask));
+        // Nothing else of the geometry has to do with the tiles.
+        string key = $"{node.Input(3)}|pattern|{geometry.Batch} {geometry.QueryHeads} {geometry.Queries} {geometry.Keys}|{geometry.BiasBatchStride} {geometry.BiasHeadStride} {geometry.BiasQueryStride}";
+        _pattern = Shared(key, () => new StrongBox<AttentionPattern?>(AttentionPattern.FromBias(geometry, _constantBias ?? mask.Span<float>()))).Value;
+
+        // What inference found depends on the plan's shapes; a weight is the same in all plans.
+        T Shared<T>(string key, Func<T> make) where T : class => context.Weight(node.Input(3)) is null ? make() : context.Prepared.Get(key, make);
     }
 
     public override string Kernel => _cacheIndex >= 0 ? "online-softmax attention with cache" : "online-softmax attention";
@@ -71,7 +75,7 @@ internal sealed class AttentionStep : Step
                 BiasQueryStride = maskShape[2] == 1 ? 0 : keys,
             };
         }
-        return new AttentionStep(node, context.Inputs(node), context.NewArena(node.Outputs[0], y), geometry, flat, cacheIndex, maskShape);
+        return new AttentionStep(node, context.Inputs(node), context.NewArena(node.Outputs[0], y), geometry, flat, cacheIndex, maskShape, context);
     }
 
     public override void Run(RunState state)
@@ -106,6 +110,13 @@ internal sealed class AttentionStep : Step
         TensorData mask = state.Tensor(Inputs[3]!);
         if (mask.ElementType != ElementType.Bool) return mask.Span<float>();
         Span<float> bias = rented.Take(mask.Length);
+        Attention.BiasFromMask(mask.Span<bool>(), bias);
+        return bias;
+    }
+
+    private static float[] BiasOf(TensorData mask)
+    {
+        var bias = new float[mask.Length];
         Attention.BiasFromMask(mask.Span<bool>(), bias);
         return bias;
     }

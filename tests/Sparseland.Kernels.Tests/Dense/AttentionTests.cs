@@ -74,7 +74,9 @@ public sealed class AttentionTests
         Case c = Hiding(name);
         Attention shape = c.Shape;
         AttentionPattern pattern = AttentionPattern.FromBias(shape, c.Bias)!;
-        Assert.True(name == "tokens" || name == "keys of a sequence" ? pattern.At(0, 0).Keys is not null : pattern.At(0, 0).Row(0).Contains((byte)AttentionPattern.NotZero), "nothing is left out");
+        (int computed, int visible, int tiles) = Tiles(c, pattern);
+        Assert.True(computed <= visible && computed < 0.75 * tiles, $"{computed} tiles of {tiles} are computed, {visible} hold a score");
+        if (name.Contains("blocks")) Assert.Equal(visible, computed);
         float[] g = Random(c.OutputLength, 7);
         int biasLength = shape.BiasBatches * shape.BiasHeads * shape.Queries * shape.Keys;
         float[] all = SameEverywhere(() =>
@@ -156,6 +158,47 @@ public sealed class AttentionTests
         Assert.Throws<ArgumentException>(() => new Attention(1, 1, 1, 64, 128, 1).Forward(x, other, other, x, default, default, default, pattern));
         Assert.Throws<ArgumentException>(() => shape.Forward(x, x, x, x, default, new float[64], default, pattern));
         Assert.Throws<ArgumentException>(() => (shape with { BiasQueryStride = 64 }).Forward(x, x, x, x, default, default, default, AttentionPattern.FromBias(shape with { BiasQueryStride = 64 }, new float[4096])));
+        // A bias that all sequences, heads or queries share says nothing about one of their own.
+        var several = new Attention(2, 2, 2, 64, 64, 1);
+        float[] large = new float[256], bias = new float[4 * 4096];
+        Attention own = several with { BiasBatchStride = 2 * 4096, BiasHeadStride = 4096, BiasQueryStride = 64 };
+        foreach (Attention shared in (Attention[])[own with { BiasBatchStride = 0 }, own with { BiasHeadStride = 0, BiasBatchStride = 4096 }, own with { BiasHeadStride = 0, BiasBatchStride = 0 }, several with { BiasBatchStride = 128, BiasHeadStride = 64 }])
+        {
+            ReadOnlySpan<float> part = bias.AsSpan(0, shared.BiasBatches * shared.BiasHeads * (shared.BiasQueryStride == 0 ? 64 : 4096));
+            AttentionPattern read = AttentionPattern.FromBias(shared, part)!;
+            shared.Forward(large, large, large, large, default, part, default, read);
+            Assert.Throws<ArgumentException>(() => own.Forward(large, large, large, large, default, bias, default, read));
+        }
+    }
+
+    // How many tiles of all slices are computed, hold a score that the bias does not hide, and are there.
+    private static (int Computed, int Visible, int All) Tiles(Case c, AttentionPattern pattern)
+    {
+        Attention s = c.Shape;
+        int computed = 0, visible = 0, all = 0;
+        for (int b = 0; b < s.Batch; b++)
+        {
+            for (int h = 0; h < s.QueryHeads; h++)
+            {
+                AttentionPattern.Slice slice = pattern.At(b, h);
+                for (int tile = 0; tile * AttentionPattern.QueryTile < slice.QueryCount; tile++)
+                    foreach (byte flags in slice.Row(tile)) computed += flags & AttentionPattern.Visible;
+                for (int query = 0; query < s.Queries; query += AttentionPattern.QueryTile)
+                {
+                    for (int key = 0; key < s.Keys; key += AttentionPattern.KeyPanel, all++)
+                    {
+                        bool seen = false;
+                        for (int i = query; i < Math.Min(s.Queries, query + AttentionPattern.QueryTile); i++)
+                        {
+                            for (int j = key; j < Math.Min(s.Keys, key + AttentionPattern.KeyPanel); j++)
+                                seen |= !float.IsNegativeInfinity(c.Bias[(b * s.BiasBatchStride) + (h * s.BiasHeadStride) + (i * s.BiasQueryStride) + j]);
+                        }
+                        if (seen) visible++;
+                    }
+                }
+            }
+        }
+        return (computed, visible, all);
     }
 
     // Biases of negative infinity in blocks of 32 x 32, or for whole tokens.
