@@ -25,6 +25,9 @@ public sealed record GraphResult(ModelGraph Graph, IReadOnlyList<GraphChange> Ch
 /// <remarks>Unlike masks this changes shapes, so it returns another graph; weights that stay keep their values unless the method says that it draws new ones.</remarks>
 public abstract class GraphSparsifier(string id, PruningStage stage, PruningSettings settings) : Sparsifier(id, stage, settings)
 {
+    /// <summary>What it needs besides weights as it was built; the catalogue says what it may need.</summary>
+    public virtual Criteria.CriterionNeeds Requires => Criteria.CriterionNeeds.None;
+
     /// <summary>Builds the smaller model; the model given is not changed.</summary>
     /// <exception cref="PruningException">A filter matches nothing, a target cannot be reached, or data is missing.</exception>
     /// <exception cref="OperationCanceledException">The caller cancelled.</exception>

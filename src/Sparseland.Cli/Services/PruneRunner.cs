@@ -36,7 +36,14 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
         }
         Sparsifier method = Build(steps);
         _ = method.Plan(PruningTarget.Of(graph));
-        if (data is null && method is OneShotSparsifier { Requires: var needs } && needs.HasFlag(CriterionNeeds.Data))
+        (CriterionNeeds needs, bool given) = method switch
+        {
+            OneShotSparsifier oneShot => (oneShot.Requires, data is not null),
+            // These look at training samples; a set that is for evaluation alone has none.
+            GraphSparsifier rewriting => (rewriting.Requires, data?.Source.Train is not null),
+            _ => (CriterionNeeds.None, true),
+        };
+        if (needs.HasFlag(CriterionNeeds.Data) && !given)
             throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' needs {(needs.HasFlag(CriterionNeeds.Labels) ? "labelled data" : "data")}") { Try = "add --data DATA, for example --data shapes" };
     }
 

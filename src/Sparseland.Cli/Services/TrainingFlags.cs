@@ -46,6 +46,9 @@ internal sealed class TrainingFlags(TrainingPlan defaults)
     /// <param name="seed">The seed of the run.</param>
     public TrainingPlan Plan(Recipe recipe, bool text, long seed) => recipe.PlanTraining(defaults, text) with { Seed = seed };
 
+    /// <summary>The flag that sets an entry, such as <c>--learning-rate</c> for <c>training.learningRate</c>.</summary>
+    public string FlagOf(string key) => _flags.First(f => f.Key == key).Option.Name;
+
     /// <summary>A plan as <c>run.json</c> records it.</summary>
     public static JsonObject ToJson(TrainingPlan plan) => new()
     {

@@ -26,7 +26,8 @@ internal sealed class RecoverVerb : Verb
     private readonly Option<string?> _runFolder = new("--run-dir") { Description = "Folder of the run (default: runs/recover-MODEL)." };
     private readonly Option<bool> _force = SharedOptions.Force();
     private readonly Option<string?> _recipe = new("--recipe") { Description = "Take training entries and seed from a recipe (YAML); flags beside it change single entries." };
-    private readonly Option<bool> _reconstruct = new("--reconstruct") { Description = "Block after block learns to give what the dense network's (--teacher) gives on the same inputs: --retrain names what is trained, --steps counts per block (default 100); labels are not used." };
+    private readonly Option<bool> _reconstruct = new("--reconstruct") { Description = "Block after block learns to give what the dense network's (--teacher) gives on the same inputs: --retrain names what is trained, --steps counts per block (default 100), --lr is 0.0005 and --batch 8 where nothing is said; labels are not used." };
+    private readonly Option<int?> _samples = new("--samples") { Description = "Samples whose values the blocks are reconstructed on, with --reconstruct (default 128)." };
     private readonly TrainingFlags _training = new(s_defaults);
 
     protected override (string Name, string Description) Title => ("recover", "Win the accuracy of a pruned model back; its masks stay.");
@@ -34,7 +35,7 @@ internal sealed class RecoverVerb : Verb
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_model);
-        Option[] options = [_data, _dataRoot, _architecture, _normalize, _output, _runFolder, _recipe, _reconstruct, _force];
+        Option[] options = [_data, _dataRoot, _architecture, _normalize, _output, _runFolder, _recipe, _reconstruct, _samples, _force];
         foreach (Option option in options) command.Options.Add(option);
         _training.AddTo(command);
     }
@@ -50,12 +51,25 @@ internal sealed class RecoverVerb : Verb
         Recipe recipe = _training.AddTo(arguments.GetValue(_recipe) is { } file ? RecipeReader.Read(file) : Recipe.Of("magnitude"), arguments);
         PruneFlags.TakeSeed(arguments, context, recipe);
         TrainingPlan settings = _training.Plan(recipe, text, context.Settings.Seed);
-        BlockReconstruction? reconstruction = arguments.GetValue(_reconstruct) ? Reconstruction(recipe, settings) : null;
+        int? samples = arguments.GetValue(_samples);
+        if (samples is not null && !arguments.GetValue(_reconstruct)) throw VerbException.Usage("--samples belongs to --reconstruct", "add --reconstruct, or leave --samples out");
+        if (samples < 1) throw VerbException.Usage($"--samples is {samples}", "1 or more, for example --samples 128");
+        BlockReconstruction? reconstruction = arguments.GetValue(_reconstruct) ? Reconstruction(recipe, settings, samples ?? 128, context.Settings.Resume) : null;
         OpenedData data = OpenedData.For(graph, dataName, arguments.GetValue(_dataRoot), settings.Window, context.Settings.Seed);
         long before = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1)).NonZeros;
+        var model = new TrainableModel(graph);
+        ModelGraph? teacher = TrainingSession.TeacherOf(settings);
+        TrainableModel? imitated = reconstruction is null ? null : new TrainableModel(teacher!);
+        reconstruction?.Validate(model, imitated);
+        JsonObject training = reconstruction is null ? TrainingFlags.ToJson(settings) : ToJson(reconstruction, settings);
+        if (context.Settings.DryRun && reconstruction is not null)
+        {
+            context.Say($"would reconstruct {reconstruction.BlockCount} blocks of {before:N0} remaining parameters ({masked} masked weights) with {training.ToJsonString()}");
+            return ExitCodes.Done;
+        }
         if (context.Settings.DryRun)
         {
-            context.Say($"would train {before:N0} remaining parameters ({masked} masked weights) with {TrainingFlags.ToJson(settings).ToJsonString()}");
+            context.Say($"would train {before:N0} remaining parameters ({masked} masked weights) with {training.ToJsonString()}");
             return ExitCodes.Done;
         }
         if (arguments.GetValue(_output) is { } target) ModelAccess.RequireWritable(target, arguments.GetValue(_force));
@@ -63,10 +77,8 @@ internal sealed class RecoverVerb : Verb
         string folder = arguments.GetValue(_runFolder) ?? Path.Combine("runs", $"recover-{Path.GetFileNameWithoutExtension(path)}");
         string[] inputs = [.. new[] { path, settings.Teacher, dataName }.OfType<string>().Where(Path.Exists)];
         using RunFolder run = RunFolder.Open(folder, context, "recover", [.. arguments.Tokens.Select(t => t.Value)], inputs, arguments.GetValue(_force));
-        run.Record("training", TrainingFlags.ToJson(settings));
+        run.Record("training", training);
         Evaluation first = await EvaluationService.EvaluateAsync(context, graph, data, 128, title: "evaluating (before)").ConfigureAwait(false);
-        var model = new TrainableModel(graph);
-        ModelGraph? teacher = TrainingSession.TeacherOf(settings);
         if (reconstruction is null)
         {
             using var session = new TrainingSession(context, model, data, settings, [], run, "recovering", teacher);
@@ -76,7 +88,7 @@ internal sealed class RecoverVerb : Verb
         {
             await context.TrackAsync("reconstructing", 1, work => reconstruction.Recover(model, new RecoveryContext(data.Source, data.Normalization)
             {
-                Teacher = new TrainableModel(teacher!),
+                Teacher = imitated,
                 Progress = new Forward(p => work.Report((reconstruction.Blocks.Count + (double)p.Step / p.TotalSteps) / reconstruction.BlockCount, $"block {reconstruction.Blocks.Count + 1} of {reconstruction.BlockCount}, error {p.Loss:G4}")),
             }, context.Cancellation)).ConfigureAwait(false);
             foreach (ReconstructedBlock b in reconstruction.Blocks) context.Say($"{b.Block}: error {b.Before:G4} to {b.After:G4}, {b.Trained:N0} values trained");
@@ -110,11 +122,19 @@ internal sealed class RecoverVerb : Verb
         return grown.Length > 0 ? ExitCodes.GateNotMet : ExitCodes.Done;
     }
 
-    private static BlockReconstruction Reconstruction(Recipe recipe, TrainingPlan settings)
+    // The entries of a training that a reconstruction takes; the method has its own optimizer, schedule and loss.
+    private static readonly HashSet<string> s_reconstructionKeys = [.. ((string[])["steps", "batch", "learningRate", "teacher", "retrain", "rank", "alpha", "window"]).Select(k => "training." + k)];
+
+    private BlockReconstruction Reconstruction(Recipe recipe, TrainingPlan settings, int samples, bool resume)
     {
+        if (resume) throw VerbException.Usage("--reconstruct cannot be resumed: a run that was stopped has written nothing", "start it anew: without --resume, with --force or another --run-dir");
+        string[] unused = [.. recipe.Entries.Keys.Where(k => k.StartsWith("training.", StringComparison.Ordinal) && !s_reconstructionKeys.Contains(k)).Select(_training.FlagOf)];
+        if (unused.Length > 0)
+            throw VerbException.Usage($"--reconstruct does not use {string.Join(", ", unused)}", $"leave {(unused.Length == 1 ? "it" : "them")} out; it takes {string.Join(", ", s_reconstructionKeys.Select(_training.FlagOf).Order(StringComparer.Ordinal))} and --samples");
         if (settings.Teacher is null) throw VerbException.Usage("--reconstruct imitates the blocks of the dense network", "give its file: --teacher MODEL");
         PartialRetraining partial = PartialRetraining.Parse(settings.Retrain) ?? throw VerbException.Usage("--reconstruct trains a part of every block", "name it, for example --retrain norms,biases,mask-lora");
-        return new BlockReconstruction(partial.Parts, settings.Steps ?? 100)
+        if (partial.Parts.HasFlag(RetrainedParts.Head)) throw VerbException.Usage("--reconstruct trains parts of blocks, and the head is in none", "--retrain without head, for example --retrain norms,mask-lora");
+        return new BlockReconstruction(partial.Parts, settings.Steps ?? 100, samples)
         {
             LearningRate = recipe.Entries.ContainsKey("training.learningRate") ? settings.LearningRate : 5e-4,
             BatchSize = recipe.Entries.ContainsKey("training.batch") ? settings.BatchSize : 8,
@@ -123,6 +143,21 @@ internal sealed class RecoverVerb : Verb
             Seed = settings.Seed,
         };
     }
+
+    private static JsonObject ToJson(BlockReconstruction reconstruction, TrainingPlan settings) => new()
+    {
+        ["reconstruct"] = true,
+        ["steps"] = reconstruction.Steps,
+        ["samples"] = reconstruction.Samples,
+        ["batch"] = reconstruction.BatchSize,
+        ["learningRate"] = reconstruction.LearningRate,
+        ["teacher"] = settings.Teacher,
+        ["retrain"] = settings.Retrain,
+        ["rank"] = reconstruction.Rank,
+        ["alpha"] = reconstruction.Alpha,
+        ["window"] = settings.Window,
+        ["seed"] = reconstruction.Seed,
+    };
 
     private sealed class Forward(Action<Training.Runs.TrainingProgress> action) : IProgress<Training.Runs.TrainingProgress>
     {

@@ -17,7 +17,7 @@ namespace Sparseland.Pruning.Methods;
 /// Zhang, Yao, Ram, Zhao, Chen, Hong, Wang and Liu, "Advancing Model Pruning via Bi-level Optimization", NeurIPS 2022, section 4, algorithm 1. Lower level: the trainer's own step through z = m * theta. Upper level, on
 /// a batch of its own: dl/dm = theta g - (1/gamma) (m g) g with g = dl/dz (the implicit gradient without second derivatives, equation 9), times sign(r), and a step of momentum SGD on the scores r, which start
 /// at the weights. Both levels minimise the run's own loss, label smoothing and teacher included. The mask keeps the largest |r| over all layers. Structured: the pattern <c>row</c> keeps whole filters, <c>column</c> whole
-/// input channels, by the L2 norm of their scores, in every layer n - floor((1 - d) n) of n; the classifier is not structured and stays dense, as in the authors' code. That code lets r and theta share their memory; here
+/// input channels, by the L2 norm of their scores, in every layer n - floor((1 - d) n) of n, or more where the layer's floor asks for more; the classifier is not structured and stays dense, as in the authors' code. That code lets r and theta share their memory; here
 /// they are two. Each step costs a second, dense, backward pass.
 /// </remarks>
 /// <param name="settings">What every method is told; single weights, rows or columns.</param>
@@ -124,19 +124,22 @@ public sealed class BilevelPruning(PruningSettings settings, ScoreTraining score
         }
     }
 
-    /// <summary>Keeps n - floor((1 - d) n) of a layer's n filters or input channels: those with the largest L2 norm of scores, of equal ones the first.</summary>
+    /// <summary>Keeps n - floor((1 - d) n) of a layer's n filters or input channels, and no fewer than a floor needs: those with the largest L2 norm of scores, of equal ones the first.</summary>
     /// <param name="layer">The layer.</param>
     /// <param name="scores">Scores in the weight's own order.</param>
     /// <param name="filters">Filters, which are rows of [outputs, inputs]; otherwise input channels: all columns of a channel's kernel.</param>
     /// <param name="density">d.</param>
-    internal static bool[] KeepGroups(PrunableLayer layer, float[] scores, bool filters, double density)
+    /// <param name="least">Fewest weights that the layer keeps.</param>
+    internal static bool[] KeepGroups(PrunableLayer layer, float[] scores, bool filters, double density, int least = 0)
     {
         float[] matrix = layer.ToMatrix(scores);
         int columns = layer.Columns, kernel = layer.Kind == LayerKind.Linear ? 1 : layer.Shape.Skip(2).Aggregate(1, (a, b) => a * b);
         int Group(int index) => filters ? index / columns : index % columns / kernel;
         double[] squares = new double[filters ? layer.Rows : columns / kernel];
         for (int i = 0; i < matrix.Length; i++) squares[Group(i)] += (double)matrix[i] * matrix[i];
-        bool[] groups = ExactSelection.KeepBest(Array.ConvertAll(squares, s => (float)Math.Sqrt(s)), squares.Length - (int)Math.Floor((1 - density) * squares.Length + 1e-9));
+        int size = matrix.Length / squares.Length, floor = Math.Min(squares.Length, (least + size - 1) / size);
+        int keep = Math.Max(floor, squares.Length - (int)Math.Floor((1 - density) * squares.Length + 1e-9));
+        bool[] groups = ExactSelection.KeepBest(Array.ConvertAll(squares, s => (float)Math.Sqrt(s)), keep);
         return layer.FromMatrix([.. Enumerable.Range(0, matrix.Length).Select(i => groups[Group(i)])]);
     }
 
@@ -144,7 +147,8 @@ public sealed class BilevelPruning(PruningSettings settings, ScoreTraining score
     protected override bool[][] Select(IReadOnlyList<float[]> scores, IReadOnlyList<bool[]>? present, long step)
     {
         ArgumentNullException.ThrowIfNull(scores);
-        if (Settings.Pattern.Kind != SparsityKind.Unstructured) return [.. scores.Select((s, l) => KeepGroups(LayerPlan.Layers[l], s, Settings.Pattern.Kind == SparsityKind.Row, Settings.Density))];
+        if (Settings.Pattern.Kind != SparsityKind.Unstructured)
+            return [.. scores.Select((s, l) => KeepGroups(LayerPlan.Layers[l], s, Settings.Pattern.Kind == SparsityKind.Row, Settings.Density, Settings.Bounds.Floor(s.Length, Settings.Density)))];
         float[][] magnitudes = [.. scores.Select(s => Array.ConvertAll(s, MathF.Abs))];
         AllocationResult shares = new GlobalAllocation().Allocate(new AllocationRequest(LayerPlan.Layers, Settings.Density) { Scores = magnitudes, Bounds = Settings.Bounds });
         return [.. magnitudes.Select((m, l) => ExactSelection.KeepBest(m, shares.Keep[l]))];

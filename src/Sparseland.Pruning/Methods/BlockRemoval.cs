@@ -51,6 +51,14 @@ public sealed class BlockRemoval(PruningSettings settings, string score, int lea
     };
 
     /// <inheritdoc/>
+    public override CriterionNeeds Requires => score switch
+    {
+        "random" => CriterionNeeds.None,
+        "cka" => CriterionNeeds.Data,
+        _ => CriterionNeeds.Data | CriterionNeeds.Labels | CriterionNeeds.Gradients,
+    };
+
+    /// <inheritdoc/>
     public override GraphResult Rewrite(ModelGraph graph, PruningContext? context = null)
     {
         ArgumentNullException.ThrowIfNull(graph);
@@ -58,7 +66,7 @@ public sealed class BlockRemoval(PruningSettings settings, string score, int lea
         ResidualBlocks blocks = ResidualBlocks.Find(graph);
         if (blocks.Candidates.Count == 0)
             throw new PruningException("SL4006", "the model has no residual block with an identity shortcut") { Try = "a residual network, or another method: sparseland list methods" };
-        if (score != "random" && context.Data is null) throw new PruningException("SL4005", $"the score '{score}' needs labelled data") { Try = "give data with --data, or --set parameters.score=random" };
+        if (Requires.HasFlag(CriterionNeeds.Data) && context.Data is null) throw new PruningException("SL4005", $"the score '{score}' needs {(Requires.HasFlag(CriterionNeeds.Labels) ? "labelled data" : "data")}") { Try = "give data with --data, or --set parameters.score=random" };
         Dictionary<string, TensorType>? types = InputTypes(graph, context);
         long before = ModelCost.Of(graph, types, countZeros: false).Macs;
         double target = before * Settings.Density;

@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using Sparseland.Kernels.Sparse;
+using Sparseland.Model;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Catalog;
@@ -155,6 +156,20 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
         return Exchange(kept, mask, growth, Dropped(share, mask.KeptCount)).ToFlags();
     }
 
+    /// <summary>Growth scores of a layer, all of them numbers: NaN would rank last and infinity first without a word.</summary>
+    /// <exception cref="SparselandException">SL3012: a gradient by which weights are grown is not a number.</exception>
+    internal static float[] GrowthScores(IRegrowth regrowth, PrunableLayer layer, float[]? gradient, long seed, long step)
+    {
+        float[] scores = regrowth.Score(layer, gradient, seed, step);
+        if (float.IsFinite(TensorPrimitives.MaxMagnitude(scores))) return scores;
+        int bad = Array.FindIndex(scores, s => !float.IsFinite(s));
+        throw new SparselandException("SL3012", $"the gradient of '{layer.Name}' holds {scores[bad]} at index {bad}, at step {step}")
+        {
+            Because = "weights are grown where the gradient is largest",
+            Try = "a smaller learning rate, a warm-up, gradient clipping, or check the data for NaN",
+        };
+    }
+
     private static int Dropped(double share, int kept) => (int)Math.Floor(share * kept + 1e-9);
 
     /// <summary>As the other, from the kept entries alone, for a number of entries that are dropped.</summary>
@@ -189,7 +204,7 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
         float[]? gradient = _regrowth.NeedsGradient
             ? (parameter.Grad ?? throw new InvalidOperationException($"Parameter '{layer.Name}' has no gradient.")).ToArray()
             : null;
-        Mask after = Exchange(parameter.KeptValues(), before, _regrowth.Score(layer, gradient, Settings.Seed, context.Step), Dropped(share, before.KeptCount));
+        Mask after = Exchange(parameter.KeptValues(), before, GrowthScores(_regrowth, layer, gradient, Settings.Seed, context.Step), Dropped(share, before.KeptCount));
         if (after.Equals(before)) return;
         _exchanged += after.KeptCount - after.And(before).KeptCount;
         context.Model.SetMask(parameter, after);

@@ -122,7 +122,7 @@ public sealed class GraNet : TrainingSparsifier
             Parameter parameter = context.Model.Parameter(layer.Name);
             if (parameter.Mask is not { } before || before.KeptCount == before.Length || before.KeptCount == 0 || parameter.Grad is not { } gradient) continue;
             int count = Math.Min(before.KeptCount, (int)Math.Ceiling(share * before.KeptCount - 1e-9));
-            Mask after = DynamicSparseTraining.Exchange(parameter.KeptValues(), before, _regrowth.Score(layer, gradient.ToArray(), Settings.Seed, context.Step), count);
+            Mask after = DynamicSparseTraining.Exchange(parameter.KeptValues(), before, DynamicSparseTraining.GrowthScores(_regrowth, layer, gradient.ToArray(), Settings.Seed, context.Step), count);
             if (after.Equals(before)) continue;
             _exchanged += after.KeptCount - after.And(before).KeptCount;
             context.Model.SetMask(parameter, after);

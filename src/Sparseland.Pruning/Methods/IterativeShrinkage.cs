@@ -81,6 +81,8 @@ public sealed class IterativeShrinkage(PruningSettings settings, double factor, 
         ArgumentNullException.ThrowIfNull(context);
         base.OnStart(context);
         if (_steps > context.TotalSteps) throw new PruningException("SL4008", $"the weights would be cut at step {_steps}, the run has {context.TotalSteps} steps") { Try = "an earlier end or a longer run" };
+        int capped = Settings.Pattern.Kind == SparsityKind.NofM ? 0 : LayerPlan.Layers.Count(l => Math.Ceiling(Settings.Sparsity * l.Length - 1e-9) > RemovedCount(Settings.Sparsity, l.Length));
+        if (capped > 0) Warn($"{capped} of {LayerPlan.Layers.Count} layers keep more than asked for: at most {MostRemoved:P1} of a layer is removed");
     }
 
     /// <summary>The penalties of a layer (ISS-R); empty before the first check.</summary>

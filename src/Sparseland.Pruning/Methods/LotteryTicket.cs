@@ -97,6 +97,8 @@ public sealed class LotteryTicket : TrainingProgram
         LayerPlan plan = Plan(run.Target);
         if (plan.Layers.Count == 0) return Describe(run.Target, plan);
         long rewindTo = (long)Math.Round(run.Steps * _rewind);
+        // What was removed before the program stays removed, also where positions are drawn anew.
+        bool[]?[] given = [.. plan.Layers.Select(l => run.Target.Mask(l)?.ToFlags())];
         PhaseResult first = run.Train("dense", null, null, rewindTo);
         ModelSnapshot start = first.State(rewindTo);
         Dictionary<string, int> before = plan.Layers.ToDictionary(l => l.Name, run.Target.KeptCount);
@@ -105,7 +107,7 @@ public sealed class LotteryTicket : TrainingProgram
             run.Cancellation.ThrowIfCancellationRequested();
             Prune(run.Target, plan.Layers, round);
             string phase = round == _rounds ? "ticket" : string.Create(CultureInfo.InvariantCulture, $"round-{round}");
-            if (_reset == TicketReset.RandomMask && round == _rounds) DrawMasks(run.Target, plan.Layers, Settings.Seed);
+            if (_reset == TicketReset.RandomMask && round == _rounds) DrawMasks(run.Target, plan.Layers, given, Settings.Seed);
             if (_reset == TicketReset.Continue)
             {
                 run.Train(phase);
@@ -165,13 +167,13 @@ public sealed class LotteryTicket : TrainingProgram
         return (low + high) / 2;
     }
 
-    /// <summary>Random masks with the present counts; what they bring back takes its early value when the network is rewound.</summary>
-    private static void DrawMasks(PruningTarget target, IReadOnlyList<PrunableLayer> layers, long seed)
+    /// <summary>Random masks with the present counts inside those of the start; what they bring back takes its early value when the network is rewound.</summary>
+    private static void DrawMasks(PruningTarget target, IReadOnlyList<PrunableLayer> layers, bool[]?[] given, long seed)
     {
-        foreach (PrunableLayer layer in layers)
+        foreach ((PrunableLayer layer, bool[]? alive) in layers.Zip(given))
         {
             float[] scores = new RandomCriterion().Score(new ScoreInput(layer, new float[layer.Length]) { Seed = seed });
-            target.SetMask(layer, Mask.FromFlags(layer.Shape.ToArray(), ExactSelection.KeepBest(scores, target.KeptCount(layer))));
+            target.SetMask(layer, Mask.FromFlags(layer.Shape.ToArray(), ExactSelection.KeepBest(scores, target.KeptCount(layer), alive)));
         }
     }
 

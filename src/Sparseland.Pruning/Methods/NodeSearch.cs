@@ -42,6 +42,9 @@ public sealed class NodeSearch(PruningSettings settings, int draws, int batches 
         Create = r => new NodeSearch(r.Settings, r.Arguments.Int("draws"), r.Arguments.Int("batches")),
     };
 
+    /// <inheritdoc/>
+    public override CriterionNeeds Requires => _draws > 1 ? CriterionNeeds.Data | CriterionNeeds.Labels : CriterionNeeds.None;
+
     /// <summary>Losses of all draws of the last search, in order.</summary>
     public IReadOnlyList<double> Losses => _losses;
 

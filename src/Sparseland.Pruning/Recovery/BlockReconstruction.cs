@@ -29,12 +29,16 @@ public sealed record ReconstructedBlock(string Block, long Trained, double Befor
 public sealed class BlockReconstruction(RetrainedParts parts, long steps = 100, int samples = 128) : IRecovery
 {
     private readonly RetrainedParts _parts = (parts & ~RetrainedParts.Head) != RetrainedParts.None ? parts & ~RetrainedParts.Head : throw new ArgumentException($"'{parts}' is nothing that a block has.", nameof(parts));
-    private readonly long _steps = steps >= 1 ? steps : throw new ArgumentOutOfRangeException(nameof(steps), steps, "At least 1.");
-    private readonly int _samples = samples >= 1 ? samples : throw new ArgumentOutOfRangeException(nameof(samples), samples, "At least 1.");
     private readonly List<ReconstructedBlock> _blocks = [];
 
     /// <inheritdoc/>
     public string Id => "block-reconstruction";
+
+    /// <summary>Steps per block.</summary>
+    public long Steps { get; } = steps >= 1 ? steps : throw new ArgumentOutOfRangeException(nameof(steps), steps, "At least 1.");
+
+    /// <summary>Calibration samples.</summary>
+    public int Samples { get; } = samples >= 1 ? samples : throw new ArgumentOutOfRangeException(nameof(samples), samples, "At least 1.");
 
     /// <summary>Highest learning rate.</summary>
     public double LearningRate { get; init; } = 5e-4;
@@ -54,24 +58,51 @@ public sealed class BlockReconstruction(RetrainedParts parts, long steps = 100, 
     /// <summary>What the last run did, block by block.</summary>
     public IReadOnlyList<ReconstructedBlock> Blocks => _blocks;
 
-    /// <summary>Blocks of the network that is being reconstructed; known from the start of a run.</summary>
+    /// <summary>Blocks of the network that is being reconstructed; known once it was looked at (<see cref="Validate"/>).</summary>
     public int BlockCount { get; private set; }
 
+    /// <summary>Looks for what a run needs; trains nothing.</summary>
+    /// <param name="model">The pruned network.</param>
+    /// <param name="teacher">The dense network.</param>
+    /// <returns>The blocks that a run reconstructs.</returns>
+    /// <exception cref="PruningException">SL4005: there is no dense network to imitate (<see cref="RecoveryContext.Teacher"/>). SL4006: the network has batch statistics, or no block with anything to train. SL4020: the two are different networks.</exception>
+    public IReadOnlyList<NetworkBlock> Validate(TrainableModel model, TrainableModel? teacher)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        if (teacher is null) throw new PruningException("SL4005", "blocks are reconstructed from those of the dense network, and there is none") { Try = "give the dense network as the teacher" };
+        if (model.Buffers.Count > 0)
+            throw new PruningException("SL4006", "a block with batch normalisation gives other outputs in training than in use, so it cannot be reconstructed on its own") { Try = "fine-tuning with retrain biases,norms,mask-lora" };
+        model.SyncToGraph();
+        teacher.SyncToGraph();
+        IReadOnlyList<NetworkBlock> blocks = NetworkBlocks.Find(model.Graph, l => model.FindParameter(l.Name)?.Mask is not null);
+        if (blocks.Count == 0) throw new PruningException("SL4006", "there is no block with a pruned layer") { Try = "prune first" };
+        var partial = new PartialRetraining(_parts, Rank, Alpha, Seed);
+        bool trains = false;
+        foreach (NetworkBlock block in blocks)
+        {
+            // A part that a block lacks is no error while another block has it.
+            var student = new TrainableModel(NetworkBlocks.Extract(model.Graph, block));
+            trains |= partial.CountTrained(student) > 0;
+            foreach (Parameter p in student.Parameters)
+            {
+                if (teacher.FindParameter(p.Name) is { } twin && twin.Value.Shape.SequenceEqual(p.Value.Shape)) continue;
+                throw new PruningException("SL4020", $"the teacher has no weight like '{p.Name}' of the block '{block.Name}'") { Try = "the dense network that was pruned" };
+            }
+        }
+        if (!trains) throw new PruningException("SL4006", $"no block has anything of '{_parts}' to train") { Try = "other parts, for example norms,mask-lora" };
+        BlockCount = blocks.Count;
+        return blocks;
+    }
+
     /// <inheritdoc/>
-    /// <exception cref="PruningException">SL4005: there is no dense network to imitate (<see cref="RecoveryContext.Teacher"/>). SL4006: the network has batch statistics, or no block with anything to train.</exception>
+    /// <exception cref="PruningException">See <see cref="Validate"/>.</exception>
     public TrainingResult? Recover(TrainableModel model, RecoveryContext context, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(context);
         _blocks.Clear();
-        TrainableModel dense = context.Teacher ?? throw new PruningException("SL4005", "blocks are reconstructed from those of the dense network, and there is none") { Try = "give the dense network as the teacher" };
-        if (model.Buffers.Count > 0)
-            throw new PruningException("SL4006", "a block with batch normalisation gives other outputs in training than in use, so it cannot be reconstructed on its own") { Try = "fine-tuning with retrain biases,norms,mask-lora" };
-        model.SyncToGraph();
-        dense.SyncToGraph();
-        IReadOnlyList<NetworkBlock> blocks = NetworkBlocks.Find(model.Graph, l => model.FindParameter(l.Name)?.Mask is not null);
-        if (blocks.Count == 0) throw new PruningException("SL4006", "there is no block with a pruned layer") { Try = "prune first" };
-        BlockCount = blocks.Count;
+        IReadOnlyList<NetworkBlock> blocks = Validate(model, context.Teacher);
+        TrainableModel dense = context.Teacher!;
         Activations x = Inputs(model, blocks[0].Input, context);
         TrainingResult? last = null;
         foreach (NetworkBlock block in blocks)
@@ -80,7 +111,7 @@ public sealed class BlockReconstruction(RetrainedParts parts, long steps = 100, 
             var student = new TrainableModel(NetworkBlocks.Extract(model.Graph, block));
             var target = new TrainableModel(NetworkBlocks.Extract(dense.Graph, block)) { IsTraining = false };
             var partial = new PartialRetraining(_parts, Rank, Alpha, Seed);
-            long trained = Trainable(partial, student);
+            long trained = partial.CountTrained(student);
             double before = Error(student, target, x);
             if (trained > 0)
             {
@@ -99,19 +130,12 @@ public sealed class BlockReconstruction(RetrainedParts parts, long steps = 100, 
         return last;
     }
 
-    // An adapter needs a pruned weight; a part that a block lacks is no error while another block has it.
-    private long Trainable(PartialRetraining partial, TrainableModel student)
-    {
-        bool adapters = (_parts & (RetrainedParts.MaskLora | RetrainedParts.ScaleLora | RetrainedParts.LoraPrune)) != 0;
-        return adapters && student.Parameters.All(p => p.Mask is null) ? 0 : partial.CountTrained(student);
-    }
-
     private TrainingResult Train(TrainableModel student, TrainableModel target, Activations x, PartialRetraining partial, RecoveryContext context, CancellationToken cancellation)
     {
         var loader = new BatchLoader(x, new BatchOptions { BatchSize = Math.Min(BatchSize, x.Count), DropLast = true, Seed = Seed });
-        int rise = (int)(_steps / 10);
-        using var trainer = new Trainer(student, new AdamW(student.Parameters, LearningRate, weightDecay: 0), new Linear(LearningRate, Math.Max(1, _steps - rise)).WithWarmUp(rise), loader,
-            (output, batch) => Loss.MeanSquaredError(output, Outputs(target, batch)), new TrainerOptions { Steps = _steps, Callbacks = [partial] });
+        int rise = (int)(Steps / 10);
+        using var trainer = new Trainer(student, new AdamW(student.Parameters, LearningRate, weightDecay: 0), new Linear(LearningRate, Math.Max(1, Steps - rise)).WithWarmUp(rise), loader,
+            (output, batch) => Loss.MeanSquaredError(output, Outputs(target, batch)), new TrainerOptions { Steps = Steps, Callbacks = [partial] });
         TrainingResult result = trainer.Run(context.Progress, cancellation);
         cancellation.ThrowIfCancellationRequested();
         return result;
@@ -141,7 +165,7 @@ public sealed class BlockReconstruction(RetrainedParts parts, long steps = 100, 
     private Activations Inputs(TrainableModel model, string value, RecoveryContext context)
     {
         IDataset data = context.Data.ForTraining;
-        IDataset some = data.Slice(0, Math.Min(_samples, data.Count));
+        IDataset some = data.Slice(0, Math.Min(Samples, data.Count));
         var loader = new BatchLoader(some, new BatchOptions { BatchSize = Math.Min(BatchSize, some.Count), Shuffle = false, Normalization = context.Normalization });
         bool training = model.IsTraining;
         model.IsTraining = false;

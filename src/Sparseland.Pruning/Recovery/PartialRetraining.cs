@@ -44,13 +44,12 @@ public enum RetrainedParts
 /// </remarks>
 /// <param name="parts">What is trained.</param>
 /// <param name="rank">Rank of adapters.</param>
-/// <param name="alpha">Strength of MaskLoRA: s = alpha / rank.</param>
+/// <param name="alpha">Strength of MaskLoRA and LoRA-Prune: s = alpha / rank.</param>
 /// <param name="seed">Seed of adapters.</param>
 /// <param name="clipNorm">Largest joint norm of all gradients, those of the adapters included; null does not clip. The run's own clipping sees its optimizer's parameters alone.</param>
 public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, double alpha = 32, long seed = 0, double? clipNorm = null) : ITrainerCallback
 {
     private const RetrainedParts AllAdapters = RetrainedParts.MaskLora | RetrainedParts.ScaleLora | RetrainedParts.LoraPrune;
-
 
     private readonly List<LowRankAdapter> _adapters = [];
     private readonly Dictionary<Parameter, bool> _before = new(ReferenceEqualityComparer.Instance);

@@ -93,8 +93,20 @@ public sealed class RecipeTests : IDisposable
         string[] common = ["recover", pruned, "--data", _folder["text.txt"], "--window", "16", "--reconstruct"];
         await CommandLine.FailsAsync(2, "SL4000", [.. common, "--retrain", "norms", "--run-dir", _folder["r"]]);
         await CommandLine.FailsAsync(2, "SL4000", [.. common, "--teacher", _folder["dense.onnx"], "--run-dir", _folder["r"]]);
+        // What it would ignore is refused, and what it cannot do is said before the run starts, in a dry run too.
+        string[] whole = [.. common, "--teacher", _folder["dense.onnx"], "--run-dir", _folder["r"]];
+        await CommandLine.FailsAsync(2, "SL4000", [.. whole, "--retrain", "head"]);
+        await CommandLine.FailsAsync(2, "SL4000", [.. whole, "--retrain", "norms", "--resume"]);
+        await CommandLine.FailsAsync(2, "SL4000", [.. whole, "--retrain", "norms", "--samples", "0"]);
+        ProcessResult unused = await CommandLine.FailsAsync(2, "SL4000", [.. whole, "--retrain", "norms", "--epochs", "3", "--lr-schedule", "linear"]);
+        Assert.Contains("--epochs, --lr-schedule", unused.Error, StringComparison.Ordinal);
+        await CommandLine.FailsAsync(2, "SL4000", "recover", pruned, "--data", _folder["text.txt"], "--window", "16", "--samples", "5", "--run-dir", _folder["r"]);
+        await CommandLine.FailsAsync(2, "SL4006", [.. whole, "--retrain", "biases", "--dry-run"]);
+        ProcessResult dry = await CommandLine.RunAsync([.. whole, "--retrain", "norms", "--samples", "7", "--dry-run"]);
+        Assert.True(dry.ExitCode == 0, dry.Error);
+        Assert.Contains("2 blocks", dry.Output, StringComparison.Ordinal);
         Assert.False(Directory.Exists(_folder["r"]));
-        ProcessResult result = await CommandLine.RunAsync([.. common, "--teacher", _folder["dense.onnx"], "--retrain", "norms,mask-lora", "--rank", "2", "--steps", "20", "--lr", "0.01", "--run-dir", _folder["r"]]);
+        ProcessResult result = await CommandLine.RunAsync([.. common, "--teacher", _folder["dense.onnx"], "--retrain", "norms,mask-lora", "--rank", "2", "--steps", "20", "--lr", "0.01", "--samples", "20", "--run-dir", _folder["r"]]);
         Assert.True(result.ExitCode == 0, result.Error);
         var blocks = System.Text.Json.Nodes.JsonNode.Parse(File.ReadAllText(Path.Combine(_folder["r"], "run.json")))!["blocks"]!.AsArray();
         Assert.Equal(2, blocks.Count);

@@ -1,4 +1,5 @@
 using Sparseland.Kernels.Sparse;
+using Sparseland.Model;
 using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Layers;
@@ -29,6 +30,31 @@ public class GraNetTests
         public string Name => "watcher";
 
         public void OnStepEnd(TrainingContext context) => look(context);
+    }
+
+    [Theory]
+    [InlineData("granet", float.NaN)]
+    [InlineData("rigl", float.NaN)]
+    [InlineData("rigl", float.PositiveInfinity)]
+    public void A_gradient_that_is_no_number_ends_the_run_where_weights_are_grown_by_it(string id, float bad)
+    {
+        var model = new TrainableModel(Make.Network());
+        var method = (TrainingSparsifier)MethodCatalog.Get(id).Build(new PruningSettings { Sparsity = 0.8 }, new Dictionary<string, string> { ["interval"] = "5" }, 40);
+        var spoils = new Spoils(c =>
+        {
+            if (c.Step == 5) c.Model.Parameter("conv2.weight").Grad!.Values[7] = bad;
+        });
+        using var trainer = new Trainer(model, new Sgd(model.Parameters, 0.05), new Constant(0.05), Make.Loader(), TrainingLoss.CrossEntropy(), new TrainerOptions { Steps = 40, Callbacks = [spoils, method] });
+        SparselandException e = Assert.Throws<SparselandException>(() => trainer.Run());
+        Assert.Equal("SL3012", e.Code);
+        Assert.Contains("conv2.weight", e.Message);
+    }
+
+    private sealed class Spoils(Action<TrainingContext> act) : ITrainerCallback
+    {
+        public string Name => "spoils";
+
+        public void OnGradients(TrainingContext context) => act(context);
     }
 
     [Fact]

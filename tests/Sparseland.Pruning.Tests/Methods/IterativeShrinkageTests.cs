@@ -90,6 +90,18 @@ public class IterativeShrinkageTests
         Assert.Contains(method.Result().Layers, l => l.After == 50);
     }
 
+    [Theory]
+    [InlineData(0.999, true)]
+    [InlineData(0.9, false)]
+    public void A_layer_that_keeps_more_than_asked_for_is_said(double sparsity, bool said)
+    {
+        TrainingSparsifier method = Method(sparsity, "0.95");
+        Train(method);
+        PruningResult result = method.Result();
+        Assert.Equal(said, result.Warnings.Any(w => w.Contains("keep more than asked for", StringComparison.Ordinal)));
+        if (said) Assert.True(result.Achieved < sparsity);
+    }
+
     [Fact]
     public void Patterns_of_n_in_m_hold_after_the_cut()
     {

@@ -155,6 +155,19 @@ public class MaskLearningMethodTests
         Assert.Equal([false, true, false, true, false, true], BilevelPruning.KeepGroups(layer, [3, -4, 2, 2, 0, 6], false, 0.5));
         // Input channels of a convolution are whole kernels: norms 2 and 3 of two channels with 1x2 kernels.
         Assert.Equal([false, false, true, true], BilevelPruning.KeepGroups(Make.Layer("c", 1, 2, 1, 2), [2, 0, 0, 3], false, 0.5));
+        // Five weights are three filters of two; a floor above the layer keeps all of it.
+        Assert.Equal([true, true, true, true, true, true], BilevelPruning.KeepGroups(layer, [3, -4, 2, 2, 0, 6], true, 0.1, 5));
+        Assert.Equal([true, true, false, false, true, true], BilevelPruning.KeepGroups(layer, [3, -4, 2, 2, 0, 6], true, 0.1, 4));
+        Assert.Equal([true, true, true, true, true, true], BilevelPruning.KeepGroups(layer, [3, -4, 2, 2, 0, 6], false, 0.1, 100));
+    }
+
+    [Fact]
+    public void Structured_bip_keeps_to_the_floors()
+    {
+        var method = (TrainingSparsifier)MethodCatalog.Get("bip").Build(new PruningSettings { Sparsity = 0.9, Pattern = SparsityPattern.Parse("row"), Bounds = new LayerBounds { FloorFactor = 0, MinKeep = 40 } }, null, 4);
+        Train(method, 4);
+        Assert.All(method.Result().Layers, l => Assert.InRange(l.After, 40, l.Layer.Length));
+        Assert.Contains(method.Result().Layers, l => l.After < 40 + l.Layer.Columns);
     }
 
     [Fact]

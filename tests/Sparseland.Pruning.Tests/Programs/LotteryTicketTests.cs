@@ -196,6 +196,18 @@ public sealed class LotteryTicketTests : IDisposable
     }
 
     [Fact]
+    public void Random_positions_are_drawn_among_the_weights_that_were_there_at_the_start()
+    {
+        var model = new TrainableModel(Make.Network());
+        ((OneShotSparsifier)MethodCatalog.Get("magnitude").Build(new PruningSettings { Sparsity = 0.4 })).Apply(PruningTarget.Of(model));
+        Dictionary<string, Mask?> given = model.Parameters.ToDictionary(p => p.Name, p => p.Mask);
+        LotteryTicket program = Ticket(0.7, 2, reset: TicketReset.RandomMask);
+        PruningResult result = program.Run(new ProgramRun(program, model, new ProgramOptions { Plan = s_plan, Data = Data }, CancellationToken.None));
+        Assert.Equal(Math.Round(result.Total * 0.3), result.Kept);
+        foreach (Parameter p in model.Parameters.Where(p => given[p.Name] is not null)) Assert.True(p.Mask!.IsSubsetOf(given[p.Name]!), p.Name);
+    }
+
+    [Fact]
     public void Rewinding_to_a_state_that_was_not_kept_is_told_with_the_way_out()
     {
         string folder = Path.Combine(_folder, "gone");
