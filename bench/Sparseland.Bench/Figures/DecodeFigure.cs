@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
 using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
 using Sparseland.Kernels.Threading;
 using Sparseland.Model.Architectures;
 using Sparseland.Model.Graph;
@@ -19,7 +20,7 @@ internal sealed class DecodeFigure : Figure
 {
     private const int TokensOfARun = 48;
 
-    private static readonly string[] s_kernels = ["bit-mask GEMV", "bit-mask SpMV", "CSR SpMV", "dense GEMV", "dense packed GEMM"];
+    private static readonly string[] s_kernels = ["bit-mask GEMV", "bit-mask SpMV", "windowed SpMV", "CSR SpMV", "dense GEMV", "dense packed GEMM"];
 
     private readonly Option<string> _model = new("--model") { Description = "Sizes: dim,hidden,layers,heads,vocabulary.", DefaultValueFactory = _ => "768,2048,12,12,8192" };
     private readonly Option<string> _kinds = new("--values") { Description = "Types of the values, separated by commas: f32, bf16, int8, int4.", DefaultValueFactory = _ => "f32,bf16,int8,int4" };
@@ -149,14 +150,22 @@ internal sealed class DecodeFigure : Figure
             Deviation = Math.Sqrt(difference / size);
             if (!(Deviation < 0.5)) throw new InvalidOperationException($"{kind}: logits deviate by {Deviation:0.00} of their size from dense single precision");
             string line = _generator.DescribePlan().Split('\n').First(l => l.Contains("down_proj", StringComparison.Ordinal));
-            Kernel = s_kernels.FirstOrDefault(k => line.Contains(k, StringComparison.Ordinal), "?");
-            bool masked = Kernel.StartsWith("bit-mask", StringComparison.Ordinal);
-            foreach (Weight weight in Linear(graph))
+            Kernel = s_kernels.FirstOrDefault(k => line.Contains(k, StringComparison.Ordinal)) ?? throw new InvalidOperationException($"the bytes of this kernel are not known: {line}");
+            BytesPerToken = Linear(graph).Sum(w => Bytes(w, kind));
+        }
+
+        // The last layer has no mask and stays dense.
+        private double Bytes(Weight weight, ValueKind kind)
+        {
+            int rows = weight.Shape[0], columns = weight.Length / rows;
+            if (weight.Mask is { } mask && Kernel is ("windowed SpMV" or "CSR SpMV"))
             {
-                double density = masked ? weight.Mask?.Density ?? 1 : 1;
-                int rows = weight.Shape[0];
-                BytesPerToken += (((masked && weight.Mask is not null ? 1 : 0) + (density * kind.Bits())) * weight.Length / 8) + CompactMatrix.ScaleBytes(rows, weight.Length / rows, kind, CompactMatrix.GroupFor(density));
+                CsrMatrix csr = CsrMatrix.FromMask(mask, weight.Read().Span<float>(), rows, columns);
+                return Kernel == "windowed SpMV" ? new PreparedSpMV(csr).Bytes : (double)csr.StoredCount * (sizeof(float) + sizeof(int)) + ((rows + 1) * sizeof(int));
             }
+            bool masked = weight.Mask is not null && Kernel.StartsWith("bit-mask", StringComparison.Ordinal);
+            double density = masked ? weight.Mask!.Density : 1;
+            return (((masked ? 1 : 0) + (density * kind.Bits())) * weight.Length / 8) + CompactMatrix.ScaleBytes(rows, columns, kind, CompactMatrix.GroupFor(density));
         }
 
         /// <summary>The kernel of a feed-forward layer.</summary>

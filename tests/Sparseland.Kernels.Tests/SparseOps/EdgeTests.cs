@@ -7,7 +7,10 @@ using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
 
-/// <summary>What no network should hold and some do, in every kernel, at every level, beside the scalar reference: a removed weight times an infinity is left out, all else follows IEEE 754.</summary>
+/// <summary>
+/// What no network should hold and some do, in the sparse kernels of single precision, at every level, beside the scalar reference: a removed weight times an infinity is left out, all else follows
+/// IEEE 754. Values of few bits are finite by their making and not among these.
+/// </summary>
 public class EdgeTests
 {
     private static readonly float[] s_special = [float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.Epsilon, -float.Epsilon * 7, -0f, 0f, float.MaxValue, float.MinValue, 1e-38f];
@@ -38,6 +41,8 @@ public class EdgeTests
             for (int c = 0; c < columns; c++) column[c] = Moderate(b[c * n]);
             float[] calm = Array.ConvertAll(dense, Moderate);
             CsrMatrix moderate = CsrMatrix.FromMask(csr.ToMask(), calm, rows, columns);
+            var windows = new PreparedSpMV(moderate);
+            float[] byColumns = Transpose(calm, rows, columns), active = Array.ConvertAll(column, v => v == 0 ? 1 : v);
             CompactMatrix bits = CompactMatrix.FromMask(csr.ToMask(), calm, rows, columns, ValueKind.Float32);
             foreach (Clamp clamp in new[] { Clamp.None, new Clamp(0, 6) })
             {
@@ -52,6 +57,11 @@ public class EdgeTests
                 SpMM.MultiplyReference(moderate, column, 1, first, bias, default, clamp);
                 Everywhere(rows, first, y => SpMV.Multiply(moderate, column, y, bias, clamp), "vector", near: true);
                 Everywhere(rows, first, y => Gemv.Multiply(bits, column, y, bias, clamp), "bit-mask", near: true);
+                Everywhere(rows, first, y => windows.Multiply(column, y, bias, clamp), "windows", near: true);
+                // Weights by columns are full, and columns beside a zero are skipped whatever they hold.
+                if (density < 1) continue;
+                SpMM.MultiplyReference(CsrMatrix.FromMask(Full(rows, columns), calm, rows, columns), active, 1, first, bias, default, clamp);
+                Everywhere(rows, first, y => ColumnGemv.Multiply(byColumns, active, 0, y, bias, clamp), "columns", near: true);
             }
         }
     }
@@ -95,6 +105,33 @@ public class EdgeTests
             Near.Equal(y, SameEverywhere(outputs, r => convolution.Forward(x, 2, 60, 41, r)), 1e-5, 1e-5, $"stride {stride}");
         }
     }
+
+    [Fact]
+    public void Depthwise_planes_send_special_inputs_where_stored_taps_do()
+    {
+        const int Channels = 5, Height = 9, Width = 20;
+        var random = new Random(12);
+        foreach (int stride in new[] { 1, 2 })
+        {
+            var shape = new SparseConvolutionShape(Channels, Channels, 3, 3) { Groups = Channels, PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1, StrideHeight = stride, StrideWidth = stride };
+            Convolution2D geometry = new Convolution2D(2, Channels, Height, Width, Channels, 3, 3) { Groups = Channels }.WithPadding(1).WithStride(stride);
+            float[] x = Uniform(random, (int)geometry.InputLength), weight = Uniform(random, Channels * 9), bias = Uniform(random, Channels);
+            for (int i = 3; i < x.Length; i += 1 + random.Next(80)) x[i] = Moderate(s_special[random.Next(s_special.Length)]);
+            foreach (double density in new[] { 0.4, 1 })
+            {
+                CsrMatrix csr = CsrMatrix.FromMask(Mask.FromFlags([Channels, 9], [.. weight.Select(_ => random.NextDouble() < density)]), weight, Channels, 9);
+                var sparse = new PreparedSparseConvolution(shape, csr);
+                float[] expected = new float[geometry.OutputLength], values = csr.Values.ToArray();
+                int plane = geometry.OutHeight * geometry.OutWidth;
+                for (int i = 0; i < expected.Length; i++) expected[i] = bias[i / plane % Channels];
+                sparse.VisitProducts(2, Height, Width, (o, i, j) => expected[o] += values[j] * x[i]);
+                Everywhere(expected.Length, expected, y => sparse.Forward(x, 2, Height, Width, y, bias, default, Clamp.None), $"stored taps, stride {stride}", near: true);
+                if (density == 1) Everywhere(expected.Length, expected, y => geometry.Forward(x, weight, bias, y), $"all taps, stride {stride}", near: true);
+            }
+        }
+    }
+
+    private static Mask Full(int rows, int columns) => Mask.FromFlags([rows, columns], [.. Enumerable.Repeat(true, rows * columns)]);
 
     private static float Moderate(float value) => float.IsFinite(value) && Math.Abs(value) > 1e30 ? 1 : value;
 
