@@ -23,7 +23,7 @@ public sealed class BreakEvenTable
     public const double Margin = 1.1;
 
     // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
-    private const int Version = 2;
+    private const int Version = 3;
 
     private readonly BreakEven[] _entries;
 
@@ -70,6 +70,9 @@ public sealed class BreakEvenTable
             new(KernelKind.BitmaskVector, 0, 0.12), new(KernelKind.BitmaskVector, 4 << 20, 0.22), new(KernelKind.BitmaskVector, 32 << 20, 0.52),
         ],
         new(KernelKind.BlockVector, 0, 0.4), new(KernelKind.BlockVector, 4 << 20, 0.6),
+        // Asked for with 512-bit registers alone.
+        new(KernelKind.Depthwise, 0, 0.8),
+        new(KernelKind.Columns, 4 << 20, 0.65), new(KernelKind.Columns, 32 << 20, 0.9),
     ], "built in");
 
     /// <summary>Where the numbers come from.</summary>

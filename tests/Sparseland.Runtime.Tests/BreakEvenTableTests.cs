@@ -3,6 +3,7 @@ using Sparseland.Runtime.Planning;
 
 namespace Sparseland.Runtime.Tests;
 
+[Collection(nameof(MeasuringCollection))]
 public class BreakEvenTableTests
 {
     [Fact]
@@ -28,7 +29,7 @@ public class BreakEvenTableTests
             Assert.Equal(BreakEvenTable.BuiltIn.Entries, loaded.Entries);
             Assert.Equal("built in", loaded.Origin);
             Assert.False(File.Exists(path + ".tmp"));
-            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"version":2,"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"version":2,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"version":2,"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""" })
+            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"version":3,"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"version":3,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"version":3,"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""" })
             {
                 File.WriteAllText(path, bad);
                 Assert.Equal("SL1090", Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path)).Code);
@@ -61,7 +62,7 @@ public class BreakEvenTableTests
                 Assert.Contains("--calibrate", refused.Try);
             }
             // As files were before they had a version, and as a later version may write them.
-            foreach (string version in new[] { "", "\"version\":1,", "\"version\":99," })
+            foreach (string version in new[] { "", "\"version\":2,", "\"version\":99," })
             {
                 File.WriteAllText(path, "{" + version + "\"origin\":\"measured\",\"entries\":[{\"kernel\":\"Csr\",\"size\":1,\"density\":0.1}]}");
                 Assert.Equal("SL1091", Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path)).Code);

@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Architectures;
 using Sparseland.Model.Formats.Compact;
@@ -7,6 +8,9 @@ namespace Sparseland.Runtime.Tests;
 
 public sealed class CompactSessionTests : IDisposable
 {
+    // Where masks over few bits were measured.
+    private static readonly bool s_takesMasks = SimdSupport.Level == SimdLevel.Vector512;
+
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("sparseland-");
 
     public void Dispose() => _folder.Delete(recursive: true);
@@ -42,9 +46,10 @@ public sealed class CompactSessionTests : IDisposable
         Assert.Equal(10, made.Length);
         string plan = fromFile.DescribePlan();
         // Masks over 4-bit values lose to all values in rows as short as these.
-        bool masked = density < 1 && kind != ValueKind.Int4;
+        bool masked = density < 1 && kind != ValueKind.Int4 && s_takesMasks;
         Assert.Contains($"{kind.ShortName()} {(masked ? "bit-mask" : "dense")} GEMV", plan, StringComparison.Ordinal);
-        Assert.Equal(density < 1 && !masked, plan.Contains("too short for a mask", StringComparison.Ordinal));
+        Assert.Equal(density < 1 && kind == ValueKind.Int4 && s_takesMasks, plan.Contains("too short for a mask", StringComparison.Ordinal));
+        if (density < 1) Assert.Contains("timed: Dense", new TextGenerator(CompactFile.Read(path), new SessionOptions { AutoTune = true }).DescribePlan(), StringComparison.Ordinal);
         Assert.Contains($"{kind.ShortName()} ", fromOption.DescribePlan(), StringComparison.Ordinal);
 
         // The logits are those of the same numbers in single precision, up to the rounding of the inputs of integers.
@@ -93,7 +98,7 @@ public sealed class CompactSessionTests : IDisposable
             float[] expected = new InferenceSession(graph).Run(input).Values.First().Array<float>();
             var session = new InferenceSession(graph, new SessionOptions { Values = ValueKind.Int8 });
             Near.Equal(expected, session.Run(input).Values.First().Array<float>(), 0.03, 0, $"density {density}");
-            Assert.Contains(density < 1 ? "int8 bit-mask GEMV" : "int8 dense GEMV", session.DescribePlan(new Dictionary<string, TensorData> { ["x"] = input }), StringComparison.Ordinal);
+            Assert.Contains(density < 1 && s_takesMasks ? "int8 bit-mask GEMV" : "int8 dense GEMV", session.DescribePlan(new Dictionary<string, TensorData> { ["x"] = input }), StringComparison.Ordinal);
         }
     }
 }

@@ -1,3 +1,5 @@
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.Threading;
 using Sparseland.Model;
 using Sparseland.Model.Graph;
@@ -25,6 +27,33 @@ public class InferenceSessionTests
                 Check(cnn, RandomNetworks.Input(seed, batch, 3, 12, 12), $"cnn {seed} density {density} batch {batch}");
                 Check(transformer, RandomNetworks.Input(seed, batch, 1 + seed % 7, 16), $"transformer {seed} density {density} batch {batch}");
             }
+        }
+    }
+
+    [SkippableFact]
+    public void Windows_are_taken_by_how_full_they_are()
+    {
+        Skip.IfNot(SimdSupport.Level == SimdLevel.Vector512, "windows need 512-bit registers");
+        const int Side = 1024, Block = 64;
+        var random = new Random(2);
+        float[] blocks = new float[Side * Side], scattered = new float[Side * Side];
+        for (int r = 0; r < Side; r++)
+        {
+            // Rows that lie together share no inputs.
+            for (int c = 0; c < Block; c++) blocks[(r * Side) + (r % 16 * Block) + c] = 1;
+            for (int c = 0; c < Side; c++) scattered[(r * Side) + c] = random.Next(16) == 0 ? 1 : 0;
+        }
+        Assert.DoesNotContain("windowed", Plan(blocks), StringComparison.Ordinal);
+        Assert.Contains("windowed", Plan(scattered), StringComparison.Ordinal);
+
+        static string Plan(float[] values)
+        {
+            var b = new GraphBuilder("g");
+            Value x = b.Input("x", ElementType.Float32, 1, Side);
+            ModelGraph graph = b.Build(b.Linear(x, "w", Side));
+            graph.Weights["w.weight"].Set(TensorData.Wrap(values, Side, Side));
+            graph.Weights["w.weight"].SetMask(Mask.FromNonZeros([Side, Side], values));
+            return new InferenceSession(graph).DescribePlan(new Dictionary<string, TensorData> { ["x"] = TensorData.Wrap(new float[Side], 1, Side) });
         }
     }
 

@@ -90,6 +90,9 @@ public readonly partial record struct Convolution2D
     /// <summary>Multiply-adds of one forward product without padding left out.</summary>
     public long MultiplyAdds => (long)OutputLength * (InChannels / Groups) * KernelHeight * KernelWidth;
 
+    /// <summary>Whether depthwise products have a kernel of their own here: 3 x 3 taps of stride 1 or 2, little padding, 512-bit registers.</summary>
+    public bool HasDepthwiseKernel => DepthwiseKernel.Fits(this);
+
     /// <summary>Sets the same padding on all sides.</summary>
     /// <param name="pad">Zero rows and columns on each side.</param>
     public Convolution2D WithPadding(int pad) => this with { PadTop = pad, PadLeft = pad, PadBottom = pad, PadRight = pad };

@@ -45,7 +45,7 @@ public sealed unsafe class PreparedSpMV
         ArgumentNullException.ThrowIfNull(weight);
         (Rows, Columns, StoredCount) = (weight.Rows, weight.Columns, weight.StoredCount);
         int groups = (Rows + Lanes - 1) / Lanes;
-        ReadOnlySpan<int> rowPointers = weight.RowPointers, columns = weight.ColumnIndices;
+        ReadOnlySpan<int> columns = weight.ColumnIndices;
         ReadOnlySpan<float> values = weight.Values;
         _order = SortedRows(weight, groups * Lanes);
         _groups = new int[groups + 1];
@@ -55,20 +55,9 @@ public sealed unsafe class PreparedSpMV
         Span<int> next = stackalloc int[Lanes], end = stackalloc int[Lanes];
         for (int g = 0; g < groups; g++)
         {
-            for (int lane = 0; lane < Lanes; lane++)
+            Begin(weight, _order.AsSpan(g * Lanes, Lanes), next, end);
+            for (int first = NextWindow(columns, next, end); first >= 0; first = NextWindow(columns, next, end))
             {
-                int row = _order[g * Lanes + lane];
-                (next[lane], end[lane]) = row < 0 ? (0, 0) : (rowPointers[row], rowPointers[row + 1]);
-            }
-            while (true)
-            {
-                int first = int.MaxValue;
-                for (int lane = 0; lane < Lanes; lane++)
-                {
-                    if (next[lane] < end[lane]) first = Math.Min(first, columns[next[lane]]);
-                }
-                if (first == int.MaxValue) break;
-                first -= first % Lanes;
                 windows.Add(checked(first * sizeof(float)));
                 for (int lane = 0; lane < Lanes; lane++)
                 {
@@ -96,6 +85,9 @@ public sealed unsafe class PreparedSpMV
 
     /// <summary>Stored entries.</summary>
     public int StoredCount { get; }
+
+    /// <summary>Steps of a product, each of 16 lanes: <see cref="CountSteps"/>.</summary>
+    public long Steps => _windows.Length;
 
     /// <summary>Bytes that a product reads of the matrix.</summary>
     public long Bytes => (long)_windows.Length * (Lanes * (sizeof(float) + 1) + sizeof(int));
@@ -134,6 +126,47 @@ public sealed unsafe class PreparedSpMV
                 IsWide = SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported,
             });
         }
+    }
+
+    /// <summary>How many steps a product with a matrix would take, without preparing it.</summary>
+    public static long CountSteps(CsrMatrix weight)
+    {
+        ArgumentNullException.ThrowIfNull(weight);
+        int groups = (weight.Rows + Lanes - 1) / Lanes;
+        int[] order = SortedRows(weight, groups * Lanes);
+        ReadOnlySpan<int> columns = weight.ColumnIndices;
+        Span<int> next = stackalloc int[Lanes], end = stackalloc int[Lanes];
+        long steps = 0;
+        for (int g = 0; g < groups; g++)
+        {
+            Begin(weight, order.AsSpan(g * Lanes, Lanes), next, end);
+            for (int first = NextWindow(columns, next, end); first >= 0; first = NextWindow(columns, next, end))
+            {
+                steps++;
+                for (int lane = 0; lane < Lanes; lane++)
+                {
+                    if (next[lane] < end[lane] && columns[next[lane]] - first < Window) next[lane]++;
+                }
+            }
+        }
+        return steps;
+    }
+
+    // The entries of 16 rows, from the first on.
+    private static void Begin(CsrMatrix weight, ReadOnlySpan<int> order, Span<int> next, Span<int> end)
+    {
+        for (int lane = 0; lane < Lanes; lane++) (next[lane], end[lane]) = order[lane] < 0 ? (0, 0) : (weight.RowPointers[order[lane]], weight.RowPointers[order[lane] + 1]);
+    }
+
+    // Where the window of the next step begins; -1 behind the last entry.
+    private static int NextWindow(ReadOnlySpan<int> columns, ReadOnlySpan<int> next, ReadOnlySpan<int> end)
+    {
+        int first = int.MaxValue;
+        for (int lane = 0; lane < Lanes; lane++)
+        {
+            if (next[lane] < end[lane]) first = Math.Min(first, columns[next[lane]]);
+        }
+        return first == int.MaxValue ? -1 : first - first % Lanes;
     }
 
     // Whether every number is finite; zeros behind the end.

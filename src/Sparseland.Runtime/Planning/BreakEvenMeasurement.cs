@@ -13,13 +13,15 @@ internal static class BreakEvenMeasurement
     private const double BudgetMilliseconds = 60;
 
     // Near the point itself: what a table says matters most there.
-    private const double Density = 0.5, VectorDensity = 0.15;
+    private const double Density = 0.5, VectorDensity = 0.15, DepthwiseDensity = 0.2;
 
     public static BreakEvenTable Run(IProgress<string>? progress, CancellationToken cancellation)
     {
         var entries = new List<BreakEven>();
         foreach ((int channels, int image, long size) in new[] { (256, 1, 0L), (256, 4, 16L), (256, 7, 49L), (128, 14, 196L), (64, 28, 784L), (64, 56, 3136L) })
             Add(KernelKind.Convolution, size, () => Convolution(channels, image));
+        foreach ((int channels, int image, long size) in new[] { (256, 7, 0L), (128, 14, 196L), (128, 28, 784L) })
+            Add(KernelKind.Depthwise, size, () => Depthwise(channels, image));
         foreach ((int rows, long size) in new[] { (2, 2L), (4, 4L), (8, 8L), (16, 16L), (24, 24L), (32, 32L), (128, 64L) })
         {
             Add(KernelKind.Csr, size, () => Matrix(rows, block: false));
@@ -30,6 +32,7 @@ internal static class BreakEvenMeasurement
             Add(KernelKind.CsrVector, size, () => Vector(side, KernelKind.CsrVector));
             Add(KernelKind.BitmaskVector, size, () => Vector(side, KernelKind.BitmaskVector));
             Add(KernelKind.BlockVector, size, () => Vector(side, KernelKind.BlockVector));
+            Add(KernelKind.Columns, size, () => Columns(side));
         }
         return new BreakEvenTable(entries, $"measured with {SimdSupport.Level}, {WorkPool.Threads} threads") { Conditions = BreakEvenConditions.Current };
 
@@ -50,6 +53,26 @@ internal static class BreakEvenMeasurement
         var shape = new SparseConvolutionShape(channels, channels, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 };
         var sparse = new PreparedSparseConvolution(shape, CsrMatrix.FromMask(RandomMask(random, channels, channels * 9, 1, Density), weight, channels, channels * 9));
         return BreakEvenOf(SparseCost.Of(Density, channels, (long)image * image), () => geometry.Forward(x, packed, default, y), () => sparse.Forward(x, 1, image, image, y));
+    }
+
+    private static double Depthwise(int channels, int image)
+    {
+        var random = new Random(4);
+        Convolution2D geometry = new Convolution2D(1, channels, image, image, channels, 3, 3) { Groups = channels }.WithPadding(1);
+        float[] weight = Uniform(random, (int)geometry.WeightLength), x = Uniform(random, (int)geometry.InputLength), y = new float[geometry.OutputLength];
+        PackedConvolution packed = geometry.Pack(weight);
+        var shape = new SparseConvolutionShape(channels, channels, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1, Groups = channels };
+        var sparse = new PreparedSparseConvolution(shape, CsrMatrix.FromMask(RandomMask(random, channels, 9, 1, DepthwiseDensity), weight, channels, 9));
+        return BreakEvenOf(SparseCost.OfDepthwise(DepthwiseDensity), () => geometry.Forward(x, packed, default, y), () => sparse.Forward(x, 1, image, image, y));
+    }
+
+    private static double Columns(int side)
+    {
+        var random = new Random(5);
+        float[] weight = Uniform(random, side * side), x = Uniform(random, side), y = new float[side];
+        for (int i = 0; i < side; i++) x[i] = Math.Max(0, x[i]);
+        PackedMatrix packed = PackedMatrix.Right(false, side, side, weight, side);
+        return BreakEvenOf(SparseCost.HalfOfColumns, () => Gemm.Multiply(false, 1, x, side, packed, 0, y, side, default, default, Clamp.None), () => ColumnGemv.Multiply(weight, x, 0, y));
     }
 
     private static double Matrix(int rows, bool block)
@@ -85,7 +108,7 @@ internal static class BreakEvenMeasurement
                 CsrMatrix csr = CsrMatrix.FromMask(mask, weight, side, side);
                 if (!windows) return BreakEvenOf(density, dense, () => SpMV.Multiply(csr, x, y));
                 var prepared = new PreparedSpMV(csr);
-                return BreakEvenOf(SparseCost.OfWindows(density), dense, () => prepared.Multiply(x, y, default, Clamp.None));
+                return BreakEvenOf(SparseCost.OfWindows(prepared.Steps, side, side), dense, () => prepared.Multiply(x, y, default, Clamp.None));
             case KernelKind.BitmaskVector:
                 CompactMatrix bits = CompactMatrix.FromMask(mask, weight, side, side, ValueKind.Float32);
                 return BreakEvenOf(SparseCost.OfBitmask(density), dense, () => Gemv.Multiply(bits, x, y));

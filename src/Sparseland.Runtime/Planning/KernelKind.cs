@@ -23,4 +23,10 @@ public enum KernelKind
 
     /// <summary>Direct sparse convolution.</summary>
     Convolution,
+
+    /// <summary>Sparse depthwise 3 x 3 convolution, where the dense one has a kernel of its own too.</summary>
+    Depthwise,
+
+    /// <summary>A full weight stored by columns against one vector behind a rectifier: columns beside zeros are not read.</summary>
+    Columns,
 }

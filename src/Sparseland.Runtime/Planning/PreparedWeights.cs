@@ -1,4 +1,5 @@
 using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
 using Sparseland.Model.Graph;
 
 namespace Sparseland.Runtime.Planning;
@@ -38,11 +39,14 @@ internal sealed class WeightMatrix
 {
     private static readonly int[] s_tileRows = [16, 8, 4];
 
+    private readonly Lazy<long> _windowSteps;
+
     private WeightMatrix(CsrMatrix csr, int blockRows, bool isTwoOfFour)
     {
         Csr = csr;
         BlockRows = blockRows;
         IsTwoOfFour = isTwoOfFour;
+        _windowSteps = new Lazy<long>(() => PreparedSpMV.CountSteps(csr));
     }
 
     /// <summary>The kept entries.</summary>
@@ -56,6 +60,9 @@ internal sealed class WeightMatrix
 
     /// <summary>Kept fraction.</summary>
     public double Density => Csr.Density;
+
+    /// <summary>Steps of a product with one vector in windows; counted once.</summary>
+    public long WindowSteps => _windowSteps.Value;
 
     public static WeightMatrix Of(Weight weight, bool transposed)
     {

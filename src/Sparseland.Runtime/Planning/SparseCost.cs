@@ -13,7 +13,7 @@ namespace Sparseland.Runtime.Planning;
 internal static class SparseCost
 {
     private const int PanelRows = 28;
-    private const double Load = 2.2, Copy = 2.2, LoopLoad = 1, LoopCopy = 0.25, Write = 0.28, Tap = 2.65, Empty = 0.06;
+    private const double Load = 2.2, Copy = 2.2, LoopLoad = 1, LoopCopy = 0.25, Write = 0.28, Tap = 2.65;
 
     // Measured for matrices that come from memory (3072 x 3072), where the bit-mask is used: 0.5. In the caches it is 0.93, and the dense kernel is faster anyway.
     private const double Expand = 0.5;
@@ -34,15 +34,20 @@ internal static class SparseCost
 
     /// <summary>
     /// The cost of a depthwise convolution: results are written whatever a channel keeps, and kept taps share no loads. At half of the taps it lost to the dense kernel
-    /// (128 channels of 28 x 28, two threads: 1.5 times its time).
+    /// (128 channels of 28 x 28, two threads: 1.5 times its time). For geometries with <see cref="Sparseland.Kernels.Dense.Convolution2D.HasDepthwiseKernel"/>, beside points of <see cref="KernelKind.Depthwise"/>.
     /// </summary>
     public static double OfDepthwise(double density) => Write + Tap * density;
 
     /// <summary>
-    /// The cost of a weight in windows of 32 inputs against one vector: at a density d some d / (d + 0.06) of the lanes are filled
-    /// (simulated for random rows: 0.34 at 2 %, 0.62 at 10 %, 0.77 at 20 %, 0.92 at 50 %).
+    /// The cost of a weight in windows of 32 inputs against one vector: lanes, filled or not. Random rows at a density d fill some d / (d + 0.06) of them, rows that share no inputs one in 16.
     /// </summary>
-    public static double OfWindows(double density) => density + Empty;
+    /// <param name="steps">See <see cref="PreparedSpMV.CountSteps"/>.</param>
+    /// <param name="rows">Rows of the weight.</param>
+    /// <param name="columns">Columns of the weight.</param>
+    public static double OfWindows(long steps, int rows, int columns) => steps * 16.0 / Math.Max(1, (long)rows * columns);
+
+    /// <summary>The cost of a full weight by columns: a rectifier is expected to leave half of its results at zero.</summary>
+    public const double HalfOfColumns = 0.5;
 
     /// <summary>The cost of a bit-mask weight against one vector: every mask is read and expanded, whatever it keeps.</summary>
     public static double OfBitmask(double density) => Expand + (1 - Expand) * density;

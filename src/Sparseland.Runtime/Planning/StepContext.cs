@@ -18,14 +18,14 @@ internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, 
     public int[]? FloatShape(string name) =>
         name.Length > 0 && TypeOf(name) is { ElementType: ElementType.Float32, Shape: { IsStatic: true } shape } ? shape.ToSizes() : null;
 
-    /// <summary>Whether a value is what a rectifier made, perhaps reshaped or max-pooled since: about half of it is zero.</summary>
+    /// <summary>Whether a value is what a rectifier made, perhaps reshaped since: about half of it is expected to be zero. A maximum of several is rarely zero.</summary>
     public bool IsRectified(string name)
     {
         _producers ??= graph.Producers();
         while (_producers.TryGetValue(name, out Node? node))
         {
             if (node.OpType == "Relu" || (node.Domain == FusionPass.Domain && node.Attributes.Float("low", float.NegativeInfinity) == 0)) return true;
-            if (node.Domain.Length > 0 || node.OpType is not ("Flatten" or "Reshape" or "Squeeze" or "Unsqueeze" or "MaxPool" or "Dropout" or "Identity")) return false;
+            if (node.Domain.Length > 0 || node.OpType is not ("Flatten" or "Reshape" or "Squeeze" or "Unsqueeze" or "Dropout" or "Identity")) return false;
             name = node.Input(0);
         }
         return false;

@@ -8,8 +8,8 @@ namespace Sparseland.Runtime.Steps;
 /// <summary>A full linear layer against one vector behind a rectifier, stored by columns: those beside zeros are not read.</summary>
 internal sealed class ColumnLinear : LinearKernel.VectorKernel
 {
-    // Smaller weights stay in a core's second cache, where what skipping costs shows; memory is what it saves.
-    private const long LeastBytes = 4 << 20;
+    // As in the smallest layer that break-even points are measured with. Fewer are one part for one thread, and short runs of memory.
+    private const int LeastOutputs = 512;
 
     private readonly float[] _columns;
 
@@ -19,19 +19,17 @@ internal sealed class ColumnLinear : LinearKernel.VectorKernel
 
     protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => ColumnGemv.Multiply(_columns, x, 0, y, bias, clamp);
 
-    /// <summary>The kernel for a weight without zeros whose input has some; null for any other.</summary>
-    public static KernelChoice<LinearKernel>? TryChoose(Weight weight, bool transposed, double density, StepContext context, string input)
+    /// <summary>Whether a full weight's columns may be worth skipping.</summary>
+    public static bool Suits(int outputs, string input, StepContext context) => outputs >= LeastOutputs && context.IsRectified(input);
+
+    /// <summary>Prepares a weight [inputs, outputs], or [outputs, inputs] when transposed.</summary>
+    public static LinearKernel Of(Weight weight, bool transposed)
     {
-        if (density < 0.95 || context.Options.ForceDense || (long)weight.Length * sizeof(float) < LeastBytes || !context.IsRectified(input)) return null;
-        LinearKernel kernel = context.Prepared.Get<LinearKernel>($"{weight.Name}|columns|{transposed}", () =>
-        {
-            int inputs = weight.Shape[transposed ? 1 : 0], outputs = weight.Shape[transposed ? 0 : 1];
-            float[] values = weight.Read().Array<float>();
-            if (!transposed) return new ColumnLinear(values, inputs, outputs);
-            var columns = new float[values.Length];
-            Permute.Transpose(values, columns, 1, outputs, inputs);
-            return new ColumnLinear(columns, inputs, outputs);
-        });
-        return new KernelChoice<LinearKernel>(kernel, KernelKind.Dense, density, "behind a rectifier: columns beside zeros are skipped");
+        int inputs = weight.Shape[transposed ? 1 : 0], outputs = weight.Shape[transposed ? 0 : 1];
+        float[] values = weight.Read().Array<float>();
+        if (!transposed) return new ColumnLinear(values, inputs, outputs);
+        var columns = new float[values.Length];
+        Permute.Transpose(values, columns, 1, outputs, inputs);
+        return new ColumnLinear(columns, inputs, outputs);
     }
 }

@@ -31,21 +31,39 @@ internal sealed class CompactLinear : LinearKernel.VectorKernel
         if (stored.StoredCount != (weight.Mask?.KeptCount ?? (stored.HasMask ? stored.StoredCount : weight.Length))) return null;
         double density = stored.Density, breakEven = BreakEven(stored.Kind);
         int columns = transposed ? stored.Columns : stored.Rows;
-        bool isShort = stored.Kind == ValueKind.Int4 && columns < ShortRow, masked = stored.HasMask && !isShort && density <= breakEven && !context.Options.ForceDense;
+        bool isShort = stored.Kind == ValueKind.Int4 && columns < ShortRow;
+        if (stored.HasMask && context.Options.AutoTune && !context.Options.ForceDense) return Timed(stored, weight, transposed, context);
+        bool masked = stored.HasMask && UsesWindows && !isShort && density <= breakEven && !context.Options.ForceDense;
         string reason = !stored.HasMask ? ""
             : masked ? $"density {density:0.000} below break-even {breakEven:0.00}"
             : context.Options.ForceDense ? "dense was asked for"
+            : !UsesWindows ? "masks over values of few bits are taken where they were measured, with 512-bit registers"
             : isShort ? $"rows of {columns} columns are too short for a mask over 4-bit values"
             : $"density {density:0.000} is not below break-even {breakEven:0.00}";
-        string key = $"{weight.Name}|compact|{transposed}|{masked}";
-        LinearKernel kernel = context.Prepared.Get<LinearKernel>(key, () => new CompactLinear(Oriented(stored, transposed, masked)));
-        return new KernelChoice<LinearKernel>(kernel, masked ? KernelKind.BitmaskVector : KernelKind.Dense, density, reason);
+        return new KernelChoice<LinearKernel>(Prepare(stored, weight, transposed, masked, context), masked ? KernelKind.BitmaskVector : KernelKind.Dense, density, reason);
     }
+
+    // All values and the mask, in turn.
+    private static KernelChoice<LinearKernel> Timed(CompactMatrix stored, Weight weight, bool transposed, StepContext context)
+    {
+        LinearKernel[] kernels = [Prepare(stored, weight, transposed, masked: false, context), Prepare(stored, weight, transposed, masked: true, context)];
+        var x = new float[kernels[0].Inputs];
+        Array.Fill(x, 0.5f);
+        var y = new float[kernels[0].Outputs];
+        double[] times = KernelTimer.Best(KernelChooser.TuningMilliseconds, [.. kernels.Select(k => (Action)(() => k.Multiply(x, 1, y, default, default, Clamp.None)))]);
+        // Within noise all values stay.
+        bool masked = times[1] < times[0] / 1.05;
+        KernelKind kind = masked ? KernelKind.BitmaskVector : KernelKind.Dense;
+        return new KernelChoice<LinearKernel>(kernels[masked ? 1 : 0], kind, stored.Density, $"timed: {KernelKind.Dense} {times[0]:0} us, {KernelKind.BitmaskVector} {times[1]:0} us");
+    }
+
+    private static LinearKernel Prepare(CompactMatrix stored, Weight weight, bool transposed, bool masked, StepContext context) =>
+        context.Prepared.Get<LinearKernel>($"{weight.Name}|compact|{transposed}|{masked}", () => new CompactLinear(Oriented(stored, transposed, masked)));
 
     /// <summary>Below which density the bit-mask is taken over all values of the same type.</summary>
     /// <remarks>
     /// From the figure <c>gemv</c> on one machine (Zen 4, AVX-512), matrices of 4096 x 4096 in memory, one thread and two: at 50 % density int8 is 1.2 to 1.4 times and bfloat16 1.1 to 1.3 times as fast as dense,
-    /// int4 0.7 to 0.9 times; at 30 % int4 is 1.1 to 1.3 times, in rows of 2048 columns or more. Not calibrated: the table of break-even points knows single precision only.
+    /// int4 0.7 to 0.9 times; at 30 % int4 is 1.1 to 1.3 times, in rows of 2048 columns or more. Elsewhere nothing was measured and all values are taken. The table of break-even points knows single precision only; <see cref="SessionOptions.AutoTune"/> times both.
     /// </remarks>
     private static double BreakEven(ValueKind kind) => kind == ValueKind.Int4 ? 0.3 : 0.5;
 

@@ -23,13 +23,14 @@ internal abstract class ConvolutionKernel
         Convolution2D g = geometry;
         string layer = $"{g.StrideY},{g.StrideX},{g.PadTop},{g.PadLeft},{g.PadBottom},{g.PadRight},{g.DilationY},{g.DilationX},{g.Groups}";
         long pixels = (long)geometry.OutHeight * geometry.OutWidth;
-        double cost = geometry.Groups > 1 && geometry.Groups == geometry.InChannels && geometry.Groups == geometry.OutChannels
+        bool depthwise = geometry.HasDepthwiseKernel;
+        double cost = depthwise
             ? SparseCost.OfDepthwise(matrix.Density)
             : SparseCost.Of(matrix.Density, Math.Max(1, geometry.OutChannels / Math.Max(1, geometry.Groups)), pixels);
         Candidate<ConvolutionKernel>[] candidates =
         [
             new(KernelKind.Dense, 1, $"{weight.Name}|dense|{layer}|{g.Batch},{g.Height},{g.Width}", () => new DenseConvolution(weight, geometry), ""),
-            new(KernelKind.Convolution, cost, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, geometry), ""),
+            new(depthwise ? KernelKind.Depthwise : KernelKind.Convolution, cost, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, geometry), ""),
         ];
         return KernelChooser.Choose(candidates, pixels, matrix.Density, geometry.MultiplyAdds, context, kernel =>
         {

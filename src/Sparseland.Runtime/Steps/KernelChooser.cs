@@ -20,10 +20,14 @@ internal sealed record KernelChoice<T>(T Kernel, KernelKind Kind, double Density
 /// <summary>Chooses among kernels by the break-even table, or by timing them.</summary>
 internal static class KernelChooser
 {
-    private const double TuningMilliseconds = 20;
+    /// <summary>For how long each candidate is timed.</summary>
+    public const double TuningMilliseconds = 20;
 
     // Two microseconds or so: calls cost as much as the work.
     private const long SmallestWorthwhile = 80_000;
+
+    /// <summary>The density from which on a weight is full: its zeros are too few to gain from.</summary>
+    public const double Full = 0.95;
 
     /// <summary>Chooses; the first candidate is the dense one.</summary>
     /// <param name="candidates">At least one.</param>
@@ -35,8 +39,9 @@ internal static class KernelChooser
     public static KernelChoice<T> Choose<T>(IReadOnlyList<Candidate<T>> candidates, long size, double density, long multiplyAdds, StepContext context, Func<T, Action> work) where T : class
     {
         Candidate<T> dense = candidates[0];
-        // NaN weights and full ones have nothing to skip.
-        if (density >= 0.95) return Take(dense, density >= 1 ? "" : $"density {density:0.00}");
+        // Full weights have no zeros to skip; their inputs may.
+        if (density >= Full) candidates = [.. candidates.Where(c => c.Kind is KernelKind.Dense or KernelKind.Columns)];
+        if (candidates.Count == 1) return Take(dense, density >= 1 ? "" : $"density {density:0.00}");
         if (context.Options.ForceDense) return Take(dense, "dense was asked for");
         if (multiplyAdds < SmallestWorthwhile) return Take(dense, "too little work to gain from zeros");
         BreakEvenTable table = context.Options.BreakEven;

@@ -34,16 +34,20 @@ internal abstract class LinearKernel(int inputs, int outputs)
         int inputs = transposed ? weight.Shape[1] : weight.Shape[0], outputs = transposed ? weight.Shape[0] : weight.Shape[1];
         if (CompactLinear.TryChoose(weight, transposed, rows, context) is { } compact) return compact;
         WeightMatrix matrix = context.Prepared.Matrix(weight, !transposed);
-        if (rows == 1 && ColumnLinear.TryChoose(weight, transposed, matrix.Density, context, input) is { } columns) return columns;
         var candidates = new List<Candidate<LinearKernel>> { new(KernelKind.Dense, 1, Key(KernelKind.Dense), () => new DenseLinear(weight, transposed, inputs, outputs), "") };
-        if (rows > 1)
+        bool full = matrix.Density >= KernelChooser.Full, byColumns = full && rows == 1 && ColumnLinear.Suits(outputs, input, context);
+        if (byColumns)
+        {
+            candidates.Add(new(KernelKind.Columns, SparseCost.HalfOfColumns, Key(KernelKind.Columns), () => ColumnLinear.Of(weight, transposed), "behind a rectifier columns beside zeros are skipped, "));
+        }
+        else if (!full && rows > 1)
         {
             candidates.Add(new(KernelKind.Csr, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), ""));
             if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows, matrix.BlockRows), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
         }
-        else
+        else if (!full)
         {
-            candidates.Add(new(KernelKind.CsrVector, UsesWindows ? SparseCost.OfWindows(matrix.Density) : matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), ""));
+            candidates.Add(new(KernelKind.CsrVector, UsesWindows ? SparseCost.OfWindows(matrix.WindowSteps, outputs, inputs) : matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), ""));
             candidates.Add(new(KernelKind.BitmaskVector, SparseCost.OfBitmask(matrix.Density), Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.IsTwoOfFour ? "2:4 pattern, " : ""));
             if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockLinear(matrix), Tiles()));
         }
@@ -52,6 +56,9 @@ internal abstract class LinearKernel(int inputs, int outputs)
         {
             var x = new float[rows * inputs];
             Array.Fill(x, 0.5f);
+            // What a rectifier is expected to leave.
+            var random = new Random(1);
+            for (int i = 0; byColumns && i < x.Length; i++) x[i] *= random.Next(2);
             var y = new float[rows * outputs];
             return () => kernel.Multiply(x, rows, y, default, default, Clamp.None);
         });

@@ -21,6 +21,7 @@ public class FormatProductTests
             CsrMatrix csr = CsrMatrix.FromDense(dense, rows, columns);
             Near.Equal(expected, SameEverywhere(rows, y => SpMV.Multiply(csr, x, y), what: what), 2e-5, 1e-5, what);
             var windows = new PreparedSpMV(csr);
+            Assert.Equal(windows.Steps, PreparedSpMV.CountSteps(csr));
             Near.Equal(expected, SameEverywhere(rows, y => windows.Multiply(x, y, default, Clamp.None), what: what), 2e-5, 1e-5, what);
             foreach ((int r, int c) in new[] { (1, 1), (4, 1), (8, 1), (16, 1), (3, 2), (2, 5), (30, 4) })
             {
@@ -41,6 +42,24 @@ public class FormatProductTests
             BlockCsrMatrix four = BlockCsrMatrix.FromDense(dense, rows, columns, 4, 1);
             Near.Equal(clamped, SameEverywhere(rows, y => SpMV.Multiply(four, x, y, bias, new Clamp(0, 0.5f))), 2e-5, 1e-5, what);
         }
+    }
+
+    [Fact]
+    public void Rows_that_share_no_inputs_fill_one_lane_of_sixteen()
+    {
+        // Far enough apart that no window of one row's last entries reaches those of the next.
+        const int Columns = 16 * 64;
+        var dense = new float[32 * Columns];
+        for (int r = 0; r < 32; r++) dense.AsSpan(r * Columns + r % 16 * 64, 32).Fill(1);
+        Assert.Equal(2 * 16 * 32, PreparedSpMV.CountSteps(CsrMatrix.FromDense(dense, 32, Columns)));
+        // The same entries of every row: all lanes.
+        for (int r = 0; r < 32; r++)
+        {
+            dense.AsSpan(r * Columns, Columns).Clear();
+            dense.AsSpan(r * Columns + 64, 32).Fill(1);
+        }
+        Assert.Equal(2 * 32, PreparedSpMV.CountSteps(CsrMatrix.FromDense(dense, 32, Columns)));
+        Assert.Equal(0, PreparedSpMV.CountSteps(CsrMatrix.FromDense(new float[12], 3, 4)));
     }
 
     [Fact]
