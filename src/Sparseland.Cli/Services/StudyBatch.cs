@@ -44,6 +44,9 @@ internal sealed class StudyBatch(VerbContext context)
 
     public string BudgetName => Budget.ToString().ToLowerInvariant();
 
+    /// <summary>The first seed.</summary>
+    public long FirstSeed => context.Settings.Seed;
+
     /// <summary>The seeds of a study.</summary>
     /// <param name="usual">How many the study asks for.</param>
     public IEnumerable<int> Seeds(int usual) => Enumerable.Range(0, SeedCount ?? usual).Select(s => s + context.Settings.Seed);
@@ -95,6 +98,8 @@ internal sealed class StudyBatch(VerbContext context)
         var part = new JsonObject
         {
             ["commit"] = Commit,
+            ["machine"] = MachineInfo.Current.Describe(),
+            ["date"] = Today,
             ["result"] = ReproductionResult.ToJson(new SeedValues(seed, run.Values, watch.Elapsed.TotalSeconds)),
             ["notes"] = new JsonArray([.. run.Notes.Select(n => (JsonNode)n)]),
         };
@@ -103,15 +108,18 @@ internal sealed class StudyBatch(VerbContext context)
     }
 
     /// <summary>A finished part of the same program; null when there is none.</summary>
-    public FinishedPart? Read(StudyPart part)
+    public FinishedPart? Read(StudyPart part) => ReadAny(part) is { } found && found.Commit == Commit ? found : null;
+
+    /// <summary>A finished part of any commit; null when there is none.</summary>
+    public FinishedPart? ReadAny(StudyPart part)
     {
         string path = Path.Combine(Parts, part.File);
         if (!File.Exists(path)) return null;
         try
         {
             JsonNode? json = JsonNode.Parse(File.ReadAllText(path));
-            return (string?)json?["commit"] == Commit && json?["result"] is { } result
-                ? new FinishedPart(ReproductionResult.ParseSeed(result), [.. json["notes"]!.AsArray().Select(n => (string)n!)])
+            return (string?)json?["commit"] is { } commit && json["result"] is { } result
+                ? new FinishedPart(commit, (string?)json["machine"] ?? MachineInfo.Current.Describe(), (string?)json["date"] ?? Day(File.GetLastWriteTimeUtc(path)), ReproductionResult.ParseSeed(result), [.. json["notes"]!.AsArray().Select(n => (string)n!)])
                 : null;
         }
         catch (System.Text.Json.JsonException)
@@ -122,8 +130,12 @@ internal sealed class StudyBatch(VerbContext context)
 
     /// <summary>Where a result is measured, with the command that repeats it.</summary>
     /// <param name="command">The command without the options that every study has.</param>
-    public Provenance Provenance(string command) => new(Commit, MachineInfo.Current.Describe(), DateTime.UtcNow.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture),
+    public Provenance Provenance(string command) => new(Commit, MachineInfo.Current.Describe(), Today,
         $"sparseland {command} --budget {BudgetName}{(SeedCount is { } n ? $" --seeds {n}" : "")}{(context.Settings.Seed != 0 ? $" --seed {context.Settings.Seed}" : "")}");
+
+    private static string Today => Day(DateTime.UtcNow);
+
+    private static string Day(DateTime time) => time.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
 
     /// <summary>The commit of the checkout that the program runs in; its version where there is none.</summary>
     private static string FindCommit()
@@ -159,4 +171,4 @@ internal sealed class StudyBatch(VerbContext context)
 }
 
 /// <summary>What a worker wrote.</summary>
-internal sealed record FinishedPart(SeedValues Values, IReadOnlyList<string> Notes);
+internal sealed record FinishedPart(string Commit, string Machine, string Date, SeedValues Values, IReadOnlyList<string> Notes);

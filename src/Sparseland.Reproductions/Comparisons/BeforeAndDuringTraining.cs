@@ -13,7 +13,7 @@ internal sealed class BeforeAndDuringTraining : IComparison
 
     public string Title => "Pruning before and during training";
 
-    public string Setup => "a network of two convolutions (16 and 32 filters), norms and two linear layers (268,698 parameters) on 4,000 undamaged CIFAR-10 pictures, crops and flips: 500 passes over batches of 64 in all, whatever a method spends them on, " +
+    public string Setup => "a network of two convolutions (16 and 32 filters), norms and two linear layers (268,698 parameters) on 4,000 undamaged CIFAR-10 pictures, crops and flips: 500 passes of training over batches of 64, all trainings of a method together (scoring before them is extra, see *pruning*), " +
         "SGD with momentum 0.9, rate 0.05 falling linearly, decay 5e-4. That is eight looks at a twelfth of the training set; methods that train several times would do better with more";
 
     public IReadOnlyList<double> Sparsities => [0.8, 0.9, 0.95];

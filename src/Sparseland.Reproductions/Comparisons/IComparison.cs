@@ -1,11 +1,12 @@
+using Sparseland.Pruning.Recovery;
 using Sparseland.Reproductions.Running;
 
 namespace Sparseland.Reproductions.Comparisons;
 
 /// <summary>A table that sets methods side by side: the same network, data, sparsities and budget of training for all of them.</summary>
 /// <remarks>
-/// A comparison makes no claim and gives no verdict. Network, steps, learning rate and sizes stand in the code before anything is measured and are the same for every row; methods keep their defaults where the
-/// row does not say otherwise.
+/// A comparison makes no claim and gives no verdict. Network, steps, learning rate and sizes stand in the code before anything is measured and are the same for every row, but for a method whose paper has a recipe of its
+/// own; methods keep their defaults where the row does not say otherwise.
 /// </remarks>
 public interface IComparison
 {
@@ -46,8 +47,30 @@ public sealed record ComparisonRow(string Id, string? Method)
     /// <summary>The method's parameters that differ from its defaults.</summary>
     public IReadOnlyList<(string Name, string Value)> Arguments { get; init; } = [];
 
-    /// <summary>What is retrained after the cut, as in <see cref="Pruning.Recovery.TrainingPlan.Retrain"/>.</summary>
+    /// <summary>What is retrained after the cut, as in <see cref="TrainingPlan.Retrain"/>.</summary>
     public string Retrain { get; init; } = "all";
+
+    /// <summary>The optimizer where the method's paper has its own, as in <see cref="TrainingPlan.Optimizer"/>; null takes the table's.</summary>
+    public string? Optimizer { get; init; }
+
+    /// <summary>Highest learning rate that goes with <see cref="Optimizer"/>, above 0; null takes the table's.</summary>
+    public double? LearningRate { get; init; }
+
+    /// <summary>Share of the steps over which the learning rate rises, 0 to 0.5; null takes the table's.</summary>
+    public double? WarmUp { get; init; }
+
+    /// <summary>Weight decay, 0 or above; null takes the table's.</summary>
+    public double? WeightDecay { get; init; }
+
+    /// <summary>Whether the row is run in another way than at its method's defaults and with the table's training: a note has to say so.</summary>
+    public bool IsSpecial => Arguments.Count > 0 || DenseShare > 0 || PassesPerStep > 1 || CutsUnits || Adapt(new TrainingPlan()) != new TrainingPlan();
+
+    /// <summary>The table's training with what the row changes of it.</summary>
+    public TrainingPlan Adapt(TrainingPlan plan)
+    {
+        ArgumentNullException.ThrowIfNull(plan);
+        return plan with { Retrain = Retrain, Optimizer = Optimizer ?? plan.Optimizer, LearningRate = LearningRate ?? plan.LearningRate, WarmUp = WarmUp ?? plan.WarmUp, WeightDecay = WeightDecay ?? plan.WeightDecay };
+    }
 
     /// <summary>Share of the budget that trains the dense network first, for methods that start from a trained one.</summary>
     public double DenseShare { get; init; }

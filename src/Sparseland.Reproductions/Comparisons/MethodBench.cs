@@ -16,7 +16,7 @@ namespace Sparseland.Reproductions.Comparisons;
 
 /// <summary>Runs any method of the catalogue on one network with one budget and measures what came out.</summary>
 /// <remarks>
-/// The budget is counted in passes: batches whose gradient is taken. All trainings of a method that owns several share it. Times are processor time of this process, so that other work on the machine does not
+/// The budget is counted in passes: batches of training whose gradient is taken. All trainings of a method that owns several share it; scoring before them is extra and stands in the seconds of pruning. Times are processor time of this process, so that other work on the machine does not
 /// count; the pruning itself is done twice where it is short, and the second time counts, without compilation.
 /// </remarks>
 /// <param name="run">Seed, progress, values.</param>
@@ -83,7 +83,7 @@ public sealed class MethodBench(ReproductionRun run, Lab lab, string comparison,
         Dictionary<string, string> arguments = row.Arguments.ToDictionary(a => a.Name, a => a.Value);
         long passes = lab.Plan.Steps ?? throw new InvalidOperationException("The budget is a number of steps.");
         long first = (long)(passes * row.DenseShare), steps = (passes - first) / row.PassesPerStep;
-        TrainingPlan plan = lab.Plan with { Steps = steps, Retrain = row.Retrain };
+        TrainingPlan plan = row.Adapt(lab.Plan with { Steps = steps });
         string what = $"{row.Id} {Level(sparsity)}";
         Sparsifier Method() => info.Build(settings, arguments, steps);
         switch (Method())
@@ -184,7 +184,7 @@ public sealed class MethodBench(ReproductionRun run, Lab lab, string comparison,
         }
     }
 
-    /// <summary>Counts batches whose gradient was taken, over all trainings.</summary>
+    /// <summary>Counts batches whose gradient was taken by training steps, over all trainings.</summary>
     private sealed class PassCounter
     {
         public long Passes { get; private set; }

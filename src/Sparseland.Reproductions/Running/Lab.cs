@@ -13,7 +13,7 @@ using Sparseland.Training.Runs;
 namespace Sparseland.Reproductions.Running;
 
 /// <summary>The bench of the reproductions: data sets cut to size, networks, trainings that count towards one progress.</summary>
-/// <remarks>Accuracies are in per cent. Test data is looked at once per arm, at the end, and never chooses anything.</remarks>
+/// <remarks>Accuracies are in per cent. Test data measures arms at their end, in comparisons also right after a cut, and never chooses anything.</remarks>
 public sealed class Lab
 {
     private readonly ReproductionRun _run;

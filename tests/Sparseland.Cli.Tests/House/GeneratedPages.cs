@@ -25,6 +25,7 @@ internal static class GeneratedPages
 
     internal const string Made = "<!-- made from the catalogue: edit the catalogue, then run the House tests with SPARSELAND_APPROVE=1 -->\n\n";
 
+    private static readonly IReadOnlyDictionary<string, ComparisonResult> s_comparisons = ComparisonPage.Read(Path.Combine(Repository.Root, "reproductions", "comparisons"));
     private static readonly IReadOnlyDictionary<string, ReproductionResult> s_results = ResultsPage.Read(Path.Combine(Repository.Root, "reproductions", "results"));
 
     /// <summary>Every generated page.</summary>
@@ -35,7 +36,7 @@ internal static class GeneratedPages
         ("architectures.md", Architectures()),
         ("methods/README.md", Methods()),
         ("reproductions.md", ResultsPage.Make(s_results)),
-        ("comparison.md", ComparisonPage.Make(ComparisonPage.Read(Path.Combine(Repository.Root, "reproductions", "comparisons")))),
+        ("comparison.md", ComparisonPage.Make(s_comparisons)),
         ("performance.md", PerformancePage.Make(Path.Combine(Repository.Root, "bench", "results"))),
         .. MethodCatalog.All.Select(m => ($"methods/{m.Id}.md", Method(m))),
         .. AnalysisPages.All,
@@ -133,7 +134,7 @@ internal static class GeneratedPages
             - connections: {(m.Connectivity is { } c ? $"{c.Drops} go, {c.Grows} come; {c.When}, until {c.Until}" : "static: a weight that is removed stays removed")}
             - needs: {m.Needs.Label()}
             - evidence: {Evidence(m)}
-            - beside the other methods, on one network with one budget: [side by side](../comparison.md)
+            - beside the other methods, on one network with one budget: [side by side](../comparison.md){Refusal(m)}
 
 
             """);
@@ -175,6 +176,9 @@ internal static class GeneratedPages
             .Select(r => $"[{r.Title}](../reproductions.md#{r.Id}), {(s_results.TryGetValue(r.Id, out ReproductionResult? result) ? ReproductionResult.Label(result.Verdict) : "not run yet")}")];
         return lines.Length == 0 ? "no reproduction yet" : string.Join("; ", lines);
     }
+
+    /// <summary>Said where the table has no numbers for a method.</summary>
+    private static string Refusal(MethodInfo m) => ComparisonPage.Refusal(m.Id, s_comparisons.Values) is { } reason ? "; without numbers, it cannot take part there: " + reason : "";
 
     private static string Removes(MethodInfo m) => string.Join(", ", m.Granularities.Select(g => g.Label()));
 

@@ -1,5 +1,6 @@
 using Sparseland.Pruning;
 using Sparseland.Pruning.Catalog;
+using Sparseland.Pruning.Recovery;
 using Sparseland.Reproductions.Comparisons;
 using Sparseland.Reproductions.Results;
 using Sparseland.Reproductions.Running;
@@ -33,7 +34,7 @@ public class ComparisonTests
             Assert.Equal(c.Rows.Count, c.Rows.Select(r => r.Id).Distinct().Count());
             Assert.Same(c.Rows[0], Assert.Single(c.Rows, r => r.Method is null));
             // What differs from a method's defaults is said on the page.
-            Assert.All(c.Rows.Where(r => r.Arguments.Count > 0 || r.Retrain != "all" || r.DenseShare > 0 || r.PassesPerStep > 1 || r.CutsUnits), r => Assert.NotNull(r.Note));
+            Assert.All(c.Rows.Where(r => r.IsSpecial), r => Assert.NotNull(r.Note));
         });
     }
 
@@ -77,16 +78,52 @@ public class ComparisonTests
         var provenance = new Provenance("abc", "a machine", "2026-01-01", "sparseland compare after-training");
         var values = new Dictionary<string, double> { [MethodBench.Name(0.8, "accuracy")] = 50, [MethodBench.Name(0.8, "bytes")] = 2048, [MethodBench.Name(0.8, "passes")] = 200 };
         var other = new Dictionary<string, double>(values) { [MethodBench.Name(0.8, "accuracy")] = 52 };
-        var times = new TwinTimes([new TwinTime("magnitude", 0.8, 0.5, 1, 2, 1.9, 2.1)], provenance with { Command = "sparseland compare after-training --time" });
-        var result = new ComparisonResult(c.Id, Budget.Standard, [new RowResult("magnitude", [new SeedValues(0, values, 60), new SeedValues(1, other, 60)], ["90 %: a reason"])], times, provenance);
+        var times = new TwinTimes([new TwinTime("magnitude", 0.8, 0.5, 1, 2, 1.9, 2.1, "0af1")], provenance with { Command = "sparseland compare after-training --time" });
+        var result = new ComparisonResult(c.Id, Budget.Standard, [new RowResult("magnitude", [new SeedValues(0, values, 60), new SeedValues(1, other, 60)], ["90 %: a reason"], provenance with { Commit = "def" })], times, provenance, 2);
         ComparisonResult read = ComparisonResult.Parse(result.ToText(), "here");
         Assert.Equal(result.ToText(), read.ToText());
         string page = ComparisonPage.Make(new Dictionary<string, ComparisonResult> { [c.Id] = read });
         Assert.Contains("| 80 % | [magnitude](methods/magnitude.md) | 51.0 ± 1.4 | - | 2.0 | 0.500 of 1.000 | 2.00 (1.90 to 2.10) | - | - | 200 |", page, StringComparison.Ordinal);
         Assert.Contains("magnitude cannot take part: a reason", page, StringComparison.Ordinal);
+        Assert.Contains("Budget standard, 2 seeds (not complete: rows have 0 or more", page, StringComparison.Ordinal);
+        Assert.Contains("commit def, 2026-01-01. Times", page, StringComparison.Ordinal);
+        Assert.Contains("rd: 0 of 2 seeds", page, StringComparison.Ordinal);
+        Assert.Null(ComparisonPage.Refusal("magnitude", [read]));
         Assert.All(c.Rows, r => Assert.Contains(r.Method is null ? "dense" : $"[{r.Id}]", page, StringComparison.Ordinal));
         Assert.Equal("SL6003", Assert.Throws<Model.SparselandException>(() => ComparisonResult.Parse("{}", "here")).Code);
         Assert.Equal("SL6006", Assert.Throws<Model.SparselandException>(() => ComparisonCatalog.Get("nothing")).Code);
+    }
+
+    [Fact]
+    public void The_page_says_which_rows_are_larger_than_their_level_of_another_commit_timed_on_a_busy_machine_or_without_numbers()
+    {
+        var here = new Provenance("abc", "a machine", "2026-01-01", "sparseland compare training");
+        RowResult Row(string id, double parameters, string commit = "abc") =>
+            new(id, [new SeedValues(0, new Dictionary<string, double> { [MethodBench.Name(0.9, "parameters")] = parameters }, 1)], [], here with { Commit = commit });
+        var refused = new RowResult("layers", [new SeedValues(0, new Dictionary<string, double>(), 1)], ["80 %: nothing can be removed: no blocks", "90 %: nothing can be removed: no blocks"], here);
+        var times = new TwinTimes([new TwinTime("dense", 0, 1, 1, 1, 1, 1), new TwinTime("snip", 0.9, 0.5, 1.09, 2, 2, 2), new TwinTime("sap", 0.9, 0.5, 1.11, 2, 2, 2)], here);
+        var result = new ComparisonResult("training", Budget.Standard, [Row("random", 1000), Row("snip", 1049), Row("grasp", 1000, "def"), Row("sap", 1500), refused], times, here, 1);
+        string page = ComparisonPage.Make(new Dictionary<string, ComparisonResult> { ["training"] = result });
+        Assert.Contains("sap does not reach 90 %: 46 % more parameters are left", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("snip does not reach", page, StringComparison.Ordinal);
+        Assert.Contains("grasp: measured at commit def, 2026-01-01\n", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("snip: measured at", page, StringComparison.Ordinal);
+        Assert.Contains("sap 90 %: the machine was busy", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("snip 90 %: the machine was busy", page, StringComparison.Ordinal);
+        Assert.Equal("nothing can be removed: no blocks", ComparisonPage.Refusal("layers", [result]));
+        Assert.Null(ComparisonPage.Refusal("sap", [result]));
+        Assert.Null(ComparisonPage.Refusal("wanda", [result]));
+    }
+
+    [Fact]
+    public void A_row_changes_of_the_training_what_it_names()
+    {
+        var table = new TrainingPlan { Steps = 200, LearningRate = 0.02, WeightDecay = 5e-4 };
+        ComparisonRow perp = ComparisonCatalog.Get("after-training").Rows.Single(r => r.Id == "perp");
+        Assert.Equal(table with { Retrain = "biases,norms,mask-lora", Optimizer = "adamw", LearningRate = 5e-4, WarmUp = 0.1, WeightDecay = 0 }, perp.Adapt(table));
+        Assert.Equal(table, ComparisonRow.Of("magnitude").Adapt(table));
+        Assert.True(perp.IsSpecial);
+        Assert.False(ComparisonRow.Of("magnitude").IsSpecial);
     }
 
     [Fact]
@@ -99,6 +136,11 @@ public class ComparisonTests
             {
                 Assert.NotEqual(Budget.Quick, result.Budget);
                 Assert.Equal(ComparisonCatalog.Get(result.Id).Rows.Select(r => r.Id), result.Rows.Select(r => r.Row));
+                if (result.PlannedSeeds is not { } planned) continue;
+                Assert.All(result.Rows, r => Assert.True(r.Seeds.Select(s => s.Seed).Distinct().Count() == planned, $"{result.Id} {r.Row}: {r.Seeds.Count} of {planned} seeds"));
+                // Every file of the first seed is timed.
+                Assert.All(result.Rows, r => Assert.All(ComparisonCatalog.Get(result.Id).Sparsities.Prepend(0).Where(s => r.Seeds[0].Values.ContainsKey(MethodBench.Name(s, "bytes"))),
+                    s => Assert.True(result.Times?.Times.Any(t => t.Row == r.Row && t.Sparsity == s), $"{result.Id} {r.Row} {MethodBench.Level(s)} is not timed")));
             }
             return;
         }
