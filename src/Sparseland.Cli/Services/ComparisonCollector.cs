@@ -6,7 +6,7 @@ using Sparseland.Reproductions.Comparisons;
 namespace Sparseland.Cli.Services;
 
 /// <summary>Puts the file of a comparison together: rows of this run, rows that the file has already, finished parts of other commits, and the times that still belong to their files.</summary>
-/// <remarks>A row is always of one commit. One that was run goes before what was there; of the others the one with most seeds is taken, so that adding a row or continuing a run takes nothing away.</remarks>
+/// <remarks>A row is always of one commit and of the set-up that it has now. One that was run goes before what was there; of the others the one with most seeds is taken, so that adding a row or continuing a run takes nothing away.</remarks>
 internal sealed class ComparisonCollector(StudyBatch batch)
 {
     /// <summary>Folder of the compact files that are timed.</summary>
@@ -66,12 +66,13 @@ internal sealed class ComparisonCollector(StudyBatch batch)
     private RowResult? Row(IComparison c, ComparisonRow row, ComparisonResult? existing, bool asked)
     {
         int[] seeds = Seeds(c);
-        RowResult[] found = [.. seeds.Select(s => batch.ReadAny(Part(c, row, s))).OfType<FinishedPart>().GroupBy(p => p.Commit).Select(g => new RowResult(row.Id,
-            [.. g.Select(p => p.Values)], [.. g.SelectMany(p => p.Notes).Distinct()], batch.Provenance("compare " + c.Id) with { Commit = g.Key, Machine = g.First().Machine, Date = g.Max(p => p.Date)! }))];
+        RowResult[] found = [.. seeds.Select(s => batch.ReadAny(Part(c, row, s))).OfType<FinishedPart>().Where(p => row.IsOf(p.SetUp)).GroupBy(p => p.Commit).Select(g => new RowResult(row.Id,
+            [.. g.Select(p => p.Values)], [.. g.SelectMany(p => p.Notes).Distinct()], batch.Provenance("compare " + c.Id) with { Commit = g.Key, Machine = g.First().Machine, Date = g.Max(p => p.Date)! }, g.First().SetUp))];
         RowResult? own = found.FirstOrDefault(r => r.Provenance.Commit == batch.Commit);
         if (asked && own is not null) return own;
         RowResult? kept = existing?.Rows.FirstOrDefault(r => r.Row == row.Id);
         if (kept is not null) kept = kept with { Seeds = [.. kept.Seeds.Where(s => seeds.Contains(s.Seed))] };
-        return new[] { own, kept }.Concat(found).OfType<RowResult>().Where(r => r.Seeds.Count > 0).OrderByDescending(r => r.Seeds.Count).FirstOrDefault();
+        // Numbers of an earlier set-up stay until there are others; the page says so.
+        return new[] { own, kept }.Concat(found).OfType<RowResult>().Where(r => r.Seeds.Count > 0).OrderByDescending(r => row.IsOf(r.SetUp)).ThenByDescending(r => r.Seeds.Count).FirstOrDefault();
     }
 }

@@ -84,7 +84,8 @@ internal sealed class StudyBatch(VerbContext context)
     /// <param name="file">Name of its file.</param>
     /// <param name="seed">The seed.</param>
     /// <param name="measure">Measures.</param>
-    public void Work(string file, int seed, Action<ReproductionRun> measure)
+    /// <param name="setUp">How it is measured, where that can change; null where it is the study's own.</param>
+    public void Work(string file, int seed, Action<ReproductionRun> measure, string? setUp = null)
     {
         var watch = Stopwatch.StartNew();
         TimeSpan last = -TimeSpan.FromSeconds(2);
@@ -100,6 +101,7 @@ internal sealed class StudyBatch(VerbContext context)
             ["commit"] = Commit,
             ["machine"] = MachineInfo.Current.Describe(),
             ["date"] = Today,
+            ["setUp"] = setUp,
             ["result"] = ReproductionResult.ToJson(new SeedValues(seed, run.Values, watch.Elapsed.TotalSeconds)),
             ["notes"] = new JsonArray([.. run.Notes.Select(n => (JsonNode)n)]),
         };
@@ -119,7 +121,7 @@ internal sealed class StudyBatch(VerbContext context)
         {
             JsonNode? json = JsonNode.Parse(File.ReadAllText(path));
             return (string?)json?["commit"] is { } commit && json["result"] is { } result
-                ? new FinishedPart(commit, (string?)json["machine"] ?? MachineInfo.Current.Describe(), (string?)json["date"] ?? Day(File.GetLastWriteTimeUtc(path)), ReproductionResult.ParseSeed(result), [.. json["notes"]!.AsArray().Select(n => (string)n!)])
+                ? new FinishedPart(commit, (string?)json["machine"] ?? MachineInfo.Current.Describe(), (string?)json["date"] ?? Day(File.GetLastWriteTimeUtc(path)), ReproductionResult.ParseSeed(result), [.. json["notes"]!.AsArray().Select(n => (string)n!)], (string?)json["setUp"])
                 : null;
         }
         catch (System.Text.Json.JsonException)
@@ -171,4 +173,4 @@ internal sealed class StudyBatch(VerbContext context)
 }
 
 /// <summary>What a worker wrote.</summary>
-internal sealed record FinishedPart(string Commit, string Machine, string Date, SeedValues Values, IReadOnlyList<string> Notes);
+internal sealed record FinishedPart(string Commit, string Machine, string Date, SeedValues Values, IReadOnlyList<string> Notes, string? SetUp);

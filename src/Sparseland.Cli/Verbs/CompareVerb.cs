@@ -50,7 +50,7 @@ internal sealed class CompareVerb : Verb
         {
             ComparisonRow row = chosen[0].Rows.First(r => rowIds.Contains(r.Id));
             // Files of the first seed are kept: they are what is timed.
-            batch.Work(collector.Part(chosen[0], row, only).File, only, run => chosen[0].Run(row, run, only == batch.FirstSeed ? collector.Models : null));
+            batch.Work(collector.Part(chosen[0], row, only).File, only, run => chosen[0].Run(row, run, only == batch.FirstSeed ? collector.Models : null), row.SetUp);
             return ExitCodes.Done;
         }
 

@@ -81,6 +81,7 @@ public static class ComparisonPage
                 foreach (string note in (measured?.Notes ?? []).Where(n => n.StartsWith(level, StringComparison.Ordinal))) marks += Remark(remarks, $"{row.Id} cannot take part: {note[level.Length..]}");
                 if ((measured?.Seeds.Count ?? 0) < seeds) marks += Remark(remarks, string.Create(CultureInfo.InvariantCulture, $"{row.Id}: {measured?.Seeds.Count ?? 0} of {seeds} seeds"));
                 if (measured is not null && Place(measured.Provenance) != Place(usual)) marks += Remark(remarks, $"{row.Id}: measured at commit {measured.Provenance.Commit}, {measured.Provenance.Date}{(measured.Provenance.Machine == usual.Machine ? "" : $", {measured.Provenance.Machine}")}");
+                if (measured is not null && !row.IsOf(measured.SetUp)) marks += Remark(remarks, $"{row.Id}: the numbers are of an earlier set-up than the one described; the row has to be run anew");
                 // What most rows have left is the level: prunable weights at the sparsity, and all that is never pruned.
                 if (sparsity > 0 && measured is not null && Left(measured, sparsity) is { } own && own > Excess * Middle(left))
                     marks += Remark(remarks, string.Create(CultureInfo.InvariantCulture, $"{row.Id} does not reach {MethodBench.Level(sparsity)}: {own / Middle(left) - 1:0 %} more parameters are left than in the middle row of the level; its accuracy and size are those of a larger network"));

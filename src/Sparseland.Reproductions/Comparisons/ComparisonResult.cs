@@ -10,7 +10,8 @@ namespace Sparseland.Reproductions.Comparisons;
 /// <param name="Seeds">The values of every seed.</param>
 /// <param name="Notes">What was refused, with reasons.</param>
 /// <param name="Provenance">Where it was measured: rows that are added or run anew later are of another commit than the others.</param>
-public sealed record RowResult(string Row, IReadOnlyList<SeedValues> Seeds, IReadOnlyList<string> Notes, Provenance Provenance);
+/// <param name="SetUp">The <see cref="ComparisonRow.SetUp"/> that was run; null where it was not written down.</param>
+public sealed record RowResult(string Row, IReadOnlyList<SeedValues> Seeds, IReadOnlyList<string> Notes, Provenance Provenance, string? SetUp = null);
 
 /// <summary>Time of one image of a compact file beside the dense network, measured in turn.</summary>
 /// <param name="Row">The row.</param>
@@ -89,6 +90,7 @@ public sealed record ComparisonResult(string Id, Budget Budget, IReadOnlyList<Ro
             ["commit"] = r.Provenance.Commit,
             ["machine"] = r.Provenance.Machine,
             ["date"] = r.Provenance.Date,
+            ["setUp"] = r.SetUp,
             ["seeds"] = new JsonArray([.. r.Seeds.OrderBy(s => s.Seed).Select(s => (JsonNode)ReproductionResult.ToJson(s))]),
             ["notes"] = new JsonArray([.. r.Notes.Select(n => (JsonNode)n)]),
         })]),
@@ -109,7 +111,7 @@ public sealed record ComparisonResult(string Id, Budget Budget, IReadOnlyList<Ro
             // Where a row says nothing, it is of the file's own commit.
             Provenance Of(JsonNode row) => new((string?)row["commit"] ?? all.Commit, (string?)row["machine"] ?? all.Machine, (string?)row["date"] ?? all.Date, all.Command);
             return new ComparisonResult((string)json["id"]!, Enum.Parse<Budget>((string)json["budget"]!, ignoreCase: true),
-                [.. json["rows"]!.AsArray().Select(r => new RowResult((string)r!["row"]!, [.. r["seeds"]!.AsArray().Select(s => ReproductionResult.ParseSeed(s!))], [.. r["notes"]!.AsArray().Select(n => (string)n!)], Of(r)))],
+                [.. json["rows"]!.AsArray().Select(r => new RowResult((string)r!["row"]!, [.. r["seeds"]!.AsArray().Select(s => ReproductionResult.ParseSeed(s!))], [.. r["notes"]!.AsArray().Select(n => (string)n!)], Of(r), (string?)r["setUp"]))],
                 json["times"] is { } times ? TwinTimes.Parse(times) : null, all, (int?)json["plannedSeeds"]);
         }
         catch (Exception e) when (e is JsonException or NullReferenceException or InvalidOperationException or ArgumentException or FormatException)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Sparseland.Pruning.Recovery;
 using Sparseland.Reproductions.Running;
 
@@ -64,6 +65,14 @@ public sealed record ComparisonRow(string Id, string? Method)
 
     /// <summary>Whether the row is run in another way than at its method's defaults and with the table's training: a note has to say so.</summary>
     public bool IsSpecial => Arguments.Count > 0 || DenseShare > 0 || PassesPerStep > 1 || CutsUnits || Adapt(new TrainingPlan()) != new TrainingPlan();
+
+    /// <summary>How the row is run, as text: results keep it, so that numbers of another set-up are known as such.</summary>
+    public string SetUp => string.Create(CultureInfo.InvariantCulture,
+        $"{Method ?? "dense"} {string.Join(" ", Arguments.Select(a => $"{a.Name}={a.Value}"))} retrain={Retrain} optimizer={Optimizer} rate={LearningRate} warm-up={WarmUp} decay={WeightDecay} dense={DenseShare} passes={PassesPerStep} units={CutsUnits}");
+
+    /// <summary>Whether numbers of a set-up are this row's.</summary>
+    /// <param name="setUp">A <see cref="SetUp"/>; null is that of files from before it was written down, when no row had an optimizer of its own.</param>
+    public bool IsOf(string? setUp) => setUp is null ? this with { Optimizer = null, LearningRate = null, WarmUp = null, WeightDecay = null } == this : setUp == SetUp;
 
     /// <summary>The table's training with what the row changes of it.</summary>
     public TrainingPlan Adapt(TrainingPlan plan)

@@ -102,11 +102,13 @@ public class ComparisonTests
             new(id, [new SeedValues(0, new Dictionary<string, double> { [MethodBench.Name(0.9, "parameters")] = parameters }, 1)], [], here with { Commit = commit });
         var refused = new RowResult("layers", [new SeedValues(0, new Dictionary<string, double>(), 1)], ["80 %: nothing can be removed: no blocks", "90 %: nothing can be removed: no blocks"], here);
         var times = new TwinTimes([new TwinTime("dense", 0, 1, 1, 1, 1, 1), new TwinTime("snip", 0.9, 0.5, 1.09, 2, 2, 2), new TwinTime("sap", 0.9, 0.5, 1.11, 2, 2, 2)], here);
-        var result = new ComparisonResult("training", Budget.Standard, [Row("random", 1000), Row("snip", 1049), Row("grasp", 1000, "def"), Row("sap", 1500), refused], times, here, 1);
+        var result = new ComparisonResult("training", Budget.Standard, [Row("random", 1000), Row("snip", 1049), Row("grasp", 1000, "def"), Row("force", 1000) with { SetUp = "another" }, Row("sap", 1500), refused], times, here, 1);
         string page = ComparisonPage.Make(new Dictionary<string, ComparisonResult> { ["training"] = result });
-        Assert.Contains("sap does not reach 90 %: 46 % more parameters are left", page, StringComparison.Ordinal);
+        Assert.Contains("sap does not reach 90 %: 50 % more parameters are left", page, StringComparison.Ordinal);
         Assert.DoesNotContain("snip does not reach", page, StringComparison.Ordinal);
         Assert.Contains("grasp: measured at commit def, 2026-01-01\n", page, StringComparison.Ordinal);
+        Assert.Contains("force: the numbers are of an earlier set-up", page, StringComparison.Ordinal);
+        Assert.DoesNotContain("snip: the numbers", page, StringComparison.Ordinal);
         Assert.DoesNotContain("snip: measured at", page, StringComparison.Ordinal);
         Assert.Contains("sap 90 %: the machine was busy", page, StringComparison.Ordinal);
         Assert.DoesNotContain("snip 90 %: the machine was busy", page, StringComparison.Ordinal);
@@ -123,6 +125,11 @@ public class ComparisonTests
         Assert.Equal(table with { Retrain = "biases,norms,mask-lora", Optimizer = "adamw", LearningRate = 5e-4, WarmUp = 0.1, WeightDecay = 0 }, perp.Adapt(table));
         Assert.Equal(table, ComparisonRow.Of("magnitude").Adapt(table));
         Assert.True(perp.IsSpecial);
+        Assert.True(perp.IsOf(perp.SetUp));
+        Assert.False(perp.IsOf((perp with { LearningRate = 1e-3 }).SetUp));
+        Assert.False(perp.IsOf(null));
+        Assert.All(ComparisonCatalog.All, c => Assert.Equal(c.Rows.Count, c.Rows.Select(r => r.SetUp).Distinct().Count()));
+        Assert.True(ComparisonCatalog.Get("training").Rows.Single(r => r.Id == "rigl").IsOf(null));
         Assert.False(ComparisonRow.Of("magnitude").IsSpecial);
     }
 
@@ -138,6 +145,7 @@ public class ComparisonTests
                 Assert.Equal(ComparisonCatalog.Get(result.Id).Rows.Select(r => r.Id), result.Rows.Select(r => r.Row));
                 if (result.PlannedSeeds is not { } planned) continue;
                 Assert.All(result.Rows, r => Assert.True(r.Seeds.Select(s => s.Seed).Distinct().Count() == planned, $"{result.Id} {r.Row}: {r.Seeds.Count} of {planned} seeds"));
+                Assert.All(result.Rows, r => Assert.True(ComparisonCatalog.Get(result.Id).Rows.Single(x => x.Id == r.Row).IsOf(r.SetUp), $"{result.Id} {r.Row} is of an earlier set-up"));
                 // Every file of the first seed is timed.
                 Assert.All(result.Rows, r => Assert.All(ComparisonCatalog.Get(result.Id).Sparsities.Prepend(0).Where(s => r.Seeds[0].Values.ContainsKey(MethodBench.Name(s, "bytes"))),
                     s => Assert.True(result.Times?.Times.Any(t => t.Row == r.Row && t.Sparsity == s), $"{result.Id} {r.Row} {MethodBench.Level(s)} is not timed")));
