@@ -1,5 +1,4 @@
 using Sparseland.Model;
-using Sparseland.Model.Formats.Compact;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Passes;
 using Sparseland.Runtime.Planning;
@@ -17,6 +16,7 @@ public sealed class InferenceSession
     private readonly ModelGraph _graph;
     private readonly SessionOptions _options;
     private readonly IReadOnlyList<PassResult> _passes;
+    private readonly string _held = "";
     private readonly PreparedWeights _prepared = new();
     private readonly Lock _gate = new();
     private readonly LinkedList<(string Key, Lazy<Plan> Plan)> _plans = [];
@@ -33,7 +33,7 @@ public sealed class InferenceSession
         ArgumentOutOfRangeException.ThrowIfLessThan(_options.CachedPlans, 1);
         GraphValidator.Validate(graph);
         _graph = graph.Clone();
-        if (_options.Values is { } kind) CompactValues.Apply(_graph, kind, linearOnly: true);
+        if (_options.Values is { } kind) _held = HeldValues.Apply(_graph, kind);
         _passes = Optimise(_graph, _options, null);
     }
 
@@ -78,8 +78,8 @@ public sealed class InferenceSession
         return Run(new Dictionary<string, TensorData> { [_graph.Inputs[0].Name] = input }, cancellation);
     }
 
-    /// <summary>The plan for given inputs, printed: passes, memory, and which kernel each layer got and why.</summary>
-    public string DescribePlan(IReadOnlyDictionary<string, TensorData> inputs) => PlanFor(Order(inputs)).Describe();
+    /// <summary>The plan for given inputs, printed: passes, memory, which kernel each layer got and why, and which weights could not be held in the type that was asked for.</summary>
+    public string DescribePlan(IReadOnlyDictionary<string, TensorData> inputs) => PlanFor(Order(inputs)).Describe() + _held;
 
     private static List<PassResult> Optimise(ModelGraph graph, SessionOptions options, KeyValueCachePass? cachePass)
     {

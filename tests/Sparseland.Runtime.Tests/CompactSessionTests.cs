@@ -84,6 +84,22 @@ public sealed class CompactSessionTests : IDisposable
     }
 
     [Fact]
+    public void The_plan_names_weights_that_could_not_be_integers()
+    {
+        var builder = new GraphBuilder("g");
+        Value x = builder.Input("x", ElementType.Float32, 1, 512);
+        ModelGraph graph = builder.Build(builder.Linear(builder.Linear(x, "long", 9), "short", 16));
+        var inputs = new Dictionary<string, TensorData> { ["x"] = TensorData.Zeros(ElementType.Float32, 1, 512) };
+        Assert.Contains("held in bf16 instead of int8: short.weight", new InferenceSession(graph, new SessionOptions { Values = ValueKind.Int8 }).DescribePlan(inputs), StringComparison.Ordinal);
+        Assert.DoesNotContain("held in", new InferenceSession(graph, new SessionOptions { Values = ValueKind.BFloat16 }).DescribePlan(inputs), StringComparison.Ordinal);
+
+        ModelGraph language = Llama.Build(new LlamaConfig(512, 16, 1, 8, 4, 96, 32), seed: 3);
+        string plan = new TextGenerator(language, new SessionOptions { Values = ValueKind.Int8 }).DescribePlan();
+        string line = Assert.Single(plan.Split('\n'), l => l.StartsWith("held in bf16 instead of int8: ", StringComparison.Ordinal));
+        Assert.Equal(language.Weights.Values.Where(w => w.Shape.Length == 2 && w.Shape[1] == 16).Select(w => w.Name), line.Trim()["held in bf16 instead of int8: ".Length..].Split(", "));
+    }
+
+    [Fact]
     public void A_weight_that_is_stored_by_inputs_is_turned_when_the_plan_is_made()
     {
         var random = new Random(6);

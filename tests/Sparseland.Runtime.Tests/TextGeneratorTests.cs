@@ -130,6 +130,22 @@ public class TextGeneratorTests(ITestOutputHelper output)
     }
 
     [Fact]
+    public void Integers_do_not_hide_that_a_graph_looks_along_the_sequence_otherwise()
+    {
+        // A little of the mean: less than what rounded inputs may change.
+        var b = new GraphBuilder("mean");
+        Value tokens = b.Input("tokens", ElementType.Int64, Dimension.Named("batch"), Dimension.Named("sequence"));
+        Value h = b.Embedding(tokens, "embedding", 10, 512, Initializer.Normal(1));
+        h = b.Add(b.Attention(h, h, h, causal: true, heads: 2), b.Mul(b.ReduceMean(h, [1]), b.Scalar(0.02f)));
+        ModelGraph graph = b.Build(b.Linear(h, "head", 10));
+        var generator = new TextGenerator(graph, new SessionOptions { Values = ValueKind.Int8 });
+        Assert.Contains("int8", generator.DescribePlan(), StringComparison.Ordinal);
+        Assert.False(generator.UsesCache);
+        Assert.Contains("other logits step by step", generator.CacheNote);
+        Assert.False(new TextGenerator(graph).UsesCache);
+    }
+
+    [Fact]
     public void A_weight_with_a_mask_stays_sparse_through_a_transposed_product()
     {
         // Large enough for zeros to be worth a thought.

@@ -47,9 +47,13 @@ internal sealed class ConvertVerb : Verb
         ModelFile.Save(graph, target, values is null ? null : new CompactOptions { Values = values });
 
         double? deviation = GraphValidator.UnsupportedOperators(graph).Count == 0 ? Compare(original, ModelAccess.Load(target), context) : null;
+        string[] others = values is { } kind && kind.IsQuantized()
+            ? [.. ModelAccess.Load(target).Weights.Values.Where(w => w.Storage.Matrix?.Kind == ValueKind.BFloat16).Select(w => w.Name).Order(StringComparer.Ordinal)]
+            : [];
         long before = new FileInfo(source).Length, after = new FileInfo(target).Length;
         context.Say($"{target}: {after / 1e6:0.000} MB (was {before / 1e6:0.000} MB){(deviation is { } d ? $", largest deviation from the source {d:0.###e+0}" : ", not run: it has unsupported operators")}");
-        context.Result(new JsonObject { ["output"] = target, ["bytesBefore"] = before, ["bytes"] = after, ["folded"] = folded, ["largestDeviation"] = deviation });
+        if (others.Length > 0) context.Say($"held in bf16 instead of {values!.Value.ShortName()}, because rows are too short for scales or values are not finite: {string.Join(", ", others)}");
+        context.Result(new JsonObject { ["output"] = target, ["bytesBefore"] = before, ["bytes"] = after, ["folded"] = folded, ["largestDeviation"] = deviation, ["heldInBFloat16"] = new JsonArray([.. others.Select(n => (JsonNode)n)]) });
         context.Next($"sparseland inspect {target}", $"sparseland bench {target}");
         return Task.FromResult(ExitCodes.Done);
     }

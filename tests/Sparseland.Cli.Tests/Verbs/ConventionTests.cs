@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Architectures;
 using Sparseland.Model.Formats;
 using Sparseland.Model.Graph;
@@ -24,6 +25,20 @@ public sealed class ConventionTests : IDisposable
         ArchitectureOptions options = architecture.DefaultOptions();
         options.Parse("channels=4,hidden=8,image=16");
         return architecture.Build(options, 1);
+    }
+
+    [Fact]
+    public async Task Convert_names_the_weights_that_could_not_be_integers()
+    {
+        string file = _folder["m.sparse.safetensors"];
+        ProcessResult result = await CommandLine.RunAsync("convert", _model, "-o", file, "--values", "int8");
+        Assert.Equal(0, result.ExitCode);
+        Weight[] weights = [.. ModelFile.Load(file).Weights.Values.Where(w => w.Shape.Length > 1)];
+        string[] short16 = [.. weights.Where(w => w.Storage.Matrix?.Kind == ValueKind.BFloat16).Select(w => w.Name).Order(StringComparer.Ordinal)];
+        Assert.InRange(short16.Length, 1, weights.Length);
+        Assert.Contains($"held in bf16 instead of int8, because rows are too short for scales or values are not finite: {string.Join(", ", short16)}", result.Output + result.Error, StringComparison.Ordinal);
+        result = await CommandLine.RunAsync("convert", _model, "-o", file, "--values", "bf16", "--force");
+        Assert.DoesNotContain("held in", result.Output + result.Error, StringComparison.Ordinal);
     }
 
     [Theory]

@@ -13,13 +13,13 @@ public static class CompactValues
     /// <param name="graph">Changed in place; masks stay what they are.</param>
     /// <param name="kind">The type of the values; Float32 changes nothing.</param>
     /// <param name="linearOnly">Only matrices that a MatMul or Gemm reads.</param>
-    /// <returns>How many weights were replaced.</returns>
-    public static int Apply(ModelGraph graph, ValueKind kind, bool linearOnly = false)
+    /// <returns>The weights that were replaced, by name in the graph's order, with the type that each has now.</returns>
+    public static IReadOnlyDictionary<string, ValueKind> Apply(ModelGraph graph, ValueKind kind, bool linearOnly = false)
     {
         ArgumentNullException.ThrowIfNull(graph);
-        if (kind == ValueKind.Float32) return 0;
+        var replaced = new OrderedDictionary<string, ValueKind>(StringComparer.Ordinal);
+        if (kind == ValueKind.Float32) return replaced;
         HashSet<string> linear = linearOnly ? LinearWeights(graph) : [];
-        int count = 0;
         foreach (Weight weight in graph.Weights.Values.ToArray())
         {
             if (weight.ElementType != ElementType.Float32 || weight.Shape.Length < 2 || weight.Length == 0 || (linearOnly && !linear.Contains(weight.Name))) continue;
@@ -31,9 +31,9 @@ public static class CompactValues
             ValueKind type = kind.IsQuantized() && !(Fits(weight, kept, kind) && IsFinite(values)) ? ValueKind.BFloat16 : kind;
             CompactMatrix matrix = kept is not null ? CompactMatrix.FromMask(kept, values, rows, columns, type) : CompactMatrix.FromDense(values, rows, columns, type);
             graph.Weights[weight.Name] = new Weight(weight.Name, new CompactStorage(matrix, weight.Shape, kept), weight.Mask);
-            count++;
+            replaced[weight.Name] = type;
         }
-        return count;
+        return replaced;
     }
 
     /// <summary>Whether scales leave a weight within the promise of size.</summary>

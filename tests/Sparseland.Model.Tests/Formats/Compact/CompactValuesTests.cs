@@ -107,7 +107,9 @@ public sealed class CompactValuesTests : IDisposable
         graph.AddWeight(new Weight("infinite", TensorData.Wrap(infinite, 1, 512)));
         graph.AddWeight(new Weight("sound", TensorData.Wrap([.. Enumerable.Range(1, 512).Select(i => (float)i)], 1, 512)));
         ModelGraph whole = graph.Clone();
-        Assert.Equal(3, CompactValues.Apply(graph, ValueKind.Int8));
+        IReadOnlyDictionary<string, ValueKind> replaced = CompactValues.Apply(graph, ValueKind.Int8);
+        Assert.Equal([("short", ValueKind.BFloat16), ("infinite", ValueKind.BFloat16), ("sound", ValueKind.Int8)], replaced.Select(r => (r.Key, r.Value)));
+        Assert.Empty(CompactValues.Apply(graph.Clone(), ValueKind.Float32));
         Assert.Equal(ValueKind.BFloat16, graph.Weights["short"].Storage.Matrix!.Kind);
         Assert.Equal(ValueKind.BFloat16, graph.Weights["infinite"].Storage.Matrix!.Kind);
         Assert.Equal(ValueKind.Int8, graph.Weights["sound"].Storage.Matrix!.Kind);
