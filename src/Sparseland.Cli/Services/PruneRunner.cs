@@ -43,8 +43,11 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
             GraphSparsifier rewriting => (rewriting.Requires, data?.Source.Train is not null),
             _ => (CriterionNeeds.None, true),
         };
+        bool labels = needs.HasFlag(CriterionNeeds.Labels);
+        if (given && labels && data?.Source.ForTraining.TargetsPerSample == 0)
+            throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' needs labelled data; these samples have no labels") { Try = "data with labels, for example --data shapes" };
         if (needs.HasFlag(CriterionNeeds.Data) && !given)
-            throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' needs {(needs.HasFlag(CriterionNeeds.Labels) ? "labelled data" : "data")}") { Try = "add --data DATA, for example --data shapes" };
+            throw new VerbException(ExitCodes.Usage, "SL4005", $"the method '{request.Method.Id}' needs {(labels ? "labelled data" : "data")}") { Try = "add --data DATA, for example --data shapes" };
     }
 
     private Sparsifier Build(long steps) => request.Method.Build(request.Settings, request.Arguments, request.Method.Stage == PruningStage.During ? steps : 0);

@@ -5,6 +5,7 @@ using Sparseland.Cli.Reporting;
 using Sparseland.Cli.Services;
 using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
+using Sparseland.Pruning.Programs;
 using Sparseland.Pruning.Recipes;
 using Sparseland.Pruning.Recovery;
 using Sparseland.Training;
@@ -54,7 +55,7 @@ internal sealed class RecoverVerb : Verb
         int? samples = arguments.GetValue(_samples);
         if (samples is not null && !arguments.GetValue(_reconstruct)) throw VerbException.Usage("--samples belongs to --reconstruct", "add --reconstruct, or leave --samples out");
         if (samples < 1) throw VerbException.Usage($"--samples is {samples}", "1 or more, for example --samples 128");
-        BlockReconstruction? reconstruction = arguments.GetValue(_reconstruct) ? Reconstruction(recipe, settings, samples ?? 128, context.Settings.Resume) : null;
+        BlockReconstruction? reconstruction = arguments.GetValue(_reconstruct) ? Reconstruction(recipe, settings, samples ?? 128) : null;
         OpenedData data = OpenedData.For(graph, dataName, arguments.GetValue(_dataRoot), settings.Window, context.Settings.Seed);
         long before = ModelCost.Of(graph, InspectVerb.BatchTypes(graph, 1)).NonZeros;
         var model = new TrainableModel(graph);
@@ -86,13 +87,14 @@ internal sealed class RecoverVerb : Verb
         }
         else
         {
+            KeepBlocks(reconstruction, model, training, run, context);
             await context.TrackAsync("reconstructing", 1, work => reconstruction.Recover(model, new RecoveryContext(data.Source, data.Normalization)
             {
                 Teacher = imitated,
                 Progress = new Forward(p => work.Report((reconstruction.Blocks.Count + (double)p.Step / p.TotalSteps) / reconstruction.BlockCount, $"block {reconstruction.Blocks.Count + 1} of {reconstruction.BlockCount}, error {p.Loss:G4}")),
             }, context.Cancellation)).ConfigureAwait(false);
             foreach (ReconstructedBlock b in reconstruction.Blocks) context.Say($"{b.Block}: error {b.Before:G4} to {b.After:G4}, {b.Trained:N0} values trained");
-            run.Record("blocks", new JsonArray([.. reconstruction.Blocks.Select(b => (JsonNode)new JsonObject { ["block"] = b.Block, ["trained"] = b.Trained, ["before"] = b.Before, ["after"] = b.After })]));
+            run.Record("blocks", ToJson(reconstruction.Blocks));
         }
         Evaluation last = await EvaluationService.EvaluateAsync(context, graph, data, 128, title: "evaluating (after)").ConfigureAwait(false);
 
@@ -125,9 +127,8 @@ internal sealed class RecoverVerb : Verb
     // The entries of a training that a reconstruction takes; the method has its own optimizer, schedule and loss.
     private static readonly HashSet<string> s_reconstructionKeys = [.. ((string[])["steps", "batch", "learningRate", "teacher", "retrain", "rank", "alpha", "window"]).Select(k => "training." + k)];
 
-    private BlockReconstruction Reconstruction(Recipe recipe, TrainingPlan settings, int samples, bool resume)
+    private BlockReconstruction Reconstruction(Recipe recipe, TrainingPlan settings, int samples)
     {
-        if (resume) throw VerbException.Usage("--reconstruct cannot be resumed: a run that was stopped has written nothing", "start it anew: without --resume, with --force or another --run-dir");
         string[] unused = [.. recipe.Entries.Keys.Where(k => k.StartsWith("training.", StringComparison.Ordinal) && !s_reconstructionKeys.Contains(k)).Select(_training.FlagOf)];
         if (unused.Length > 0)
             throw VerbException.Usage($"--reconstruct does not use {string.Join(", ", unused)}", $"leave {(unused.Length == 1 ? "it" : "them")} out; it takes {string.Join(", ", s_reconstructionKeys.Select(_training.FlagOf).Order(StringComparer.Ordinal))} and --samples");
@@ -143,6 +144,24 @@ internal sealed class RecoverVerb : Verb
             Seed = settings.Seed,
         };
     }
+
+    /// <summary>Writes the model behind every block, and goes on from what an earlier run wrote.</summary>
+    private static void KeepBlocks(BlockReconstruction reconstruction, TrainableModel model, JsonObject training, RunFolder run, VerbContext context)
+    {
+        if (context.Settings.Resume && File.Exists(run.LatestCheckpoint))
+        {
+            (ModelSnapshot state, IReadOnlyDictionary<string, string> about) = ModelSnapshot.Load(run.LatestCheckpoint);
+            if (about.GetValueOrDefault("training") != training.ToJsonString())
+                throw VerbException.Usage("the run that is to go on was started with other options", $"those that it was started with, or start anew: without --resume, with --force or another --run-dir ({about.GetValueOrDefault("training")})");
+            state.Restore(model);
+            reconstruction.Finished = [.. JsonNode.Parse(about["blocks"])!.AsArray().Select(b => new ReconstructedBlock((string)b!["block"]!, (long)b["trained"]!, (double)b["before"]!, (double)b["after"]!))];
+            context.Say($"resumed behind block {reconstruction.Finished.Count} of {reconstruction.BlockCount}");
+        }
+        reconstruction.BlockDone = () => ModelSnapshot.Of(model).Save(run.LatestCheckpoint, new Dictionary<string, string> { ["training"] = training.ToJsonString(), ["blocks"] = ToJson(reconstruction.Blocks).ToJsonString() });
+    }
+
+    private static JsonArray ToJson(IEnumerable<ReconstructedBlock> blocks) =>
+        [.. blocks.Select(b => (JsonNode)new JsonObject { ["block"] = b.Block, ["trained"] = b.Trained, ["before"] = b.Before, ["after"] = b.After })];
 
     private static JsonObject ToJson(BlockReconstruction reconstruction, TrainingPlan settings) => new()
     {

@@ -55,6 +55,12 @@ public sealed class BlockReconstruction(RetrainedParts parts, long steps = 100, 
     /// <summary>Seed of adapters and order.</summary>
     public long Seed { get; init; }
 
+    /// <summary>Blocks that the model given has behind it already, in a run that goes on: they are run through and not trained.</summary>
+    public IReadOnlyList<ReconstructedBlock> Finished { get; set; } = [];
+
+    /// <summary>Called behind every block that this run did; the model and <see cref="Blocks"/> are then what a later run goes on from.</summary>
+    public Action? BlockDone { get; set; }
+
     /// <summary>What the last run did, block by block.</summary>
     public IReadOnlyList<ReconstructedBlock> Blocks => _blocks;
 
@@ -109,6 +115,12 @@ public sealed class BlockReconstruction(RetrainedParts parts, long steps = 100, 
         {
             cancellation.ThrowIfCancellationRequested();
             var student = new TrainableModel(NetworkBlocks.Extract(model.Graph, block));
+            if (_blocks.Count < Finished.Count)
+            {
+                _blocks.Add(Finished[_blocks.Count]);
+                x = x.Through(student);
+                continue;
+            }
             var target = new TrainableModel(NetworkBlocks.Extract(dense.Graph, block)) { IsTraining = false };
             var partial = new PartialRetraining(_parts, Rank, Alpha, Seed);
             long trained = partial.CountTrained(student);
@@ -124,6 +136,7 @@ public sealed class BlockReconstruction(RetrainedParts parts, long steps = 100, 
                 }
             }
             _blocks.Add(new ReconstructedBlock(block.Name, trained, before, trained > 0 ? Error(student, target, x) : before));
+            BlockDone?.Invoke();
             x = x.Through(student);
         }
         model.SyncToGraph();

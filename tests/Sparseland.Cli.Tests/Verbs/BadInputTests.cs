@@ -41,11 +41,13 @@ public sealed class BadInputTests : IDisposable
     [InlineData("layers")]
     public Task A_method_without_the_data_that_it_needs(string method) => FailsAsync(2, "SL4005", "prune", _model, "--method", method, "--sparsity", "50%");
 
-    [Fact]
-    public async Task Samples_without_labels()
+    [Theory]
+    [InlineData("snip")]
+    [InlineData("node-search")]
+    public async Task Samples_without_labels(string method)
     {
         NpzWriter.Write(_folder["pictures.npz"], new Dictionary<string, TensorData> { ["images"] = TensorData.Wrap(new byte[10 * 16 * 16], 10, 16, 16) });
-        ProcessResult result = await CommandLine.RunAsync("prune", _model, "--method", "snip", "--sparsity", "50%", "--data", _folder["pictures.npz"], "--run-dir", _folder["run"]);
+        ProcessResult result = await CommandLine.RunAsync("prune", _model, "--method", method, "--sparsity", "50%", "--data", _folder["pictures.npz"], "--run-dir", _folder["run"]);
         Assert.NotEqual(0, result.ExitCode);
         Assert.Contains("labels", result.Error, StringComparison.Ordinal);
         Assert.Contains("  try ", result.Error, StringComparison.Ordinal);

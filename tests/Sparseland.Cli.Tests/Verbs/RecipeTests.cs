@@ -96,7 +96,6 @@ public sealed class RecipeTests : IDisposable
         // What it would ignore is refused, and what it cannot do is said before the run starts, in a dry run too.
         string[] whole = [.. common, "--teacher", _folder["dense.onnx"], "--run-dir", _folder["r"]];
         await CommandLine.FailsAsync(2, "SL4000", [.. whole, "--retrain", "head"]);
-        await CommandLine.FailsAsync(2, "SL4000", [.. whole, "--retrain", "norms", "--resume"]);
         await CommandLine.FailsAsync(2, "SL4000", [.. whole, "--retrain", "norms", "--samples", "0"]);
         ProcessResult unused = await CommandLine.FailsAsync(2, "SL4000", [.. whole, "--retrain", "norms", "--epochs", "3", "--lr-schedule", "linear"]);
         Assert.Contains("--epochs, --lr-schedule", unused.Error, StringComparison.Ordinal);
@@ -113,6 +112,14 @@ public sealed class RecipeTests : IDisposable
         Assert.All(blocks, b => Assert.True((double)b!["after"]! < (double)b["before"]!));
         Sparseland.Model.Graph.ModelGraph before = ModelFile.Load(pruned), after = ModelFile.Load(Path.Combine(_folder["r"], "model.sparse.safetensors"));
         foreach (Sparseland.Model.Graph.Weight w in before.Weights.Values) Assert.Equal(w.Mask, after.Weights[w.Name].Mask);
+        // A run that goes on does not do finished blocks again, and not with other options.
+        byte[] written = Compact("r");
+        string[] same = [.. whole, "--retrain", "norms,mask-lora", "--rank", "2", "--lr", "0.01", "--samples", "20", "--resume"];
+        ProcessResult resumed = await CommandLine.RunAsync([.. same, "--steps", "20"]);
+        Assert.True(resumed.ExitCode == 0, resumed.Error);
+        Assert.Contains("resumed behind block 2 of 2", resumed.Output, StringComparison.Ordinal);
+        Assert.Equal(written, Compact("r"));
+        await CommandLine.FailsAsync(2, "SL4000", [.. same, "--steps", "21"]);
     }
 
     private async Task PruneAsync(string run, string[] arguments)

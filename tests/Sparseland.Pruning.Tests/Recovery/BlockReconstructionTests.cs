@@ -97,6 +97,34 @@ public class BlockReconstructionTests
         Assert.True(Math.Abs(denseTargets - error) > 1e-3 * error, $"{denseTargets} with dense targets, {error} with the block's own");
     }
 
+    [Fact]
+    public void Stopped_behind_a_block_and_resumed_is_bit_equal()
+    {
+        ModelGraph dense = Llama(3);
+        BlockReconstruction Method() => new(RetrainedParts.Norms | RetrainedParts.MaskLora, 8, 8) { Rank = 2, LearningRate = 0.01 };
+        TrainableModel straight = Pruned(dense, 0.5), cut = Pruned(dense, 0.5), resumed = Pruned(dense, 0.5);
+        BlockReconstruction whole = Method(), first = Method(), second = Method();
+        whole.Recover(straight, Context(dense));
+        using var cancel = new CancellationTokenSource();
+        ReconstructedBlock[] finished = [];
+        first.BlockDone = () =>
+        {
+            // The state of this moment, not what the model holds when the run has ended.
+            finished = [.. first.Blocks];
+            Pruning.Programs.ModelSnapshot.Of(cut).Restore(resumed);
+            cancel.Cancel();
+        };
+        Assert.ThrowsAny<OperationCanceledException>(() => first.Recover(cut, Context(dense), cancel.Token));
+        Assert.Single(finished);
+        int trained = 0;
+        second.Finished = finished;
+        second.BlockDone = () => trained++;
+        second.Recover(resumed, Context(dense));
+        Assert.Equal(2, trained);
+        Assert.Equal(whole.Blocks, second.Blocks);
+        foreach (Parameter p in straight.Parameters) Near.BitEqual(p.Value.Values, resumed.Parameter(p.Name).Value.Values, p.Name);
+    }
+
     // A value of the network on the first 16 samples.
     private static (float[] Values, int[] Shape) Values(TrainableModel model, string value)
     {
