@@ -143,7 +143,8 @@ public class ComparisonTests
             {
                 Assert.NotEqual(Budget.Quick, result.Budget);
                 Assert.Equal(ComparisonCatalog.Get(result.Id).Rows.Select(r => r.Id), result.Rows.Select(r => r.Row));
-                if (result.PlannedSeeds is not { } planned) continue;
+                int planned = result.PlannedSeeds ?? 0;
+                Assert.True(planned > 0, $"{result.Id} does not say how many seeds its rows were to have");
                 Assert.All(result.Rows, r => Assert.True(r.Seeds.Select(s => s.Seed).Distinct().Count() == planned, $"{result.Id} {r.Row}: {r.Seeds.Count} of {planned} seeds"));
                 Assert.All(result.Rows, r => Assert.True(ComparisonCatalog.Get(result.Id).Rows.Single(x => x.Id == r.Row).IsOf(r.SetUp), $"{result.Id} {r.Row} is of an earlier set-up"));
                 // Every file of the first seed is timed.
