@@ -154,16 +154,13 @@ internal abstract class Figure : Verb
         return File.Exists(file) && double.TryParse(File.ReadAllText(file).Split(' ')[0], CultureInfo.InvariantCulture, out double load) ? load : null;
     }
 
-    /// <summary>The commit of the checkout, marked when it has changes; outside a checkout the commit that the program was built from.</summary>
+    /// <summary>The commit of the checkout, marked when its code has changes (results and texts are no code); outside a checkout the commit that the program was built from.</summary>
     private static string Commit()
     {
         try
         {
-            var start = new ProcessStartInfo("git", "describe --always --dirty") { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = AppContext.BaseDirectory };
-            using Process git = Process.Start(start)!;
-            string commit = git.StandardOutput.ReadToEnd().Trim();
-            git.WaitForExit();
-            if (git.ExitCode == 0) return commit;
+            (int failed, string commit) = Git("describe --always");
+            if (failed == 0) return Git("diff --quiet HEAD -- :/src :/bench/Sparseland.Bench :/bench/peers").Exit == 0 ? commit : commit + "-dirty";
         }
         catch (System.ComponentModel.Win32Exception)
         {
@@ -172,5 +169,14 @@ internal abstract class Figure : Verb
         string version = typeof(Figure).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
         int plus = version.IndexOf('+');
         return plus < 0 ? "unknown" : version[(plus + 1)..Math.Min(version.Length, plus + 8)];
+    }
+
+    private static (int Exit, string Output) Git(string arguments)
+    {
+        var start = new ProcessStartInfo("git", arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = AppContext.BaseDirectory };
+        using Process git = Process.Start(start)!;
+        string output = git.StandardOutput.ReadToEnd().Trim();
+        git.WaitForExit();
+        return (git.ExitCode, output);
     }
 }

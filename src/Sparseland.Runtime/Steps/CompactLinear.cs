@@ -62,8 +62,8 @@ internal sealed class CompactLinear : LinearKernel.VectorKernel
 
     /// <summary>Below which density the bit-mask is taken over all values of the same type.</summary>
     /// <remarks>
-    /// From the figure <c>gemv</c> on one machine (Zen 4, AVX-512), matrices of 4096 x 4096 in memory, one thread and two: at 50 % density int8 is 1.2 to 1.4 times and bfloat16 1.1 to 1.3 times as fast as dense,
-    /// int4 0.7 to 0.9 times; at 30 % int4 is 1.1 to 1.3 times, in rows of 2048 columns or more. Elsewhere nothing was measured and all values are taken. The table of break-even points knows single precision only; <see cref="SessionOptions.AutoTune"/> times both.
+    /// From the figure <c>gemv</c> on one machine (Zen 4, AVX-512), matrices of 4096 x 4096 in memory, one thread and two: at 50 % density int8 is 1.2 times and bfloat16 1.3 to 1.4 times as fast as dense,
+    /// int4 0.95 times; at 30 % int4 is 1.4 times, in rows of 2048 columns or more. Elsewhere nothing was measured and all values are taken. The table of break-even points knows single precision only; <see cref="SessionOptions.AutoTune"/> times both.
     /// </remarks>
     private static double BreakEven(ValueKind kind) => kind == ValueKind.Int4 ? 0.3 : 0.5;
 
