@@ -142,7 +142,7 @@ public sealed class SparseSoups : TrainingProgram
     }
 
     /// <summary>The copies of a greedy soup, best first.</summary>
-    private static List<int> Choose(ProgramRun run, IReadOnlyList<ModelSnapshot> copies, IDataset heldOut)
+    private static List<int> Choose(ProgramRun run, List<ModelSnapshot> copies, IDataset heldOut)
     {
         double Accuracy(IEnumerable<int> soup)
         {

@@ -19,7 +19,7 @@ internal sealed class RewindingAccuracy : IReproduction
 
     public string Figure => "ResNet-50 on ImageNet at 80 %: matching subnetworks after rewinding to 0.1 to 7 % of training, none from step 0 (abstract)";
 
-    public string Setup => "ResNet-20 with 8, 16 and 32 filters, 5,000 CIFAR-10 pictures with crops and flips, 400 steps of SGD with momentum 0.9, batch 64, rate 0.1 in steps, weight decay 1e-4; 90 % by one global cut of the trained network, rewound to 0, 0.5, 2 and 5 % of the steps and trained for the rest; accuracy on 2,000 test pictures. Five epochs, where the paper has hundreds";
+    public string Setup => "ResNet-20 with 8, 16 and 32 filters, 4,000 CIFAR-10 pictures with crops and flips, 400 steps of SGD with momentum 0.9, batch 64, rate 0.1 in steps, weight decay 1e-4; 90 % by one global cut of the trained network, rewound to 0, 0.5, 2 and 5 % of the steps and trained for the rest; accuracy on 1,000 test pictures. Six epochs, where the paper has hundreds";
 
     public IReadOnlyList<string> Baselines => ["rewinding to step 0", "a random mask of the same counts, rewound to 2 %"];
 
@@ -32,7 +32,7 @@ internal sealed class RewindingAccuracy : IReproduction
 
     public void Run(ReproductionRun run)
     {
-        var lab = new Lab(run, "cifar10", run.Pick(200, 5000, 10_000), run.Pick(100, 2000, 5000), 2 + s_percent.Sum(p => 1 - p / 100) - 0.02);
+        var lab = new Lab(run, "cifar10", run.Pick(200, 4000, 4000), run.Pick(100, 1000, 1000), 2 + s_percent.Sum(p => 1 - p / 100) - 0.02);
         long total = run.Pick(4, 400, 4000);
         lab.Plan = lab.Plan with { Steps = total, BatchSize = run.Pick(16, 64, 64), LearningRate = 0.1, Schedule = "step", WeightDecay = 1e-4 };
         long[] steps = [.. s_percent.Select(p => (long)Math.Round(total * p / 100))];

@@ -114,7 +114,7 @@ public sealed class Convolution2DTests
             }, $"{g} {i}");
             Assert.All(y[..Around], v => Assert.Equal(7f, v));
             Assert.All(y[^Around..], v => Assert.Equal(7f, v));
-            Near.Equal(Array.ConvertAll(expected, v => Math.Clamp(v, 0f, 6f)), y[Around..^Around], 2e-5, 1e-5, g.ToString());
+            Near.Equal(Array.ConvertAll(expected, v => Math.Clamp(v, 0f, 6f)), y.AsSpan(Around, y.Length - (2 * Around)), 2e-5, 1e-5, g.ToString());
         }
     }
 
