@@ -121,7 +121,7 @@ internal sealed class GemvFigure : Figure
             double[] densities = [1, 0.5, 0.3, 0.1];
             int next = 0;
             float[][] inputs = [.. densities.Select(d => Pruned(Values(k, random), d, random))];
-            var variants = new List<(string, Action)> 
+            var variants = new List<(string, Action)>
             {
                 ("dense by rows", () => Gemv.Multiply(dense[next = (next + 1) % dense.Length], inputs[0], y)),
                 ("dense in panels", () => Gemm.Multiply(false, 1, inputs[0], k, packed[next = (next + 1) % packed.Length], 0, y, m, default, default, Clamp.None)),
