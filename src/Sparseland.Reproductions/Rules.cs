@@ -16,7 +16,7 @@ public enum Verdict
 /// <summary>The measured values of one seed.</summary>
 /// <param name="Seed">The seed.</param>
 /// <param name="Values">Values by name.</param>
-/// <param name="Seconds">Time that it took.</param>
+/// <param name="Seconds">Processor time that it took.</param>
 public sealed record SeedValues(int Seed, IReadOnlyDictionary<string, double> Values, double Seconds)
 {
     /// <summary>A value by name.</summary>

@@ -88,6 +88,7 @@ internal sealed class StudyBatch(VerbContext context)
     public void Work(string file, int seed, Action<ReproductionRun> measure, string? setUp = null)
     {
         var watch = Stopwatch.StartNew();
+        double before = ReproductionRun.ProcessorSeconds;
         TimeSpan last = -TimeSpan.FromSeconds(2);
         var run = new ReproductionRun(seed, Budget, DataRoot, (done, what) =>
         {
@@ -102,7 +103,7 @@ internal sealed class StudyBatch(VerbContext context)
             ["machine"] = MachineInfo.Current.Describe(),
             ["date"] = Today,
             ["setUp"] = setUp,
-            ["result"] = ReproductionResult.ToJson(new SeedValues(seed, run.Values, watch.Elapsed.TotalSeconds)),
+            ["result"] = ReproductionResult.ToJson(new SeedValues(seed, run.Values, ReproductionRun.ProcessorSeconds - before)),
             ["notes"] = new JsonArray([.. run.Notes.Select(n => (JsonNode)n)]),
         };
         Directory.CreateDirectory(Parts);

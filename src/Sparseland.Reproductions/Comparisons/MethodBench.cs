@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using Sparseland.Model;
 using Sparseland.Model.Analysis;
@@ -174,14 +173,7 @@ public sealed class MethodBench(ReproductionRun run, Lab lab, string comparison,
             Training += Now - before;
         }
 
-        private static double Now
-        {
-            get
-            {
-                using var self = Process.GetCurrentProcess();
-                return self.TotalProcessorTime.TotalSeconds;
-            }
-        }
+        private static double Now => ReproductionRun.ProcessorSeconds;
     }
 
     /// <summary>Counts batches whose gradient was taken by training steps, over all trainings.</summary>

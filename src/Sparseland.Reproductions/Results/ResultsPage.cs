@@ -55,7 +55,7 @@ public static class ResultsPage
             foreach (Rule rule in r.Rules) text.Append(CultureInfo.InvariantCulture, $"- {rule.Statement}\n");
             return;
         }
-        text.Append(CultureInfo.InvariantCulture, $"\n{char.ToUpperInvariant(ReproductionResult.Label(result.Verdict)[0])}{ReproductionResult.Label(result.Verdict)[1..]}: budget {result.Budget.ToString().ToLowerInvariant()}, {result.Seeds.Count} seeds, {result.Seeds.Sum(s => s.Seconds) / 60:0.#} minutes of one process, {result.Provenance.Machine}, commit {result.Provenance.Commit}, {result.Provenance.Date}.\n\n");
+        text.Append(CultureInfo.InvariantCulture, $"\n{char.ToUpperInvariant(ReproductionResult.Label(result.Verdict)[0])}{ReproductionResult.Label(result.Verdict)[1..]}: budget {result.Budget.ToString().ToLowerInvariant()}, {result.Seeds.Count} seeds, {result.Seeds.Sum(s => s.Seconds) / 60:0.#} minutes of one core, {result.Provenance.Machine}, commit {result.Provenance.Commit}, {result.Provenance.Date}.\n\n");
         text.Append("| rule | mean | 90 % interval | verdict |\n| --- | --- | --- | --- |\n");
         foreach (RuleOutcome o in result.Rules)
             text.Append(CultureInfo.InvariantCulture, $"| {Cell(o.Statement)} | {ReproductionResult.Text(o.Mean)} | {ReproductionResult.Text(o.Low)} to {ReproductionResult.Text(o.High)} | {ReproductionResult.Label(o.Verdict)} |\n");

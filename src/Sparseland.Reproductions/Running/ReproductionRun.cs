@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Sparseland.Reproductions.Running;
 
 /// <summary>What a reproduction measures with, for one seed.</summary>
@@ -33,6 +35,16 @@ public sealed class ReproductionRun
 
     /// <summary>Stops within a training step.</summary>
     public CancellationToken Cancellation { get; }
+
+    /// <summary>Processor time of this process, seconds: what else the machine does meanwhile does not count.</summary>
+    public static double ProcessorSeconds
+    {
+        get
+        {
+            using var self = Process.GetCurrentProcess();
+            return self.TotalProcessorTime.TotalSeconds;
+        }
+    }
 
     /// <summary>What was measured so far.</summary>
     public IReadOnlyDictionary<string, double> Values => _values;
