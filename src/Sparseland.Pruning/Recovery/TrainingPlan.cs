@@ -169,7 +169,8 @@ public sealed record TrainingPlan
             AverageDecay = Average > 0 ? Average : null,
             Validation = context.Data.Test,
             EvaluationLimit = context.EvaluationLimit,
-            EvaluationBatchSize = data.Kind == SampleKind.Tokens ? Math.Min(BatchSize, 32) : 256,
+            // As many as in a step, whose memory then serves evaluations too: larger batches would need memory of their own once an epoch.
+            EvaluationBatchSize = data.Kind == SampleKind.Tokens ? Math.Min(BatchSize, 32) : Math.Clamp(BatchSize, 32, 256),
             CheckpointPath = context.CheckpointPath,
             CheckpointEvery = context.CheckpointPath is null ? 0 : Math.Max(50, loader.BatchesPerEpoch),
             TimeLimit = context.TimeLimit,

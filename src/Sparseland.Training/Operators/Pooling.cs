@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Sparseland.Training.Autograd;
 
 namespace Sparseland.Training.Operators;
@@ -41,9 +42,11 @@ internal static class Pooling
         Tensor y = Tensor.Uninitialized(shape);
         float[] from = x.Array, to = y.Array;
         bool records = Tape.Records(x);
-        int[] winners = records ? new int[y.Length] : [];
+        // Places of the largest values, as integers in memory that is used again in the next step.
+        Tensor? places = records ? Tensor.Uninitialized(shape) : null;
         Chunks.Rows(p.Planes, p.Height * p.Width, plane =>
         {
+            Span<int> winners = places is null ? default : MemoryMarshal.Cast<float, int>(places.Values);
             int source = plane * p.Height * p.Width, target = plane * p.Points;
             for (int oy = 0; oy < p.OutHeight; oy++)
             {
@@ -78,12 +81,13 @@ internal static class Pooling
             }
         });
         int[] inputShape = x.ShapeArray;
-        return Tape.Record("MaxPool", y, [x], [], flow =>
+        Tape.Record("MaxPool", y, [x], [places], flow =>
         {
             Tensor gradient = Tensor.Zeros(inputShape);
             float[] g = flow.Output().Array, gx = gradient.Array;
             Chunks.Rows(p.Planes, p.Points, plane =>
             {
+                ReadOnlySpan<int> winners = MemoryMarshal.Cast<float, int>(places!.Values);
                 for (int i = plane * p.Points; i < (plane + 1) * p.Points; i++)
                 {
                     if (winners[i] >= 0) gx[winners[i]] += g[i];
@@ -91,6 +95,8 @@ internal static class Pooling
             });
             flow.Give(0, gradient);
         });
+        places?.Storage.Release();
+        return y;
     }
 
     /// <summary>The mean of every window.</summary>

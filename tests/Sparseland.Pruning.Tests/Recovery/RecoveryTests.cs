@@ -35,6 +35,13 @@ public class RecoveryTests(ITestOutputHelper output)
         Assert.Equal(pruned.Kept, pruned.Layers.Sum(l => (long)model.Graph.Weights[l.Layer.Name].Read().NonZeros().KeptCount));
     }
 
+    [Theory, InlineData(64, 64), InlineData(8, 32), InlineData(1000, 256)]
+    public void Evaluations_use_the_memory_of_a_step(int batch, int evaluated)
+    {
+        using Trainer trainer = new TrainingPlan { Epochs = 1, BatchSize = batch }.CreateTrainer(new TrainableModel(Make.Network()), new RecoveryContext(s_data, s_normalization));
+        Assert.Equal(evaluated, trainer.Options.EvaluationBatchSize);
+    }
+
     [Fact]
     public void Statistics_are_those_of_the_batches()
     {
