@@ -56,6 +56,7 @@ internal sealed class AnalyzeVerb : Verb
             Name = Brief(path),
             Others = Name(path, [.. others.Select(o => (o, ModelAccess.Load(o, arguments.GetValue(_architecture), normalize)))]),
             Data = data?.Source,
+            DataRoot = arguments.GetValue(_dataRoot),
             Normalization = data?.Normalization ?? InputNormalization.None,
             Seed = context.Settings.Seed,
             BatchSize = batch,

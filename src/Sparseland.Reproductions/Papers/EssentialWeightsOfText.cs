@@ -1,15 +1,9 @@
-using Sparseland.Model;
-using Sparseland.Model.Architectures;
-using Sparseland.Model.Graph;
 using Sparseland.Pruning;
 using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Analysis;
 using Sparseland.Pruning.Programs;
-using Sparseland.Pruning.Recovery;
 using Sparseland.Reproductions.Running;
 using Sparseland.Training;
-using Sparseland.Training.Data;
-using Sparseland.Training.Runs;
 
 namespace Sparseland.Reproductions.Papers;
 
@@ -41,16 +35,11 @@ internal sealed class EssentialWeightsOfText : IReproduction
 
     public void Run(ReproductionRun run)
     {
-        DataSource data = DataSource.Open("stories", new DataSourceOptions { Window = run.Pick(32, 64, 128) });
-        Architecture llama = ArchitectureCatalog.Get("llama");
-        ModelGraph graph = llama.Build(llama.DefaultOptions().Parse($"dim={run.Pick(16, 64, 128)},hidden={run.Pick(32, 160, 320)},layers={run.Pick(1, 3, 4)},heads=4,kvheads=4,sequence=128"), run.Seed);
-        var model = new TrainableModel(graph, new TrainableModelOptions { Seed = (ulong)run.Seed });
-        long steps = run.Pick(20, 800, 4000);
-        var plan = new TrainingPlan { Steps = steps, Seed = 1000L * run.Seed }.Usual(text: true) with { BatchSize = 16 };
+        var lab = new TextLab(run);
+        var model = new TrainableModel(lab.Graph, new TrainableModelOptions { Seed = (ulong)run.Seed });
+        long steps = lab.Plan.TotalSteps(lab.Data.ForTraining);
         var keep = new KeepStates([steps / 4, steps / 2]);
-        using (Trainer trainer = plan.CreateTrainer(model, new RecoveryContext(data with { Test = null }, InputNormalization.None) { Callbacks = [keep] }))
-            trainer.Run(new Forward(p => run.Report(0.7 * p.Step / steps, "training")), run.Cancellation);
-        run.Cancellation.ThrowIfCancellationRequested();
+        lab.Train(model, lab.Plan, 0, 0.7, "training", keep);
         ModelSnapshot trained = ModelSnapshot.Of(model);
         double[] levels = [.. Enumerable.Range(0, 20).Select(i => Math.Round(0.05 * i, 2))];
         double done = 0.7;
@@ -77,19 +66,10 @@ internal sealed class EssentialWeightsOfText : IReproduction
             for (int i = 0; i < loss.Length; i++)
             {
                 var settings = new PruningSettings { Sparsity = levels[i], Bounds = LayerBounds.None, Seed = run.Seed };
-                var pruned = new TrainableModel(EssentialSparsity.Prune(graph, settings, way));
-                loss[i] = Evaluator.Evaluate(pruned, data.ForEvaluation, new EvaluationOptions { BatchSize = 32, Limit = run.Pick(20, 200, 500) }, null, run.Cancellation).Loss;
+                loss[i] = lab.Loss(new TrainableModel(EssentialSparsity.Prune(lab.Graph, settings, way)));
                 run.Report(done += 0.3 / (4 * levels.Length), way);
             }
             return loss;
-        }
-    }
-
-    private sealed class Forward(Action<TrainingProgress> action) : IProgress<TrainingProgress>
-    {
-        public void Report(TrainingProgress value)
-        {
-            if (value.Step % 20 == 0) action(value);
         }
     }
 }

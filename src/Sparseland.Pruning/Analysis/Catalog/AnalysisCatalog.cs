@@ -19,6 +19,7 @@ public static class AnalysisCatalog
         ThreeRegimesAnalysis.Info,
         OracleAnalysis.Info,
         RobustnessAnalysis.Info,
+        ReliabilityAnalysis.Info,
     ];
 
     /// <summary>The analysis of that id, or null.</summary>

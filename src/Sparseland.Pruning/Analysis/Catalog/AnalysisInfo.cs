@@ -42,6 +42,9 @@ public sealed record AnalysisRequest(ModelGraph Model, MethodArguments Arguments
     /// <summary>Data; null when there is none.</summary>
     public DataSource? Data { get; init; }
 
+    /// <summary>Where further data sets that a parameter names are looked for; null takes the environment's.</summary>
+    public string? DataRoot { get; init; }
+
     /// <summary>The models' input normalisation.</summary>
     public InputNormalization Normalization { get; init; } = InputNormalization.None;
 

@@ -21,6 +21,7 @@ public class AnalysisCatalogTests
         ["three-regimes"] = new() { ["limit"] = "60", ["points"] = "3", ["epochs"] = "1", ["temperatures"] = "0.5,1", ["densities"] = "20%,80%" },
         ["oracle"] = new() { ["masks"] = "4", ["groups"] = "conv1", ["epochs"] = "0.3", ["repeats"] = "2" },
         ["robustness"] = new() { ["limit"] = "40", ["corruptions"] = "contrast,gaussian-noise", ["severities"] = "2" },
+        ["reliability"] = new() { ["limit"] = "40" },
     };
 
     private static AnalysisRequest Request(AnalysisInfo info, ModelGraph? model = null) => new(model ?? Make.Network(1, width: 4), info.Arguments(s_small.GetValueOrDefault(info.Id)))
@@ -109,6 +110,7 @@ public class AnalysisCatalogTests
     [InlineData("robustness", "severities", "1.5", "SL4002")]
     [InlineData("robustness", "severities", "6", "SL4002")]
     [InlineData("robustness", "corruptions", "rain", "SL3015")]
+    [InlineData("reliability", "unknown", "shapes-rgb", "SL4002")]
     public void Wrong_values_are_refused_by_the_plan_already(string id, string parameter, string value, string code)
     {
         AnalysisInfo info = AnalysisCatalog.Get(id);
