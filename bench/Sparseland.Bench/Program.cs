@@ -10,6 +10,7 @@ Verb[] commands =
     new SpmmFigure(),
     new ConvolutionFigure(),
     new GemvFigure(),
+    new WordsFigure(),
     new DecodeFigure(),
     new NetworksFigure(),
     new InferenceFigure(),
