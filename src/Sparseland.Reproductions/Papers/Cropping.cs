@@ -3,6 +3,7 @@ using Sparseland.Pruning;
 using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Layers;
 using Sparseland.Pruning.Methods;
+using Sparseland.Pruning.Programs;
 using Sparseland.Pruning.Selection;
 using Sparseland.Pruning.Structured;
 using Sparseland.Reproductions.Running;
@@ -25,7 +26,7 @@ internal sealed class Cropping : IReproduction
 
     public string Figure => "up to 2.7 points above the best weight-level method on MobileNetV2, ImageNet (abstract)";
 
-    public string Setup => "LeNet-300-100 on 8,000 MNIST digits, 1,250 steps; widths from log-density budgets of 50, 15 and 5 % of the parameters, against random masks with exactly the densities of the cropped layers (the paper: convolutional networks)";
+    public string Setup => "LeNet-300-100 on 8,000 MNIST digits, 1,250 steps; widths from log-density budgets of 50, 15 and 5 % of the parameters, against random masks with exactly the densities of the cropped layers; processor time of each training (the paper: convolutional networks)";
 
     public IReadOnlyList<string> Baselines => ["random masks of the same layer densities"];
 
@@ -34,12 +35,14 @@ internal sealed class Cropping : IReproduction
         Rule.Exceeds("cropped 50 %", "masks 50 %", -0.5, "no worse than masks of the same densities"),
         Rule.Exceeds("cropped 15 %", "masks 15 %", -0.5, "no worse than masks of the same densities"),
         Rule.Exceeds("cropped 5 %", "masks 5 %", -0.5, "no worse than masks of the same densities"),
+        // The claim says "faster" and nothing measured it at first; masks are computed with sparse kernels here, so they are no straw man.
+        new("time, cropped / masks 15 %", "training the cropped network takes less processor time than training with masks: a ratio below 1", v => v["cropped 15 % seconds"] / v["masks 15 % seconds"]) { AtMost = 1 },
     ];
 
     public void Run(ReproductionRun run)
     {
         double[] levels = [0.5, 0.15, 0.05];
-        var lab = new Lab(run, "mnist", run.Pick(1000, 8000, 40_000), run.Pick(500, 2000, 10_000), 1 + 2 * levels.Length);
+        var lab = new Lab(run, "mnist", run.Pick(1000, 8000, 40_000), run.Pick(500, 2000, 10_000), 1 + 2 * levels.Length * (1 + 20.0 / run.Pick(60, 1250, 2500)));
         lab.Plan = lab.Plan with { Steps = run.Pick(60, 1250, 2500) };
         TrainableModel dense = lab.Model();
         lab.Train(dense, "dense");
@@ -55,10 +58,20 @@ internal sealed class Cropping : IReproduction
                 float[] scores = new RandomCriterion().Score(new ScoreInput(layer, new float[layer.Length]) { Seed = 77 + run.Seed });
                 masked.SetMask(masked.Parameter(layer.Name), Mask.FromFlags(layer.Shape.ToArray(), ExactSelection.KeepBest(scores, counts[layer.Name])));
             }
-            lab.Train(cropped, $"cropped {name}");
-            run.Measure($"cropped {name}", lab.Accuracy(cropped));
-            lab.Train(masked, $"masks {name}");
-            run.Measure($"masks {name}", lab.Accuracy(masked));
+            Train(cropped, $"cropped {name}");
+            Train(masked, $"masks {name}");
+        }
+
+        void Train(TrainableModel model, string arm)
+        {
+            // Compilation of this arm's kernels is done before it is timed.
+            ModelSnapshot start = ModelSnapshot.Of(model);
+            lab.Train(model, arm, lab.Plan with { Steps = 20 });
+            start.Restore(model);
+            double before = ReproductionRun.ProcessorSeconds;
+            lab.Train(model, arm);
+            run.Measure($"{arm} seconds", ReproductionRun.ProcessorSeconds - before);
+            run.Measure(arm, lab.Accuracy(model));
         }
     }
 }

@@ -19,7 +19,7 @@ internal sealed class RegimesOfPruning : IReproduction
 
     public string Figure => "figures 2 and 3: LMC, CKA and test error over training epochs and density for PreResNet-20 on CIFAR-10 (maps, not tabulated)";
 
-    public string Setup => "small-cnn with 8 and 16 filters and batch normalisation, 2,000 CIFAR-10 pictures, dense schedule of 12 epochs stopped after 2 (hot) or 12 (cold), convolutions pruned to 5 % (heavy) or 50 % (light), 2 copies retrained for 12 epochs each, batch 64, rate 0.1 in steps, weight decay 1e-4; paths of 11 points with statistics measured again, all on 1,000 training pictures. Far smaller than PreResNet-20 with 160 epochs";
+    public string Setup => "three convolutions of 8, 16 and 32 filters with batch normalisation and a linear layer over their means (95 % of the weights are in convolutions, as in the paper's networks), 2,000 CIFAR-10 pictures, dense schedule of 12 epochs stopped after 2 (hot) or 12 (cold), convolutions pruned to 5 % (heavy) or 50 % (light), 2 copies retrained for 12 epochs each, batch 64, rate 0.1 in steps, weight decay 1e-4; paths of 11 points with statistics measured again, all on 1,000 training pictures. Far smaller than PreResNet-20 with 160 epochs";
 
     public IReadOnlyList<string> Baselines => ["the other temperature at the same density", "the other density at the same temperature"];
 
@@ -34,7 +34,7 @@ internal sealed class RegimesOfPruning : IReproduction
     {
         double epochs = run.Pick(1, 12, 40), hot = run.Pick(0.5, 2, 4);
         var lab = new Lab(run, "cifar10", run.Pick(300, 2000, 5000), run.Pick(200, 1000, 5000), 9);
-        ModelGraph network = lab.Network("small-cnn", $"channels={run.Pick(4, 8, 16)},hidden=64,image=32,inputs={lab.Data.ForTraining.SampleShape[0]}");
+        ModelGraph network = Network(lab.Data.ForTraining.SampleShape[0], run.Pick(4, 8, 16), run.Seed);
         var plan = lab.Plan with { Steps = null, Epochs = epochs, LearningRate = 0.1, Schedule = "step", WeightDecay = 1e-4, Augment = "none" };
         var study = new ThreeRegimeStudy
         {
@@ -58,6 +58,20 @@ internal sealed class RegimesOfPruning : IReproduction
             run.Measure("cka " + name, cell.Cka);
             run.Measure("error " + name, 100 * cell.TestError);
         }
+    }
+
+    /// <summary>A network that consists of its convolutions: they alone are pruned, so what remains dense beside them would carry the load instead.</summary>
+    /// <remarks>With a hidden linear layer of 65,536 weights behind 1,368 of convolutions, as this reproduction had at first, a density of 5 % leaves 98 % of the network and is no load.</remarks>
+    private static ModelGraph Network(int inputs, int channels, int seed)
+    {
+        var g = new GraphBuilder("three-convolutions", seed);
+        Value h = g.Input("image", ElementType.Float32, Dimension.Named("batch"), inputs, 32, 32);
+        for (int i = 0; i < 3; i++)
+        {
+            if (i > 0) h = g.MaxPool(h, 2);
+            h = g.Relu(g.BatchNorm(g.Conv(h, $"conv{i + 1}", channels << i, 3, padding: 1, bias: false), $"bn{i + 1}"));
+        }
+        return g.Output("logits", g.Linear(g.Flatten(g.GlobalAveragePool(h)), "classifier", 10)).Build();
     }
 
     private sealed class Forward(Action<AnalysisProgress> action) : IProgress<AnalysisProgress>
