@@ -81,6 +81,18 @@ internal sealed partial class Assembler
     /// <summary>target = source.</summary>
     public void Move(Register target, Register source) => General(0x89, target, source);
 
+    /// <summary>target += the 8 bytes at [address + offset].</summary>
+    public void Add(Register target, Register address, int offset) => Memory(0x03, (int)target, address, offset);
+
+    /// <summary>target = source * factor.</summary>
+    public void Multiply(Register target, Register source, int factor)
+    {
+        Byte(0x48 | (int)target >> 3 << 2 | (int)source >> 3);
+        Byte(0x69);
+        Byte(0xC0 | ((int)target & 7) << 3 | (int)source & 7);
+        Word(factor);
+    }
+
     /// <summary>target += value.</summary>
     public void Add(Register target, int value)
     {
@@ -90,16 +102,16 @@ internal sealed partial class Assembler
         Word(value);
     }
 
-    /// <summary>target = the 8 bytes at [address + offset], offset below 128.</summary>
+    /// <summary>target = the 8 bytes at [address + offset].</summary>
     public void Load(Register target, Register address, int offset) => Memory(0x8B, (int)target, address, offset);
 
-    /// <summary>The 8 bytes at [address + offset] += source, offset below 128.</summary>
+    /// <summary>The 8 bytes at [address + offset] += source.</summary>
     public void AddTo(Register address, int offset, Register source) => Memory(0x01, (int)source, address, offset);
 
-    /// <summary>The 8 bytes at [address + offset] = source, offset below 128.</summary>
+    /// <summary>The 8 bytes at [address + offset] = source.</summary>
     public void Store(Register source, Register address, int offset) => Memory(0x89, (int)source, address, offset);
 
-    /// <summary>Subtracts one from the 8 bytes at [address + offset], offset below 128.</summary>
+    /// <summary>Subtracts one from the 8 bytes at [address + offset].</summary>
     public void Decrement(Register address, int offset) => Memory(0xFF, 1, address, offset);
 
     /// <summary>Subtracts one.</summary>
@@ -133,6 +145,12 @@ internal sealed partial class Assembler
         Byte(0xD0 | (int)address);
     }
 
+    /// <summary>Puts a register away.</summary>
+    public void Push(Register register) => PushOrPop(0x50, register);
+
+    /// <summary>Brings back what was put away last.</summary>
+    public void Pop(Register register) => PushOrPop(0x58, register);
+
     /// <summary>Jumps over what follows, up to <see cref="Land"/>, when a register is zero.</summary>
     /// <returns>For <see cref="Land"/>.</returns>
     public int SkipIfZero(Register value)
@@ -140,6 +158,15 @@ internal sealed partial class Assembler
         General(0x85, value, value);
         Byte(0x0F);
         Byte(0x84);
+        Word(0);
+        return Length;
+    }
+
+    /// <summary>Jumps over what follows, up to <see cref="Land"/>.</summary>
+    /// <returns>For <see cref="Land"/>.</returns>
+    public int Skip()
+    {
+        Byte(0xE9);
         Word(0);
         return Length;
     }
@@ -162,8 +189,10 @@ internal sealed partial class Assembler
     {
         Byte(0x48 | register >> 3 << 2 | (int)address >> 3);
         Byte(operation);
-        Byte(0x40 | (register & 7) << 3 | (int)address & 7);
-        Byte(offset);
+        bool near = offset is >= sbyte.MinValue and <= sbyte.MaxValue;
+        Byte((near ? 0x40 : 0x80) | (register & 7) << 3 | (int)address & 7);
+        if (near) Byte(offset);
+        else Word(offset);
     }
 
     private void General(int operation, Register target, Register source)

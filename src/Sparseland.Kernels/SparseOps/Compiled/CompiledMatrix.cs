@@ -33,6 +33,15 @@ internal sealed unsafe class CompiledMatrix
     // Code of the panels that share a tile: it stays in the second cache from tile to tile.
     private const int GroupCode = 96 * 1024;
 
+    // Tiles of a call at most.
+    private const int MostTiles = 16;
+
+    // More code would come from beyond the second cache for each tile: then inputs are packed for many tiles, and panels take turns in groups.
+    private const int InPlaceCode = 2 << 20;
+
+    // Bytes of code that a stored value takes at least.
+    private const int LeastCode = 7;
+
     // A stored value takes at most 14 bytes of code: a load of its input and its product. Beyond this the code would not fit an array.
     private const int MostStored = 60_000_000;
 
@@ -48,14 +57,12 @@ internal sealed unsafe class CompiledMatrix
     private readonly Piece[] _pieces;
     private readonly int[] _order;
     private readonly float[] _values;
-    private readonly float[] _zeros;
 
     private CompiledMatrix(int rows, int[] lines, ExecutableMemory memory, Piece[] pieces, int panels, int depth, int[] order)
     {
         (RowCount, Lines, Panels, Depth) = (rows, lines, panels, depth);
         (_memory, _pieces, _order) = (memory, pieces, order);
         _values = GC.AllocateUninitializedArray<float>(order.Length, pinned: true);
-        _zeros = GC.AllocateArray<float>(rows, pinned: true);
         Blocks = (lines.Length + depth - 1) / depth;
     }
 
@@ -117,10 +124,13 @@ internal sealed unsafe class CompiledMatrix
 
         // Panels of whole blocks of four rows where there are enough: tiles of 4 x 1 weights are not torn.
         int quads = (rows + 3) / 4, panels = (quads + PanelCode.Rows / 4 - 1) / (PanelCode.Rows / 4);
-        int depth = indices.Length > (long)ValuesThatHideALoad * panels * used ? DenseDepth : ThinDepth, blocks = (used + depth - 1) / depth;
+        int most = indices.Length > (long)ValuesThatHideALoad * panels * used ? DenseDepth : ThinDepth, blocks = (used + most - 1) / most;
+        // Blocks of one size: a short last one would spill all sums for little.
+        int depth = (used + blocks - 1) / blocks;
         var pieces = new Piece[panels * blocks + 1];
         var order = new int[indices.Length];
         var assembler = new Assembler();
+        bool packs = indices.Length <= InPlaceCode / LeastCode;
         PanelCode.EmitLoop(assembler);
         assembler.Align();
         var starts = new int[depth + 1];
@@ -130,6 +140,7 @@ internal sealed unsafe class CompiledMatrix
         for (int b = 0; b < blocks; b++)
         {
             int firstLine = b * depth, endLine = Math.Min(used, firstLine + depth);
+            var block = new PanelCode.Block(lines, firstLine, endLine - firstLine, b == 0, b == blocks - 1);
             for (int p = 0; p < panels; p++)
             {
                 int first = Math.Min(rows, (int)((long)quads * p / panels) * 4), end = Math.Min(rows, (int)((long)quads * (p + 1) / panels) * 4);
@@ -148,14 +159,14 @@ internal sealed unsafe class CompiledMatrix
                 }
                 // Each start has moved to the next line's.
                 pieces[b * panels + p] = new Piece(assembler.Length, first, at);
-                PanelCode.Emit(assembler, first, end - first, entries, starts, endLine - firstLine, b == 0, b == blocks - 1, indices.Length > StaysInCache);
-                PanelCode.EmitNext(assembler);
+                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, ahead: indices.Length > StaysInCache);
+                PanelCode.EmitNext(assembler, endsBlock: p == panels - 1 && b < blocks - 1);
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }
         }
         pieces[^1] = new Piece(assembler.Length, rows, at);
         ExecutableMemory? memory = ExecutableMemory.TryCreate(assembler.Code);
-        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length };
+        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length, RunsInPlace = packs && assembler.Length <= InPlaceCode };
     }
 
     /// <summary>Takes over values, given in row order.</summary>
@@ -182,23 +193,69 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>The rows of panels first .. end-1.</summary>
     public (int First, int End) Rows(int first, int end) => (_pieces[first].FirstRow, end == Panels ? RowCount : _pieces[end].FirstRow);
 
+    /// <summary>Whether <see cref="RunInPlace"/> is the faster way.</summary>
+    public bool RunsInPlace { get; private init; }
+
+    /// <summary>Multiplies all panels and blocks of lines with tiles that are read where they are.</summary>
+    /// <remarks>
+    /// Tile after tile: all code runs on 16 columns, the first panel of each block packs the block's inputs, sums that wait between blocks stay in the first cache.
+    /// </remarks>
+    /// <param name="tiles">Input: room for a block of lines of one tile; no tail.</param>
+    /// <param name="source">Row 0 of the matrix, at the first tile's columns; every line is followed by 16 readable floats for each tile.</param>
+    /// <param name="stride">Floats between rows of the matrix.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void RunInPlace(in Tiles tiles, float* source, nint stride)
+    {
+        float* clamp = stackalloc float[3 * Lanes];
+        FillClamp(tiles.Clamp, clamp);
+        fixed (float* values = _values)
+        {
+            PanelCode.Arguments a = new()
+            {
+                Bias = tiles.Bias,
+                Clamp = tiles.Clamp.IsNone ? null : clamp,
+                Input = (byte*)tiles.Input,
+                OutputTile = tiles.OutputTile * sizeof(float),
+                RowStride = tiles.RowStride * sizeof(float),
+                Values = values,
+                Panel = _memory.Address + _pieces[0].Start,
+                Panels = Panels * Blocks,
+                SourceStride = stride * sizeof(float),
+            };
+            // Calls of about the length that those of Run have.
+            int most = (int)Math.Max(1, MostTiles * (long)GroupCode / CodeBytes);
+            for (int t = 0; t < tiles.Whole; t += most)
+            {
+                a.Tiles = Math.Min(most, tiles.Whole - t);
+                a.Source = source + t * Lanes;
+                a.Output = tiles.Output + t * tiles.OutputTile;
+                a.Residual = tiles.Residual == null ? null : tiles.Residual + t * tiles.OutputTile;
+                Call(ref a);
+            }
+        }
+        GC.KeepAlive(_memory);
+    }
+
+    // Bounds, and what turns -0 into +0 exactly where the maximum of -0 and a bound of +0 would.
+    private static void FillClamp(Clamp clamp, float* to)
+    {
+        if (clamp.IsNone) return;
+        new Span<float>(to, Lanes).Fill(clamp.Low);
+        new Span<float>(to + Lanes, Lanes).Fill(clamp.High);
+        new Span<float>(to + 2 * Lanes, Lanes).Fill(clamp.Low == 0 && !float.IsNegative(clamp.Low) ? 0f : -0f);
+    }
+
     /// <summary>Multiplies panels first .. end-1 with blocks firstBlock .. endBlock-1 of packed tiles; the first block starts from bias and residual, the last clamps.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public void Run(in Tiles tiles, int first, int end, int firstBlock, int endBlock)
     {
-        // Bounds, and what turns -0 into +0 exactly where the maximum of -0 and a bound of +0 would.
         float* clamp = stackalloc float[3 * Lanes];
-        if (!tiles.Clamp.IsNone)
-        {
-            new Span<float>(clamp, Lanes).Fill(tiles.Clamp.Low);
-            new Span<float>(clamp + Lanes, Lanes).Fill(tiles.Clamp.High);
-            new Span<float>(clamp + 2 * Lanes, Lanes).Fill(tiles.Clamp.Low == 0 && !float.IsNegative(tiles.Clamp.Low) ? 0f : -0f);
-        }
-        fixed (float* values = _values, zeros = _zeros)
+        FillClamp(tiles.Clamp, clamp);
+        fixed (float* values = _values)
         {
             PanelCode.Arguments a = new()
             {
-                Bias = tiles.Bias == null ? zeros : tiles.Bias,
+                Bias = tiles.Bias,
                 Clamp = tiles.Clamp.IsNone ? null : clamp,
                 InputTile = tiles.InputTile * sizeof(float),
             };

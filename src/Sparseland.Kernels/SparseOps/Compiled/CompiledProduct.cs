@@ -15,6 +15,9 @@ internal unsafe interface ITileSource
     /// <param name="to">Line 0 of the first tile, at an address divisible by 64.</param>
     /// <param name="stride">Floats between tiles.</param>
     void Pack(int tile, int tiles, int first, int end, float* to, nint stride);
+
+    /// <summary>Where row 0 of a matrix begins whose rows are the lines, and the floats between its rows; null where lines must be packed.</summary>
+    float* InPlace(out nint stride);
 }
 
 /// <summary>output [rows, columns] = clamp(bias + residual + W * source) with a compiled W.</summary>
@@ -120,6 +123,13 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             MultiplyTurned(input, tile, tiles, firstPanel, endPanel);
             return;
         }
+        nint stride = 0;
+        float* from = input == null && firstPanel == 0 && endPanel == Matrix.Panels && Columns >= CompiledMatrix.Lanes && Matrix.RunsInPlace ? Source.InPlace(out stride) : null;
+        if (from != null)
+        {
+            MultiplyInPlace(from, stride, tile, tiles);
+            return;
+        }
         int start = tile * CompiledMatrix.Lanes, width = Math.Min(Columns - start, tiles * CompiledMatrix.Lanes), whole = width / CompiledMatrix.Lanes;
         var call = new CompiledMatrix.Tiles
         {
@@ -144,13 +154,61 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         float* edge = Output + start + whole * CompiledMatrix.Lanes;
         if (Residual != null)
         {
-            float* from = Residual + start + whole * CompiledMatrix.Lanes;
-            for (nint r = first; r < end; r++) Unsafe.CopyBlockUnaligned(rows + r * CompiledMatrix.Lanes, from + r * RowStride, (uint)rest * sizeof(float));
+            float* added = Residual + start + whole * CompiledMatrix.Lanes;
+            for (nint r = first; r < end; r++) Unsafe.CopyBlockUnaligned(rows + r * CompiledMatrix.Lanes, added + r * RowStride, (uint)rest * sizeof(float));
         }
         call.Tail = rows;
         call.TailResidual = Residual == null ? null : rows;
         Run(call, input, tile, tiles, firstPanel, endPanel);
         for (nint r = first; r < end; r++) Unsafe.CopyBlockUnaligned(edge + r * RowStride, rows + r * CompiledMatrix.Lanes, (uint)rest * sizeof(float));
+    }
+
+    /// <summary>Multiplies all panels with some tiles that lie in a matrix.</summary>
+    private readonly void MultiplyInPlace(float* from, nint stride, int tile, int tiles)
+    {
+        const int Lanes = CompiledMatrix.Lanes;
+        int start = tile * Lanes, whole = Math.Min(tiles, Columns / Lanes - tile), rest = tiles > whole ? Columns % Lanes : 0;
+        using Scratch.Buffer packed = Scratch.Rent(Matrix.Depth * (nint)Lanes);
+        var call = new CompiledMatrix.Tiles
+        {
+            Input = packed.Pointer,
+            Whole = whole,
+            Output = Output + start,
+            Residual = Residual == null ? null : Residual + start,
+            RowStride = RowStride,
+            OutputTile = Lanes,
+            Bias = Bias,
+            Clamp = Clamp,
+        };
+        if (whole > 0) Matrix.RunInPlace(call, from + start, stride);
+        if (rest == 0) return;
+        // The last tile ends with the last column. Columns that belong to the tile before get the same bits once more, unless another thread is at them or they have been added to.
+        int last = Columns - Lanes;
+        call.Whole = 1;
+        if (whole > 0 && Residual != Output)
+        {
+            call.Output = Output + last;
+            call.Residual = Residual == null ? null : Residual + last;
+            Matrix.RunInPlace(call, from + last, stride);
+            return;
+        }
+        using Scratch.Buffer tail = Scratch.Rent((long)Matrix.RowCount * Lanes);
+        float* edge = tail.Pointer + Lanes - rest;
+        if (Residual != null)
+        {
+            new Span<float>(tail.Pointer, Matrix.RowCount * Lanes).Clear();
+            CopyColumns(Residual + Columns - rest, RowStride, edge, Lanes, rest);
+        }
+        call.Output = tail.Pointer;
+        call.Residual = Residual == null ? null : tail.Pointer;
+        call.RowStride = Lanes;
+        Matrix.RunInPlace(call, from + last, stride);
+        CopyColumns(edge, Lanes, Output + Columns - rest, RowStride, rest);
+    }
+
+    private readonly void CopyColumns(float* from, nint stride, float* to, nint toStride, int columns)
+    {
+        for (int r = 0; r < Matrix.RowCount; r++, from += stride, to += toStride) Unsafe.CopyBlockUnaligned(to, from, (uint)columns * sizeof(float));
     }
 
     private readonly void MultiplyTurned(float* input, int tile, int tiles, int firstPanel, int endPanel)

@@ -5,8 +5,10 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>Writes the machine code of <see cref="CompiledMatrix"/>: a loop over tiles, and for each panel of rows and block of lines straight-line code that it calls.</summary>
 /// <remarks>
-/// Registers: Rdi arguments, R10 input tile, R11 output row, Rsi residual row or zero, R8 bytes between rows, R9 panels left, Rdx values; Rax walks through inputs,
-/// Rcx through the rest. Vectors 0..27 are sums, 28..31 inputs. A panel leaves the pointers at the rows and values of the next, which lies behind it.
+/// <para>Registers: Rdi arguments, R10 input tile, R11 output row, Rsi residual row or zero, R8 bytes between rows, R9 panels left, Rdx values; Rax walks through inputs,
+/// Rcx through the rest. Vectors 0..27 are sums, 28..31 inputs. A panel leaves the pointers at the rows and values of the next, which lies behind it; behind the last
+/// panel of a block lies the first of the next block.</para>
+/// <para>The first panel of a block can read its inputs out of a matrix and leave them packed for the other panels: what a copy beforehand would take hides behind its products.</para>
 /// </remarks>
 internal static class PanelCode
 {
@@ -36,6 +38,11 @@ internal static class PanelCode
         int without = code.SkipIfZero(Register.Rcx);
         code.AddTo(Register.Rdi, Arguments.ResidualAt, Register.Rax);
         code.Land(without);
+        code.Load(Register.Rcx, Register.Rdi, Arguments.SourceAt);
+        int packed = code.SkipIfZero(Register.Rcx);
+        code.Add(Register.Rcx, LineBytes);
+        code.Store(Register.Rcx, Register.Rdi, Arguments.SourceAt);
+        code.Land(packed);
         code.Decrement(Register.Rdi, Arguments.TilesAt);
         code.JumpIfNotZero(top);
         code.ClearUpperHalves();
@@ -48,17 +55,21 @@ internal static class PanelCode
     /// <param name="rows">At most <see cref="Rows"/>.</param>
     /// <param name="entries">Row within the panel of each stored value, line by line.</param>
     /// <param name="ends">Where each line's entries end.</param>
-    /// <param name="lines">Lines of the block.</param>
-    /// <param name="isFirst">Whether sums begin here, with bias and residual, or go on from the output.</param>
-    /// <param name="isLast">Whether sums end here and are clamped.</param>
+    /// <param name="block">The lines.</param>
+    /// <param name="packs">Whether this is the panel that reads inputs where they are and packs them, when there is a source.</param>
     /// <param name="ahead">Whether lines of other code are asked for.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, int[] ends, int lines, bool isFirst, bool isLast, bool ahead)
+    public static void Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, int[] ends, in Block block, bool packs, bool ahead)
     {
-        if (isFirst)
+        if (block.IsFirst)
         {
             code.Load(Register.Rcx, Register.Rdi, Arguments.BiasAt);
+            int without = code.SkipIfZero(Register.Rcx);
             for (int r = 0; r < rows; r++) code.Broadcast(r, Register.Rcx, (firstRow + r) * sizeof(float));
+            int with = code.Skip();
+            code.Land(without);
+            for (int r = 0; r < rows; r++) code.Clear(r);
+            code.Land(with);
             int none = code.SkipIfZero(Register.Rsi);
             for (int r = 0; r < rows; r++)
             {
@@ -77,24 +88,25 @@ internal static class PanelCode
             }
         }
 
-        code.Move(Register.Rax, Register.R10);
-        int inputs = 0, values = 0, count = ends[^1];
-        for (int l = 0, i = 0, turn = 0; l < lines; l++)
+        if (packs)
         {
-            int end = ends[l];
-            if (i == end) continue;
-            while (l * LineBytes - inputs > sbyte.MaxValue * LineBytes) inputs += Advance(Register.Rax, 255 * LineBytes);
-            int input = Rows + turn++ % 4;
-            code.Load(input, Register.Rax, l * LineBytes - inputs);
-            for (; i < end; i++)
-            {
-                if (i * sizeof(float) - values > sbyte.MaxValue * sizeof(float)) values += Advance(Register.Rdx, 255 * sizeof(float));
-                code.MultiplyAddBroadcast(entries[i].Row, input, Register.Rdx, i * sizeof(float) - values);
-            }
+            code.Load(Register.Rcx, Register.Rdi, Arguments.SourceAt);
+            int packed = code.SkipIfZero(Register.Rcx);
+            code.Push(Register.R9);
+            code.Load(Register.R9, Register.Rdi, Arguments.SourceStrideAt);
+            EmitProducts(code, entries, ends, block, packs: true);
+            code.Pop(Register.R9);
+            int done = code.Skip();
+            code.Land(packed);
+            EmitProducts(code, entries, ends, block, packs: false);
+            code.Land(done);
         }
-        if (count * sizeof(float) != values) Advance(Register.Rdx, count * sizeof(float) - values);
+        else
+        {
+            EmitProducts(code, entries, ends, block, packs: false);
+        }
 
-        if (isLast)
+        if (block.IsLast)
         {
             code.Load(Register.Rcx, Register.Rdi, Arguments.ClampAt);
             int none = code.SkipIfZero(Register.Rcx);
@@ -113,22 +125,70 @@ internal static class PanelCode
             code.Add(Register.R11, Register.R8);
         }
         if (ahead) EmitAhead(code);
+    }
+
+    /// <summary>Each line's input, and its products.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, int[] ends, in Block block, bool packs)
+    {
+        code.Move(Register.Rax, Register.R10);
+        int inputs = 0, values = 0, count = ends[^1], source = 0;
+        for (int l = 0, i = 0, turn = 0; l < block.Count; l++)
+        {
+            int end = ends[l];
+            if (i == end && !packs) continue;
+            while (l * LineBytes - inputs > sbyte.MaxValue * LineBytes) inputs += Advance(Register.Rax, 255 * LineBytes);
+            int input = Rows + turn++ % 4;
+            if (packs)
+            {
+                GoTo(block.Numbers[block.First + l]);
+                code.Load(input, Register.Rcx, 0);
+                code.Store(input, Register.Rax, l * LineBytes - inputs);
+            }
+            else
+            {
+                code.Load(input, Register.Rax, l * LineBytes - inputs);
+            }
+            for (; i < end; i++)
+            {
+                if (i * sizeof(float) - values > sbyte.MaxValue * sizeof(float)) values += Advance(Register.Rdx, 255 * sizeof(float));
+                code.MultiplyAddBroadcast(entries[i].Row, input, Register.Rdx, i * sizeof(float) - values);
+            }
+        }
+        if (count * sizeof(float) != values) Advance(Register.Rdx, count * sizeof(float) - values);
 
         int Advance(Register register, int bytes)
         {
             code.Add(register, bytes);
             return bytes;
         }
+
+        // Rcx is at a row of the source and goes to another.
+        void GoTo(int row)
+        {
+            if (row - source > 2)
+            {
+                code.Multiply(Register.Rcx, Register.R9, row);
+                code.Add(Register.Rcx, Register.Rdi, Arguments.SourceAt);
+                source = row;
+            }
+            for (; source < row; source++) code.Add(Register.Rcx, Register.R9);
+        }
     }
 
     /// <summary>Goes on to the next panel, which is written behind this, unless that was the last.</summary>
-    public static void EmitNext(Assembler code)
+    /// <param name="code">Where to.</param>
+    /// <param name="endsBlock">Whether the next panel is the first of another block.</param>
+    public static void EmitNext(Assembler code, bool endsBlock)
     {
         code.Decrement(Register.R9);
         int next = code.SkipIfNotZero();
         code.Return();
-        code.Align();
+        if (!endsBlock) code.Align();
         code.Land(next);
+        if (!endsBlock) return;
+        code.Load(Register.R11, Register.Rdi, Arguments.OutputAt);
+        code.Align();
     }
 
     /// <summary>Asks for a few lines of the code and the values that are needed after these panels.</summary>
@@ -159,7 +219,7 @@ internal static class PanelCode
     public unsafe struct Arguments
     {
         public const int InputAt = 0, InputTileAt = 8, OutputAt = 16, OutputTileAt = 24, ResidualAt = 32, RowStrideAt = 40, BiasAt = 48, ClampAt = 56, ValuesAt = 64, PanelAt = 72, TilesAt = 80, PanelsAt = 88,
-            AheadCodeAt = 96, AheadValuesAt = 104, AheadLinesAt = 112;
+            AheadCodeAt = 96, AheadValuesAt = 104, AheadLinesAt = 112, SourceAt = 120, SourceStrideAt = 128;
 
         public byte* Input;
 
@@ -176,7 +236,7 @@ internal static class PanelCode
         /// <summary>Bytes.</summary>
         public nint RowStride;
 
-        /// <summary>Of all rows.</summary>
+        /// <summary>Of all rows, or null.</summary>
         public float* Bias;
 
         /// <summary>Lower bounds, upper bounds, signs of zero, or null.</summary>
@@ -193,5 +253,19 @@ internal static class PanelCode
 
         /// <summary>What each panel of each tile asks for: so many lines from here on.</summary>
         public nint AheadCode, AheadValues, AheadLines;
+
+        /// <summary>Row 0 of the matrix that inputs come from, at the tile's columns; null where they are packed before.</summary>
+        public float* Source;
+
+        /// <summary>Bytes.</summary>
+        public nint SourceStride;
     }
+
+    /// <summary>A block of lines.</summary>
+    /// <param name="Numbers">The row of the input that each line is, for all lines.</param>
+    /// <param name="First">The block's first line.</param>
+    /// <param name="Count">How many.</param>
+    /// <param name="IsFirst">Whether sums begin here, with bias and residual, or go on from the output.</param>
+    /// <param name="IsLast">Whether sums end here and are clamped.</param>
+    public readonly record struct Block(int[] Numbers, int First, int Count, bool IsFirst, bool IsLast);
 }

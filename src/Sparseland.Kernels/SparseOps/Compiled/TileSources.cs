@@ -23,6 +23,12 @@ internal unsafe struct LineSource : ITileSource
     /// <summary>Floats of a line.</summary>
     public int Columns;
 
+    public readonly float* InPlace(out nint stride)
+    {
+        stride = Stride;
+        return Base;
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
     {
@@ -71,6 +77,12 @@ internal unsafe struct TurnedSource : ITileSource
     /// <summary>Which lines are needed.</summary>
     public int[] Lines;
 
+    public readonly float* InPlace(out nint stride)
+    {
+        stride = 0;
+        return null;
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
     {
@@ -106,6 +118,12 @@ internal unsafe struct PlaneSource : ITileSource
     public int[] Offsets;
 
     public TileGather Gather;
+
+    public readonly float* InPlace(out nint stride)
+    {
+        stride = 0;
+        return null;
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
