@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
 using Sparseland.Runtime.Planning;
 
@@ -7,9 +8,19 @@ namespace Sparseland.Runtime;
 
 /// <summary>One rule: from this much work on, a sparse kernel wins below this density.</summary>
 /// <param name="Kernel">The kernel.</param>
-/// <param name="Size">Lower bound of what the rule is for: output pixels for convolutions, rows of the input for matrices, bytes of the dense weight for vectors.</param>
+/// <param name="Size">
+/// Lower bound of what the rule is for: output pixels for convolutions, rows of the input for matrices, bytes of the dense weight for vectors; for weights of few bits the bytes that all of them in the
+/// model would take without masks, because a layer that fits the caches comes from memory where the model does not fit.
+/// </param>
 /// <param name="Density">The density (more exactly, the cost, see <see cref="BreakEvenTable.Speedup"/>) at which the sparse kernel is as fast as the dense one, 0 to 1.</param>
-public sealed record BreakEven(KernelKind Kernel, long Size, double Density);
+public sealed record BreakEven(KernelKind Kernel, long Size, double Density)
+{
+    /// <summary>What the values are held in. Bit-masks have rules for each type; all other kernels are of single precision.</summary>
+    public ValueKind Values { get; init; }
+
+    /// <summary>Lower bound of the columns of a row; 0 for any. Masks over few bits have rules for short rows, which spend their time on scales and on adding up.</summary>
+    public int Columns { get; init; }
+}
 
 /// <summary>At which density sparse kernels begin to win: data, not code.</summary>
 /// <remarks>
@@ -23,7 +34,7 @@ public sealed class BreakEvenTable
     public const double Margin = 1.1;
 
     // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
-    private const int Version = 3;
+    private const int Version = 4;
 
     private readonly BreakEven[] _entries;
 
@@ -35,19 +46,19 @@ public sealed class BreakEvenTable
     {
         ArgumentNullException.ThrowIfNull(entries);
         ArgumentNullException.ThrowIfNull(origin);
-        _entries = [.. entries.OrderBy(e => e.Kernel).ThenBy(e => e.Size)];
+        _entries = [.. entries.OrderBy(e => e.Kernel).ThenBy(e => e.Values).ThenBy(e => e.Size).ThenBy(e => e.Columns)];
         Origin = origin;
         for (int i = 0; i < _entries.Length; i++)
         {
             BreakEven e = _entries[i];
-            if (e.Size < 0 || !(e.Density >= 0 && e.Density <= 1)) throw new ArgumentException($"{e} is no rule: sizes are at least 0, densities in 0..1.", nameof(entries));
-            if (i > 0 && _entries[i - 1].Kernel == e.Kernel && _entries[i - 1].Size == e.Size) throw new ArgumentException($"{e.Kernel} from {e.Size} on is given twice.", nameof(entries));
+            if (e.Size < 0 || e.Columns < 0 || !Enum.IsDefined(e.Values) || !(e.Density >= 0 && e.Density <= 1)) throw new ArgumentException($"{e} is no rule: sizes are at least 0, densities in 0..1.", nameof(entries));
+            if (i > 0 && (_entries[i - 1] with { Density = e.Density }) == e) throw new ArgumentException($"{e.Kernel} from {e.Size} on is given twice.", nameof(entries));
         }
     }
 
     /// <summary>
     /// The constants that are used when nothing was measured: nine tenths of the lesser of what one and two threads gave on a
-    /// 2-core x64 server, with compiled kernels (AVX-512) or, where there are none, without (AVX2).
+    /// 2-core x64 server, with compiled kernels (AVX-512) or, where there are none, without (AVX2). Values of few bits from memory have the lesser itself; without AVX-512 none of their masks is taken.
     /// </summary>
     public static BreakEvenTable BuiltIn { get; } = new(
     [
@@ -64,6 +75,7 @@ public sealed class BreakEvenTable
         .. Steps.LinearKernel.UsesWindows ? (ReadOnlySpan<BreakEven>)[
             new(KernelKind.CsrVector, 0, 0.5), new(KernelKind.CsrVector, 4 << 20, 0.6),
             new(KernelKind.BitmaskVector, 0, 0.36), new(KernelKind.BitmaskVector, 4 << 20, 0.53), new(KernelKind.BitmaskVector, 32 << 20, 0.9),
+            .. FewBits(ValueKind.BFloat16, 0.43, 0.52, 0.69, 0.69), .. FewBits(ValueKind.Int8, 0.46, 0.47, 0.74, 0.74), .. FewBits(ValueKind.Int4, 0.27, 0.38, 0.3, 0.6),
         ] :
         [
             new(KernelKind.CsrVector, 0, 0.12), new(KernelKind.CsrVector, 32 << 20, 0.24),
@@ -75,22 +87,35 @@ public sealed class BreakEvenTable
         new(KernelKind.Columns, 4 << 20, 0.65), new(KernelKind.Columns, 32 << 20, 0.9),
     ], "built in");
 
+    // In the caches and beyond, in rows of fewer than 2048 columns and of more.
+    private static BreakEven[] FewBits(ValueKind values, double cachedShort, double cachedLong, double farShort, double farLong) =>
+    [
+        new(KernelKind.BitmaskVector, 0, cachedShort) { Values = values },
+        new(KernelKind.BitmaskVector, 0, cachedLong) { Values = values, Columns = Planning.BreakEvenMeasurement.LongRow },
+        new(KernelKind.BitmaskVector, Planning.BreakEvenMeasurement.BeyondCaches, farShort) { Values = values },
+        new(KernelKind.BitmaskVector, Planning.BreakEvenMeasurement.BeyondCaches, farLong) { Values = values, Columns = Planning.BreakEvenMeasurement.LongRow },
+    ];
+
     /// <summary>Where the numbers come from.</summary>
     public string Origin { get; }
 
     /// <summary>What the points were measured with; null when they were not, and hold anywhere.</summary>
     internal BreakEvenConditions? Conditions { get; init; }
 
-    /// <summary>The rules, sorted by kernel and size.</summary>
+    /// <summary>The rules, sorted by kernel, type of the values, size and columns.</summary>
     public IReadOnlyList<BreakEven> Entries => _entries;
 
     /// <summary>The density at which a kernel breaks even for work of a size (see <see cref="BreakEven.Size"/>); 0 when it never wins.</summary>
-    public double For(KernelKind kernel, long size)
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="size">See <see cref="BreakEven.Size"/>.</param>
+    /// <param name="values">What the values are held in.</param>
+    /// <param name="columns">Columns of a row.</param>
+    public double For(KernelKind kernel, long size, ValueKind values = ValueKind.Float32, int columns = int.MaxValue)
     {
         double density = 0;
         foreach (BreakEven e in _entries)
         {
-            if (e.Kernel == kernel && e.Size <= size) density = e.Density;
+            if (e.Kernel == kernel && e.Values == values && e.Size <= size && e.Columns <= columns) density = e.Density;
         }
         return density;
     }
@@ -99,8 +124,10 @@ public sealed class BreakEvenTable
     /// <param name="kernel">The kernel.</param>
     /// <param name="size">See <see cref="BreakEven.Size"/>.</param>
     /// <param name="cost">Work as a fraction of the dense one: the stored fraction of the weight and, for products with many columns, what copying inputs adds.</param>
-    public double Speedup(KernelKind kernel, long size, double cost) =>
-        kernel == KernelKind.Dense ? 1 : For(kernel, size) / Math.Max(cost, 0.005);
+    /// <param name="values">What the values are held in.</param>
+    /// <param name="columns">Columns of a row.</param>
+    public double Speedup(KernelKind kernel, long size, double cost, ValueKind values = ValueKind.Float32, int columns = int.MaxValue) =>
+        kernel == KernelKind.Dense ? 1 : For(kernel, size, values, columns) / Math.Max(cost, 0.005);
 
     /// <summary>Measures the break-even points of this machine with the threads in use; takes a few seconds.</summary>
     /// <param name="progress">Told the kernel and size that is measured.</param>

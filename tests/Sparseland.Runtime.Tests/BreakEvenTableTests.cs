@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Sparse;
 using Sparseland.Model;
 using Sparseland.Runtime.Planning;
 
@@ -19,6 +20,22 @@ public class BreakEvenTableTests
     }
 
     [Fact]
+    public void Types_of_values_and_lengths_of_rows_have_rules_of_their_own()
+    {
+        var table = new BreakEvenTable(
+        [
+            new(KernelKind.BitmaskVector, 0, 0.9), new(KernelKind.BitmaskVector, 0, 0.1) { Values = ValueKind.Int4 }, new(KernelKind.BitmaskVector, 0, 0.2) { Values = ValueKind.Int4, Columns = 2048 },
+            new(KernelKind.BitmaskVector, 1000, 0.3) { Values = ValueKind.Int4 }, new(KernelKind.BitmaskVector, 1000, 0.4) { Values = ValueKind.Int4, Columns = 2048 },
+        ], "test");
+        Assert.Equal(0.9, table.For(KernelKind.BitmaskVector, 5000));
+        Assert.Equal([0.1, 0.2, 0.3, 0.4], new[] { (0, 768), (999, 2048), (1000, 2047), (5000, 4096) }.Select(s => table.For(KernelKind.BitmaskVector, s.Item1, ValueKind.Int4, s.Item2)));
+        Assert.Equal(0, table.For(KernelKind.BitmaskVector, 5000, ValueKind.Int8, 4096));
+        Assert.Equal(2, table.Speedup(KernelKind.BitmaskVector, 1000, 0.2, ValueKind.Int4, 4096), 12);
+        Assert.Throws<ArgumentException>(() => new BreakEvenTable([new(KernelKind.BitmaskVector, 0, 0.1) { Columns = -1 }], "test"));
+        Assert.Throws<ArgumentException>(() => new BreakEvenTable([new(KernelKind.BitmaskVector, 0, 0.1) { Values = ValueKind.Int4 }, new(KernelKind.BitmaskVector, 0, 0.2) { Values = ValueKind.Int4 }], "test"));
+    }
+
+    [Fact]
     public void Tables_survive_a_file_and_refuse_nonsense()
     {
         string path = Path.Combine(Path.GetTempPath(), Path.GetRandomFileName());
@@ -29,7 +46,7 @@ public class BreakEvenTableTests
             Assert.Equal(BreakEvenTable.BuiltIn.Entries, loaded.Entries);
             Assert.Equal("built in", loaded.Origin);
             Assert.False(File.Exists(path + ".tmp"));
-            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"version":3,"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"version":3,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"version":3,"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""" })
+            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"version":4,"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"version":4,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"version":4,"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""", """{"version":4,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":0.1,"values":"int7"}]}""" })
             {
                 File.WriteAllText(path, bad);
                 Assert.Equal("SL1090", Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path)).Code);
@@ -62,7 +79,7 @@ public class BreakEvenTableTests
                 Assert.Contains("--calibrate", refused.Try);
             }
             // As files were before they had a version, and as a later version may write them.
-            foreach (string version in new[] { "", "\"version\":2,", "\"version\":99," })
+            foreach (string version in new[] { "", "\"version\":3,", "\"version\":99," })
             {
                 File.WriteAllText(path, "{" + version + "\"origin\":\"measured\",\"entries\":[{\"kernel\":\"Csr\",\"size\":1,\"density\":0.1}]}");
                 Assert.Equal("SL1091", Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path)).Code);
@@ -86,6 +103,7 @@ public class BreakEvenTableTests
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Convolution, Size: 0 });
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.CsrVector, Size: 0 });
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Csr, Size: 2 });
+        foreach (ValueKind values in Enum.GetValues<ValueKind>()) Assert.Contains(table.Entries, e => e.Kernel == KernelKind.BitmaskVector && e.Values == values && e.Density > 0);
         foreach (KernelKind kernel in Enum.GetValues<KernelKind>().Where(k => k != KernelKind.Dense))
             Assert.Contains(table.Entries, e => e.Kernel == kernel && e.Density is >= 0 and <= 1);
         using var cancelled = new CancellationTokenSource();

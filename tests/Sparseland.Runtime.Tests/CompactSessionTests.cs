@@ -1,4 +1,3 @@
-using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Architectures;
 using Sparseland.Model.Formats.Compact;
@@ -8,8 +7,8 @@ namespace Sparseland.Runtime.Tests;
 
 public sealed class CompactSessionTests : IDisposable
 {
-    // Where masks over few bits were measured.
-    private static readonly bool s_takesMasks = SimdSupport.Level == SimdLevel.Vector512;
+    // Points at which masks of every type win in these small models.
+    private static readonly BreakEvenTable s_masksWin = new([.. Enum.GetValues<ValueKind>().Select(v => new BreakEven(KernelKind.BitmaskVector, 0, 0.9) { Values = v })], "tests");
 
     private readonly DirectoryInfo _folder = Directory.CreateTempSubdirectory("sparseland-");
 
@@ -37,7 +36,7 @@ public sealed class CompactSessionTests : IDisposable
         ModelGraph graph = Model(density);
         string path = Path.Combine(_folder.FullName, "m.sparse.safetensors");
         CompactFile.Write(path, graph, new CompactOptions { Values = kind });
-        var fromFile = new TextGenerator(CompactFile.Read(path));
+        var fromFile = new TextGenerator(CompactFile.Read(path), new SessionOptions { BreakEven = s_masksWin });
         var fromOption = new TextGenerator(graph, new SessionOptions { Values = kind });
         Assert.True(fromFile.UsesCache, fromFile.CacheNote);
         Assert.True(fromOption.UsesCache, fromOption.CacheNote);
@@ -45,10 +44,8 @@ public sealed class CompactSessionTests : IDisposable
         int[] made = [.. fromFile.Generate(prompt, new GenerationOptions { MaxTokens = 10 })];
         Assert.Equal(10, made.Length);
         string plan = fromFile.DescribePlan();
-        // Masks over 4-bit values lose to all values in rows as short as these.
-        bool masked = density < 1 && kind != ValueKind.Int4 && s_takesMasks;
-        Assert.Contains($"{kind.ShortName()} {(masked ? "bit-mask" : "dense")} GEMV", plan, StringComparison.Ordinal);
-        Assert.Equal(density < 1 && kind == ValueKind.Int4 && s_takesMasks, plan.Contains("too short for a mask", StringComparison.Ordinal));
+        Assert.Contains($"{kind.ShortName()} {(density < 1 ? "bit-mask" : "dense")} GEMV", plan, StringComparison.Ordinal);
+        Assert.Equal(density < 1, plan.Contains($"below break-even 0.90 / 1.1 of {kind.ShortName()} in rows of 512, ", StringComparison.Ordinal));
         if (density < 1) Assert.Contains("timed: Dense", new TextGenerator(CompactFile.Read(path), new SessionOptions { AutoTune = true }).DescribePlan(), StringComparison.Ordinal);
         Assert.Contains($"{kind.ShortName()} ", fromOption.DescribePlan(), StringComparison.Ordinal);
 
@@ -75,12 +72,31 @@ public sealed class CompactSessionTests : IDisposable
         string path = Path.Combine(_folder.FullName, "m.sparse.safetensors");
         CompactFile.Write(path, Model(0.1), new CompactOptions { Values = ValueKind.Int8 });
         ModelGraph graph = CompactFile.Read(path);
-        var sparse = new TextGenerator(graph);
+        var sparse = new TextGenerator(graph, new SessionOptions { BreakEven = s_masksWin });
+        Assert.Contains("int8 bit-mask GEMV", sparse.DescribePlan(), StringComparison.Ordinal);
         var dense = new TextGenerator(graph, new SessionOptions { ForceDense = true });
         Assert.Contains("int8 dense GEMV", dense.DescribePlan(), StringComparison.Ordinal);
         Assert.DoesNotContain("bit-mask", dense.DescribePlan(), StringComparison.Ordinal);
         // Zeros add nothing to integer sums: the same bits.
         Assert.Equal(sparse.Logits([1, 2, 3]).Array<float>(), dense.Logits([1, 2, 3]).Array<float>());
+    }
+
+    [Fact]
+    public void Masks_over_few_bits_are_chosen_by_type_rows_and_what_the_whole_model_takes()
+    {
+        string path = Path.Combine(_folder.FullName, "m.sparse.safetensors");
+        CompactFile.Write(path, Model(0.3), new CompactOptions { Values = ValueKind.Int8 });
+        ModelGraph graph = CompactFile.Read(path);
+        long bytes = graph.Weights.Values.Sum(w => w.Storage.Matrix is { } m && m.Kind != ValueKind.Float32 ? (long)m.Rows * m.Columns * m.Kind.Bits() / 8 : 0);
+        BreakEven rule(ValueKind values, long size, int columns) => new(KernelKind.BitmaskVector, size, 0.9) { Values = values, Columns = columns };
+        int masked(params BreakEven[] rules) => new TextGenerator(graph, new SessionOptions { BreakEven = new BreakEvenTable(rules, "tests") }).DescribePlan().Split("int8 bit-mask GEMV").Length - 1;
+        int all = masked(rule(ValueKind.Int8, bytes, 0));
+        // Only the second product of the feed-forward part has rows of 1024.
+        Assert.True(all > 2, $"{all}");
+        Assert.Equal(1, masked(rule(ValueKind.Int8, 0, 1024)));
+        Assert.Equal(0, masked(rule(ValueKind.Int8, bytes + 1, 0)));
+        Assert.Equal(0, masked(rule(ValueKind.Int4, 0, 0), rule(ValueKind.BFloat16, 0, 0), new BreakEven(KernelKind.BitmaskVector, 0, 0.9)));
+        Assert.Equal(0, masked(new BreakEven(KernelKind.BitmaskVector, 0, 0.5) { Values = ValueKind.Int8 }));
     }
 
     [Fact]
@@ -112,9 +128,9 @@ public sealed class CompactSessionTests : IDisposable
             if (density < 1) graph.Weights["w"].SetMask(Mask.FromNonZeros([256, 512], values));
             TensorData input = TensorData.Wrap([.. Enumerable.Range(0, 256).Select(_ => random.NextSingle() - 0.5f)], 1, 256);
             float[] expected = new InferenceSession(graph).Run(input).Values.First().Array<float>();
-            var session = new InferenceSession(graph, new SessionOptions { Values = ValueKind.Int8 });
+            var session = new InferenceSession(graph, new SessionOptions { Values = ValueKind.Int8, BreakEven = s_masksWin });
             Near.Equal(expected, session.Run(input).Values.First().Array<float>(), 0.03, 0, $"density {density}");
-            Assert.Contains(density < 1 && s_takesMasks ? "int8 bit-mask GEMV" : "int8 dense GEMV", session.DescribePlan(new Dictionary<string, TensorData> { ["x"] = input }), StringComparison.Ordinal);
+            Assert.Contains(density < 1 ? "int8 bit-mask GEMV" : "int8 dense GEMV", session.DescribePlan(new Dictionary<string, TensorData> { ["x"] = input }), StringComparison.Ordinal);
         }
     }
 }

@@ -58,6 +58,12 @@ public sealed class NeverSlowerTests : IDisposable
                     }
                 }
             }
+            // Values of few bits, in matrices that fit the caches.
+            foreach (string type in new[] { "bf16", "int8", "int4" })
+            {
+                foreach (double density in new[] { 0.7, 0.5, 0.3, 0.1 }) data.Add($"{type} 768", density, 1, "unstructured");
+                data.Add($"{type} 2048", 0.3, 1, "unstructured");
+            }
             // Half of what a rectifier leaves is zero.
             data.Add("rectified 1024 2048", 1, 1, "unstructured");
             return data;
@@ -70,17 +76,18 @@ public sealed class NeverSlowerTests : IDisposable
         string[] words = layer.Split(' ');
         var b = new GraphBuilder(layer);
         int width = int.Parse(words[1]);
-        bool isLinear = words[0] is "linear" or "rectified";
+        ValueKind values = Enum.GetValues<ValueKind>().FirstOrDefault(v => v.ShortName() == words[0]);
+        bool isLinear = words[0] is "linear" or "rectified" || values != ValueKind.Float32;
         Value x = isLinear ? b.Input("x", ElementType.Float32, batch, width) : b.Input("x", ElementType.Float32, batch, width, int.Parse(words[2]), int.Parse(words[2]));
         ModelGraph graph = b.Build(words[0] switch { "conv3" => b.Conv(x, "w", width, 3, padding: 1), "conv1" => b.Conv(x, "w", width, 1), "depthwise" => b.Conv(x, "w", width, 3, padding: 1, groups: width), "rectified" => b.Linear(b.Relu(x), "w", int.Parse(words[2])), _ => b.Linear(x, "w", width) });
         Weight weight = graph.Weights["w.weight"];
         if (density < 1) Prune(weight, pattern, density);
         if (s_measured is null) Measure();
-        InferenceSession Planned() => new(graph, new SessionOptions { BreakEven = s_measured! });
+        InferenceSession Planned() => new(graph, new SessionOptions { BreakEven = s_measured!, Values = values });
         // Times every candidate and keeps the fastest.
-        InferenceSession Tuned() => new(graph, new SessionOptions { AutoTune = true });
+        InferenceSession Tuned() => new(graph, new SessionOptions { AutoTune = true, Values = values });
         InferenceSession session = Planned(), tuned = Tuned();
-        var twin = new InferenceSession(graph, new SessionOptions { ForceDense = true });
+        var twin = new InferenceSession(graph, new SessionOptions { ForceDense = true, Values = values });
         TensorData input = RandomNetworks.Input(1, x.Shape!.ToSizes());
 
         double ratio = 0;

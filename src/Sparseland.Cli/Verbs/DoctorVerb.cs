@@ -5,6 +5,7 @@ using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Services;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.Threading;
 using Sparseland.Runtime;
 using Spectre.Console;
@@ -53,7 +54,7 @@ internal sealed class DoctorVerb : Verb
             {
                 ["origin"] = points.Origin,
                 ["path"] = MachineTable.Path,
-                ["entries"] = new JsonArray([.. points.Entries.Select(e => (JsonNode)new JsonObject { ["kernel"] = e.Kernel.ToString(), ["size"] = e.Size, ["density"] = e.Density })]),
+                ["entries"] = new JsonArray([.. points.Entries.Select(e => (JsonNode)new JsonObject { ["kernel"] = e.Kernel.ToString(), ["values"] = e.Values.ShortName(), ["size"] = e.Size, ["columns"] = e.Columns, ["density"] = e.Density })]),
             },
             ["advice"] = new JsonArray([.. advice.Select(a => (JsonNode)a)]),
         });
@@ -72,8 +73,8 @@ internal sealed class DoctorVerb : Verb
     /// <summary>Below which density each kernel wins, from which size on: one vector (decoding) and small images have rules of their own.</summary>
     private static void Show(VerbContext context, BreakEvenTable points)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn("kernel").AddColumn(new TableColumn("weights from").RightAligned()).AddColumn(new TableColumn("wins below density").RightAligned());
-        foreach (BreakEven entry in points.Entries) table.AddRow(entry.Kernel.ToString(), entry.Size.ToString("N0"), entry.Density.ToString("P1"));
+        var table = new Table().Border(TableBorder.Simple).AddColumn("kernel").AddColumn("values").AddColumn(new TableColumn("size from").RightAligned()).AddColumn(new TableColumn("columns from").RightAligned()).AddColumn(new TableColumn("wins below density").RightAligned());
+        foreach (BreakEven entry in points.Entries) table.AddRow(entry.Kernel.ToString(), entry.Values.ShortName(), entry.Size.ToString("N0"), entry.Columns.ToString("N0"), entry.Density.ToString("P1"));
         context.Show(table);
     }
 

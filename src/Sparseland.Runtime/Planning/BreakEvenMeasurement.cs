@@ -13,34 +13,46 @@ internal static class BreakEvenMeasurement
     private const double BudgetMilliseconds = 60;
 
     // Near the point itself: what a table says matters most there.
-    private const double Density = 0.5, VectorDensity = 0.15, DepthwiseDensity = 0.2;
+    private const double Density = 0.5, VectorDensity = 0.15, DepthwiseDensity = 0.2, BitmaskDensity = 0.4;
+
+    // Columns of a row from which on scales and adding up are a small part of it, and bytes that no cache holds.
+    public const int LongRow = 2048;
+    public const long BeyondCaches = 32 << 20;
 
     public static BreakEvenTable Run(IProgress<string>? progress, CancellationToken cancellation)
     {
         var entries = new List<BreakEven>();
         foreach ((int channels, int image, long size) in new[] { (256, 1, 0L), (256, 4, 16L), (256, 7, 49L), (128, 14, 196L), (64, 28, 784L), (64, 56, 3136L) })
-            Add(KernelKind.Convolution, size, () => Convolution(channels, image));
+            Add(new BreakEven(KernelKind.Convolution, size, 0), () => Convolution(channels, image));
         foreach ((int channels, int image, long size) in new[] { (256, 7, 0L), (128, 14, 196L), (128, 28, 784L) })
-            Add(KernelKind.Depthwise, size, () => Depthwise(channels, image));
+            Add(new BreakEven(KernelKind.Depthwise, size, 0), () => Depthwise(channels, image));
         foreach ((int rows, long size) in new[] { (2, 2L), (4, 4L), (8, 8L), (16, 16L), (24, 24L), (32, 32L), (128, 64L) })
         {
-            Add(KernelKind.Csr, size, () => Matrix(rows, block: false));
-            Add(KernelKind.Block, size, () => Matrix(rows, block: true));
+            Add(new BreakEven(KernelKind.Csr, size, 0), () => Matrix(rows, block: false));
+            Add(new BreakEven(KernelKind.Block, size, 0), () => Matrix(rows, block: true));
         }
         foreach ((int side, long size) in new[] { (512, 0L), (1536, 4L << 20), (3072, 32L << 20) })
         {
-            Add(KernelKind.CsrVector, size, () => Vector(side, KernelKind.CsrVector));
-            Add(KernelKind.BitmaskVector, size, () => Vector(side, KernelKind.BitmaskVector));
-            Add(KernelKind.BlockVector, size, () => Vector(side, KernelKind.BlockVector));
-            Add(KernelKind.Columns, size, () => Columns(side));
+            Add(new BreakEven(KernelKind.CsrVector, size, 0), () => Vector(side, KernelKind.CsrVector));
+            Add(new BreakEven(KernelKind.BitmaskVector, size, 0), () => Vector(side, KernelKind.BitmaskVector));
+            Add(new BreakEven(KernelKind.BlockVector, size, 0), () => Vector(side, KernelKind.BlockVector));
+            Add(new BreakEven(KernelKind.Columns, size, 0), () => Columns(side));
+        }
+        foreach (ValueKind values in (ValueKind[])[ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4])
+        {
+            foreach ((int columns, int from) in new[] { (768, 0), (LongRow, LongRow) })
+            {
+                foreach ((bool inMemory, long size) in new[] { (false, 0L), (true, BeyondCaches) })
+                    Add(new BreakEven(KernelKind.BitmaskVector, size, 0) { Values = values, Columns = from }, () => FewBits(values, columns, inMemory));
+            }
         }
         return new BreakEvenTable(entries, $"measured with {SimdSupport.Level}, {WorkPool.Threads} threads") { Conditions = BreakEvenConditions.Current };
 
-        void Add(KernelKind kernel, long size, Func<double> measure)
+        void Add(BreakEven rule, Func<double> measure)
         {
             cancellation.ThrowIfCancellationRequested();
-            progress?.Report($"{kernel} from {size}");
-            entries.Add(new BreakEven(kernel, size, Math.Round(Math.Clamp(measure(), 0, 1), 3)));
+            progress?.Report($"{rule.Kernel}{(rule.Values == ValueKind.Float32 ? "" : " " + rule.Values.ShortName())} from {rule.Size}");
+            entries.Add(rule with { Density = Math.Round(Math.Clamp(measure(), 0, 1), 3) });
         }
     }
 
@@ -97,7 +109,7 @@ internal static class BreakEvenMeasurement
         var random = new Random(3);
         // A bit-mask reads all its bits whatever the density, and windows fill with it: they are measured where they are meant to win.
         bool windows = kernel == KernelKind.CsrVector && LinearKernel.UsesWindows;
-        double density = windows || kernel == KernelKind.BitmaskVector ? 0.4 : VectorDensity;
+        double density = windows || kernel == KernelKind.BitmaskVector ? BitmaskDensity : VectorDensity;
         float[] weight = Uniform(random, side * side), x = Uniform(random, side), y = new float[side];
         PackedMatrix packed = PackedMatrix.Right(true, side, side, weight, side);
         Mask mask = RandomMask(random, side, side, kernel == KernelKind.BlockVector ? 16 : 1, density);
@@ -116,6 +128,22 @@ internal static class BreakEvenMeasurement
                 BlockCsrMatrix tiles = BlockCsrMatrix.FromMask(mask, weight, side, side, 16, 1);
                 return BreakEvenOf(density, dense, () => SpMV.Multiply(tiles, x, y));
         }
+    }
+
+    /// <summary>A mask over values of few bits beside all values of the same type: a matrix that stays in the second cache, or the next of many copies.</summary>
+    private static double FewBits(ValueKind values, int columns, bool inMemory)
+    {
+        const long CachedBytes = 256 << 10, CopyBytes = 1 << 20;
+        var random = new Random(6);
+        int rows = (int)((inMemory ? CopyBytes : CachedBytes) * 8 / values.Bits() / columns), next = 0, copies = inMemory ? (int)(2 * BeyondCaches / CopyBytes) : 1;
+        float[] weight = Uniform(random, rows * columns), x = Uniform(random, columns), y = new float[rows];
+        CompactMatrix[] all = Copies(CompactMatrix.FromDense(weight, rows, columns, values)), masked = Copies(CompactMatrix.FromMask(RandomMask(random, rows, columns, 1, BitmaskDensity), weight, rows, columns, values));
+        // The best time from memory is that of a matrix of which a part was still in a cache: the median is what a model sees.
+        double[] times = KernelTimer.Medians(BudgetMilliseconds, () => Gemv.Multiply(all[next = (next + 1) % copies], x, y), () => Gemv.Multiply(masked[next], x, y));
+        return SparseCost.OfFewBits(BitmaskDensity) * times[0] / times[1];
+
+        CompactMatrix[] Copies(CompactMatrix w) =>
+            [.. Enumerable.Range(0, copies).Select(i => i == 0 ? w : CompactMatrix.FromParts(w.Rows, w.Columns, w.Kind, w.HasMask ? w.Bits.ToArray() : default(ReadOnlyMemory<byte>?), w.Values.ToArray(), w.Scales.ToArray(), w.Kind == ValueKind.Int4 ? w.GroupColumns : 0))];
     }
 
     private static double BreakEvenOf(double cost, Action dense, Action sparse)

@@ -10,11 +10,20 @@ internal static class KernelTimer
     /// <summary>The best time of each candidate in microseconds.</summary>
     /// <param name="budgetMilliseconds">Stops after this long, but not before three rounds.</param>
     /// <param name="candidates">Each is called several times.</param>
-    public static double[] Best(double budgetMilliseconds, params ReadOnlySpan<Action> candidates)
+    public static double[] Best(double budgetMilliseconds, params ReadOnlySpan<Action> candidates) => [.. Times(budgetMilliseconds, candidates).Select(t => t.Min())];
+
+    /// <summary>The median time of each candidate in microseconds.</summary>
+    /// <inheritdoc cref="Best"/>
+    public static double[] Medians(double budgetMilliseconds, params ReadOnlySpan<Action> candidates) => [.. Times(budgetMilliseconds, candidates).Select(t => t.Order().ElementAt(t.Count / 2))];
+
+    private static List<double>[] Times(double budgetMilliseconds, ReadOnlySpan<Action> candidates)
     {
-        var best = new double[candidates.Length];
-        Array.Fill(best, double.PositiveInfinity);
-        foreach (Action candidate in candidates) candidate();
+        var times = new List<double>[candidates.Length];
+        for (int i = 0; i < times.Length; i++)
+        {
+            times[i] = new List<double>(MostRounds);
+            candidates[i]();
+        }
         long start = Stopwatch.GetTimestamp();
         for (int round = 0; round < MostRounds; round++)
         {
@@ -22,10 +31,10 @@ internal static class KernelTimer
             {
                 long at = Stopwatch.GetTimestamp();
                 candidates[i]();
-                best[i] = Math.Min(best[i], Stopwatch.GetElapsedTime(at).TotalMicroseconds);
+                times[i].Add(Stopwatch.GetElapsedTime(at).TotalMicroseconds);
             }
             if (round >= 2 && Stopwatch.GetElapsedTime(start).TotalMilliseconds > budgetMilliseconds) break;
         }
-        return best;
+        return times;
     }
 }

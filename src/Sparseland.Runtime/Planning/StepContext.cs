@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Passes;
 
@@ -7,6 +8,7 @@ namespace Sparseland.Runtime.Planning;
 internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, Dictionary<string, Slot> slots, List<Slot> all, SessionOptions options, PreparedWeights prepared, Func<string, TensorData?> constantOf)
 {
     private Dictionary<string, Node>? _producers;
+    private long? _compactBytes;
 
     /// <summary>The session's options.</summary>
     public SessionOptions Options { get; } = options;
@@ -30,6 +32,9 @@ internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, 
         }
         return false;
     }
+
+    /// <summary>Bytes that the model's weights of few bits would take without masks: what is read between two uses of one of them.</summary>
+    public long CompactBytes => _compactBytes ??= graph.Weights.Values.Sum(w => w.Storage.Matrix is { } m && m.Kind != ValueKind.Float32 ? (long)m.Rows * m.Columns * m.Kind.Bits() / 8 : 0);
 
     /// <summary>What inference knows about a value; null when nothing.</summary>
     public TensorType? TypeOf(string name) => types.TryGetValue(name, out TensorType? type)

@@ -10,9 +10,6 @@ namespace Sparseland.Runtime.Steps;
 /// <remarks>Integers take this path for many rows of input too, so that a sequence gives the same numbers whole and token by token.</remarks>
 internal sealed class CompactLinear : LinearKernel.VectorKernel
 {
-    // Rows of 4-bit values with fewer columns spend their time on scales and sums: at 768 columns and 10 % density the mask took 1.2 times as long as all values in a model of 98 million weights.
-    private const int ShortRow = 2048;
-
     private readonly CompactMatrix _weight;
 
     private CompactLinear(CompactMatrix weight) : base(weight.Columns, weight.Rows) => _weight = weight;
@@ -29,17 +26,14 @@ internal sealed class CompactLinear : LinearKernel.VectorKernel
         if (stored.Kind == ValueKind.BFloat16 && rows > 1) return null;
         // A mask that was changed after loading.
         if (stored.StoredCount != (weight.Mask?.KeptCount ?? (stored.HasMask ? stored.StoredCount : weight.Length))) return null;
-        double density = stored.Density, breakEven = BreakEven(stored.Kind);
-        int columns = transposed ? stored.Columns : stored.Rows;
-        bool isShort = stored.Kind == ValueKind.Int4 && columns < ShortRow;
         if (stored.HasMask && context.Options.AutoTune && !context.Options.ForceDense) return Timed(stored, weight, transposed, context);
-        bool masked = stored.HasMask && UsesWindows && !isShort && density <= breakEven && !context.Options.ForceDense;
+        int columns = transposed ? stored.Columns : stored.Rows;
+        BreakEvenTable table = context.Options.BreakEven;
+        double density = stored.Density, cost = SparseCost.OfFewBits(density), breakEven = table.For(KernelKind.BitmaskVector, context.CompactBytes, stored.Kind, columns);
+        bool masked = stored.HasMask && !context.Options.ForceDense && table.Speedup(KernelKind.BitmaskVector, context.CompactBytes, cost, stored.Kind, columns) >= BreakEvenTable.Margin;
         string reason = !stored.HasMask ? ""
-            : masked ? $"density {density:0.000} below break-even {breakEven:0.00}"
             : context.Options.ForceDense ? "dense was asked for"
-            : !UsesWindows ? "masks over values of few bits are taken where they were measured, with 512-bit registers"
-            : isShort ? $"rows of {columns} columns are too short for a mask over 4-bit values"
-            : $"density {density:0.000} is not below break-even {breakEven:0.00}";
+            : $"density {density:0.000}, cost {cost:0.000} {(masked ? "" : "not ")}below break-even {breakEven:0.00} / {BreakEvenTable.Margin} of {stored.Kind.ShortName()} in rows of {columns}, {context.CompactBytes / 1e6:0.0} MB of few bits in the model ({table.Origin})";
         return new KernelChoice<LinearKernel>(Prepare(stored, weight, transposed, masked, context), masked ? KernelKind.BitmaskVector : KernelKind.Dense, density, reason);
     }
 
@@ -59,13 +53,6 @@ internal sealed class CompactLinear : LinearKernel.VectorKernel
 
     private static LinearKernel Prepare(CompactMatrix stored, Weight weight, bool transposed, bool masked, StepContext context) =>
         context.Prepared.Get<LinearKernel>($"{weight.Name}|compact|{transposed}|{masked}", () => new CompactLinear(Oriented(stored, transposed, masked)));
-
-    /// <summary>Below which density the bit-mask is taken over all values of the same type.</summary>
-    /// <remarks>
-    /// From the figure <c>gemv</c> on one machine (Zen 4, AVX-512), matrices of 4096 x 4096 in memory, one thread and two: at 50 % density int8 is 1.2 times and bfloat16 1.3 to 1.4 times as fast as dense,
-    /// int4 0.95 times; at 30 % int4 is 1.4 times, in rows of 2048 columns or more. Elsewhere nothing was measured and all values are taken. The table of break-even points knows single precision only; <see cref="SessionOptions.AutoTune"/> times both.
-    /// </remarks>
-    private static double BreakEven(ValueKind kind) => kind == ValueKind.Int4 ? 0.3 : 0.5;
 
     /// <summary>The matrix [outputs, inputs], with or without its mask: the one in the file where it is that.</summary>
     private static CompactMatrix Oriented(CompactMatrix stored, bool transposed, bool masked)
