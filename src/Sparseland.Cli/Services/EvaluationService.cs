@@ -4,6 +4,7 @@ using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime;
 using Sparseland.Training.Data;
+using Sparseland.Training.Metrics;
 using Sparseland.Training.Runs;
 
 namespace Sparseland.Cli.Services;
@@ -19,7 +20,8 @@ internal static class EvaluationService
     /// <param name="limit">Only the first samples; null takes all.</param>
     /// <param name="title">What the progress display says.</param>
     /// <param name="part">The samples; the data's held-out part when null.</param>
-    public static Task<Evaluation> EvaluateAsync(VerbContext context, ModelGraph graph, OpenedData data, int batch, int? limit = null, string title = "evaluating", IDataset? part = null)
+    /// <param name="calibration">Is given every prediction; null when nobody asks how sure the model is.</param>
+    public static Task<Evaluation> EvaluateAsync(VerbContext context, ModelGraph graph, OpenedData data, int batch, int? limit = null, string title = "evaluating", IDataset? part = null, Calibration? calibration = null)
     {
         IDataset samples = part ?? data.Source.ForEvaluation;
         int total = Math.Min(limit ?? int.MaxValue, samples.Count);
@@ -41,15 +43,25 @@ internal static class EvaluationService
                 Progress = new Forward(p => work.Report(p.Done)),
             };
             return Evaluator.Evaluate(
-                b => session.Run(new Dictionary<string, TensorData> { [input] = Convert(b.Inputs, graph.Inputs[0].Type.ElementType) }, context.Cancellation)[output],
+                b =>
+                {
+                    TensorData logits = session.Run(new Dictionary<string, TensorData> { [input] = Convert(b.Inputs, graph.Inputs[0].Type.ElementType) }, context.Cancellation)[output];
+                    // Outputs that do not fit the targets are the evaluator's to refuse, with its message.
+                    if (logits.Rank > 0 && logits.Length == (long)b.Targets.Length * logits.Shape[^1] && Array.TrueForAll(b.Targets, t => t < logits.Shape[^1])) calibration?.Add(logits.ToSingles(), b.Targets);
+                    return logits;
+                },
                 samples, options, context.Cancellation);
         });
     }
 
     /// <summary>The evaluation as the command line's JSON.</summary>
-    public static JsonObject ToJson(Evaluation e, bool text) => text
-        ? new JsonObject { ["tokens"] = e.Scored, ["perplexity"] = e.Perplexity, ["bitsPerByte"] = e.BitsPerByte, ["loss"] = e.Loss }
-        : new JsonObject { ["samples"] = e.Samples, ["top1"] = e.Top1, ["top5"] = e.Top5, ["loss"] = e.Loss };
+    public static JsonObject ToJson(Evaluation e, bool text, Calibration? calibration = null)
+    {
+        if (text) return new JsonObject { ["tokens"] = e.Scored, ["perplexity"] = e.Perplexity, ["bitsPerByte"] = e.BitsPerByte, ["loss"] = e.Loss };
+        var json = new JsonObject { ["samples"] = e.Samples, ["top1"] = e.Top1, ["top5"] = e.Top5, ["loss"] = e.Loss };
+        if (calibration is { Count: > 0 } && double.IsFinite(calibration.ExpectedError)) json["calibrationError"] = calibration.ExpectedError;
+        return json;
+    }
 
     private static TensorData Convert(TensorData value, ElementType wanted) =>
         wanted == ElementType.Int32 && value.ElementType == ElementType.Int64

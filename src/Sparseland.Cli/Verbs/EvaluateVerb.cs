@@ -4,11 +4,12 @@ using Sparseland.Cli.Services;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime;
 using Sparseland.Training.Data;
+using Sparseland.Training.Metrics;
 using Sparseland.Training.Runs;
 
 namespace Sparseland.Cli.Verbs;
 
-/// <summary>Measures a model on data: top-1, top-5 and loss; perplexity and bits per byte for text.</summary>
+/// <summary>Measures a model on data: top-1, top-5, loss and calibration error; perplexity and bits per byte for text.</summary>
 internal sealed class EvaluateVerb : Verb
 {
     private readonly Argument<string> _model = SharedOptions.Model();
@@ -50,7 +51,8 @@ internal sealed class EvaluateVerb : Verb
             context.Say($"would evaluate {graph.Name} on {samples.Count} samples of {data.Source.Name} ({data.Source.Format})");
             return ExitCodes.Done;
         }
-        Evaluation e = await EvaluationService.EvaluateAsync(context, graph, data, batch, arguments.GetValue(_limit), part: samples).ConfigureAwait(false);
+        Calibration? calibration = data.IsText ? null : new Calibration();
+        Evaluation e = await EvaluationService.EvaluateAsync(context, graph, data, batch, arguments.GetValue(_limit), part: samples, calibration: calibration).ConfigureAwait(false);
         if (data.IsText)
         {
             if (data.Source.WholeText is not null) context.Detail(whole ? "the whole text" : "the held-out tenth of the text");
@@ -58,9 +60,9 @@ internal sealed class EvaluateVerb : Verb
         }
         else
         {
-            context.Conclude($"{e.Samples} samples  top-1 {e.Top1:P2}  top-5 {e.Top5:P2}  loss {e.Loss:0.0000}");
+            context.Conclude($"{e.Samples} samples  top-1 {e.Top1:P2}  top-5 {e.Top5:P2}  loss {e.Loss:0.0000}{(calibration is { Count: > 0 } c ? $"  calibration error {c.ExpectedError:P2}" : "")}");
         }
-        context.Result(EvaluationService.ToJson(e, data.IsText));
+        context.Result(EvaluationService.ToJson(e, data.IsText, calibration));
         context.Next($"sparseland bench {arguments.GetValue(_model)}");
         return ExitCodes.Done;
     }

@@ -27,6 +27,9 @@ public class VisionUnstructuredTests(ITestOutputHelper output)
         JsonNode result = await StoryTools.RunAsync("evaluate", TestData.Require("cifar10-resnet", "resnet20-12fca82f.th"), "--data", Path.GetDirectoryName(TestData.Require("cifar10", "test_batch_first1000.bin"))!);
         Assert.Equal(1000, (int)result["samples"]!);
         Assert.Equal(0.915, (double)result["top1"]!, 6);
+        // A plain computation over the stored reference logits, fifteen bins.
+        Assert.Equal(0.0580433, (double)result["calibrationError"]!, 1e-4);
+        Assert.Equal(0.3842049, (double)result["loss"]!, 1e-4);
     }
 
     [SkippableTheory]
