@@ -18,7 +18,7 @@ using Spectre.Console;
 
 namespace Sparseland.Bench.Figures;
 
-/// <summary>What a method that acts during training adds to the time of its steps: stretches of steps with the method, in turn with the same stretches at fixed masks.</summary>
+/// <summary>What a method that acts during training adds to the time of its steps: stretches of steps with the method, in turn with the same stretches at fixed masks and without masks.</summary>
 internal sealed class PruningOverheadFigure : Figure
 {
     private const int Stretch = 100;
@@ -27,7 +27,7 @@ internal sealed class PruningOverheadFigure : Figure
     private readonly Option<int> _batch = new("--batch") { Description = "Pictures per step.", DefaultValueFactory = _ => 64 };
     private readonly Option<double> _sparsity = new("--sparsity") { Description = "Sparsity at the end.", DefaultValueFactory = _ => 0.9 };
 
-    protected override (string Name, string Description) Title => ("pruning-overhead", "What each method during training adds to a step, beside the same steps at fixed masks.");
+    protected override (string Name, string Description) Title => ("pruning-overhead", "What each method during training adds to a step, beside the same steps at fixed masks and beside dense ones.");
 
     protected override void DeclareOwn(Command command)
     {
@@ -43,7 +43,7 @@ internal sealed class PruningOverheadFigure : Figure
         foreach (string id in asked) _ = MethodCatalog.Get(id);
         var rows = new JsonArray();
         double sparsity = arguments.GetValue(_sparsity);
-        Table table = NewTable("method", "ms with", "ms without", "overhead", "95 % interval");
+        Table table = NewTable("method", "ms with", "ms without", "overhead", "95 % interval", "ms dense", "over dense", "95 % interval");
         foreach (MethodInfo method in MethodCatalog.All.Where(m => asked.Length > 0 ? asked.Contains(m.Id, StringComparer.OrdinalIgnoreCase) : m.Stage == PruningStage.During || m.Id == "grasp"))
         {
             Sparsifier sparsifier = method.Build(new PruningSettings { Sparsity = sparsity }, null, (long)stretches * Stretch);
@@ -53,10 +53,11 @@ internal sealed class PruningOverheadFigure : Figure
                 continue;
             }
             if (sparsifier is not TrainingSparsifier during) throw VerbException.Usage($"'{method.Id}' neither acts during training nor once before it");
-            (double[] with, double[] without) = One(during, stretches, batch, context);
-            var overheads = new Timing(method.Id, [.. with.Zip(without, (a, b) => a / b - 1)]);
+            (double[] with, double[] without, double[] dense) = One(during, stretches, batch, context);
+            Timing overheads = Relative(with, without), overDense = Relative(with, dense);
             double a = Median(with), b = Median(without);
-            table.AddRow(method.Id, $"{a:0.00}", $"{b:0.00}", $"{overheads.Median:P1}", $"{overheads.Interval.Low:P1} to {overheads.Interval.High:P1}");
+            table.AddRow(method.Id, $"{a:0.00}", $"{b:0.00}", $"{overheads.Median:P1}", $"{overheads.Interval.Low:P1} to {overheads.Interval.High:P1}",
+                $"{Median(dense):0.00}", $"{overDense.Median:P1}", $"{overDense.Interval.Low:P1} to {overDense.Interval.High:P1}");
             rows.Add(new JsonObject
             {
                 ["method"] = method.Id,
@@ -68,6 +69,10 @@ internal sealed class PruningOverheadFigure : Figure
                 ["overhead"] = Round(overheads.Median),
                 ["low"] = Round(overheads.Interval.Low),
                 ["high"] = Round(overheads.Interval.High),
+                ["msDense"] = Round(Median(dense)),
+                ["overDense"] = Round(overDense.Median),
+                ["overDenseLow"] = Round(overDense.Interval.Low),
+                ["overDenseHigh"] = Round(overDense.Interval.High),
                 ["stretches"] = overheads.Milliseconds.Length,
             });
         }
@@ -76,6 +81,8 @@ internal sealed class PruningOverheadFigure : Figure
     }
 
     private static double Median(double[] milliseconds) => new Timing("", milliseconds).Median;
+
+    private static Timing Relative(double[] milliseconds, double[] other) => new("", [.. milliseconds.Zip(other, (a, b) => a / b - 1)]);
 
     /// <summary>A method that prunes once before training: its time beside a dense training step's.</summary>
     private static JsonObject Once(MethodInfo method, OneShotSparsifier sparsifier, int batch, double sparsity, TimingOptions options, Table table, VerbContext context)
@@ -99,7 +106,7 @@ internal sealed class PruningOverheadFigure : Figure
             }),
         ], options, null, context.Cancellation);
         double steps = t[0].Median / t[1].Median;
-        table.AddRow(method.Id, $"{t[0].Median:0.00} once", $"{t[1].Median:0.00}", $"{steps:0.0} steps", $"{t[0].Interval.Low:0.00}..{t[0].Interval.High:0.00} ms");
+        table.AddRow(method.Id, $"{t[0].Median:0.00} once", "", $"{steps:0.0} dense steps", $"{t[0].Interval.Low:0.00}..{t[0].Interval.High:0.00} ms", $"{t[1].Median:0.00}", "", "");
         return new JsonObject { ["method"] = method.Id, ["sparsity"] = sparsity, ["batch"] = batch, ["once"] = ToJson(t[0]), ["denseStep"] = ToJson(t[1]), ["steps"] = Round(steps) };
     }
 
@@ -112,23 +119,24 @@ internal sealed class PruningOverheadFigure : Figure
     private static Trainer Make(TrainableModel model, BatchLoader loader, long steps, params ITrainerCallback[] callbacks) => new(model, new Sgd(model.Parameters, 0.05, 0.9, 5e-4), new Constant(0.05), loader, TrainingLoss.CrossEntropy(),
         new TrainerOptions { Steps = steps, Callbacks = callbacks });
 
-    private static (double[] With, double[] Without) One(TrainingSparsifier method, int stretches, int batch, VerbContext context)
+    /// <summary>Stretches with the method, of a twin at fixed masks, and of a network that nothing was removed from: what a user trains otherwise, and what a method that needs dense gradients starts from.</summary>
+    private static (double[] With, double[] Without, double[] Dense) One(TrainingSparsifier method, int stretches, int batch, VerbContext context)
     {
         BatchLoader loader = Loader(batch);
         TrainableModel pruned = Model(), twin = Model();
-        using Trainer with = Make(pruned, loader, (long)stretches * Stretch, method), without = Make(twin, loader, (long)stretches * Stretch);
-        var a = new List<double>();
-        var b = new List<double>();
+        using Trainer with = Make(pruned, loader, (long)stretches * Stretch, method), without = Make(twin, loader, (long)stretches * Stretch), dense = Make(Model(), loader, (long)stretches * Stretch);
+        List<double> a = [], b = [], c = [];
         for (int s = 0; s < stretches; s++)
         {
             // The twin takes over the masks of this stretch's start; what the method changes in between is part of what it costs or saves.
             ModelSnapshot.Of(pruned).Restore(twin);
-            double first = Go(s % 2 == 0 ? with : without, context), second = Go(s % 2 == 0 ? without : with, context);
+            double first = Go(s % 2 == 0 ? with : without, context), second = Go(s % 2 == 0 ? without : with, context), third = Go(dense, context);
             if (s == 0) continue;
             a.Add(s % 2 == 0 ? first : second);
             b.Add(s % 2 == 0 ? second : first);
+            c.Add(third);
         }
-        return ([.. a], [.. b]);
+        return ([.. a], [.. b], [.. c]);
     }
 
     /// <summary>Milliseconds per step of the next stretch.</summary>

@@ -8,6 +8,8 @@ namespace Sparseland.Kernels.Sparse;
 /// <remarks>Immutable. Bits beyond the last entry are zero, so that counting is a popcount over words.</remarks>
 public sealed class Mask : IEquatable<Mask>
 {
+    private static readonly Vector512<int> s_lanes = Vector512.Create(1, 1 << 1, 1 << 2, 1 << 3, 1 << 4, 1 << 5, 1 << 6, 1 << 7, 1 << 8, 1 << 9, 1 << 10, 1 << 11, 1 << 12, 1 << 13, 1 << 14, 1 << 15);
+
     private readonly ulong[] _words;
     private readonly int[] _shape;
 
@@ -110,16 +112,37 @@ public sealed class Mask : IEquatable<Mask>
         if (values.Length != Length) throw new ArgumentException($"{values.Length} values for a mask of {Length} entries.", nameof(values));
         for (int w = 0; w < _words.Length; w++)
         {
-            int start = w << 6, count = Math.Min(64, Length - start);
-            Span<float> part = values.Slice(start, count);
+            Span<float> part = values.Slice(w << 6, Math.Min(64, Length - (w << 6)));
             ulong kept = _words[w];
-            if (kept == 0) part.Clear();
             // A multiplication by zero would keep NaN.
-            else if (kept != ulong.MaxValue)
-            {
-                for (int i = 0; i < part.Length; i++, kept >>= 1) part[i] = (kept & 1) != 0 ? part[i] : 0f;
-            }
+            if (kept == 0) part.Clear();
+            else if (kept != ulong.MaxValue) Choose(kept, part, default, part);
         }
+    }
+
+    /// <summary>result = kept entries of <paramref name="kept"/> and removed entries of <paramref name="removed"/>; the result may be one of the two.</summary>
+    /// <exception cref="ArgumentException">The number of values is not <see cref="Length"/>.</exception>
+    public void Blend(ReadOnlySpan<float> kept, ReadOnlySpan<float> removed, Span<float> result)
+    {
+        if (kept.Length != Length || removed.Length != Length || result.Length != Length) throw new ArgumentException($"{kept.Length}, {removed.Length} and {result.Length} values for a mask of {Length} entries.");
+        for (int w = 0; w < _words.Length; w++)
+        {
+            int start = w << 6, count = Math.Min(64, Length - start);
+            Choose(_words[w], kept.Slice(start, count), removed.Slice(start, count), result.Slice(start, count));
+        }
+    }
+
+    // Up to 64 entries: where a bit is set from kept, else from removed; removed may be empty for zeros.
+    private static void Choose(ulong bits, ReadOnlySpan<float> kept, ReadOnlySpan<float> removed, Span<float> result)
+    {
+        int i = 0;
+        for (; i + 16 <= kept.Length; i += 16, bits >>= 16)
+        {
+            Vector512<int> set = Vector512.Create((int)(bits & 0xFFFF)) & s_lanes;
+            Vector512<float> other = removed.IsEmpty ? default : Vector512.Create(removed[i..]);
+            Vector512.ConditionalSelect(Vector512.Equals(set, Vector512<int>.Zero).AsSingle(), other, Vector512.Create(kept[i..])).CopyTo(result[i..]);
+        }
+        for (; i < kept.Length; i++, bits >>= 1) result[i] = (bits & 1) != 0 ? kept[i] : removed.IsEmpty ? 0f : removed[i];
     }
 
     /// <summary>Copies the kept entries side by side, in row-major order.</summary>
@@ -203,7 +226,15 @@ public sealed class Mask : IEquatable<Mask>
     public bool[] ToFlags()
     {
         var flags = new bool[Length];
-        for (int i = 0; i < Length; i++) flags[i] = (_words[i >> 6] >> (i & 63) & 1) != 0;
+        int whole = Length & ~7;
+        Span<ulong> eights = MemoryMarshal.Cast<bool, ulong>(flags.AsSpan(0, whole));
+        for (int i = 0; i < eights.Length; i++)
+        {
+            // Copies of eight bits, of which byte k is left bit k, and bit k becomes 1.
+            ulong bits = (_words[i >> 3] >> ((i & 7) * 8) & 0xFF) * 0x0101010101010101 & 0x8040201008040201;
+            eights[i] = (bits + 0x7F7F7F7F7F7F7F7F & 0x8080808080808080) >> 7;
+        }
+        for (int i = whole; i < Length; i++) flags[i] = (_words[i >> 6] >> (i & 63) & 1) != 0;
         return flags;
     }
 

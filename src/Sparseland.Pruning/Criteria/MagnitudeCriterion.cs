@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace Sparseland.Pruning.Criteria;
 
 /// <summary>score = |w|.</summary>
@@ -20,6 +22,17 @@ public sealed class MagnitudeCriterion : ICriterion
     public float[] Score(ScoreInput input)
     {
         ArgumentNullException.ThrowIfNull(input);
-        return Array.ConvertAll(input.Weights, MathF.Abs);
+        return Of(input.Weights);
+    }
+
+    /// <summary>|w| of every weight.</summary>
+    internal static float[] Of(ReadOnlySpan<float> weights)
+    {
+        // Not TensorPrimitives: from 256 KiB on that writes past the caches, and the ranking reads next.
+        float[] magnitudes = GC.AllocateUninitializedArray<float>(weights.Length);
+        int i = 0;
+        for (; i + Vector<float>.Count <= magnitudes.Length; i += Vector<float>.Count) Vector.Abs(new Vector<float>(weights[i..])).CopyTo(magnitudes, i);
+        for (; i < magnitudes.Length; i++) magnitudes[i] = MathF.Abs(weights[i]);
+        return magnitudes;
     }
 }

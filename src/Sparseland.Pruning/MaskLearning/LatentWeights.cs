@@ -1,4 +1,3 @@
-using System.Numerics;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Layers;
@@ -33,27 +32,25 @@ public sealed class LatentWeights
             now.CopyTo(kept);
             return kept;
         }
-        ReadOnlySpan<ulong> words = mask.Words;
-        for (int w = 0; w < words.Length; w++)
-        {
-            for (ulong bits = words[w]; bits != 0; bits &= bits - 1)
-            {
-                int i = (w << 6) + BitOperations.TrailingZeroCount(bits);
-                kept[i] = now[i];
-            }
-        }
+        mask.Blend(now, kept, kept);
         return kept;
     }
 
     /// <summary>Sets a layer's mask: weights that come back have the value that they had when they left.</summary>
     public void SetMask(TrainableModel model, PrunableLayer layer, Mask mask)
     {
-        float[] kept = Values(model, layer);
+        _ = Values(model, layer);
+        Replace(model, layer, mask);
+    }
+
+    /// <summary>As <see cref="SetMask"/> where <see cref="Values"/> was read since a weight changed.</summary>
+    internal void Replace(TrainableModel model, PrunableLayer layer, Mask mask)
+    {
         Parameter parameter = model.Parameter(layer.Name);
         if (mask.Equals(parameter.Mask)) return;
+        // The new mask removes what it does not keep.
+        _values[layer.Name].CopyTo(parameter.Value.Values);
         model.SetMask(parameter, mask);
-        kept.CopyTo(parameter.Value.Values);
-        parameter.TouchValues();
     }
 
     /// <summary>For checkpoints.</summary>

@@ -1,7 +1,9 @@
+using System.Numerics;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Layers;
 using Sparseland.Training;
+using Sparseland.Training.Autograd;
 using Sparseland.Training.LearningRates;
 using Sparseland.Training.Runs;
 
@@ -23,6 +25,7 @@ public sealed record ScoreTraining(LearningRate Rate, double Momentum = 0.9, dou
 public abstract class MaskLearner(string id, PruningSettings settings, ScoreTraining scores) : TrainingSparsifier(id, settings)
 {
     private float[][]? _scores, _velocity;
+    private float[] _change = [];
     private LatentWeights? _latent;
     private IReadOnlyDictionary<string, TensorData>? _imported;
 
@@ -35,16 +38,19 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
     /// <summary>The scores of every layer at the start, in the weight's own order.</summary>
     protected abstract float[][] InitialScores(TrainingContext context, IReadOnlyList<float[]> weights);
 
-    /// <summary>The entries that scores keep.</summary>
+    /// <summary>The entries that scores keep, in the layers' shapes.</summary>
     /// <param name="scores">Scores of every layer.</param>
     /// <param name="present">Entries that are on at present; null at the start.</param>
     /// <param name="step">The step.</param>
-    protected abstract bool[][] Select(IReadOnlyList<float[]> scores, IReadOnlyList<bool[]>? present, long step);
+    protected abstract Mask[] Select(IReadOnlyList<float[]> scores, IReadOnlyList<Mask>? present, long step);
 
     /// <summary>dL/dr from the weights and the dense gradient of one layer: theta * g unless a method adds something.</summary>
     protected virtual void ScoreGradients(int layer, ReadOnlySpan<float> weights, ReadOnlySpan<float> gradient, ReadOnlySpan<float> scores, Span<float> result)
     {
-        for (int i = 0; i < result.Length; i++) result[i] = weights[i] * gradient[i];
+        // Not TensorPrimitives: from 256 KiB on that writes past the caches, and the next loop reads the result.
+        int i = 0;
+        for (; i + Vector<float>.Count <= result.Length; i += Vector<float>.Count) (new Vector<float>(weights[i..]) * new Vector<float>(gradient[i..])).CopyTo(result[i..]);
+        for (; i < result.Length; i++) result[i] = weights[i] * gradient[i];
     }
 
     /// <summary>The scores; known from the start of the run.</summary>
@@ -87,7 +93,7 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
         ArgumentNullException.ThrowIfNull(context);
         if (!TrainsWeights) context.SkipUpdate = true;
         if (!LearnsFromTrainingStep) return;
-        UpdateScores(context, [.. LayerPlan.Layers.Select(l => context.Model.Parameter(l.Name).Grad is { } g ? g.ToArray() : new float[l.Length])]);
+        UpdateScores(context, [.. LayerPlan.Layers.Select(l => context.Model.Parameter(l.Name).Grad)]);
     }
 
     /// <inheritdoc/>
@@ -98,7 +104,9 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
     }
 
     /// <summary>One step on the scores from dense gradients dL/dz, then the masks that the scores mean.</summary>
-    protected void UpdateScores(TrainingContext context, IReadOnlyList<float[]> gradients)
+    /// <param name="context">The run.</param>
+    /// <param name="gradients">Of every layer; null where none arrived.</param>
+    protected void UpdateScores(TrainingContext context, IReadOnlyList<Tensor?> gradients)
     {
         ArgumentNullException.ThrowIfNull(context);
         ArgumentNullException.ThrowIfNull(gradients);
@@ -106,15 +114,34 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
         IReadOnlyList<PrunableLayer> layers = LayerPlan.Layers;
         for (int l = 0; l < layers.Count; l++)
         {
-            float[] r = _scores![l], v = _velocity![l], change = new float[r.Length];
-            ScoreGradients(l, Latent.Values(context.Model, layers[l]), gradients[l], r, change);
-            for (int i = 0; i < r.Length; i++)
-            {
-                v[i] = momentum * v[i] + change[i] + decay * r[i];
-                r[i] -= rate * v[i];
-            }
+            int length = _scores![l].Length;
+            if (_change.Length < length) _change = new float[length];
+            Span<float> change = _change.AsSpan(0, length);
+            float[] weights = Latent.Values(context.Model, layers[l]);
+            if (gradients[l] is { } gradient) ScoreGradients(l, weights, gradient.Values, _scores[l], change);
+            else change.Clear();
+            Descend(_scores[l], _velocity![l], change, rate, momentum, decay);
         }
-        Apply(context.Model, Select(_scores!, [.. layers.Select(l => (Target.Mask(l) ?? Mask.Ones(l.Shape.ToArray())).ToFlags())], context.Step));
+        // The values that are on were remembered above.
+        Apply(context.Model, Select(_scores!, [.. layers.Select(l => Target.Mask(l) ?? Mask.Ones(l.Shape.ToArray()))], context.Step));
+    }
+
+    /// <summary>v = momentum v + change + decay r; r -= rate v.</summary>
+    private static void Descend(Span<float> r, Span<float> v, ReadOnlySpan<float> change, float rate, float momentum, float decay)
+    {
+        int i = 0;
+        for (; i + Vector<float>.Count <= r.Length; i += Vector<float>.Count)
+        {
+            var score = new Vector<float>(r[i..]);
+            Vector<float> velocity = momentum * new Vector<float>(v[i..]) + new Vector<float>(change[i..]) + decay * score;
+            velocity.CopyTo(v[i..]);
+            (score - rate * velocity).CopyTo(r[i..]);
+        }
+        for (; i < r.Length; i++)
+        {
+            v[i] = momentum * v[i] + change[i] + decay * r[i];
+            r[i] -= rate * v[i];
+        }
     }
 
     /// <inheritdoc/>
@@ -141,9 +168,9 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
         _imported = state.Count > 0 ? state : null;
     }
 
-    private void Apply(TrainableModel model, bool[][] kept)
+    private void Apply(TrainableModel model, Mask[] masks)
     {
-        for (int l = 0; l < kept.Length; l++) Latent.SetMask(model, LayerPlan.Layers[l], Mask.FromFlags(LayerPlan.Layers[l].Shape.ToArray(), kept[l]));
+        for (int l = 0; l < masks.Length; l++) Latent.Replace(model, LayerPlan.Layers[l], masks[l]);
     }
 
     private static Dictionary<string, TensorData> Below(IReadOnlyDictionary<string, TensorData> state, string prefix) => state

@@ -1,3 +1,6 @@
+using System.Numerics;
+using Sparseland.Kernels.Sparse;
+
 namespace Sparseland.Pruning.MaskLearning;
 
 /// <summary>Limits how much of a mask may change in one step.</summary>
@@ -15,18 +18,30 @@ public static class SwapLimit
     /// <param name="wanted">Entries that the scores want on; as many.</param>
     /// <param name="scores">Scores.</param>
     /// <param name="share">rho, 0 to 1.</param>
-    public static bool[] Apply(bool[] present, bool[] wanted, float[] scores, double share)
+    /// <exception cref="ArgumentException">The masks differ in shape or count.</exception>
+    public static Mask Apply(Mask present, Mask wanted, float[] scores, double share)
     {
         ArgumentNullException.ThrowIfNull(present);
         ArgumentNullException.ThrowIfNull(wanted);
         ArgumentNullException.ThrowIfNull(scores);
-        int[] enter = [.. Enumerable.Range(0, present.Length).Where(i => wanted[i] && !present[i])], leave = [.. Enumerable.Range(0, present.Length).Where(i => present[i] && !wanted[i])];
-        if (enter.Length != leave.Length) throw new ArgumentException($"{enter.Length} entries would come for {leave.Length} that go.", nameof(wanted));
-        bool[] result = (bool[])present.Clone();
-        if (enter.Length == 0) return result;
-        int count = (int)Math.Ceiling(share * enter.Length - 1e-9);
-        foreach (int i in enter.OrderByDescending(i => scores[i]).ThenBy(i => i).Take(count)) result[i] = true;
-        foreach (int i in leave.OrderBy(i => scores[i]).ThenByDescending(i => i).Take(count)) result[i] = false;
-        return result;
+        if (!present.Shape.SequenceEqual(wanted.Shape) || present.Length != scores.Length) throw new ArgumentException($"{present}, {wanted} and {scores.Length} scores.", nameof(wanted));
+        List<int> enter = Only(wanted, present), leave = Only(present, wanted);
+        if (enter.Count != leave.Count) throw new ArgumentException($"{enter.Count} entries would come for {leave.Count} that go.", nameof(wanted));
+        int count = (int)Math.Ceiling(share * enter.Count - 1e-9);
+        if (count == enter.Count) return wanted;
+        ulong[] words = present.Words.ToArray();
+        foreach (int i in enter.OrderByDescending(i => scores[i]).ThenBy(i => i).Take(count)) words[i >> 6] |= 1UL << (i & 63);
+        foreach (int i in leave.OrderBy(i => scores[i]).ThenByDescending(i => i).Take(count)) words[i >> 6] &= ~(1UL << (i & 63));
+        return Mask.FromWords(present.Shape, words);
+    }
+
+    private static List<int> Only(Mask here, Mask there)
+    {
+        var found = new List<int>();
+        for (int w = 0; w < here.Words.Length; w++)
+        {
+            for (ulong bits = here.Words[w] & ~there.Words[w]; bits != 0; bits &= bits - 1) found.Add((w << 6) + BitOperations.TrailingZeroCount(bits));
+        }
+        return found;
     }
 }

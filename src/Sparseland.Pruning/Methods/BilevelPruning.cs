@@ -99,10 +99,9 @@ public sealed class BilevelPruning(PruningSettings settings, ScoreTraining score
         model.IsTraining = true;
         model.ZeroGrad();
         context.Objective(batch).Backward();
-        float[][] gradients = [.. parameters.Select(p => p.Grad is { } g ? g.ToArray() : new float[p.Value.Length])];
+        UpdateScores(context, [.. parameters.Select(p => p.Grad)]);
         foreach (Parameter p in parameters) p.WantsDenseGradient = false;
         model.ZeroGrad();
-        UpdateScores(context, gradients);
     }
 
     /// <inheritdoc/>
@@ -115,7 +114,7 @@ public sealed class BilevelPruning(PruningSettings settings, ScoreTraining score
     /// <inheritdoc/>
     protected override void ScoreGradients(int layer, ReadOnlySpan<float> weights, ReadOnlySpan<float> gradient, ReadOnlySpan<float> scores, Span<float> result)
     {
-        Kernels.Sparse.Mask? mask = Target.Mask(LayerPlan.Layers[layer]);
+        Mask? mask = Target.Mask(LayerPlan.Layers[layer]);
         for (int i = 0; i < result.Length; i++)
         {
             // |r| is ranked, so the gradient of the mask entry reaches r with r's sign; a score of exactly 0 counts as positive.
@@ -144,13 +143,17 @@ public sealed class BilevelPruning(PruningSettings settings, ScoreTraining score
     }
 
     /// <inheritdoc/>
-    protected override bool[][] Select(IReadOnlyList<float[]> scores, IReadOnlyList<bool[]>? present, long step)
+    protected override Mask[] Select(IReadOnlyList<float[]> scores, IReadOnlyList<Mask>? present, long step)
     {
         ArgumentNullException.ThrowIfNull(scores);
+        IReadOnlyList<PrunableLayer> layers = LayerPlan.Layers;
         if (Settings.Pattern.Kind != SparsityKind.Unstructured)
-            return [.. scores.Select((s, l) => KeepGroups(LayerPlan.Layers[l], s, Settings.Pattern.Kind == SparsityKind.Row, Settings.Density, Settings.Bounds.Floor(s.Length, Settings.Density)))];
-        float[][] magnitudes = [.. scores.Select(s => Array.ConvertAll(s, MathF.Abs))];
-        AllocationResult shares = new GlobalAllocation().Allocate(new AllocationRequest(LayerPlan.Layers, Settings.Density) { Scores = magnitudes, Bounds = Settings.Bounds });
-        return [.. magnitudes.Select((m, l) => ExactSelection.KeepBest(m, shares.Keep[l]))];
+        {
+            return [.. scores.Select((s, l) => Mask.FromFlags(layers[l].Shape.ToArray(),
+                KeepGroups(layers[l], s, Settings.Pattern.Kind == SparsityKind.Row, Settings.Density, Settings.Bounds.Floor(s.Length, Settings.Density))))];
+        }
+        float[][] magnitudes = [.. scores.Select(s => MagnitudeCriterion.Of(s))];
+        AllocationResult shares = new GlobalAllocation().Allocate(new AllocationRequest(layers, Settings.Density) { Scores = magnitudes, Bounds = Settings.Bounds });
+        return [.. magnitudes.Select((m, l) => ExactSelection.BestOf(layers[l].Shape.ToArray(), m, shares.Keep[l]))];
     }
 }

@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Criteria;
@@ -72,15 +73,15 @@ public sealed class LotteryJackpots(PruningSettings settings, ScoreTraining scor
     }
 
     /// <inheritdoc/>
-    protected override bool[][] Select(IReadOnlyList<float[]> scores, IReadOnlyList<bool[]>? present, long step)
+    protected override Mask[] Select(IReadOnlyList<float[]> scores, IReadOnlyList<Mask>? present, long step)
     {
         ArgumentNullException.ThrowIfNull(scores);
         // After a resumption the masks say how many each layer keeps.
-        _keep ??= [.. present!.Select(p => p.Count(k => k))];
+        _keep ??= [.. present!.Select(p => p.KeptCount)];
         double share = restrict ? SwapLimit.Share((double)step / steps) : 1;
         return [.. scores.Select((s, l) =>
         {
-            bool[] wanted = ExactSelection.KeepBest(s, _keep[l]);
+            Mask wanted = ExactSelection.BestOf(LayerPlan.Layers[l].Shape.ToArray(), s, _keep[l]);
             return present is null ? wanted : SwapLimit.Apply(present[l], wanted, s, share);
         })];
     }

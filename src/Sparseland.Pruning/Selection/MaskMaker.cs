@@ -38,6 +38,11 @@ internal static class MaskMaker
         var masks = new Mask[layers.Count];
         for (int l = 0; l < masks.Length; l++)
         {
+            if (single)
+            {
+                masks[l] = ExactSelection.BestOf(layers[l].Shape.ToArray(), units[l], plan.Keep[l], present[l]);
+                continue;
+            }
             bool[] kept = views[l].Expand(ExactSelection.KeepBest(units[l], plan.Keep[l], alive[l]));
             Mask mask = Mask.FromFlags(layers[l].Shape.ToArray(), kept);
             // A unit that is partly alive does not bring its removed weights back.

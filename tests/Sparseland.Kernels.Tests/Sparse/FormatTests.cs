@@ -152,4 +152,24 @@ public class FormatTests
         Assert.Equal(a.Values.ToArray(), b.Values.ToArray());
         Assert.Throws<ArgumentException>(() => CsrMatrix.FromKept(mask, dense, 7, 30));
     }
+
+    [Fact]
+    public void Masks_of_any_length_choose_entry_by_entry()
+    {
+        var random = new Random(3);
+        foreach (int length in (int[])[0, 1, 7, 8, 15, 16, 63, 64, 65, 80, 127, 128, 200])
+        {
+            bool[] flags = [.. Enumerable.Range(0, length).Select(i => i < 70 ? random.Next(2) == 0 : i < 140)];
+            Mask mask = Mask.FromFlags([length], flags);
+            Assert.Equal(flags, mask.ToFlags());
+            float[] kept = [.. Enumerable.Range(0, length).Select(i => i % 5 == 0 ? float.NaN : i + 1f)], removed = [.. Enumerable.Range(0, length).Select(i => i % 7 == 0 ? float.PositiveInfinity : -i)], result = new float[length];
+            mask.Blend(kept, removed, result);
+            Near.BitEqual(flags.Select((f, i) => f ? kept[i] : removed[i]).ToArray(), result);
+            mask.Blend(kept, removed, removed);
+            Near.BitEqual(result, removed);
+            mask.Apply(kept);
+            Near.BitEqual(flags.Select((f, i) => f ? result[i] : 0f).ToArray(), kept);
+        }
+        Assert.Throws<ArgumentException>(() => Mask.Ones([3]).Blend(new float[3], new float[2], new float[3]));
+    }
 }

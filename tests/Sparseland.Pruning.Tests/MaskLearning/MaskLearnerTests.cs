@@ -34,7 +34,8 @@ public sealed class MaskLearnerTests : IDisposable
             return scores;
         }
 
-        protected override bool[][] Select(IReadOnlyList<float[]> scores, IReadOnlyList<bool[]>? present, long step) => [.. scores.Select(s => ExactSelection.KeepBest(s, ExactSelection.Count(1 - sparsity, s.Length)))];
+        protected override Mask[] Select(IReadOnlyList<float[]> scores, IReadOnlyList<Mask>? present, long step) =>
+            [.. scores.Select((s, l) => Mask.FromFlags(LayerPlan.Layers[l].Shape.ToArray(), ExactSelection.KeepBest(s, ExactSelection.Count(1 - sparsity, s.Length))))];
 
         protected override void ScoreGradients(int layer, ReadOnlySpan<float> weights, ReadOnlySpan<float> gradient, ReadOnlySpan<float> scores, Span<float> result)
         {

@@ -42,7 +42,7 @@ public class MaskLearningMethodTests
     {
         bool[] present = [.. Enumerable.Range(0, 20).Select(i => i < 10)], wanted = [.. present.Select(p => !p)];
         float[] scores = [.. Enumerable.Range(0, 20).Select(i => (float)i)];
-        bool[] after = SwapLimit.Apply(present, wanted, scores, SwapLimit.Share(progress));
+        bool[] after = SwapLimit.Apply(Mask.FromFlags([20], present), Mask.FromFlags([20], wanted), scores, SwapLimit.Share(progress)).ToFlags();
         Assert.Equal(10, after.Count(a => a));
         Assert.Equal(swaps, Enumerable.Range(0, 10).Count(i => !after[i]));
         // The best of what comes, the worst of what goes.

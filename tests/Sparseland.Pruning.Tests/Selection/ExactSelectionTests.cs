@@ -30,6 +30,31 @@ public class ExactSelectionTests
     }
 
     [Theory]
+    [InlineData("normal")]
+    [InlineData("ties")]
+    [InlineData("the sample misses all that matters")]
+    public void Large_rankings_agree_with_a_sort_whatever_a_sample_says(string kind)
+    {
+        var random = SeededRandom.Of(5);
+        const int Length = 60_000;
+        // A sample takes every 59th entry or so: the others of the third kind are larger.
+        float[][] scores = [.. Enumerable.Range(0, 2).Select(l => Enumerable.Range(0, Length / 2 + l).Select(i => kind switch
+        {
+            "normal" => (float)random.NextNormal(),
+            "ties" => MathF.Round(10 * (float)random.NextNormal()),
+            _ => (i + l * (Length / 2)) % 117 == 58 ? (float)random.NextDouble() : 1e6f + i,
+        }).ToArray())];
+        bool[]?[] alive = [null, [.. scores[1].Select(_ => random.NextBool(0.3))]];
+        (int L, int I, float S)[] order = [.. scores.SelectMany((s, l) => s.Select((v, i) => (l, i, v))).Where(e => alive[e.l]?[e.i] ?? true).OrderByDescending(e => e.v).ThenBy(e => e.l).ThenBy(e => e.i)];
+        foreach (int keep in (int[])[0, 1, 37, order.Length / 20, order.Length / 2, order.Length - 3, order.Length])
+        {
+            bool[][] kept = ExactSelection.KeepBest(scores, keep, alive);
+            Assert.Equal(keep, kept.Sum(k => k.Count(f => f)));
+            foreach ((int l, int i, _) in order[..keep]) Assert.True(kept[l][i]);
+        }
+    }
+
+    [Theory]
     [InlineData(0.5, 5, 2)]
     [InlineData(0.5, 7, 4)]
     [InlineData(0.1, 4, 0)]
