@@ -50,6 +50,11 @@ internal sealed class ConvolutionPass
     /// <summary>The compiled structure; shared among image sizes where the lines are.</summary>
     public CompiledOnce? Compiled { get; init; }
 
+    /// <summary>The structure compiled for shifted planes of this size; null when it is never.</summary>
+    public CompiledOnce? Shifted { get; init; }
+
+    private ShiftedPlanes? _planes;
+
     /// <summary>How tiles of pixels are read.</summary>
     public TileGather Gather => _gather ??= new TileGather(Height, Width, RowStride);
 
@@ -61,10 +66,13 @@ internal sealed class ConvolutionPass
     /// loops, because a phase has few lines for its rows and every value is moved once more.
     /// </remarks>
     /// <param name="version">Differs when the values do.</param>
-    public CompiledMatrix? GetCompiled(long version) =>
-        Lines is null || Compiled is null || OutStep != 1 || OutRowStride != Width || Base != 0 || Height * Width == 0
-            ? null
-            : Compiled.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version);
+    /// <param name="layout">The planes that are read, when whole images are shared among threads: code then reads shifted planes (<see cref="CompiledMatrix.Planes"/>) where the image is not too narrow.</param>
+    public CompiledMatrix? GetCompiled(long version, PlaneLayout? layout = null)
+    {
+        if (Lines is null || Compiled is null || OutStep != 1 || OutRowStride != Width || Base != 0 || Height * Width == 0) return null;
+        if (layout is null || Shifted is null || (_planes ??= ShiftedPlanes.TryCreate(this, layout)) is not { } planes) return Compiled.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version);
+        return Shifted.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version, planes);
+    }
 
     /// <summary>Flat positions that are computed.</summary>
     public int Positions => Height == 0 || Width == 0 ? 0 : (Height - 1) * RowStride + Width;

@@ -35,7 +35,7 @@ internal sealed class ConvolutionPlan
     public required bool IsDirect { get; init; }
 
     /// <summary>Plans the forward pass; values are shared, not copied.</summary>
-    public static ConvolutionPlan Create(SparseConvolutionShape s, int height, int width, int[] rowPointers, int[] columns, float[] values, CompiledOnce compiled)
+    public static ConvolutionPlan Create(SparseConvolutionShape s, int height, int width, int[] rowPointers, int[] columns, float[] values, CompiledOnce compiled, bool compileOnReuse)
     {
         int outHeight = s.OutHeight(height), outWidth = s.OutWidth(width);
         var phases = new List<(int, int)>();
@@ -78,6 +78,7 @@ internal sealed class ConvolutionPlan
                 Lines = s.Groups == 1 ? columns : null,
                 LineOffsets = lineOffsets,
                 Compiled = compiled,
+                Shifted = s.KernelWidth > 1 || s.KernelHeight > 1 ? new CompiledOnce(compileOnReuse) : null,
                 RowStride = layout.RowStride,
                 Height = outHeight,
                 Width = outWidth,
@@ -152,6 +153,7 @@ internal sealed class ConvolutionPlan
                     Lines = s.Groups == 1 ? lines : null,
                     LineOffsets = lineOffsets,
                     Compiled = new CompiledOnce(compileOnReuse),
+                    Shifted = taps > 1 ? new CompiledOnce(compileOnReuse) : null,
                     RowStride = layout.RowStride,
                     Height = (Height - a + s.StrideHeight - 1) / s.StrideHeight,
                     Width = (Width - b + s.StrideWidth - 1) / s.StrideWidth,

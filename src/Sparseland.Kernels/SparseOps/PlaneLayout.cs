@@ -60,6 +60,9 @@ internal sealed unsafe class PlaneLayout
     /// <summary>Rows of a plane that are read.</summary>
     public int Rows => _rows;
 
+    /// <summary>Channels of the image.</summary>
+    public int Channels => _channels;
+
     /// <summary>Number of planes: fill them in any order.</summary>
     public int Planes => _phases.Length * _channels;
 

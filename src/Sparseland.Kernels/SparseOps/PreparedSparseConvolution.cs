@@ -19,6 +19,9 @@ public sealed unsafe partial class PreparedSparseConvolution
     // From this batch on, images are shared among threads; below, the rows and tiles of one image are.
     private const int BatchWorthSharing = 8;
 
+    // Results of 16 MiB and more leave the caches before they are read.
+    private const long LeavesCaches = 4 << 20;
+
     private readonly int[] _rowPointers;
     private readonly int[] _columns;
     private readonly float[] _values;
@@ -125,7 +128,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             {
                 Layout = plan.Input,
                 Passes = [plan.Forward],
-                Compiled = [plan.Forward.GetCompiled(_version)],
+                Compiled = [plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null)],
                 IsDirect = plan.IsDirect,
                 Batch = batch,
                 Input = pi,
@@ -189,7 +192,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             {
                 Layout = plan.OutputGradient!,
                 Passes = plan.Backward,
-                Compiled = [.. plan.Backward.Select(p => p.GetCompiled(plan.BackwardVersion))],
+                Compiled = [.. plan.Backward.Select(p => p.GetCompiled(plan.BackwardVersion, batch >= BatchWorthSharing ? plan.OutputGradient : null))],
                 Batch = batch,
                 Input = pi,
                 InputImage = (nint)Shape.OutChannels * plan.OutHeight * plan.OutWidth,
@@ -216,7 +219,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             ConvolutionPlan? plan = _plans.Find(p => p.Height == height && p.Width == width);
             if (plan is null)
             {
-                plan = ConvolutionPlan.Create(Shape, height, width, _rowPointers, _columns, _values, _compiled);
+                plan = ConvolutionPlan.Create(Shape, height, width, _rowPointers, _columns, _values, _compiled, _compileOnReuse);
                 if (_plans.Count == 8) _plans.RemoveAt(0);
                 _plans.Add(plan);
             }
@@ -269,6 +272,21 @@ public sealed unsafe partial class PreparedSparseConvolution
             if (IsDirect && Compiled[0] is { } direct)
             {
                 Product(direct, new LineSource { Base = Input + image * InputImage, Stride = Passes[0].Height * Passes[0].Width, Columns = Passes[0].Height * Passes[0].Width, Lines = direct.Lines }, Passes[0], image);
+                return;
+            }
+            if (Compiled[0] is { Planes: not null } shifted)
+            {
+                // Such a pass is the only one: its results lie in a row.
+                new ShiftedProduct
+                {
+                    Matrix = shifted,
+                    Image = Input + image * InputImage,
+                    Output = Output + image * OutputImage,
+                    Bias = Bias,
+                    Residual = Residual == null ? null : Residual + image * OutputImage,
+                    Clamp = Clamp,
+                    Streams = Batch * OutputImage >= LeavesCaches,
+                }.Run();
                 return;
             }
             int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;

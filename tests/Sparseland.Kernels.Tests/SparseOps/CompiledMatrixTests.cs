@@ -196,4 +196,21 @@ public class CompiledMatrixTests
             Near.BitEqual(plainDx, dx);
         }
     }
+
+    [Theory]
+    [InlineData(8, 97, 89)]
+    [InlineData(8, 20, 40)]
+    public void Shifted_planes_serve_wide_kernels_uneven_pads_and_results_that_leave_the_caches(int batch, int height, int width)
+    {
+        var random = new Random(width);
+        var shape = new SparseConvolutionShape(12, 65, 3, 5) { PadTop = 2, PadLeft = 1, PadBottom = 1, PadRight = 3, DilationHeight = 2, DilationWidth = 1, StrideHeight = 1 };
+        CsrMatrix weight = Csr(random, 65, 12 * 15, 0.06);
+        int outputs = batch * 65 * shape.OutHeight(height) * shape.OutWidth(width);
+        float[] x = Uniform(random, batch * 12 * height * width), y = new float[outputs + 1], plain = new float[outputs];
+        var convolution = new PreparedSparseConvolution(shape, weight);
+        // Off the start of an array, so that rows begin anywhere in a cache line.
+        convolution.Forward(x, batch, height, width, y.AsSpan(1));
+        using (CompiledMatrix.Forbid()) convolution.Forward(x, batch, height, width, plain);
+        Near.BitEqual(plain, y[1..]);
+    }
 }

@@ -30,18 +30,37 @@ internal sealed partial class Assembler
     }
 
     /// <summary>sum += vector * the float at [address + offset].</summary>
-    public void MultiplyAddBroadcast(int sum, int vector, Register address, int offset)
+    public void MultiplyAddBroadcast(int sum, int vector, Register address, int offset) => Vector(2, 1, 0xB8, sum, vector, address, offset, sizeof(float), broadcast: true);
+
+    /// <summary>Forgets what was written and keeps the memory.</summary>
+    public void Clear() => Length = 0;
+
+    /// <summary>For each of some sums: it += vector * the next of the floats that follow each other from [address + first * 4] on.</summary>
+    /// <param name="sums">Registers of the sums.</param>
+    /// <param name="vector">Register.</param>
+    /// <param name="address">One of the first eight registers.</param>
+    /// <param name="first">In floats; it and the last one fit a byte.</param>
+    public void MultiplyAddBroadcasts(ReadOnlySpan<(int Row, int Index)> sums, int vector, Register address, int first)
     {
-        // Nine of ten instructions are this one with a short offset: seven bytes at once.
-        if (offset == 0 || offset % sizeof(float) != 0 || offset / sizeof(float) is < sbyte.MinValue or > sbyte.MaxValue || (int)address >= 8)
+        // Nine of ten instructions are these: seven bytes at once, of which all but the sum and the offset are the same.
+        Reserve((7 * sums.Length) + 1);
+        ulong same = 0x62 | 0x62UL << 8 | (ulong)(uint)((~vector & 15) << 3 | 5) << 16 | (0x50UL | ((vector & 16) == 0 ? 8UL : 0)) << 24 | 0xB8UL << 32 | (0x40UL | (uint)address & 7) << 40;
+        ref byte to = ref _code[Length];
+        for (int i = 0; i < sums.Length; i++)
         {
-            Vector(2, 1, 0xB8, sum, vector, address, offset, sizeof(float), broadcast: true);
-            return;
+            uint sum = (uint)sums[i].Row;
+            ulong bytes = same | (ulong)((~sum & 8) << 4 | ~sum & 16) << 8 | (ulong)(sum & 7) << 43 | (ulong)(byte)(first + i) << 48;
+            System.Runtime.CompilerServices.Unsafe.WriteUnaligned(ref System.Runtime.CompilerServices.Unsafe.Add(ref to, 7 * i), bytes);
         }
-        if (_code.Length - Length < sizeof(ulong)) Array.Resize(ref _code, _code.Length * 2);
-        ulong extension = ((sum & 8) == 0 ? 0x80UL : 0) | 0x60 | ((sum & 16) == 0 ? 0x10UL : 0) | 2, left = (ulong)(uint)((~vector & 15) << 3) | 5, length = 0x50 | ((vector & 16) == 0 ? 8UL : 0);
-        ulong registers = 0x40UL | (ulong)(uint)((sum & 7) << 3 | (int)address & 7);
-        ulong bytes = 0x62 | extension << 8 | left << 16 | length << 24 | 0xB8UL << 32 | registers << 40 | (ulong)(byte)(offset / sizeof(float)) << 48;
+        Length += 7 * sums.Length;
+    }
+
+    /// <summary>target = [address + offset], the address in one of the first eight registers and the offset a multiple of 64 whose quotient fits a byte.</summary>
+    public void LoadNear(int target, Register address, int offset)
+    {
+        Reserve(sizeof(ulong));
+        ulong bytes = 0x62 | (ulong)((target & 8) == 0 ? 0x80 : 0) << 8 | (ulong)((target & 16) == 0 ? 0x10 : 0) << 8 | 0x61UL << 8 | 0x7CUL << 16 | 0x48UL << 24 | 0x10UL << 32
+            | (ulong)(0x40 | (target & 7) << 3 | (int)address & 7) << 40 | (ulong)(byte)(offset / VectorBytes) << 48;
         System.Runtime.CompilerServices.Unsafe.WriteUnaligned(ref _code[Length], bytes);
         Length += 7;
     }
@@ -223,6 +242,11 @@ internal sealed partial class Assembler
         Byte(((target & 8) == 0 ? 0x80 : 0) | (noX ? 0x40 : 0) | (noB ? 0x20 : 0) | ((target & 16) == 0 ? 0x10 : 0) | map);
         Byte((~left & 15) << 3 | 4 | prefix);
         Byte(0x40 | (broadcast ? 0x10 : 0) | ((left & 16) == 0 ? 8 : 0));
+    }
+
+    private void Reserve(int bytes)
+    {
+        if (_code.Length - Length < bytes) Array.Resize(ref _code, Math.Max(2 * _code.Length, Length + bytes));
     }
 
     private void Byte(int value)

@@ -42,6 +42,9 @@ internal sealed unsafe class CompiledMatrix
     // Bytes of code that a stored value takes at least.
     private const int LeastCode = 7;
 
+    // Bytes of code that a thread keeps room for.
+    private const int KeptCode = 4 << 20;
+
     // A stored value takes at most 14 bytes of code: a load of its input and its product. Beyond this the code would not fit an array.
     private const int MostStored = 60_000_000;
 
@@ -53,10 +56,18 @@ internal sealed unsafe class CompiledMatrix
     [ThreadStatic]
     private static bool t_forbidden;
 
+    // While training, structures are compiled after every change of masks: what they are written with is kept.
+    [ThreadStatic]
+    private static Assembler? t_assembler;
+
+    [ThreadStatic]
+    private static (int Row, int Index)[]? t_entries;
+
     private readonly ExecutableMemory _memory;
     private readonly Piece[] _pieces;
     private readonly int[] _order;
     private readonly float[] _values;
+    private (int First, int End)[] _copies = [];
 
     private CompiledMatrix(int rows, int[] lines, ExecutableMemory memory, Piece[] pieces, int panels, int depth, int[] order)
     {
@@ -90,6 +101,12 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>Bytes of code.</summary>
     public long CodeBytes { get; private init; }
 
+    /// <summary>Where code reads its inputs (see <see cref="ShiftedProduct"/>); null when it reads packed lines.</summary>
+    public ShiftedPlanes? Planes { get; private init; }
+
+    /// <summary>The copies of planes that a block of lines reads: its input begins with the first.</summary>
+    public (int First, int End) Copies(int block) => _copies[block];
+
     /// <summary>Floats from one tile to the next when so many lines are packed: one line more, which packers may spoil.</summary>
     public static nint TileStride(int lines) => (nint)(lines + 1) * Lanes;
 
@@ -107,8 +124,9 @@ internal sealed unsafe class CompiledMatrix
     /// <param name="rowPointers">Where each row starts; rows + 1 entries.</param>
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
     /// <param name="leastReuse">Stored values that a used column must hold on average.</param>
+    /// <param name="planes">Where the inputs lie when code reads them in place; null for packed lines.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static CompiledMatrix? TryCompile(int rows, int columns, ReadOnlySpan<int> rowPointers, ReadOnlySpan<int> indices, int leastReuse = 0)
+    public static CompiledMatrix? TryCompile(int rows, int columns, ReadOnlySpan<int> rowPointers, ReadOnlySpan<int> indices, int leastReuse = 0, ShiftedPlanes? planes = null)
     {
         if (!Usable || indices.Length is 0 or > MostStored) return null;
         var line = new int[columns];
@@ -128,23 +146,33 @@ internal sealed unsafe class CompiledMatrix
         // Blocks of one size: a short last one would spill all sums for little.
         int depth = (used + blocks - 1) / blocks;
         var pieces = new Piece[panels * blocks + 1];
+        var copies = new (int First, int End)[planes is null ? 0 : blocks];
         var order = new int[indices.Length];
-        var assembler = new Assembler();
-        bool packs = indices.Length <= InPlaceCode / LeastCode;
+        Assembler assembler = t_assembler ?? new Assembler();
+        assembler.Clear();
+        bool packs = planes is null && indices.Length <= InPlaceCode / LeastCode;
         PanelCode.EmitLoop(assembler);
         assembler.Align();
-        var starts = new int[depth + 1];
-        var entries = new (int Row, int Index)[PanelCode.Rows * depth];
+        var counts = new int[depth + 1];
+        (int Row, int Index)[] entries = t_entries ??= new (int, int)[PanelCode.Rows * DenseDepth];
         int[] position = rowPointers[..rows].ToArray();
         int at = 0;
         for (int b = 0; b < blocks; b++)
         {
             int firstLine = b * depth, endLine = Math.Min(used, firstLine + depth);
-            var block = new PanelCode.Block(lines, firstLine, endLine - firstLine, b == 0, b == blocks - 1);
+            int[]? offsets = null;
+            if (planes is not null)
+            {
+                copies[b] = planes.Range(lines.AsSpan(firstLine, endLine - firstLine));
+                offsets = [.. lines.AsSpan(firstLine, endLine - firstLine)];
+                foreach (ref int offset in offsets.AsSpan()) offset = planes.Offset(offset, copies[b].First) * sizeof(float);
+            }
+            var block = new PanelCode.Block(lines, firstLine, endLine - firstLine, b == 0, b == blocks - 1, offsets);
             for (int p = 0; p < panels; p++)
             {
                 int first = Math.Min(rows, (int)((long)quads * p / panels) * 4), end = Math.Min(rows, (int)((long)quads * (p + 1) / panels) * 4);
-                Array.Clear(starts);
+                Span<int> starts = counts.AsSpan(0, endLine - firstLine + 1);
+                starts.Clear();
                 for (int r = first; r < end; r++)
                 {
                     for (int j = position[r]; j < rowPointers[r + 1] && line[indices[j]] < endLine; j++) starts[line[indices[j]] - firstLine + 1]++;
@@ -166,7 +194,8 @@ internal sealed unsafe class CompiledMatrix
         }
         pieces[^1] = new Piece(assembler.Length, rows, at);
         ExecutableMemory? memory = ExecutableMemory.TryCreate(assembler.Code);
-        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length, RunsInPlace = packs && assembler.Length <= InPlaceCode };
+        t_assembler = assembler.Length <= KeptCode ? assembler : null;
+        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length, Planes = planes, _copies = copies, RunsInPlace = packs && assembler.Length <= InPlaceCode };
     }
 
     /// <summary>Takes over values, given in row order.</summary>

@@ -33,7 +33,8 @@ internal sealed class CompiledOnce(bool onReuse = false)
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
     /// <param name="values">The stored values.</param>
     /// <param name="version">Differs when the values do.</param>
-    public CompiledMatrix? Get(int rows, int columns, int[] rowPointers, int[] indices, float[] values, long version)
+    /// <param name="planes">Where the inputs of code that reads them in place lie; null for packed lines. The same in every call.</param>
+    public CompiledMatrix? Get(int rows, int columns, int[] rowPointers, int[] indices, float[] values, long version, ShiftedPlanes? planes = null)
     {
         if (!CompiledMatrix.Usable) return null;
         lock (_gate)
@@ -41,7 +42,7 @@ internal sealed class CompiledOnce(bool onReuse = false)
             if (onReuse && !_tried && (_firstVersion ??= version) == version && ++_uses <= UsesBeforeCode) return null;
             if (!_tried)
             {
-                if (rows > LeastReuse) _matrix = CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse);
+                if (rows > LeastReuse) _matrix = CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes);
                 _tried = true;
             }
             if (_matrix is not null && _version != version)

@@ -5,7 +5,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <summary>Machine code that was written once and can be called, never written again; freed when nobody holds it.</summary>
 internal sealed unsafe partial class ExecutableMemory : SafeHandle
 {
-    private const int ProtectRead = 1, ProtectWrite = 2, ProtectExecute = 4, PrivateAnonymous = 0x22, AdviseHugePages = 14;
+    private const int ProtectRead = 1, ProtectWrite = 2, ProtectExecute = 4, PrivateAnonymous = 0x22, Populate = 0x8000, AdviseHugePages = 14;
     private const int HugePage = 2 << 20;
 
     private static readonly Lazy<bool> s_works = new(Probe);
@@ -33,7 +33,7 @@ internal sealed unsafe partial class ExecutableMemory : SafeHandle
         // Code is read in order, a page of 4 KiB lasts some hundred multiply-adds: larger pages save walks of the page table.
         bool large = code.Length >= HugePage / 2;
         nuint length = large ? ((nuint)code.Length + HugePage - 1) & ~(nuint)(HugePage - 1) : (nuint)Math.Max(code.Length, 1);
-        nint address = Map(0, large ? length + HugePage : length, ProtectRead | ProtectWrite, PrivateAnonymous, -1, 0);
+        nint address = Map(0, large ? length + HugePage : length, ProtectRead | ProtectWrite, large ? PrivateAnonymous : PrivateAnonymous | Populate, -1, 0);
         if (address == -1) return null;
         if (large)
         {

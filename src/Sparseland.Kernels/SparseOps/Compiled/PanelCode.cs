@@ -59,7 +59,7 @@ internal static class PanelCode
     /// <param name="packs">Whether this is the panel that reads inputs where they are and packs them, when there is a source.</param>
     /// <param name="ahead">Whether lines of other code are asked for.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, int[] ends, in Block block, bool packs, bool ahead)
+    public static void Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, bool ahead)
     {
         if (block.IsFirst)
         {
@@ -129,7 +129,7 @@ internal static class PanelCode
 
     /// <summary>Each line's input, and its products.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, int[] ends, in Block block, bool packs)
+    private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs)
     {
         code.Move(Register.Rax, Register.R10);
         int inputs = 0, values = 0, count = ends[^1], source = 0;
@@ -137,9 +137,13 @@ internal static class PanelCode
         {
             int end = ends[l];
             if (i == end && !packs) continue;
-            while (l * LineBytes - inputs > sbyte.MaxValue * LineBytes) inputs += Advance(Register.Rax, 255 * LineBytes);
             int input = Rows + turn++ % 4;
-            if (packs)
+            while (block.Offsets is null && l * LineBytes - inputs > sbyte.MaxValue * LineBytes) inputs += Advance(Register.Rax, 255 * LineBytes);
+            if (block.Offsets is not null)
+            {
+                code.Load(input, Register.Rax, block.Offsets[l]);
+            }
+            else if (packs)
             {
                 GoTo(block.Numbers[block.First + l]);
                 code.Load(input, Register.Rcx, 0);
@@ -147,12 +151,14 @@ internal static class PanelCode
             }
             else
             {
-                code.Load(input, Register.Rax, l * LineBytes - inputs);
+                code.LoadNear(input, Register.Rax, l * LineBytes - inputs);
             }
-            for (; i < end; i++)
+            while (i < end)
             {
                 if (i * sizeof(float) - values > sbyte.MaxValue * sizeof(float)) values += Advance(Register.Rdx, 255 * sizeof(float));
-                code.MultiplyAddBroadcast(entries[i].Row, input, Register.Rdx, i * sizeof(float) - values);
+                int run = Math.Min(end - i, sbyte.MaxValue + 1 - (i - values / sizeof(float)));
+                code.MultiplyAddBroadcasts(entries.AsSpan(i, run), input, Register.Rdx, i - values / sizeof(float));
+                i += run;
             }
         }
         if (count * sizeof(float) != values) Advance(Register.Rdx, count * sizeof(float) - values);
@@ -267,5 +273,6 @@ internal static class PanelCode
     /// <param name="Count">How many.</param>
     /// <param name="IsFirst">Whether sums begin here, with bias and residual, or go on from the output.</param>
     /// <param name="IsLast">Whether sums end here and are clamped.</param>
-    public readonly record struct Block(int[] Numbers, int First, int Count, bool IsFirst, bool IsLast);
+    /// <param name="Offsets">Where each of the block's lines is from the tile's address on, in bytes; null for one behind the other.</param>
+    public readonly record struct Block(int[] Numbers, int First, int Count, bool IsFirst, bool IsLast, int[]? Offsets);
 }

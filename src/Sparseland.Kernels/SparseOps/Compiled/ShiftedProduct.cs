@@ -1,0 +1,195 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using Sparseland.Kernels.Dense;
+
+namespace Sparseland.Kernels.SparseOps.Compiled;
+
+/// <summary>How inputs of a compiled convolution are laid out so that code reads them where they are: a copy of each plane for every shift sideways, its rows without gaps.</summary>
+/// <remarks>
+/// In such a copy, 16 consecutive pixels of a result meet 16 consecutive floats under every tap, and taps above each other differ by rows of one copy. So 3 copies serve the 9 taps of a 3 x 3 kernel,
+/// where packed lines (<see cref="PlaneSource"/>) are written 9 times for every tile. Images are cut into bands of rows whose copies fit the second cache.
+/// </remarks>
+internal sealed class ShiftedPlanes
+{
+    /// <summary>Tiles of a band.</summary>
+    private const int MostTiles = 16;
+
+    // Narrower images are read across several rows by one register.
+    private const int LeastWidth = 8;
+
+    private readonly int[] _copy, _row;
+    private readonly int _tiles, _mostRow;
+
+    private ShiftedPlanes(ConvolutionPass pass, PlaneLayout layout)
+    {
+        (Pass, Layout) = (pass, layout);
+        int lines = pass.LineOffsets.Length;
+        (_copy, _row) = (new int[lines], new int[lines]);
+        var found = new SortedSet<(int Channel, int Plane, int Column)>();
+        (int Channel, int Plane, int Column) Place(int line)
+        {
+            int plane = pass.LineOffsets[line] / layout.PlaneStride;
+            return (plane % layout.Channels, plane, pass.LineOffsets[line] % layout.PlaneStride % layout.RowStride);
+        }
+        var used = new bool[lines];
+        foreach (int line in pass.Lines!) used[line] = true;
+        for (int line = 0; line < lines; line++)
+        {
+            if (!used[line]) continue;
+            found.Add(Place(line));
+            _row[line] = pass.LineOffsets[line] % layout.PlaneStride / layout.RowStride;
+            _mostRow = Math.Max(_mostRow, _row[line]);
+        }
+        // By channel, so that a block of lines needs the copies of its own channels.
+        (int Channel, int Plane, int Column)[] all = [.. found];
+        Copies = [.. all.Select(c => (c.Plane, c.Column))];
+        var index = new Dictionary<(int, int), int>();
+        for (int i = 0; i < Copies.Length; i++) index[Copies[i]] = i;
+        for (int line = 0; line < lines; line++)
+        {
+            if (used[line]) (_, _copy[line]) = (0, index[(Place(line).Plane, Place(line).Column)]);
+        }
+        _tiles = (pass.Height * pass.Width + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes;
+        Bands = (_tiles + MostTiles - 1) / MostTiles;
+        int rows = 0;
+        for (int b = 0; b < Bands; b++) rows = Math.Max(rows, Band(b).Rows);
+        // An odd number of cache lines, so that copies do not fall onto the same cache sets.
+        Stride = ((rows * pass.Width + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes | 1) * CompiledMatrix.Lanes;
+    }
+
+    /// <summary>The pass that reads.</summary>
+    public ConvolutionPass Pass { get; }
+
+    /// <summary>The planes of an image.</summary>
+    public PlaneLayout Layout { get; }
+
+    /// <summary>Plane and shift of each copy, by channel.</summary>
+    public (int Plane, int Column)[] Copies { get; }
+
+    /// <summary>Floats between copies.</summary>
+    public int Stride { get; }
+
+    /// <summary>Bands of an image.</summary>
+    public int Bands { get; }
+
+    /// <summary>The layout of a pass; null where it is none for images that are that narrow.</summary>
+    public static ShiftedPlanes? TryCreate(ConvolutionPass pass, PlaneLayout layout) =>
+        pass.Lines is { Length: > 0 } && pass.Width >= LeastWidth ? new ShiftedPlanes(pass, layout) : null;
+
+    /// <summary>Tiles of a band, its first row of pixels, and the rows that its taps reach.</summary>
+    public (int First, int End, int Row, int Rows) Band(int band)
+    {
+        int first = (int)((long)_tiles * band / Bands), end = (int)((long)_tiles * (band + 1) / Bands), row = first * CompiledMatrix.Lanes / Pass.Width;
+        int last = (Math.Min(end * CompiledMatrix.Lanes, Pass.Height * Pass.Width) - 1) / Pass.Width;
+        return (first, end, row, last - row + 1 + _mostRow);
+    }
+
+    /// <summary>The copies that some lines are in: first to end - 1.</summary>
+    public (int First, int End) Range(ReadOnlySpan<int> lines)
+    {
+        (int first, int end) = (int.MaxValue, 0);
+        foreach (int line in lines) (first, end) = (Math.Min(first, _copy[line]), Math.Max(end, _copy[line] + 1));
+        return (Math.Min(first, end), end);
+    }
+
+    /// <summary>Floats from a tile's place in the first of some copies to its pixels on a line.</summary>
+    public int Offset(int line, int firstCopy) => checked((_copy[line] - firstCopy) * Stride + _row[line] * Pass.Width);
+}
+
+/// <summary>output = clamp(bias + residual + W * image) for one image, with code that reads shifted planes.</summary>
+internal unsafe struct ShiftedProduct
+{
+    public CompiledMatrix Matrix;
+
+    /// <summary>[channels, height, width] of the layout.</summary>
+    public float* Image;
+
+    /// <summary>The first channel of the result.</summary>
+    public float* Output;
+    public float* Bias;
+
+    /// <summary>As Output, or null; may be Output.</summary>
+    public float* Residual;
+    public Clamp Clamp;
+
+    /// <summary>Whether results are written past the caches: those of a batch that leave them before they are read.</summary>
+    public bool Streams;
+
+    public readonly void Run()
+    {
+        ShiftedPlanes planes = Matrix.Planes!;
+        ConvolutionPass pass = planes.Pass;
+        int most = 0;
+        for (int b = 0; b < Matrix.Blocks; b++) most = Math.Max(most, Matrix.Copies(b).End - Matrix.Copies(b).First);
+        int stage = ((pass.Height * pass.Width + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes / planes.Bands + 1 | 1) * CompiledMatrix.Lanes;
+        using Scratch.Buffer copies = Scratch.Rent(((long)most * planes.Stride) + CompiledMatrix.Lanes), plane = Scratch.Rent(planes.Layout.PlaneStride + planes.Layout.RowStride + 128), results = Scratch.Rent((long)Matrix.RowCount * stage);
+        for (int band = 0; band < planes.Bands; band++)
+        {
+            (int first, int end, int row, int rows) = planes.Band(band);
+            int start = first * CompiledMatrix.Lanes, width = Math.Min(end * CompiledMatrix.Lanes, pass.Height * pass.Width) - start;
+            if (Residual != null)
+            {
+                for (nint r = 0; r < Matrix.RowCount; r++) Unsafe.CopyBlockUnaligned(results.Pointer + r * stage, Residual + r * pass.ChannelStride + start, (uint)width * sizeof(float));
+            }
+            var call = new CompiledMatrix.Tiles
+            {
+                Input = copies.Pointer + start - row * pass.Width,
+                InputTile = CompiledMatrix.Lanes,
+                Whole = end - first,
+                Output = results.Pointer,
+                Residual = Residual == null ? null : results.Pointer,
+                RowStride = stage,
+                OutputTile = CompiledMatrix.Lanes,
+                Bias = Bias,
+                Clamp = Clamp,
+            };
+            for (int b = 0; b < Matrix.Blocks; b++)
+            {
+                Fill(planes, Matrix.Copies(b), row, rows, plane.Pointer, copies.Pointer);
+                Matrix.Run(call, 0, Matrix.Panels, b, b + 1);
+            }
+            for (nint r = 0; r < Matrix.RowCount; r++) Copy(results.Pointer + r * stage, width, Output + r * pass.ChannelStride + start);
+        }
+    }
+
+    private readonly void Fill(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* plane, float* copies)
+    {
+        PlaneLayout layout = planes.Layout;
+        int filled = -1;
+        for (int c = range.First; c < range.End; c++, copies += planes.Stride)
+        {
+            (int index, int column) = planes.Copies[c];
+            float* origin = plane - (nint)index * layout.PlaneStride;
+            if (index != filled) layout.FillRows(index, Image, origin, row, row + rows);
+            filled = index;
+            Rows(plane + (nint)row * layout.RowStride + column, layout.RowStride, planes.Pass.Width, rows, copies);
+        }
+    }
+
+    /// <summary>Rows side by side.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Rows(float* from, nint pitch, int width, int rows, float* to)
+    {
+        for (int r = 0; r < rows; r++, from += pitch, to += width)
+        {
+            int x = 0;
+            for (; x + 16 <= width; x += 16) Vector512.Load(from + x).Store(to + x);
+            for (; x + 8 <= width; x += 8) Vector256.Load(from + x).Store(to + x);
+            for (; x < width; x++) to[x] = from[x];
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Copy(float* from, int count, float* to)
+    {
+        int i = 0;
+        if (Streams)
+        {
+            // Whole cache lines alone go past the caches.
+            for (; i < count && ((nint)(to + i) & 63) != 0; i++) to[i] = from[i];
+            for (; i + 16 <= count; i += 16) Vector512.Load(from + i).StoreAlignedNonTemporal(to + i);
+        }
+        for (; i + 16 <= count; i += 16) Vector512.Load(from + i).Store(to + i);
+        for (; i < count; i++) to[i] = from[i];
+    }
+}
