@@ -94,6 +94,14 @@ internal sealed partial class Assembler
         Byte(0x10 | (int)address);
     }
 
+    /// <summary>Asks for the line at [address] in order to write it, into the first cache (prefetchw).</summary>
+    public void PrefetchToWrite(Register address)
+    {
+        Byte(0x0F);
+        Byte(0x0D);
+        Byte(0x08 | (int)address);
+    }
+
     /// <summary>target += source.</summary>
     public void Add(Register target, Register source) => General(0x01, target, source);
 

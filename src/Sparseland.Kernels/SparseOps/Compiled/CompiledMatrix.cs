@@ -36,8 +36,8 @@ internal sealed unsafe class CompiledMatrix
     // Tiles of a call at most.
     private const int MostTiles = 16;
 
-    // More code would come from beyond the second cache for each tile: then inputs are packed for many tiles, and panels take turns in groups.
-    private const int InPlaceCode = 2 << 20;
+    // More code would come from memory for each tile: then inputs are packed for many tiles, and panels take turns in groups.
+    private const int InPlaceCode = 4 << 20;
 
     // Bytes of code that a stored value takes at least.
     private const int LeastCode = 7;
@@ -170,7 +170,7 @@ internal sealed unsafe class CompiledMatrix
             var block = new PanelCode.Block(lines, firstLine, endLine - firstLine, b == 0, b == blocks - 1, offsets);
             for (int p = 0; p < panels; p++)
             {
-                int first = Math.Min(rows, (int)((long)quads * p / panels) * 4), end = Math.Min(rows, (int)((long)quads * (p + 1) / panels) * 4);
+                int first = FirstRow(p), end = FirstRow(p + 1);
                 Span<int> starts = counts.AsSpan(0, endLine - firstLine + 1);
                 starts.Clear();
                 for (int r = first; r < end; r++)
@@ -187,7 +187,7 @@ internal sealed unsafe class CompiledMatrix
                 }
                 // Each start has moved to the next line's.
                 pieces[b * panels + p] = new Piece(assembler.Length, first, at);
-                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, ahead: indices.Length > StaysInCache);
+                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: p + 1 < panels ? FirstRow(p + 2) - end : 0, ahead: indices.Length > StaysInCache);
                 PanelCode.EmitNext(assembler, endsBlock: p == panels - 1 && b < blocks - 1);
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }
@@ -196,6 +196,8 @@ internal sealed unsafe class CompiledMatrix
         ExecutableMemory? memory = ExecutableMemory.TryCreate(assembler.Code);
         t_assembler = assembler.Length <= KeptCode ? assembler : null;
         return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length, Planes = planes, _copies = copies, RunsInPlace = packs && assembler.Length <= InPlaceCode };
+
+        int FirstRow(int panel) => Math.Min(rows, (int)((long)quads * panel / panels) * 4);
     }
 
     /// <summary>Takes over values, given in row order.</summary>

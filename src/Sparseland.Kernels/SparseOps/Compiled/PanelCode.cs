@@ -9,6 +9,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// Rcx through the rest. Vectors 0..27 are sums, 28..31 inputs. A panel leaves the pointers at the rows and values of the next, which lies behind it; behind the last
 /// panel of a block lies the first of the next block.</para>
 /// <para>The first panel of a block can read its inputs out of a matrix and leave them packed for the other panels: what a copy beforehand would take hides behind its products.</para>
+/// <para>Each panel asks for the outputs of the next while it multiplies: a store to a line that is in no near cache holds up all that follow.</para>
 /// </remarks>
 internal static class PanelCode
 {
@@ -57,9 +58,10 @@ internal static class PanelCode
     /// <param name="ends">Where each line's entries end.</param>
     /// <param name="block">The lines.</param>
     /// <param name="packs">Whether this is the panel that reads inputs where they are and packs them, when there is a source.</param>
+    /// <param name="nextRows">Rows of the next panel; 0 for the last one.</param>
     /// <param name="ahead">Whether lines of other code are asked for.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, bool ahead)
+    public static void Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, int nextRows, bool ahead)
     {
         if (block.IsFirst)
         {
@@ -88,22 +90,26 @@ internal static class PanelCode
             }
         }
 
+        // The outputs of the panel that comes next; behind the last panel, about those of the next tile.
+        var outputs = new Lines(Register.Rcx, !block.IsFirst ? 0 : nextRows > 0 ? nextRows : rows, nextRows > 0 ? rows : 0);
         if (packs)
         {
             code.Load(Register.Rcx, Register.Rdi, Arguments.SourceAt);
             int packed = code.SkipIfZero(Register.Rcx);
             code.Push(Register.R9);
+            code.Push(Register.Rsi);
             code.Load(Register.R9, Register.Rdi, Arguments.SourceStrideAt);
-            EmitProducts(code, entries, ends, block, packs: true);
+            EmitProducts(code, entries, ends, block, packs: true, outputs with { Pointer = Register.Rsi });
+            code.Pop(Register.Rsi);
             code.Pop(Register.R9);
             int done = code.Skip();
             code.Land(packed);
-            EmitProducts(code, entries, ends, block, packs: false);
+            EmitProducts(code, entries, ends, block, packs: false, outputs);
             code.Land(done);
         }
         else
         {
-            EmitProducts(code, entries, ends, block, packs: false);
+            EmitProducts(code, entries, ends, block, packs: false, outputs);
         }
 
         if (block.IsLast)
@@ -127,11 +133,25 @@ internal static class PanelCode
         if (ahead) EmitAhead(code);
     }
 
-    /// <summary>Each line's input, and its products.</summary>
+    /// <summary>Each line's input, and its products; among them, requests for the outputs that are written next.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs)
+    private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, in Lines outputs)
     {
         code.Move(Register.Rax, Register.R10);
+        (Register pointer, int wanted, int asked) = (outputs.Pointer, outputs.Count, 0);
+        if (wanted > 0)
+        {
+            if (outputs.RowsAhead > 0)
+            {
+                code.Multiply(pointer, Register.R8, outputs.RowsAhead);
+                code.Add(pointer, Register.R11);
+            }
+            else
+            {
+                code.Load(pointer, Register.Rdi, Arguments.OutputAt);
+                code.Add(pointer, LineBytes);
+            }
+        }
         int inputs = 0, values = 0, count = ends[^1], source = 0;
         for (int l = 0, i = 0, turn = 0; l < block.Count; l++)
         {
@@ -160,13 +180,22 @@ internal static class PanelCode
                 code.MultiplyAddBroadcasts(entries.AsSpan(i, run), input, Register.Rdx, i - values / sizeof(float));
                 i += run;
             }
+            while (asked * (long)count < (long)i * wanted) Ask();
         }
+        while (asked < wanted) Ask();
         if (count * sizeof(float) != values) Advance(Register.Rdx, count * sizeof(float) - values);
 
         int Advance(Register register, int bytes)
         {
             code.Add(register, bytes);
             return bytes;
+        }
+
+        void Ask()
+        {
+            code.PrefetchToWrite(pointer);
+            code.Add(pointer, Register.R8);
+            asked++;
         }
 
         // Rcx is at a row of the source and goes to another.
@@ -266,6 +295,12 @@ internal static class PanelCode
         /// <summary>Bytes.</summary>
         public nint SourceStride;
     }
+
+    /// <summary>Lines of the output.</summary>
+    /// <param name="Pointer">A register that is free to walk through them.</param>
+    /// <param name="Count">How many.</param>
+    /// <param name="RowsAhead">How many rows ahead of the panel's first they begin; 0: in the first row of all, one tile on.</param>
+    private readonly record struct Lines(Register Pointer, int Count, int RowsAhead);
 
     /// <summary>A block of lines.</summary>
     /// <param name="Numbers">The row of the input that each line is, for all lines.</param>
