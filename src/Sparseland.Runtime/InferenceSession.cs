@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Sparseland.Model;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Passes;
@@ -80,6 +81,28 @@ public sealed class InferenceSession
 
     /// <summary>The plan for given inputs, printed: passes, memory, which kernel each layer got and why, and which weights could not be held in the type that was asked for.</summary>
     public string DescribePlan(IReadOnlyDictionary<string, TensorData> inputs) => PlanFor(Order(inputs)).Describe() + _held;
+
+    /// <summary>Runs the model some times and says how long each step of its plan took, in the order of the plan; steps that only give memory another shape are left out.</summary>
+    /// <param name="inputs">One tensor per graph input, by name.</param>
+    /// <param name="runs">How often, at least 1. The first run of a session prepares weights: run once before.</param>
+    /// <param name="cancellation">Stops between steps.</param>
+    /// <exception cref="GraphException">As for <c>Run</c>.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">No run.</exception>
+    public IReadOnlyList<StepTime> TimeSteps(IReadOnlyDictionary<string, TensorData> inputs, int runs, CancellationToken cancellation = default)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(runs, 1);
+        TensorData[] ordered = Order(inputs);
+        Plan plan = PlanFor(ordered);
+        var stamps = new long[plan.Steps.Count + 1];
+        double[][] times = [.. plan.Steps.Select(_ => new double[runs])];
+        for (int run = 0; run < runs; run++)
+        {
+            plan.Run(ordered, null, cancellation, stamps);
+            for (int i = 0; i < times.Length; i++) times[i][run] = Stopwatch.GetElapsedTime(stamps[i], stamps[i + 1]).TotalMilliseconds;
+        }
+        return [.. plan.Steps.Select((s, i) => (Step: s, Times: times[i])).Where(s => !s.Step.IsView)
+            .Select(s => new StepTime(s.Step.Node.OpType, s.Step.Node.Name, s.Step.Kernel, s.Step.MultiplyAdds, s.Times))];
+    }
 
     private static List<PassResult> Optimise(ModelGraph graph, SessionOptions options, KeyValueCachePass? cachePass)
     {

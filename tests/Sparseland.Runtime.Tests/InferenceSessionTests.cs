@@ -1,6 +1,5 @@
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
-using Sparseland.Kernels.Threading;
 using Sparseland.Model;
 using Sparseland.Model.Graph;
 
@@ -58,22 +57,23 @@ public class InferenceSessionTests
     }
 
     [Fact]
-    public void Results_do_not_depend_on_threads()
+    public void Steps_are_timed_run_by_run_in_the_order_of_the_plan()
     {
-        int before = WorkPool.Threads;
-        try
+        ModelGraph graph = RandomNetworks.Convolutional(3, 0.2);
+        var inputs = new Dictionary<string, TensorData> { ["x"] = RandomNetworks.Input(1, 2, 3, 12, 12) };
+        var session = new InferenceSession(graph);
+        IReadOnlyList<StepTime> steps = session.TimeSteps(inputs, 3);
+        string[] lines = [.. session.DescribePlan(inputs).Split('\n').Where(l => l.StartsWith("  ", StringComparison.Ordinal))];
+        Assert.Equal(lines.Length, steps.Count);
+        for (int i = 0; i < lines.Length; i++)
         {
-            ModelGraph graph = RandomNetworks.Convolutional(3, 0.2);
-            TensorData x = RandomNetworks.Input(1, 9, 3, 12, 12);
-            WorkPool.Threads = 1;
-            float[] one = new InferenceSession(graph, s_alwaysSparse).Run(x).Values.First().Array<float>();
-            WorkPool.Threads = 3;
-            Near.BitEqual(one, new InferenceSession(graph, s_alwaysSparse).Run(x).Values.First().Span<float>());
+            Assert.Contains(steps[i].Name, lines[i], StringComparison.Ordinal);
+            Assert.Contains(steps[i].Kernel, lines[i], StringComparison.Ordinal);
+            Assert.Equal(3, steps[i].Milliseconds.Count);
+            Assert.All(steps[i].Milliseconds, t => Assert.True(t >= 0));
         }
-        finally
-        {
-            WorkPool.Threads = before;
-        }
+        Assert.Contains(steps, s => s.MultiplyAdds > 0 && s.Milliseconds.Sum() > 0);
+        Assert.Throws<ArgumentOutOfRangeException>(() => session.TimeSteps(inputs, 0));
     }
 
     [Fact]

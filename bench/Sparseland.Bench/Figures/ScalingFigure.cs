@@ -23,7 +23,7 @@ internal sealed class ScalingFigure : Figure
 
     private static readonly double[] s_densities = [0.5, 0.4, 0.3, 0.2, 0.1, 0.05, 0.03, 0.01];
 
-    private readonly Option<string> _parts = new("--parts") { Description = "lines, threads, growth: separated by commas.", DefaultValueFactory = _ => "lines,threads,growth" };
+    private readonly Option<string> _parts = new("--parts") { Description = "lines, threads, growth, steps (one and all threads for each step of the networks): separated by commas.", DefaultValueFactory = _ => "lines,threads,growth" };
     private readonly Option<string> _networks = new("--networks") { Description = "Networks that are run with one and with all threads, as the figure 'networks' calls them.", DefaultValueFactory = _ => "resnet20,wide-90,mobilenet-90,resnet50-90,resnet50" };
 
     protected override (string Name, string Description) Title => ("scaling", "Time against non-zeros, threads, and ten times the work.");
@@ -50,8 +50,11 @@ internal sealed class ScalingFigure : Figure
                 case "growth":
                     Growth(rows, context, options);
                     break;
+                case "steps":
+                    StepTable.Measure(rows, arguments.GetValue(_networks)!, context, options);
+                    break;
                 default:
-                    throw VerbException.Usage($"--parts has '{part}'", "use lines, threads, growth");
+                    throw VerbException.Usage($"--parts has '{part}'", "use lines, threads, growth, steps");
             }
         }
         return rows;
@@ -130,7 +133,7 @@ internal sealed class ScalingFigure : Figure
                     }
                     ));
                 }
-                rows.Add(CoreDistance.Around(context, () =>
+                rows.Add(NearCores.Around(context, () =>
                 {
                     IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
                     Timing speedUp = TwinBenchmark.Ratio(t[0], t[1]);

@@ -110,6 +110,8 @@ internal unsafe struct DepthwiseKernel : IParts
         // Neighbouring parts compute the same rows.
         int band = part / _parts, firstRow = Boundary(band), endRow = Boundary(band + 1);
         part %= _parts;
+        // The lower halves begin with the last channels: two threads that write the two halves of a plane at the same time pass the cache line between them to and fro.
+        if (band == 1) part = _parts - 1 - part;
         int first = (int)((long)_planes * part / _parts), end = (int)((long)_planes * (part + 1) / _parts);
         int size = _height * _width;
         float* begin = _input, last = _input + (nint)_planes * size;
@@ -141,7 +143,8 @@ internal unsafe struct DepthwiseKernel : IParts
         }
     }
 
-    private readonly int Boundary(int band) => _outHeight * band / _bands;
+    // The upper half is whole blocks of rows: no row is computed twice, and neighbouring products, which give the odd tile of pixels to the first thread, are cut near it.
+    private readonly int Boundary(int band) => band == 0 ? 0 : band == _bands ? _outHeight : (_outHeight / 2 + BlockRows - 1) / BlockRows * BlockRows;
 
     private readonly float Constant(float bias) => _clamp.IsNone ? bias : MathF.Min(MathF.Max(bias, _clamp.Low), _clamp.High);
 

@@ -109,11 +109,13 @@ public static unsafe class Permute
         fixed (float* fi = input, fo = output)
         {
             float* pi = fi + first, po = fo + target;
-            int inner = size[^1];
-            int[] sizes = size.ToArray();
+            int inner = size[^1], outer = rank - 1;
+            nint innerStep = (nint)inputSteps[^1];
+            // Whole rows in a row are one, while there is enough left to share.
+            while (outer > 0 && innerStep == 1 && size[outer] == inputShape[outer] && size[outer] == outputShape[outer] && step[outer - 1] == 1 && inner < Parts.Chunk) inner *= size[--outer];
+            int[] sizes = size[..outer].ToArray();
             long rows = 1;
-            foreach (int s in size[..^1]) rows *= s;
-            long innerStep = inputSteps[^1];
+            foreach (int s in sizes) rows *= s;
             Parts.Rows(checked((int)rows), inner, (begin, end) =>
             {
                 for (int r = begin; r < end; r++)
@@ -121,17 +123,14 @@ public static unsafe class Permute
                     float* from = pi;
                     float* to = po;
                     int rest = r;
-                    for (int axis = sizes.Length - 2; axis >= 0; axis--)
+                    for (int axis = sizes.Length - 1; axis >= 0; axis--)
                     {
                         from += rest % sizes[axis] * inputSteps[axis];
                         to += rest % sizes[axis] * outputSteps[axis];
                         rest /= sizes[axis];
                     }
                     if (innerStep == 1) new ReadOnlySpan<float>(from, inner).CopyTo(new Span<float>(to, inner));
-                    else
-                    {
-                        for (int x = 0; x < inner; x++) to[x] = from[x * innerStep];
-                    }
+                    else EveryNth.Copy(from, innerStep, to, inner);
                 }
             });
         }

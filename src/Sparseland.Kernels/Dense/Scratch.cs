@@ -10,6 +10,9 @@ internal static unsafe class Scratch
     // What a thread may keep between calls; larger or further buffers are freed at once.
     private const long KeptBytes = 64L << 20;
 
+    // From this size on, what matters is whether memory is still in the second cache.
+    private const long LargeBytes = 64 * 1024;
+
     [ThreadStatic]
     private static Cache? t_cache;
 
@@ -35,7 +38,8 @@ internal static unsafe class Scratch
     {
         private readonly nint[] _address = new nint[Slots];
         private readonly long[] _bytes = new long[Slots];
-        private long _kept;
+        private readonly long[] _given = new long[Slots];
+        private long _kept, _gifts;
 
         ~Cache()
         {
@@ -47,8 +51,8 @@ internal static unsafe class Scratch
             int best = -1;
             for (int i = 0; i < Slots; i++)
             {
-                // The smallest that fits and is not wasteful.
-                if (_address[i] != 0 && _bytes[i] >= bytes && _bytes[i] <= (bytes * 4) + 65536 && (best < 0 || _bytes[i] < _bytes[best])) best = i;
+                // Of those that fit and are not wasteful the smallest; of large ones that which was used last: layer after layer works in the same memory, which stays near.
+                if (_address[i] != 0 && _bytes[i] >= bytes && _bytes[i] <= (bytes * 4) + 65536 && (best < 0 || (bytes < LargeBytes ? _bytes[i] < _bytes[best] : _given[i] > _given[best]))) best = i;
             }
             if (best >= 0)
             {
@@ -71,6 +75,7 @@ internal static unsafe class Scratch
                     if (_kept + bytes > KeptBytes) break;
                     _address[i] = address;
                     _bytes[i] = bytes;
+                    _given[i] = ++_gifts;
                     _kept += bytes;
                     return;
                 }
@@ -83,6 +88,7 @@ internal static unsafe class Scratch
                 _kept += bytes - _bytes[smallest];
                 _address[smallest] = address;
                 _bytes[smallest] = bytes;
+                _given[smallest] = ++_gifts;
                 return;
             }
             NativeMemory.AlignedFree((void*)address);

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Dense;
 
 namespace Sparseland.Kernels.SparseOps;
 
@@ -63,6 +63,9 @@ internal sealed unsafe class PlaneLayout
     /// <summary>Channels of the image.</summary>
     public int Channels => _channels;
 
+    /// <summary>Planes for each channel.</summary>
+    public int Phases => _phases.Length;
+
     /// <summary>Number of planes: fill them in any order.</summary>
     public int Planes => _phases.Length * _channels;
 
@@ -101,28 +104,8 @@ internal sealed unsafe class PlaneLayout
                 for (; x < count; x++) at[x] = from[x];
                 continue;
             }
-            EveryNth(from, _strideWidth, at, q1 - q0);
+            EveryNth.Copy(from, _strideWidth, at, q1 - q0);
         }
-    }
-
-    /// <summary>to[i] = from[i * stride].</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void EveryNth(float* from, int stride, float* to, int count)
-    {
-        int i = 0;
-        if (stride == 2 && Avx2.IsSupported)
-        {
-            // The even floats of two registers; the last one read lies behind the last one needed, so the end is left to the loop below.
-            for (; i + 8 < count; i += 8)
-            {
-                Vector256<float> a = Vector256.Load(from + 2 * i), b = Vector256.Load(from + 2 * i + 8);
-                Vector256<double> even = Avx.Shuffle(a, b, 0b10_00_10_00).AsDouble();
-                Avx2.Permute4x64(even, 0b11_01_10_00).AsSingle().Store(to + i);
-            }
-            for (; i + 4 < count; i += 4)
-                Sse.Shuffle(Vector128.Load(from + 2 * i), Vector128.Load(from + 2 * i + 4), 0b10_00_10_00).Store(to + i);
-        }
-        for (; i < count; i++) to[i] = from[(nint)i * stride];
     }
 
     private int FirstInside(int phaseColumn) => Math.Max(0, CeilDiv(_padLeft - phaseColumn, _strideWidth));

@@ -298,6 +298,13 @@ public sealed unsafe partial class PreparedSparseConvolution
                     WorkPool.Run(threads, bands);
                     return;
                 }
+                int sharers = bands.Call.PanelSharers(threads);
+                // Taking an image apart for a stride costs too much to be done by every thread.
+                if (sharers > 1 && Layout.Phases == 1)
+                {
+                    WorkPool.Run(sharers, new PanelParts { Bands = bands, Sharers = sharers });
+                    return;
+                }
             }
             using Scratch.Buffer planes = Scratch.Rent(Layout.TotalLength);
             const int PlanesPerPart = 8, FloatsPerPart = 8192;
@@ -384,6 +391,22 @@ public sealed unsafe partial class PreparedSparseConvolution
             CompiledProduct<PlaneSource> call = Call;
             call.Source.Planes = planes.Pointer;
             call.RunTiles(first, end);
+        }
+    }
+
+    /// <summary>Every thread lays out all of a small image and computes its share of the channels: cheaper than a wait between the two and planes out of the other core's cache.</summary>
+    private struct PanelParts : IParts
+    {
+        public BandParts Bands;
+        public int Sharers;
+
+        public readonly void Run(int part)
+        {
+            using Scratch.Buffer planes = Scratch.Rent(Bands.Layout.TotalLength);
+            for (int p = 0; p < Bands.Layout.Planes; p++) Bands.Layout.Fill(p, Bands.Image, planes.Pointer);
+            CompiledProduct<PlaneSource> call = Bands.Call;
+            call.Source.Planes = planes.Pointer;
+            call.RunPanels(part, Sharers);
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using System.Text;
 using Sparseland.Kernels.Threading;
 using Sparseland.Model.Graph;
@@ -58,8 +59,9 @@ internal sealed class Plan
     /// <param name="inputs">In the graph's order.</param>
     /// <param name="cache">What attentions with a cache continue; null when there is none.</param>
     /// <param name="cancellation">Stops between steps.</param>
+    /// <param name="times">Receives the time stamp before the first step and after each; empty when nobody asks.</param>
     /// <returns>In the graph's order; memory of their own.</returns>
-    public TensorData[] Run(IReadOnlyList<TensorData> inputs, KeyValueCache? cache, CancellationToken cancellation)
+    public TensorData[] Run(IReadOnlyList<TensorData> inputs, KeyValueCache? cache, CancellationToken cancellation, Span<long> times = default)
     {
         if (!_states.TryTake(out RunState? state)) state = new RunState(_slots, _arenaLength);
         try
@@ -68,10 +70,12 @@ internal sealed class Plan
             for (int i = 0; i < _inputs.Length; i++) state.Set(_inputs[i], inputs[i]);
             using (_multiplyAdds >= WorthKeepingAwake ? WorkPool.KeepAwake() : default)
             {
-                foreach (Step step in _steps)
+                if (!times.IsEmpty) times[0] = Stopwatch.GetTimestamp();
+                for (int i = 0; i < _steps.Count; i++)
                 {
                     cancellation.ThrowIfCancellationRequested();
-                    step.Run(state);
+                    _steps[i].Run(state);
+                    if (!times.IsEmpty) times[i + 1] = Stopwatch.GetTimestamp();
                 }
             }
             return [.. _outputs.Select(o => o.Kind == SlotKind.Constant ? o.Constant!.Clone() : state.Tensor(o))];
