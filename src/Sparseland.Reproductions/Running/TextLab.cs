@@ -44,7 +44,8 @@ internal sealed class TextLab
         long steps = plan.TotalSteps(Data.ForTraining);
         using Trainer trainer = plan.CreateTrainer(model, new RecoveryContext(Data with { Test = null }, InputNormalization.None) { Callbacks = callbacks });
         TrainingResult result = trainer.Run(new Forward(p => _run.Report(from + (to - from) * p.Step / steps, what)), _run.Cancellation);
-        _run.Cancellation.ThrowIfCancellationRequested();
+        // Reports are made every twenty steps: a short training would end without one.
+        _run.Report(to, what);
         return result;
     }
 
