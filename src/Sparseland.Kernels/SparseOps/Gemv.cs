@@ -128,6 +128,11 @@ public static unsafe class Gemv
     private static void Run<TRows>(in Call call, TRows kernel, float* scales) where TRows : struct, IRowSum
     {
         CompactMatrix w = call.Matrix;
+        if (w.RowParts is null)
+        {
+            LargePages.Ask(call.Values, w.RowStart(w.Rows));
+            if (call.Bits != null) LargePages.Ask(call.Bits, (long)w.Rows * w.WordsPerRow * sizeof(ulong));
+        }
         int[] boundaries = w.RowParts ??= Partition(w);
         fixed (int* b = boundaries)
         {

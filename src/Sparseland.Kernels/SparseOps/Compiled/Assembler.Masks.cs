@@ -4,7 +4,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <remarks>Names of instructions stand beside their methods. Mask registers are numbers 1 to 7; sums of bytes need AVX-512 VNNI, spreading bytes and words VBMI2.</remarks>
 internal sealed partial class Assembler
 {
-    private const int Map0F = 1, Map0F38 = 2, NoPrefix = 0, Prefix66 = 1, PrefixF3 = 2, Wide = 2, Half = 1;
+    private const int Map0F = 1, Map0F38 = 2, Map0F3A = 3, NoPrefix = 0, Prefix66 = 1, PrefixF3 = 2, Wide = 2, Half = 1;
 
     private static readonly Register[] s_saved = [Register.Rbx, Register.Rbp, Register.R12, Register.R13, Register.R14, Register.R15];
 
@@ -30,6 +30,55 @@ internal sealed partial class Assembler
         Operand(mask, address, offset, 1);
     }
 
+    /// <summary>Mask register = a general register (kmovq).</summary>
+    public void MoveToMask(int mask, Register source)
+    {
+        Byte(0xC4);
+        Byte(0xC0 | ((int)source < 8 ? 0x20 : 0) | Map0F);
+        Byte(0x80 | 0x78 | 3);
+        Byte(0x92);
+        Byte(0xC0 | mask << 3 | (int)source & 7);
+    }
+
+    /// <summary>target = source without its lowest bits (kshiftrq).</summary>
+    public void ShiftMaskRight(int target, int source, int count)
+    {
+        Byte(0xC4);
+        Byte(0xE0 | Map0F3A);
+        Byte(0x80 | 0x78 | 1);
+        Byte(0x31);
+        Byte(0xC0 | target << 3 | source);
+        Byte(count);
+    }
+
+    /// <summary>target = the number of set bits of source (popcnt).</summary>
+    public void CountBits(Register target, Register source)
+    {
+        Byte(0xF3);
+        Byte(0x48 | (int)target >> 3 << 2 | (int)source >> 3);
+        Byte(0x0F);
+        Byte(0xB8);
+        Byte(0xC0 | ((int)target & 7) << 3 | (int)source & 7);
+    }
+
+    /// <summary>Shifts to the left (shl).</summary>
+    public void ShiftLeft(Register target, int count)
+    {
+        Byte(0x48 | (int)target >> 3);
+        Byte(0xC1);
+        Byte(0xE0 | (int)target & 7);
+        Byte(count);
+    }
+
+    /// <summary>Asks for the line at [address + offset], into the first cache (prefetcht0).</summary>
+    public void PrefetchNear(Register address, int offset)
+    {
+        if ((int)address >= 8) Byte(0x41);
+        Byte(0x0F);
+        Byte(0x18);
+        Operand(1, address, offset, 1);
+    }
+
     /// <summary>target = the number of set bits among 32 or 64 at [address + offset] (popcnt).</summary>
     public void CountBits(Register target, int bits, Register address, int offset)
     {
@@ -38,20 +87,6 @@ internal sealed partial class Assembler
         Byte(0x0F);
         Byte(0xB8);
         Operand((int)target, address, offset, 1);
-    }
-
-    /// <summary>target = the number of set bits among the 16 at [address + offset] (movzx, popcnt).</summary>
-    public void CountBits16(Register target, Register address, int offset)
-    {
-        Byte(0x40 | (int)target >> 3 << 2 | (int)address >> 3);
-        Byte(0x0F);
-        Byte(0xB7);
-        Operand((int)target, address, offset, 1);
-        Byte(0xF3);
-        Byte(0x40 | (int)target >> 3 << 2 | (int)target >> 3);
-        Byte(0x0F);
-        Byte(0xB8);
-        Byte(0xC0 | ((int)target & 7) << 3 | (int)target & 7);
     }
 
     /// <summary>target += index * 2^shift (lea).</summary>
@@ -74,6 +109,16 @@ internal sealed partial class Assembler
 
     /// <summary>target = [address + offset]: 64 bytes, or 32 with zeros above them (vmovups).</summary>
     public void LoadBytes(int target, Register address, int offset, bool half) => Memory(Map0F, NoPrefix, false, 0x10, target, 0, address, offset, half ? Half : Wide);
+
+    /// <summary>target = [address + index * 2^shift]: 64 bytes, or 32 with zeros above them (vmovups).</summary>
+    public void LoadBytes(int target, Register address, Register index, int shift, bool half)
+    {
+        Extended(Map0F, NoPrefix, false, target, 0, (int)address < 8, (int)index < 8, 0, false, half ? Half : Wide);
+        Byte(0x10);
+        Byte(0x40 | (target & 7) << 3 | 4);
+        Byte(shift << 6 | ((int)index & 7) << 3 | (int)address & 7);
+        Byte(0);
+    }
 
     /// <summary>[address + offset] = source (vmovups).</summary>
     public void StoreBytes(int source, Register address, int offset) => Memory(Map0F, NoPrefix, false, 0x11, source, 0, address, offset, Wide);

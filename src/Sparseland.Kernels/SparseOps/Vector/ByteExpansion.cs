@@ -73,6 +73,7 @@ internal static unsafe class ByteExpansion
         Vector512<byte> lower = Vector512.Create((byte)15);
         for (nint i = 0; i < count; i += PackedBlock, packed += 64, bytes += PackedBlock)
         {
+            if (Sse.IsSupported) Sse.Prefetch0(packed + 1024);
             Vector512<byte> both = Vector512.Load(packed);
             (both & lower).Store(bytes);
             (Vector512.ShiftRightLogical(both.AsUInt16(), 4).AsByte() & lower).Store(bytes + ((nint.Min(PackedBlock, count - i) + 1) / 2));
