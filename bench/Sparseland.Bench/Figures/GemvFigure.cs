@@ -10,7 +10,7 @@ using Spectre.Console;
 namespace Sparseland.Bench.Figures;
 
 /// <summary>
-/// Matrix times vector from memory, in every type, dense and under a bit-mask: the speed-up over the dense product of the same type beside its ceiling in bytes, and the
+/// Matrix times vector from memory, in every type, dense, under a bit-mask and (floating point) in windows: the speed-up over the dense product of the same type beside the ceiling in bytes of the bit-mask, and the
 /// dense rate beside a loop that only reads. Every product takes the next of several copies of the matrix, so that none is found in a cache.
 /// </summary>
 internal sealed class GemvFigure : Figure
@@ -41,7 +41,7 @@ internal sealed class GemvFigure : Figure
         if (Array.Exists(parts, p => p is not ("masks" or "columns"))) throw VerbException.Usage($"--parts is masks, columns or both, not '{arguments.GetValue(_parts)}'");
         if (parts.Contains("columns")) Columns(arguments, context, options, rows);
         if (!parts.Contains("masks")) return rows;
-        Table table = NewTable("rows x columns", "values", "density", "MB", "ms", "GB/s", "of reading", "speed-up", "ceiling", "reached");
+        Table table = NewTable("rows x columns", "values", "form", "density", "MB", "ms", "GB/s", "of reading", "speed-up", "ceiling", "reached");
         long bytes = (long)arguments.GetValue(_megabytes) << 20;
         using var read = new ReadLoop(bytes);
         foreach (string shape in arguments.GetValue(_shapes)!.Split(','))
@@ -60,37 +60,52 @@ internal sealed class GemvFigure : Figure
         {
             var random = new Random(context.Settings.Seed);
             float[] weight = Values((long)m * k, random), x = Values(k, random), y = new float[m];
-            var sets = new List<(double Density, CompactMatrix[] Copies)> { (1, Copies(CompactMatrix.FromDense(weight, m, k, kind), bytes)) };
+            CompactMatrix[] full = Copies(CompactMatrix.FromDense(weight, m, k, kind), bytes);
+            Check(full[0], x, y);
+            int at = 0;
+            var sets = new List<(string Form, CompactMatrix Matrix, long Bytes, Action Product)> { ("dense", full[0], full[0].ByteCount, () => Gemv.Multiply(full[at = (at + 1) % full.Length], x, y)) };
             foreach (double density in s_densities)
             {
                 // Each density removes more of the same weights.
                 float[] pruned = Pruned(weight, density, random);
-                sets.Add((density, Copies(CompactMatrix.FromMask(Mask.FromNonZeros([m, k], pruned), pruned, m, k, kind), bytes)));
+                CompactMatrix[] masked = Copies(CompactMatrix.FromMask(Mask.FromNonZeros([m, k], pruned), pruned, m, k, kind), bytes);
+                Check(masked[0], x, y);
+                int next = 0;
+                sets.Add(("bit-mask", masked[0], masked[0].ByteCount, () => Gemv.Multiply(masked[next = (next + 1) % masked.Length], x, y)));
+                if (kind.IsQuantized()) continue;
+                var stored = new float[pruned.Length];
+                masked[0].ToDense(stored);
+                CsrMatrix csr = CsrMatrix.FromMask(masked[0].ToMask(), stored, m, k);
+                var first = new PreparedSpMV(csr, kind);
+                PreparedSpMV[] windows = [first, .. Enumerable.Range(1, (int)Math.Max(1, bytes / first.Bytes)).Select(_ => new PreparedSpMV(csr, kind))];
+                var expected = new float[m];
+                Gemv.Multiply(masked[0], x, expected);
+                first.Multiply(x, y, default, Clamp.None);
+                double difference = expected.Zip(y, (p, q) => Math.Abs((double)p - q)).Max();
+                if (!(difference < 1e-5 * Math.Sqrt(k) * 4)) throw new InvalidOperationException($"{masked[0]}: windows and bit-mask differ by {difference}");
+                int turn = 0;
+                sets.Add(("windows", masked[0], first.Bytes, () => windows[turn = (turn + 1) % windows.Length].Multiply(x, y, default, Clamp.None)));
             }
             var variants = new List<(string, Action)> { ("read", read.Run) };
-            foreach ((double density, CompactMatrix[] copies) in sets)
-            {
-                Check(copies[0], x, y);
-                int next = 0;
-                variants.Add(($"{density}", () => Gemv.Multiply(copies[next = (next + 1) % copies.Length], x, y)));
-            }
+            foreach ((string form, CompactMatrix matrix, _, Action product) in sets) variants.Add(($"{form} {matrix.Density:0.00}", product));
             IReadOnlyList<Timing> t = InterleavedTimer.Measure(variants, options, null, context.Cancellation);
             double reading = read.Length / t[0].Median / 1e6;
             for (int i = 0; i < sets.Count; i++)
             {
-                CompactMatrix w = sets[i].Copies[0];
+                (string form, CompactMatrix w, long size, _) = sets[i];
                 Timing time = t[i + 1];
                 double speedUp = i == 0 ? 1 : TwinBenchmark.Ratio(t[1], time).Median;
-                double ceiling = i == 0 ? 1 : kind.Bits() / (1 + (w.Density * kind.Bits())), rate = w.ByteCount / time.Median / 1e6;
-                table.AddRow($"{m} x {k}", kind.ShortName(), $"{w.Density:0.00}", $"{w.ByteCount / 1e6:0.0}", $"{time.Median:0.000}", $"{rate:0.0}", $"{rate / reading:P0}", $"{speedUp:0.00}", $"{ceiling:0.00}", i == 0 ? "" : $"{speedUp / ceiling:P0}");
+                double ceiling = i == 0 ? 1 : kind.Bits() / (1 + (w.Density * kind.Bits())), rate = size / time.Median / 1e6;
+                table.AddRow($"{m} x {k}", kind.ShortName(), form, $"{w.Density:0.00}", $"{size / 1e6:0.0}", $"{time.Median:0.000}", $"{rate:0.0}", $"{rate / reading:P0}", $"{speedUp:0.00}", $"{ceiling:0.00}", i == 0 ? "" : $"{speedUp / ceiling:P0}");
                 rows.Add(new JsonObject
                 {
                     ["part"] = "masks",
                     ["rows"] = m,
                     ["columns"] = k,
                     ["values"] = kind.ShortName(),
+                    ["form"] = form,
                     ["density"] = Round(w.Density),
-                    ["bytes"] = w.ByteCount,
+                    ["bytes"] = size,
                     ["time"] = ToJson(time),
                     ["gigabytesPerSecond"] = Round(rate),
                     ["readingGigabytesPerSecond"] = Round(reading),
@@ -115,6 +130,7 @@ internal sealed class GemvFigure : Figure
             for (int i = 0; i < byColumns.Length; i++)
             {
                 byColumns[i] = new float[weight.Length];
+                LargePages.Ask<float>(byColumns[i]);
                 Permute.Transpose(weight, byColumns[i], 1, m, k);
             }
             PackedMatrix[] packed = [.. dense.Select(_ => PackedMatrix.Right(true, k, m, weight, k))];

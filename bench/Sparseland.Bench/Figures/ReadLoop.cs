@@ -1,5 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Bench.Figures;
@@ -16,6 +17,7 @@ internal sealed unsafe class ReadLoop : IDisposable
     {
         _length = bytes / (Parts * 256) * (Parts * 256);
         _memory = (byte*)NativeMemory.AlignedAlloc((nuint)_length, 4096);
+        LargePages.Ask(new ReadOnlySpan<byte>(_memory, (int)_length));
         // Touched, so that every page is there.
         for (long i = 0; i < _length; i += 64) _memory[i] = (byte)i;
     }

@@ -92,11 +92,11 @@ internal static class Sections
         {
             columns.Add([$"{r.Number("rows")} x {r.Number("columns")}", $"{r.Threads}", $"{1 - r.Number("inputDensity"):0.00}", N(r.Number("dense.medianMs")), N(r.Number("time.medianMs")), N(r.Number("speedUp")), N(1 / r.Number("inputDensity")), Share(r.Number("reached"))]);
         }
-        var table = new MarkdownTable(["matrix", "values", "threads", "density", "MB", "ms", "GB/s", "of reading", "speed-up", "ceiling", "reached"], 2) { Caption = "Matrix times vector from memory (`gemv`): speed-up over our dense product of the same type beside the ceiling in bytes; rates beside a loop that only reads." };
+        var table = new MarkdownTable(["matrix", "values", "threads", "form", "density", "MB", "ms", "GB/s", "of reading", "speed-up", "ceiling", "reached"], 2) { Caption = "Matrix times vector from memory (`gemv`): speed-up over our dense product of the same type beside the ceiling in bytes of the bit-mask; rates beside a loop that only reads." };
         foreach (ResultRow r in rows)
         {
             double reached = r.Number("speedUp") / r.Number("ceiling");
-            table.Add([$"{r.Number("rows")} x {r.Number("columns")}", r.Text("values"), $"{r.Threads}", $"{r.Number("density"):0.00}", N(r.Number("bytes") / 1e6), N(r.Number("time.medianMs")), N(r.Number("gigabytesPerSecond")),
+            table.Add([$"{r.Number("rows")} x {r.Number("columns")}", r.Text("values"), $"{r.Threads}", r.Text("form"), $"{r.Number("density"):0.00}", N(r.Number("bytes") / 1e6), N(r.Number("time.medianMs")), N(r.Number("gigabytesPerSecond")),
                 Share(r.Number("gigabytesPerSecond") / r.Number("readingGigabytesPerSecond")), N(r.Number("speedUp")), N(r.Number("ceiling")), r.Number("density") == 1 ? "" : Share(reached)]);
         }
         ResultRow[] models = [.. results.Rows("decode")], ours = [.. models.Where(r => r.Text("engine") == "sparseland")];
@@ -110,7 +110,7 @@ internal static class Sections
         string where(ResultRow r) => $"{r.Number("rows")} x {r.Number("columns")} {r.Text("values")}, {(1 - r.Number("density")) * 100:0} %, {Threads(r.Threads)}";
         return new Section("decode", "4. Matrix times vector (decode)",
         [
-            new Aim("bit-mask, 50 to 90 % zeros: at least 80 % of the byte ceiling", 0.8, rows.Where(r => r.Number("density") is > 0.08 and < 0.55).Select(r => (where(r), r.Number("speedUp") / r.Number("ceiling")))),
+            new Aim("50 to 90 % zeros, the faster of bit-mask and windows: at least 80 % of the byte ceiling of the bit-mask", 0.8, rows.Where(r => r.Number("density") is > 0.08 and < 0.55).GroupBy(where).Select(g => (g.Key, g.Max(r => r.Number("speedUp") / r.Number("ceiling"))))),
             new Aim("dense int8 and int4: at least 0.9 of a loop that only reads", 0.9, rows.Where(r => r.Number("density") == 1 && r.Text("values").StartsWith("int", StringComparison.Ordinal)).Select(r => (where(r), r.Number("gigabytesPerSecond") / r.Number("readingGigabytesPerSecond")))),
             new Aim("a model in dense int8 or int4: at least 0.9x llama.cpp (q8_0, q4_0), one thread", 0.9, ours.Where(r => r.Threads == 1 && r.Number("density") == 1 && r.Text("values").StartsWith("int", StringComparison.Ordinal)).Select(r => ($"{r.Text("values")}, {r.Text("model")}", r.Number("speedOfPeer")))),
             new Aim("columns beside zeros skipped, 50 to 90 % zeros in the vector: at least 85 % of 1 / density", 0.85, skipping.Where(r => r.Number("inputDensity") < 0.95).Select(r => ($"{r.Number("rows")} x {r.Number("columns")}, {(1 - r.Number("inputDensity")) * 100:0} %, {Threads(r.Threads)}", r.Number("reached")))),

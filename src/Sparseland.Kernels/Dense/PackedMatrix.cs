@@ -22,6 +22,8 @@ public sealed unsafe class PackedMatrix
         Level = level;
         // Pinned, so that the start can be aligned to a cache line once and for all.
         _values = GC.AllocateUninitializedArray<float>(checked((int)(length + 16 + 32)), pinned: true);
+        // Before it is written, so that nothing has to be moved.
+        LargePages.Ask<float>(_values);
         nint address = (nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_values));
         _start = (int)(((64 - (address & 63)) & 63) / sizeof(float));
     }

@@ -9,30 +9,36 @@ using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.SparseOps;
 
-/// <summary>A sparse matrix prepared for products with one vector that fits the caches: y [rows] = clamp(w x [columns] + bias).</summary>
+/// <summary>A sparse matrix prepared for products with one vector: y [rows] = clamp(w x [columns] + bias).</summary>
 /// <remarks>
-/// <para>16 rows lie side by side in the lanes of a register. A step takes the next entry of every row that has one in a window of 32 inputs: the window is two registers,
-/// and one permutation brings each lane its input. No gather, no fold at the end of a row, no jump but the end of 16 rows. Windows start at multiples of 16, so that no load
-/// crosses a cache line; lanes without an entry in the window hold a zero. At 10 % density 62 % of the lanes are filled, at 30 % 84 %; a step takes 84 bytes. Rows are taken in the order of their
-/// number of entries, which keeps the 16 alike.</para>
-/// <para>As sliced ELLPACK (Monakov et al., 2010; sorted by length: Kreutzer et al., "SELL-C-sigma", 2014), with windows in place of gathers.</para>
-/// <para>Each row keeps two sums, of even and of odd steps. Bits are the same on every instruction set and for every number of threads; stored entries alone take
+/// <para>16 rows lie side by side in the lanes of a register. A step takes the next two entries of every row that has some in a window of 64 inputs. The upper and the lower halves of the inputs
+/// lie apart, so that a window of each is two registers and one permutation brings 32 entries the halves of their inputs. No gather, no spreading, no fold at the end of a row, no jump but the end of 16 rows. Windows start
+/// at multiples of 16; places without an entry in the window hold a zero. At 10 % density 77 % of the places are filled, at 30 % 92 %; a step takes 162 bytes in single precision and 98 in bfloat16. Rows are taken in the
+/// order of their number of entries, which keeps the 16 alike.</para>
+/// <para>As sliced ELLPACK (Monakov et al., 2010; sorted by length: Kreutzer et al., "SELL-C-sigma", 2014), with windows in place of gathers. A bit-mask (<see cref="Gemv"/>) has fewer bytes, but what it costs to spread
+/// its values hardly falls with their number.</para>
+/// <para>Each row keeps two sums, of the first and of the second entries of its steps. Bits are the same on every instruction set and for every number of threads; stored entries alone take
 /// part. Where there is no AVX-512 compressed rows are faster (<see cref="SpMV"/>).</para>
 /// </remarks>
 public sealed unsafe class PreparedSpMV
 {
-    private const int Lanes = 16, Window = 32;
+    private const int Lanes = 16, Window = 64, Unit = 16, PlacesPerStep = 2 * Lanes;
 
-    // Marks a lane without an entry; permutations read the lowest five bits only.
+    // Marks a place without an entry; permutations read the lowest six bits only.
     private const byte Empty = 0x80;
 
-    private const int StepsPerPart = 512, MostParts = 32;
+    private const int StepsPerPart = 256, MostParts = 32;
 
-    private readonly float[] _values;
+    // Bytes ahead that memory is asked for: with one stream of values a thread the hardware alone is not early enough.
+    private const int ValuesAhead = 2048, PlacesAhead = 512;
+
+    private readonly byte[] _values;
+
+    // [steps, 4, first or second, 4]: the place in the window of each entry of four rows, as unpacking orders them.
     private readonly byte[] _places;
 
-    // Bytes from the input's begin to each step's window.
-    private readonly int[] _windows;
+    // How many times 16 inputs each window lies behind the one before it, or behind the first input.
+    private readonly ushort[] _advances;
     private readonly int[] _groups;
 
     // The row of each lane; -1 behind the last.
@@ -40,40 +46,41 @@ public sealed unsafe class PreparedSpMV
     private readonly int[] _parts;
 
     /// <summary>Prepares a matrix; it is copied.</summary>
-    public PreparedSpMV(CsrMatrix weight)
+    /// <param name="weight">The matrix.</param>
+    /// <param name="kind">Single precision, or bfloat16: values are rounded to that, to nearest even.</param>
+    /// <exception cref="ArgumentException">Another type.</exception>
+    public PreparedSpMV(CsrMatrix weight, ValueKind kind = ValueKind.Float32)
     {
         ArgumentNullException.ThrowIfNull(weight);
-        (Rows, Columns, StoredCount) = (weight.Rows, weight.Columns, weight.StoredCount);
+        if (kind is not (ValueKind.Float32 or ValueKind.BFloat16)) throw new ArgumentException($"Windows hold single precision or bfloat16, not {kind}.", nameof(kind));
+        (Rows, Columns, StoredCount, Kind) = (weight.Rows, weight.Columns, weight.StoredCount, kind);
         int groups = (Rows + Lanes - 1) / Lanes;
-        ReadOnlySpan<int> columns = weight.ColumnIndices;
-        ReadOnlySpan<float> values = weight.Values;
         _order = SortedRows(weight, groups * Lanes);
         _groups = new int[groups + 1];
-        var windows = new List<int>();
-        var places = new List<byte>();
-        var packed = new List<float>();
-        Span<int> next = stackalloc int[Lanes], end = stackalloc int[Lanes];
+        var walk = new Walk(weight, _order);
         for (int g = 0; g < groups; g++)
         {
-            Begin(weight, _order.AsSpan(g * Lanes, Lanes), next, end);
-            for (int first = NextWindow(columns, next, end); first >= 0; first = NextWindow(columns, next, end))
-            {
-                windows.Add(checked(first * sizeof(float)));
-                for (int lane = 0; lane < Lanes; lane++)
-                {
-                    int j = next[lane];
-                    bool has = j < end[lane] && columns[j] - first < Window;
-                    places.Add(has ? (byte)(columns[j] - first) : Empty);
-                    packed.Add(has ? values[j] : 0f);
-                    if (has) next[lane]++;
-                }
-            }
-            _groups[g + 1] = windows.Count;
+            int steps = _groups[g];
+            for (walk.Begin(g); walk.Next(default, default, out _);) steps = checked(steps + 1);
+            _groups[g + 1] = steps;
         }
-        _windows = [.. windows];
-        _places = [.. places];
-        _values = GC.AllocateUninitializedArray<float>(packed.Count + Lanes, pinned: true);
-        CollectionsMarshal.AsSpan(packed).CopyTo(_values.AsSpan(Aligned(_values)));
+        int all = _groups[groups], width = kind.Bits() / 8;
+        _advances = new ushort[all];
+        _places = GC.AllocateUninitializedArray<byte>(checked((all * PlacesPerStep) + CompactMatrix.Slack), pinned: true);
+        _values = GC.AllocateUninitializedArray<byte>(checked((all * PlacesPerStep * width) + CompactMatrix.Slack), pinned: true);
+        // Before they are written, so that nothing has to be moved.
+        LargePages.Ask<byte>(_places);
+        LargePages.Ask<byte>(_values);
+        Span<float> values = stackalloc float[PlacesPerStep];
+        for (int g = 0, step = 0; g < groups; g++)
+        {
+            for (walk.Begin(g); step < _groups[g + 1]; step++)
+            {
+                _ = walk.Next(values, _places.AsSpan(Aligned(_places) + (step * PlacesPerStep), PlacesPerStep), out ushort advance);
+                _advances[step] = advance;
+                Store(values, _values.AsSpan(Aligned(_values) + (step * PlacesPerStep * width), PlacesPerStep * width), kind);
+            }
+        }
         _parts = Partition(_groups);
     }
 
@@ -86,11 +93,14 @@ public sealed unsafe class PreparedSpMV
     /// <summary>Stored entries.</summary>
     public int StoredCount { get; }
 
-    /// <summary>Steps of a product, each of 16 lanes: <see cref="CountSteps"/>.</summary>
-    public long Steps => _windows.Length;
+    /// <summary>The type of the values.</summary>
+    public ValueKind Kind { get; }
+
+    /// <summary>Steps of a product, each of 32 places: <see cref="CountSteps"/>.</summary>
+    public long Steps => _advances.Length;
 
     /// <summary>Bytes that a product reads of the matrix.</summary>
-    public long Bytes => (long)_windows.Length * (Lanes * (sizeof(float) + 1) + sizeof(int));
+    public long Bytes => _advances.LongLength * ((PlacesPerStep * (1 + (Kind.Bits() / 8))) + sizeof(ushort));
 
     /// <summary>y = clamp(w x + bias).</summary>
     /// <param name="x">[columns].</param>
@@ -104,26 +114,33 @@ public sealed unsafe class PreparedSpMV
         if (y.Length != Rows) throw new ArgumentException($"{y.Length} outputs for {Rows} rows.", nameof(y));
         PreparedSpMM.CheckOptional(bias.Length, Rows, nameof(bias));
         if (y.IsEmpty) return;
-        using Scratch.Buffer input = Scratch.Rent(Columns + Window + Lanes);
-        bool finite = CopyInput(x, input.Pointer);
-        fixed (float* values = _values, py = y, pb = bias)
-        fixed (byte* places = _places)
-        fixed (int* windows = _windows, groups = _groups, order = _order, parts = _parts)
+        // Singles, and behind them their upper and their lower halves.
+        int padded = (Columns + Window + Unit - 1) / Unit * Unit;
+        using Scratch.Buffer input = Scratch.Rent(2L * padded);
+        ushort* upper = (ushort*)(input.Pointer + padded), lower = upper + padded;
+        bool finite = CopyInput(x, padded, input.Pointer, upper, lower);
+        fixed (float* py = y, pb = bias)
+        fixed (byte* values = _values, places = _places)
+        fixed (ushort* advances = _advances)
+        fixed (int* groups = _groups, order = _order, parts = _parts)
         {
             WorkPool.Run(_parts.Length - 1, new GroupParts
             {
                 Values = values + Aligned(_values),
-                Places = places,
-                Windows = windows,
+                Places = places + Aligned(_places),
+                Advances = advances,
                 Groups = groups,
                 Order = order,
                 Parts = parts,
                 X = input.Pointer,
+                Upper = upper,
+                Lower = lower,
                 Y = py,
                 Bias = pb,
                 Clamp = activation,
+                IsHalf = Kind == ValueKind.BFloat16,
                 IsFinite = finite,
-                IsWide = SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported,
+                IsWide = SimdDispatch.Level == SimdLevel.Vector512 && Avx512BW.IsSupported,
             });
         }
     }
@@ -133,57 +150,55 @@ public sealed unsafe class PreparedSpMV
     {
         ArgumentNullException.ThrowIfNull(weight);
         int groups = (weight.Rows + Lanes - 1) / Lanes;
-        int[] order = SortedRows(weight, groups * Lanes);
-        ReadOnlySpan<int> columns = weight.ColumnIndices;
-        Span<int> next = stackalloc int[Lanes], end = stackalloc int[Lanes];
+        var walk = new Walk(weight, SortedRows(weight, groups * Lanes));
         long steps = 0;
         for (int g = 0; g < groups; g++)
         {
-            Begin(weight, order.AsSpan(g * Lanes, Lanes), next, end);
-            for (int first = NextWindow(columns, next, end); first >= 0; first = NextWindow(columns, next, end))
-            {
-                steps++;
-                for (int lane = 0; lane < Lanes; lane++)
-                {
-                    if (next[lane] < end[lane] && columns[next[lane]] - first < Window) next[lane]++;
-                }
-            }
+            for (walk.Begin(g); walk.Next(default, default, out _);) steps++;
         }
         return steps;
     }
 
-    // The entries of 16 rows, from the first on.
-    private static void Begin(CsrMatrix weight, ReadOnlySpan<int> order, Span<int> next, Span<int> end)
-    {
-        for (int lane = 0; lane < Lanes; lane++) (next[lane], end[lane]) = order[lane] < 0 ? (0, 0) : (weight.RowPointers[order[lane]], weight.RowPointers[order[lane] + 1]);
-    }
-
-    // Where the window of the next step begins; -1 behind the last entry.
-    private static int NextWindow(ReadOnlySpan<int> columns, ReadOnlySpan<int> next, ReadOnlySpan<int> end)
-    {
-        int first = int.MaxValue;
-        for (int lane = 0; lane < Lanes; lane++)
-        {
-            if (next[lane] < end[lane]) first = Math.Min(first, columns[next[lane]]);
-        }
-        return first == int.MaxValue ? -1 : first - first % Lanes;
-    }
-
     // Whether every number is finite; zeros behind the end.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static bool CopyInput(ReadOnlySpan<float> x, float* to)
+    private static bool CopyInput(ReadOnlySpan<float> x, int padded, float* to, ushort* upper, ushort* lower)
     {
         x.CopyTo(new Span<float>(to, x.Length));
-        new Span<float>(to + x.Length, Window + Lanes).Clear();
-        Vector256<int> exponent = Vector256.Create(0x7F800000), infinite = Vector256<int>.Zero;
-        for (int i = 0; i < x.Length; i += 8) infinite |= Vector256.Equals(Vector256.Load((int*)to + i) & exponent, exponent);
-        return infinite == Vector256<int>.Zero;
+        new Span<float>(to + x.Length, padded - x.Length).Clear();
+        Vector256<uint> exponent = Vector256.Create(0x7F800000u), infinite = Vector256<uint>.Zero, half = Vector256.Create(0xFFFFu);
+        for (int i = 0; i < padded; i += 16)
+        {
+            Vector256<uint> a = Vector256.Load((uint*)to + i), b = Vector256.Load((uint*)to + i + 8);
+            infinite |= Vector256.Equals(a & exponent, exponent) | Vector256.Equals(b & exponent, exponent);
+            Vector256.Narrow(a >>> 16, b >>> 16).Store(upper + i);
+            Vector256.Narrow(a & half, b & half).Store(lower + i);
+        }
+        return infinite == Vector256<uint>.Zero;
     }
 
-    private static int Aligned(float[] pinned)
+    // bfloat16: the first entry of each lane in the lower half of 32 bits, the second in the upper one.
+    private static void Store(ReadOnlySpan<float> values, Span<byte> to, ValueKind kind)
+    {
+        if (kind == ValueKind.Float32)
+        {
+            MemoryMarshal.AsBytes(values).CopyTo(to);
+            return;
+        }
+        Span<ushort> halves = MemoryMarshal.Cast<byte, ushort>(to);
+        for (int lane = 0; lane < Lanes; lane++)
+        {
+            halves[2 * lane] = CompactEncoding.ToBFloat16(values[lane]);
+            halves[(2 * lane) + 1] = CompactEncoding.ToBFloat16(values[Lanes + lane]);
+        }
+    }
+
+    // Unpacking two registers of 16-bit numbers takes the first or the last four of every eight.
+    private static int PlaceAt(int lane, int slot) => (lane / 4 * 8) + (slot * 4) + (lane % 4);
+
+    private static int Aligned(byte[] pinned)
     {
         nint address = (nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
-        return (int)(((64 - (address & 63)) & 63) / sizeof(float));
+        return (int)((64 - (address & 63)) & 63);
     }
 
     private static int[] SortedRows(CsrMatrix weight, int lanes)
@@ -211,22 +226,77 @@ public sealed unsafe class PreparedSpMV
         return parts;
     }
 
+    /// <summary>The steps of 16 rows after the other.</summary>
+    private sealed class Walk(CsrMatrix weight, int[] order)
+    {
+        private readonly int[] _next = new int[Lanes], _end = new int[Lanes];
+        private int _window;
+
+        /// <summary>Goes to the first entries of a group.</summary>
+        public void Begin(int group)
+        {
+            for (int lane = 0; lane < Lanes; lane++)
+            {
+                int row = order[(group * Lanes) + lane];
+                (_next[lane], _end[lane]) = row < 0 ? (0, 0) : (weight.RowPointers[row], weight.RowPointers[row + 1]);
+            }
+            _window = 0;
+        }
+
+        /// <summary>Takes a step; false behind the last entry.</summary>
+        /// <param name="values">[2, 16], or empty: nothing is written.</param>
+        /// <param name="places">[32].</param>
+        /// <param name="advance">How far the window goes.</param>
+        public bool Next(Span<float> values, Span<byte> places, out ushort advance)
+        {
+            advance = 0;
+            ReadOnlySpan<int> columns = weight.ColumnIndices;
+            int first = int.MaxValue;
+            for (int lane = 0; lane < Lanes; lane++)
+            {
+                if (_next[lane] < _end[lane]) first = Math.Min(first, columns[_next[lane]]);
+            }
+            if (first == int.MaxValue) return false;
+            values.Clear();
+            places.Fill(Empty);
+            int units = (first - _window) / Unit;
+            // A step for each stretch without entries that is too long for one.
+            bool reaches = units <= ushort.MaxValue;
+            advance = (ushort)Math.Min(units, ushort.MaxValue);
+            _window += advance * Unit;
+            for (int lane = 0; reaches && lane < Lanes; lane++)
+            {
+                for (int slot = 0; slot < 2 && _next[lane] < _end[lane] && columns[_next[lane]] - _window < Window; slot++)
+                {
+                    int j = _next[lane]++;
+                    if (values.IsEmpty) continue;
+                    values[(slot * Lanes) + lane] = weight.Values[j];
+                    places[PlaceAt(lane, slot)] = (byte)(columns[j] - _window);
+                }
+            }
+            return true;
+        }
+    }
+
     private struct GroupParts : IParts
     {
-        public float* Values, X, Y, Bias;
-        public byte* Places;
-        public int* Windows, Groups, Order, Parts;
+        public float* X, Y, Bias;
+        public byte* Values, Places;
+        public ushort* Upper, Lower, Advances;
+        public int* Groups, Order, Parts;
         public Clamp Clamp;
-        public bool IsFinite, IsWide;
+        public bool IsHalf, IsFinite, IsWide;
 
         public readonly void Run(int part)
         {
             float* sums = stackalloc float[Lanes];
             for (int g = Parts[part]; g < Parts[part + 1]; g++)
             {
-                if (IsWide && IsFinite) Wide(Groups[g], Groups[g + 1], sums);
-                else Portable(Groups[g], Groups[g + 1], sums);
-                int* order = Order + g * Lanes;
+                int step = Groups[g], end = Groups[g + 1];
+                if (!IsWide || !IsFinite) Portable(step, end, sums);
+                else if (IsHalf) Halves(step, end, sums);
+                else Singles(step, end, sums);
+                int* order = Order + (g * Lanes);
                 for (int lane = 0; lane < Lanes && order[lane] >= 0; lane++)
                 {
                     float v = sums[lane];
@@ -237,46 +307,90 @@ public sealed unsafe class PreparedSpMV
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Wide(int step, int end, float* sums)
+        private readonly void Singles(int step, int end, float* sums)
         {
-            Vector512<float> even = Vector512<float>.Zero, odd = even;
-            byte* x = (byte*)X;
-            int* window = Windows + step, last = Windows + end;
-            float* values = Values + (nint)step * Lanes;
-            byte* places = Places + (nint)step * Lanes;
-            for (; window + 1 < last; window += 2, values += 2 * Lanes, places += 2 * Lanes)
+            Vector512<float> first = Vector512<float>.Zero, second = first;
+            ushort* upper = Upper, lower = Lower, advance = Advances + step, last = Advances + end;
+            byte* values = Values + ((nint)step * PlacesPerStep * sizeof(float)), places = At(Places, step);
+            for (; advance < last; advance++, values += PlacesPerStep * sizeof(float), places += PlacesPerStep)
             {
-                even = Step(x + window[0], places, values, even);
-                odd = Step(x + window[1], places + Lanes, values + Lanes, odd);
+                Sse.Prefetch0(values + ValuesAhead);
+                Sse.Prefetch0(values + ValuesAhead + 64);
+                Sse.Prefetch0(places + PlacesAhead);
+                nint units = *advance * (nint)Unit;
+                upper += units;
+                lower += units;
+                Inputs(upper, lower, places, out Vector512<float> a, out Vector512<float> b);
+                first = Avx512F.FusedMultiplyAdd(a, Vector512.Load((float*)values), first);
+                second = Avx512F.FusedMultiplyAdd(b, Vector512.Load((float*)values + Lanes), second);
             }
-            if (window < last) even = Step(x + window[0], places, values, even);
-            (even + odd).Store(sums);
+            (first + second).Store(sums);
         }
 
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static Vector512<float> Step(byte* window, byte* places, float* values, Vector512<float> sum)
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private readonly void Halves(int step, int end, float* sums)
         {
-            Vector512<int> place = Avx512F.ConvertToVector512Int32(Vector128.Load(places));
-            Vector512<float> x = Avx512F.PermuteVar16x32x2(Vector512.Load((float*)window), place, Vector512.Load((float*)window + Lanes));
-            return Avx512F.FusedMultiplyAdd(x, Vector512.Load(values), sum);
+            Vector512<float> first = Vector512<float>.Zero, second = first;
+            Vector512<uint> odd = Vector512.Create(0xFFFF0000u);
+            ushort* upper = Upper, lower = Lower, advance = Advances + step, last = Advances + end;
+            byte* values = Values + ((nint)step * PlacesPerStep * sizeof(ushort)), places = At(Places, step);
+            for (; advance < last; advance++, values += PlacesPerStep * sizeof(ushort), places += PlacesPerStep)
+            {
+                Sse.Prefetch0(values + ValuesAhead);
+                Sse.Prefetch0(places + PlacesAhead);
+                nint units = *advance * (nint)Unit;
+                upper += units;
+                lower += units;
+                Inputs(upper, lower, places, out Vector512<float> a, out Vector512<float> b);
+                Vector512<uint> both = Vector512.Load((uint*)values);
+                first = Avx512F.FusedMultiplyAdd(a, (both << 16).AsSingle(), first);
+                second = Avx512F.FusedMultiplyAdd(b, (both & odd).AsSingle(), second);
+            }
+            (first + second).Store(sums);
         }
 
-        // The definition. Zeros of empty lanes take part like everywhere, unless they would meet an input that is not finite.
+        /// <summary>The inputs of the first and of the second entries of 16 rows.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Inputs(ushort* upper, ushort* lower, byte* places, out Vector512<float> first, out Vector512<float> second)
+        {
+            Vector512<ushort> place = Avx512BW.ConvertToVector512UInt16(Vector256.Load(places));
+            Vector512<ushort> high = Avx512BW.PermuteVar32x16x2(Vector512.Load(upper), place, Vector512.Load(upper + 32));
+            Vector512<ushort> low = Avx512BW.PermuteVar32x16x2(Vector512.Load(lower), place, Vector512.Load(lower + 32));
+            first = Avx512BW.UnpackLow(low, high).AsSingle();
+            second = Avx512BW.UnpackHigh(low, high).AsSingle();
+        }
+
+        // The definition. Zeros of empty places take part like everywhere, unless they would meet an input that is not finite.
         private readonly void Portable(int step, int end, float* sums)
         {
             float* both = stackalloc float[2 * Lanes];
             new Span<float>(both, 2 * Lanes).Clear();
-            for (int first = step; step < end; step++)
+            float* x = X;
+            for (; step < end; step++)
             {
-                float* x = X + Windows[step] / sizeof(float), to = both + ((step - first) & 1) * Lanes;
-                for (int lane = 0; lane < Lanes; lane++)
+                x += Advances[step] * (nint)Unit;
+                byte* places = At(Places, step);
+                for (int slot = 0; slot < 2; slot++)
                 {
-                    byte place = Places[(nint)step * Lanes + lane];
-                    if (place == Empty && !IsFinite) continue;
-                    to[lane] = MathF.FusedMultiplyAdd(x[place & (Window - 1)], Values[(nint)step * Lanes + lane], to[lane]);
+                    for (int lane = 0; lane < Lanes; lane++)
+                    {
+                        byte place = places[PlaceAt(lane, slot)];
+                        if (place == Empty && !IsFinite) continue;
+                        float* to = both + (slot * Lanes) + lane;
+                        *to = MathF.FusedMultiplyAdd(x[place & (Window - 1)], Value(step, lane, slot), *to);
+                    }
                 }
             }
             for (int lane = 0; lane < Lanes; lane++) sums[lane] = both[lane] + both[Lanes + lane];
         }
+
+        private readonly float Value(int step, int lane, int slot)
+        {
+            nint before = (nint)step * PlacesPerStep;
+            return IsHalf ? CompactEncoding.FromBFloat16(((ushort*)Values)[before + (2 * lane) + slot]) : ((float*)Values)[before + (slot * Lanes) + lane];
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static byte* At(byte* places, int step) => places + ((nint)step * PlacesPerStep);
     }
 }

@@ -42,12 +42,12 @@ internal static class SparseCost
     public static double OfDepthwise(double density) => Write + Tap * density;
 
     /// <summary>
-    /// The cost of a weight in windows of 32 inputs against one vector: lanes, filled or not. Random rows at a density d fill some d / (d + 0.06) of them, rows that share no inputs one in 16.
+    /// The cost of a weight in windows of 64 inputs against one vector: places, filled or not. Random rows at a density d fill some d / (d + 0.03) of them, rows that share no inputs one in 16.
     /// </summary>
     /// <param name="steps">See <see cref="PreparedSpMV.CountSteps"/>.</param>
     /// <param name="rows">Rows of the weight.</param>
     /// <param name="columns">Columns of the weight.</param>
-    public static double OfWindows(long steps, int rows, int columns) => steps * 16.0 / Math.Max(1, (long)rows * columns);
+    public static double OfWindows(long steps, int rows, int columns) => steps * 32.0 / Math.Max(1, (long)rows * columns);
 
     /// <summary>The cost of a full weight by columns: a rectifier is expected to leave half of its results at zero.</summary>
     public const double HalfOfColumns = 0.5;

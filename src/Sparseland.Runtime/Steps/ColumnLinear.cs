@@ -13,7 +13,11 @@ internal sealed class ColumnLinear : LinearKernel.VectorKernel
 
     private readonly float[] _columns;
 
-    private ColumnLinear(float[] columns, int inputs, int outputs) : base(inputs, outputs) => _columns = columns;
+    private ColumnLinear(float[] columns, int inputs, int outputs) : base(inputs, outputs)
+    {
+        _columns = columns;
+        LargePages.Ask<float>(columns);
+    }
 
     public override string Name => "dense GEMV by columns";
 
