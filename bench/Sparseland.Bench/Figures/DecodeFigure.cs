@@ -161,7 +161,7 @@ internal sealed class DecodeFigure : Figure
             if (weight.Mask is { } mask && Kernel is ("windowed SpMV" or "CSR SpMV"))
             {
                 CsrMatrix csr = CsrMatrix.FromMask(mask, weight.Read().Span<float>(), rows, columns);
-                return Kernel == "windowed SpMV" ? new PreparedSpMV(csr).Bytes : (double)csr.StoredCount * (sizeof(float) + sizeof(int)) + ((rows + 1) * sizeof(int));
+                return Kernel == "windowed SpMV" ? new PreparedSpMV(csr, kind == ValueKind.BFloat16 ? kind : ValueKind.Float32).Bytes : (double)csr.StoredCount * (sizeof(float) + sizeof(int)) + ((rows + 1) * sizeof(int));
             }
             bool masked = weight.Mask is not null && Kernel.StartsWith("bit-mask", StringComparison.Ordinal);
             double density = masked ? weight.Mask!.Density : 1;

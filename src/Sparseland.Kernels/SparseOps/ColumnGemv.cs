@@ -104,6 +104,10 @@ public static unsafe class ColumnGemv
                 float* n0 = more ? Column(a + 4, first) : w0, n1 = more ? Column(a + 5, first) : w1, n2 = more ? Column(a + 6, first) : w2, n3 = more ? Column(a + 7, first) : w3;
                 float f0 = Work.Factors[a], f1 = Work.Factors[a + 1], f2 = Work.Factors[a + 2], f3 = Work.Factors[a + 3];
                 V v0 = V.Broadcast(f0), v1 = V.Broadcast(f1), v2 = V.Broadcast(f2), v3 = V.Broadcast(f3);
+                // The last register overlaps the one before it: computed from the same sums, stored when those are.
+                int last = count - V.Count;
+                bool overlaps = last >= 0 && count % V.Count != 0;
+                V end = overlaps ? Four(v0, w0, v1, w1, v2, w2, v3, w3, y, last) : v0;
                 int j = 0;
                 for (; j + 16 <= count; j += 16)
                 {
@@ -114,13 +118,13 @@ public static unsafe class ColumnGemv
                         Sse.Prefetch1(n2 + j);
                         Sse.Prefetch1(n3 + j);
                     }
-                    for (int l = j; l < j + 16; l += V.Count)
-                    {
-                        V s = V.MultiplyAdd(v0, V.Load(w0 + l), V.Load(y + l));
-                        s = V.MultiplyAdd(v1, V.Load(w1 + l), s);
-                        s = V.MultiplyAdd(v2, V.Load(w2 + l), s);
-                        V.Store(V.MultiplyAdd(v3, V.Load(w3 + l), s), y + l);
-                    }
+                    for (int l = j; l < j + 16; l += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, y, l), y + l);
+                }
+                for (; j + V.Count <= count; j += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, y, j), y + j);
+                if (overlaps)
+                {
+                    V.Store(end, y + last);
+                    continue;
                 }
                 for (; j < count; j++)
                 {
@@ -137,6 +141,16 @@ public static unsafe class ColumnGemv
                 for (; j + V.Count <= count; j += V.Count) V.Store(V.MultiplyAdd(v, V.Load(w + j), V.Load(y + j)), y + j);
                 for (; j < count; j++) y[j] = MathF.FusedMultiplyAdd(f, w[j], y[j]);
             }
+        }
+
+        /// <summary>The sums at l after four columns.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static V Four(V v0, float* w0, V v1, float* w1, V v2, float* w2, V v3, float* w3, float* y, int l)
+        {
+            V s = V.MultiplyAdd(v0, V.Load(w0 + l), V.Load(y + l));
+            s = V.MultiplyAdd(v1, V.Load(w1 + l), s);
+            s = V.MultiplyAdd(v2, V.Load(w2 + l), s);
+            return V.MultiplyAdd(v3, V.Load(w3 + l), s);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]

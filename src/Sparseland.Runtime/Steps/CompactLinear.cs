@@ -10,13 +10,28 @@ namespace Sparseland.Runtime.Steps;
 /// <remarks>Integers take this path for many rows of input too, so that a sequence gives the same numbers whole and token by token.</remarks>
 internal sealed class CompactLinear : LinearKernel.VectorKernel
 {
+    // bfloat16 in windows is faster than under its mask up to this density (figure gemv).
+    private const double WindowsUpTo = 0.3;
+
     private readonly CompactMatrix _weight;
+    private readonly PreparedSpMV? _windows;
 
-    private CompactLinear(CompactMatrix weight) : base(weight.Columns, weight.Rows) => _weight = weight;
+    private CompactLinear(CompactMatrix weight) : base(weight.Columns, weight.Rows)
+    {
+        _weight = weight;
+        if (!weight.HasMask || weight.Kind != ValueKind.BFloat16 || weight.Density > WindowsUpTo || !UsesWindows) return;
+        var dense = new float[weight.Rows * weight.Columns];
+        weight.ToDense(dense);
+        _windows = new PreparedSpMV(CsrMatrix.FromMask(weight.ToMask(), dense, weight.Rows, weight.Columns), ValueKind.BFloat16);
+    }
 
-    public override string Name => $"{_weight.Kind.ShortName()} {(_weight.HasMask ? "bit-mask" : "dense")} GEMV";
+    public override string Name => _windows is null ? $"{_weight.Kind.ShortName()} {(_weight.HasMask ? "bit-mask" : "dense")} GEMV" : "bf16 windowed SpMV";
 
-    protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => Gemv.Multiply(_weight, x, y, bias, clamp);
+    protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp)
+    {
+        if (_windows is null) Gemv.Multiply(_weight, x, y, bias, clamp);
+        else _windows.Multiply(x, y, bias, clamp);
+    }
 
     /// <summary>The kernel for a weight that is stored in few bits; null when it is not, or when its singles serve better.</summary>
     public static KernelChoice<LinearKernel>? TryChoose(Weight weight, bool transposed, int rows, StepContext context)

@@ -241,7 +241,7 @@ internal static unsafe class VectorCode
 
     /// <summary>
     /// 64 columns of a row of singles. The mask is read once and shifted, and bits are counted from its beginning to each quarter: a mask register that is loaded beside a register of values that
-    /// crosses a line costs three cycles, twice what either takes.
+    /// crosses a line takes longer than the two alone.
     /// </summary>
     private static void Singles(Assembler a, int r, bool narrow, int input)
     {
