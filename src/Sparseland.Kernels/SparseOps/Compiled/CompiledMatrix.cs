@@ -15,8 +15,9 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <para>Each output starts from bias + residual and adds its products in the order of the columns, rounding once each: the bits of <see cref="RowKernel"/>.</para>
 /// <para>Measured before it was written (one thread, Zen 4, 15 shapes of ResNet-50, ViT and Llama): 1 register of columns and 28 rows beat 2 registers and 14 rows, and 4 and 7 rows: more rows
 /// use each input more often.</para>
-/// <para>What limits it at 95 % zeros, where a load serves one or two values: where its inputs come from. With 768 lines a panel read them from the second cache; with 384 lines and all panels in turn on
-/// one tile they stay in the first, and code streams from the second. Copying inputs into place tile by tile takes less than line by line. The figure <c>spmm</c> prints what comes of it.</para>
+/// <para>What limits it at 95 % zeros, where a load serves one or two values: loads, and where they find their inputs. Blocks of 384 lines and all panels in turn on one tile keep inputs in the first cache; code
+/// may stream from beyond it. Lines of a matrix are packed by the first panel while it multiplies (<see cref="RunInPlace"/>). What was tried besides: docs/performance.md, section 2. The figure
+/// <c>spmm</c> prints what comes of it.</para>
 /// <para>Code and values of the next panels are asked for ahead, a few lines after each panel: layers with few pixels and many weights otherwise wait for code from memory.</para>
 /// </remarks>
 internal sealed unsafe class CompiledMatrix
