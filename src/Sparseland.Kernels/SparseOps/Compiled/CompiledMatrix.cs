@@ -151,7 +151,8 @@ internal sealed unsafe class CompiledMatrix
         var order = new int[indices.Length];
         Assembler assembler = t_assembler ?? new Assembler();
         assembler.Clear();
-        bool packs = planes is null && indices.Length <= InPlaceCode / LeastCode;
+        // Where code comes from memory, requests for outputs made it come later (5632 x 2048 at 45 % density: `spmm` printed 11.2 ms, and 7.6 without them).
+        bool near = indices.Length <= InPlaceCode / LeastCode, packs = planes is null && near;
         PanelCode.EmitLoop(assembler);
         assembler.Align();
         var counts = new int[depth + 1];
@@ -188,7 +189,7 @@ internal sealed unsafe class CompiledMatrix
                 }
                 // Each start has moved to the next line's.
                 pieces[b * panels + p] = new Piece(assembler.Length, first, at);
-                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: p + 1 < panels ? FirstRow(p + 2) - end : 0, ahead: indices.Length > StaysInCache);
+                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: !near ? -1 : p + 1 < panels ? FirstRow(p + 2) - end : 0, ahead: indices.Length > StaysInCache);
                 PanelCode.EmitNext(assembler, endsBlock: p == panels - 1 && b < blocks - 1);
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }
