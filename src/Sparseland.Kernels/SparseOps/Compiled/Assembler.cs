@@ -86,12 +86,22 @@ internal sealed partial class Assembler
     /// <summary>target = left &lt; right ? left : right, so right when either is NaN.</summary>
     public void Min(int target, int left, int right) => Vector(0x5D, target, left, right);
 
-    /// <summary>Asks for the line at [address], into the second cache.</summary>
-    public void Prefetch(Register address)
+    /// <summary>Asks for the line at [address + offset], into the second cache.</summary>
+    public void Prefetch(Register address, int offset)
     {
         Byte(0x0F);
         Byte(0x18);
-        Byte(0x10 | (int)address);
+        Byte(0x90 | (int)address);
+        Word(offset);
+    }
+
+    /// <summary>Asks for the line so many bytes behind this instruction, into the second cache.</summary>
+    public void PrefetchCode(int distance)
+    {
+        Byte(0x0F);
+        Byte(0x18);
+        Byte(0x15);
+        Word(distance);
     }
 
     /// <summary>Asks for the line at [address] in order to write it, into the first cache (prefetchw).</summary>

@@ -31,7 +31,7 @@ internal sealed unsafe class CompiledMatrix
     // rather kept twice as long.
     private const int ThinDepth = 384, DenseDepth = 768, ValuesThatHideALoad = 4;
 
-    // Code of the panels that share a tile: it stays in the second cache from tile to tile.
+    // Code of the panels that share a tile: it stays in the second cache from tile to tile. Where all code comes from memory and panels are thick, each is a group.
     private const int GroupCode = 96 * 1024;
 
     // Tiles of a call at most.
@@ -46,7 +46,7 @@ internal sealed unsafe class CompiledMatrix
     // Bytes of code that a thread keeps room for.
     private const int KeptCode = 4 << 20;
 
-    // A stored value takes at most 14 bytes of code: a load of its input and its product. Beyond this the code would not fit an array.
+    // A stored value takes at most 17 bytes of code: a load of its input, its product, and its share of the requests. Beyond this the code would not fit an array.
     private const int MostStored = 60_000_000;
 
     // Beyond so many values code and values leave the second cache before they are needed again.
@@ -151,7 +151,6 @@ internal sealed unsafe class CompiledMatrix
         var order = new int[indices.Length];
         Assembler assembler = t_assembler ?? new Assembler();
         assembler.Clear();
-        // Where code comes from memory, requests for outputs made it come later (5632 x 2048 at 45 % density: `spmm` printed 11.2 ms, and 7.6 without them).
         bool near = indices.Length <= InPlaceCode / LeastCode, packs = planes is null && near;
         PanelCode.EmitLoop(assembler);
         assembler.Align();
@@ -189,7 +188,7 @@ internal sealed unsafe class CompiledMatrix
                 }
                 // Each start has moved to the next line's.
                 pieces[b * panels + p] = new Piece(assembler.Length, first, at);
-                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: !near ? -1 : p + 1 < panels ? FirstRow(p + 2) - end : 0, ahead: indices.Length > StaysInCache);
+                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: !near ? -1 : p + 1 < panels ? FirstRow(p + 2) - end : 0, asksAhead: indices.Length > StaysInCache);
                 PanelCode.EmitNext(assembler, endsBlock: p == panels - 1 && b < blocks - 1);
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }
@@ -302,8 +301,6 @@ internal sealed unsafe class CompiledMatrix
                     nint row = piece.FirstRow * tiles.RowStride;
                     a.Values = values + piece.Value;
                     a.Panel = _memory.Address + piece.Start;
-                    a.AheadLines = 0;
-                    if (StoredCount > StaysInCache && (next < end || b + 1 < Blocks)) AskAhead(ref a, next < end ? b : b + 1, next < end ? next : first, end, (next - p) * (tiles.Whole > 0 ? tiles.Whole : 1), values);
                     if (tiles.Whole > 0)
                     {
                         a.Input = (byte*)(tiles.Input + block);
@@ -313,7 +310,6 @@ internal sealed unsafe class CompiledMatrix
                         a.Residual = tiles.Residual == null ? null : tiles.Residual + row;
                         a.RowStride = tiles.RowStride * sizeof(float);
                         Call(ref a);
-                        a.AheadLines = 0;
                     }
                     if (tiles.Tail != null)
                     {
@@ -338,19 +334,10 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>The panel behind those that follow one tile after the other, from panel p on.</summary>
     private int GroupEnd(int block, int p, int end)
     {
+        if (StoredCount > InPlaceCode / LeastCode && Depth > ThinDepth) return p + 1;
         int next = p + 1, limit = _pieces[block * Panels + p].Start + GroupCode;
         while (next < end && _pieces[block * Panels + next + 1].Start <= limit) next++;
         return next;
-    }
-
-    /// <summary>Spreads what the group of panels after this one needs over so many runs of a panel.</summary>
-    private void AskAhead(ref PanelCode.Arguments a, int block, int p, int end, int runs, float* values)
-    {
-        ref readonly Piece piece = ref _pieces[block * Panels + p];
-        int lines = (_pieces[block * Panels + GroupEnd(block, p, end)].Start - piece.Start) / LineBytes;
-        a.AheadCode = _memory.Address + piece.Start;
-        a.AheadValues = (nint)(values + piece.Value);
-        a.AheadLines = (lines + runs - 1) / runs;
     }
 
     /// <summary>Restores what was before <see cref="Forbid"/>.</summary>

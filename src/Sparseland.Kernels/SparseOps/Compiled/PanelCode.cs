@@ -17,7 +17,8 @@ internal static class PanelCode
     public const int Rows = 28;
 
     private const int LineBytes = CompiledMatrix.Lanes * sizeof(float);
-    private const int ValueStep = 32;
+    // What a product that reads and broadcasts its value takes with its share of loads and requests, rounded up.
+    private const int CodePerValue = 10;
 
     /// <summary>Writes the loop over tiles; it comes first.</summary>
     public static void EmitLoop(Assembler code)
@@ -59,9 +60,9 @@ internal static class PanelCode
     /// <param name="block">The lines.</param>
     /// <param name="packs">Whether this is the panel that reads inputs where they are and packs them, when there is a source.</param>
     /// <param name="nextRows">Rows of the next panel; 0 for the last one; negative when its outputs are not asked for.</param>
-    /// <param name="ahead">Whether lines of other code are asked for.</param>
+    /// <param name="asksAhead">Whether it asks for the code and the values of the panel behind it.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, int nextRows, bool ahead)
+    public static void Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, int nextRows, bool asksAhead)
     {
         if (block.IsFirst)
         {
@@ -99,17 +100,17 @@ internal static class PanelCode
             code.Push(Register.R9);
             code.Push(Register.Rsi);
             code.Load(Register.R9, Register.Rdi, Arguments.SourceStrideAt);
-            EmitProducts(code, entries, ends, block, packs: true, outputs with { Pointer = Register.Rsi });
+            EmitProducts(code, entries, ends, block, packs: true, asksAhead: false, outputs with { Pointer = Register.Rsi });
             code.Pop(Register.Rsi);
             code.Pop(Register.R9);
             int done = code.Skip();
             code.Land(packed);
-            EmitProducts(code, entries, ends, block, packs: false, outputs);
+            EmitProducts(code, entries, ends, block, packs: false, asksAhead, outputs);
             code.Land(done);
         }
         else
         {
-            EmitProducts(code, entries, ends, block, packs: false, outputs);
+            EmitProducts(code, entries, ends, block, packs: false, asksAhead, outputs);
         }
 
         if (block.IsLast)
@@ -130,12 +131,11 @@ internal static class PanelCode
             code.Store(r, Register.R11, 0);
             code.Add(Register.R11, Register.R8);
         }
-        if (ahead) EmitAhead(code);
     }
 
     /// <summary>Each line's input, and its products; among them, requests for the outputs that are written next.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, in Lines outputs)
+    private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, bool asksAhead, in Lines outputs)
     {
         code.Move(Register.Rax, Register.R10);
         (Register pointer, int wanted, int asked) = (outputs.Pointer, outputs.Count, 0);
@@ -152,7 +152,7 @@ internal static class PanelCode
                 code.Add(pointer, LineBytes);
             }
         }
-        int inputs = 0, values = 0, count = ends[^1], source = 0;
+        int inputs = 0, values = 0, count = ends[^1], source = 0, codeAsked = code.Length, valuesAsked = 0;
         for (int l = 0, i = 0, turn = 0; l < block.Count; l++)
         {
             int end = ends[l];
@@ -179,6 +179,7 @@ internal static class PanelCode
                 int run = Math.Min(end - i, sbyte.MaxValue + 1 - (i - values / sizeof(float)));
                 code.MultiplyAddBroadcasts(entries.AsSpan(i, run), input, Register.Rdx, i - values / sizeof(float));
                 i += run;
+                if (asksAhead) AskNext(i);
             }
             while (asked * (long)count < (long)i * wanted) Ask();
         }
@@ -196,6 +197,13 @@ internal static class PanelCode
             code.PrefetchToWrite(pointer);
             code.Add(pointer, Register.R8);
             asked++;
+        }
+
+        // The next panel lies behind this one, and so do its values; it is about as long.
+        void AskNext(int i)
+        {
+            for (; valuesAsked < i; valuesAsked += CompiledMatrix.Lanes) code.Prefetch(Register.Rdx, (valuesAsked + count) * sizeof(float) - values);
+            for (; codeAsked < code.Length; codeAsked += LineBytes) code.PrefetchCode(codeAsked + count * CodePerValue - code.Length);
         }
 
         // Rcx is at a row of the source and goes to another.
@@ -226,35 +234,12 @@ internal static class PanelCode
         code.Align();
     }
 
-    /// <summary>Asks for a few lines of the code and the values that are needed after these panels.</summary>
-    private static void EmitAhead(Assembler code)
-    {
-        code.Load(Register.Rax, Register.Rdi, Arguments.AheadLinesAt);
-        int none = code.SkipIfZero(Register.Rax);
-        code.Load(Register.Rcx, Register.Rdi, Arguments.AheadCodeAt);
-        int top = code.Length;
-        code.Prefetch(Register.Rcx);
-        code.Add(Register.Rcx, LineBytes);
-        code.Decrement(Register.Rax);
-        code.JumpIfNotZero(top);
-        code.Store(Register.Rcx, Register.Rdi, Arguments.AheadCodeAt);
-        code.Load(Register.Rax, Register.Rdi, Arguments.AheadLinesAt);
-        code.Load(Register.Rcx, Register.Rdi, Arguments.AheadValuesAt);
-        top = code.Length;
-        code.Prefetch(Register.Rcx);
-        code.Add(Register.Rcx, ValueStep);
-        code.Decrement(Register.Rax);
-        code.JumpIfNotZero(top);
-        code.Store(Register.Rcx, Register.Rdi, Arguments.AheadValuesAt);
-        code.Land(none);
-    }
-
     /// <summary>What the code is called with; it changes some of it.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public unsafe struct Arguments
     {
         public const int InputAt = 0, InputTileAt = 8, OutputAt = 16, OutputTileAt = 24, ResidualAt = 32, RowStrideAt = 40, BiasAt = 48, ClampAt = 56, ValuesAt = 64, PanelAt = 72, TilesAt = 80, PanelsAt = 88,
-            AheadCodeAt = 96, AheadValuesAt = 104, AheadLinesAt = 112, SourceAt = 120, SourceStrideAt = 128;
+            SourceAt = 96, SourceStrideAt = 104;
 
         public byte* Input;
 
@@ -285,9 +270,6 @@ internal static class PanelCode
 
         /// <summary>How many, at least 1.</summary>
         public nint Tiles, Panels;
-
-        /// <summary>What each panel of each tile asks for: so many lines from here on.</summary>
-        public nint AheadCode, AheadValues, AheadLines;
 
         /// <summary>Row 0 of the matrix that inputs come from, at the tile's columns; null where they are packed before.</summary>
         public float* Source;
