@@ -180,7 +180,7 @@ internal unsafe struct FloatRows : IRowSum
             VectorCode.Arguments arguments = default;
             VectorCode.FourRows(&arguments, Bits, WordsPerRow, (byte*)Values, sizeof(float), Counts, row, distance);
             VectorCode.RankedRows(&arguments, true, X, WordsPerRow, lanes);
-            for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
+            DotKernel.FoldFour(lanes, sums);
             return;
         }
         if (UsesCode)

@@ -52,7 +52,7 @@ internal unsafe struct Int4Rows : IRowSum
 
     private readonly int RowBytes => (WordsPerRow * 64) + 128;
 
-    public readonly int ScratchBytes => (UsesCode ? 8 * ScaleBytes : ScaleBytes) + (2 * RowBytes);
+    public readonly int ScratchBytes => (UsesCode ? 4 * ScaleBytes : ScaleBytes) + (2 * RowBytes);
 
     /// <summary>Under a mask rows are unpacked first; four of those at once were slower than one after the other (Zen 4, 50 % zeros).</summary>
     public readonly int FourUpTo => UsesCode && Bits == null && IsPacked ? WideRows : 0;
@@ -73,7 +73,7 @@ internal unsafe struct Int4Rows : IRowSum
         if (wide && UsesCode && (bits != null || IsPacked))
         {
             if (bits != null) ByteExpansion.Unpack512(packed, stored, unpacked);
-            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = bits == null ? packed : unpacked, Lanes = lanes };
+            VectorCode.Arguments arguments = new() { Bits0 = bits == null ? scales : bits, Values0 = bits == null ? packed : unpacked, Lanes = lanes };
             Call(&arguments, scales, false, bits != null && (Flags[row] & VectorCode.IsNarrow) != 0);
             return DotKernel.Fold(lanes);
         }
@@ -167,20 +167,9 @@ internal unsafe struct Int4Rows : IRowSum
     public readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
         float* lanes = stackalloc float[4 * Lanes.Count];
-        float* interleaved = (float*)scratch, own = (float*)(scratch + (4 * ScaleBytes));
+        float* factors = (float*)scratch;
         int apart = ScaleBytes / sizeof(float);
-        for (int i = 0; i < 4; i++) Factors(row + (i * distance), own + (i * apart));
-        for (int p = 0; p < WordsPerRow; p += 4)
-        {
-            // A square of 4 x 4, turned; what is read behind the last factor is not used.
-            Vector128<float> a = Vector128.Load(own + p), b = Vector128.Load(own + apart + p), c = Vector128.Load(own + (2 * apart) + p), d = Vector128.Load(own + (3 * apart) + p);
-            Vector128<float> ab = Sse.UnpackLow(a, b), cd = Sse.UnpackLow(c, d), abHigh = Sse.UnpackHigh(a, b), cdHigh = Sse.UnpackHigh(c, d);
-            float* to = interleaved + (4 * p);
-            Sse.MoveLowToHigh(ab, cd).Store(to);
-            Sse.MoveHighToLow(cd, ab).Store(to + 4);
-            Sse.MoveLowToHigh(abHigh, cdHigh).Store(to + 8);
-            Sse.MoveHighToLow(cdHigh, abHigh).Store(to + 12);
-        }
+        for (int i = 0; i < 4; i++) Factors(row + (i * distance), factors + (i * apart));
         nint length = Columns / 2, next = distance * length;
         byte* values = Values + (row * length);
         VectorCode.Arguments arguments = default;
@@ -189,8 +178,12 @@ internal unsafe struct Int4Rows : IRowSum
         arguments.Values2 = values + (2 * next);
         arguments.Values3 = values + (3 * next);
         arguments.Lanes = lanes;
-        Call(&arguments, interleaved, true, false);
-        for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
+        arguments.Bits0 = factors;
+        arguments.Bits1 = factors + apart;
+        arguments.Bits2 = factors + (2 * apart);
+        arguments.Bits3 = factors + (3 * apart);
+        Call(&arguments, factors, true, false);
+        DotKernel.FoldFour(lanes, sums);
     }
 
     private readonly void Call(VectorCode.Arguments* arguments, float* factors, bool four, bool narrow)
@@ -208,16 +201,14 @@ internal unsafe struct Int4Rows : IRowSum
     /// <summary>What the integer sums of each piece of a row are multiplied by.</summary>
     private readonly void Factors(int row, float* factors)
     {
-        HalfPrecision.Widen(Scales + ((nint)row * GroupsPerRow), GroupsPerRow, factors);
-        int pieces = (WordsPerRow + WordsPerPiece - 1) >> (WordsPerPiece >> 1);
+        ushort* scales = Scales + ((nint)row * GroupsPerRow);
         if (GroupShift == 0)
         {
-            int p = 0;
-            for (; p + 8 <= pieces; p += 8) (Vector256.Load(factors + p) * Vector256.Load(InputScales + p)).Store(factors + p);
-            for (; p + 4 <= pieces; p += 4) (Vector128.Load(factors + p) * Vector128.Load(InputScales + p)).Store(factors + p);
-            for (; p < pieces; p++) factors[p] *= InputScales[p];
+            HalfPrecision.Widen(scales, InputScales, GroupsPerRow, factors);
             return;
         }
+        HalfPrecision.Widen(scales, GroupsPerRow, factors);
+        int pieces = (WordsPerRow + WordsPerPiece - 1) >> (WordsPerPiece >> 1);
         for (int p = pieces - 1; p >= 0; p--) factors[p] = factors[p >> GroupShift] * InputScales[p];
     }
 

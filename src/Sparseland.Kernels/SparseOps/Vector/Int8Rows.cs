@@ -140,7 +140,7 @@ internal unsafe struct Int8Rows : IRowSum
             (arguments.Blocks, arguments.Rest) = (WordsPerRow / 4, WordsPerRow % 4);
             arguments.Lanes = lanes;
             VectorCode.Run(Bits == null ? VectorCode.All[VectorCode.Code.Int8Full, true, false] : VectorCode.All[VectorCode.Code.Int8, true, VectorCode.All4(Flags, row, distance, VectorCode.IsNarrow)], &arguments);
-            for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
+            DotKernel.FoldFour(lanes, sums);
             return;
         }
         Vector512<float> sa = Vector512<float>.Zero, sb = sa, sc = sa, sd = sa;
@@ -168,7 +168,7 @@ internal unsafe struct Int8Rows : IRowSum
             sd = Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(bd), factor, sd);
         }
         FloatRows.Store(lanes, sa, sb, sc, sd);
-        for (int i = 0; i < 4; i++) sums[i] = DotKernel.Fold(lanes + (Lanes.Count * i));
+        DotKernel.FoldFour(lanes, sums);
     }
 
     /// <summary>64 columns of one row.</summary>

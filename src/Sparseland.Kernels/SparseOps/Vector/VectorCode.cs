@@ -153,7 +153,7 @@ internal static unsafe class VectorCode
         /// <summary>The same in pieces of four words.</summary>
         Int4Pieces4,
 
-        /// <summary>Packed 4-bit integers without a mask in pieces of one word; Blocks counts pairs of pieces.</summary>
+        /// <summary>Packed 4-bit integers without a mask in pieces of one word; Blocks counts pairs of pieces, and in place of bits each row has its factors.</summary>
         Int4Full,
     }
 
@@ -192,11 +192,10 @@ internal static unsafe class VectorCode
 
     private static void Function(Assembler a, Code code, int rows, bool narrow)
     {
-        bool full = code is Code.Int8Full or Code.Int4Full;
         a.SaveRegisters();
         for (int r = 0; r < rows; r++)
         {
-            if (!full) a.LoadAny(s_bits[r], Call, BitsAt + (8 * r));
+            if (code != Code.Int8Full) a.LoadAny(s_bits[r], Call, BitsAt + (8 * r));
             a.LoadAny(s_values[r], Call, ValuesAt + (8 * r));
         }
         a.LoadAny(X, Call, XAt);
@@ -450,13 +449,13 @@ internal static unsafe class VectorCode
                 a.Copy(sum, Start + i);
                 a.DotBytes(sum, i == 0 ? Low + r : Both + r, Input + i);
                 a.ToSingle(sum, sum);
-                a.MultiplyAddBroadcast(r, sum, Scales, 4 * ((i * rows) + r));
+                a.MultiplyAddBroadcast(r, sum, s_bits[r], 4 * i);
             }
             a.Add(s_values[r], 64);
+            a.Add(s_bits[r], 8);
         }
         a.Add(X, 128);
         a.Add(Starts, 128);
-        a.Add(Scales, 8 * rows);
         a.Loop(Counter, loop);
         a.Land(skip);
         StoreSums(a, rows);
