@@ -12,10 +12,13 @@ public static unsafe partial class LargePages
     /// <summary>Bytes of a large page.</summary>
     public const int Bytes = 2 << 20;
 
+    // Less than this is read too quickly for it to matter.
+    private const int Least = Bytes / 16;
+
     // Since Linux 2.6.38 and 6.1: on older systems pages are moved later, in the background.
     private const int AdviseHugePage = 14, AdviseCollapse = 25;
 
-    /// <summary>Asks for large pages under memory that stays where it is: whole pages within it, none for less than one.</summary>
+    /// <summary>Asks for large pages under memory that stays where it is: for every page that it touches, from 128 KiB on. The matrices of a model are often smaller than a page and lie side by side.</summary>
     /// <remarks>Takes some tenths of a millisecond per page that has to be moved. Content does not change, and it is harmless when the memory is freed or moved later.</remarks>
     public static void Ask<T>(ReadOnlySpan<T> memory) where T : unmanaged
     {
@@ -26,12 +29,15 @@ public static unsafe partial class LargePages
     internal static void Ask(void* start, long bytes)
     {
         if (!OperatingSystem.IsLinux()) return;
-        nint first = ((nint)start + Bytes - 1) & ~(nint)(Bytes - 1), end = (nint)((long)start + bytes) & ~(nint)(Bytes - 1);
-        if (end <= first) return;
+        if (bytes < Least) return;
+        nint first = (nint)start & ~(nint)(Bytes - 1), end = (nint)((long)start + bytes + Bytes - 1) & ~(nint)(Bytes - 1);
         try
         {
-            nuint length = (nuint)(end - first);
-            if (Advise(first, length, AdviseHugePage) == 0) _ = Advise(first, length, AdviseCollapse);
+            // Page by page: one that reaches beyond what is mapped is refused, and the others are not.
+            for (; first < end; first += Bytes)
+            {
+                if (Advise(first, Bytes, AdviseHugePage) == 0) _ = Advise(first, Bytes, AdviseCollapse);
+            }
         }
         catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException)
         {

@@ -131,6 +131,7 @@ public static unsafe class Gemv
         if (w.RowParts is null)
         {
             LargePages.Ask(call.Values, w.RowStart(w.Rows));
+            LargePages.Ask(w.Scales.Span);
             if (call.Bits != null) LargePages.Ask(call.Bits, (long)w.Rows * w.WordsPerRow * sizeof(ulong));
         }
         int[] boundaries = w.RowParts ??= Partition(w);

@@ -38,12 +38,31 @@ internal unsafe struct RowParts<TRows> : IParts where TRows : struct, IRowSum
     public readonly void Run(int part)
     {
         using Scratch.Buffer scratch = Scratch.Rent((Kernel.ScratchBytes + 3) / 4);
-        float* sums = stackalloc float[4];
+        float* sums = stackalloc float[4], y = Y, scales = Scales;
+        bool isPlain = Bias == null && Clamp.IsNone;
         int first = Boundaries[part], end = Boundaries[part + 1], distance = Math.Max(0, (Math.Min(end, Kernel.FourUpTo) - first) / 4);
         for (int r = first; r < first + distance; r++)
         {
             Kernel.Four(r, distance, sums, (byte*)scratch.Pointer);
-            for (int i = 0; i < 4; i++) Finish(r + (i * distance), sums[i]);
+            if (!isPlain)
+            {
+                for (int i = 0; i < 4; i++) Finish(r + (i * distance), sums[i]);
+                continue;
+            }
+            // What nearly every product is, without a call and a question for each row.
+            int b = r + distance, c = b + distance, d = c + distance;
+            if (scales == null)
+            {
+                y[r] = sums[0];
+                y[b] = sums[1];
+                y[c] = sums[2];
+                y[d] = sums[3];
+                continue;
+            }
+            y[r] = sums[0] * scales[r];
+            y[b] = sums[1] * scales[b];
+            y[c] = sums[2] * scales[c];
+            y[d] = sums[3] * scales[d];
         }
         for (int r = first + (4 * distance); r < end; r++) Finish(r, Kernel.Row(r, (byte*)scratch.Pointer));
     }

@@ -439,6 +439,7 @@ internal static unsafe class VectorCode
         }
         for (int r = 0; r < rows; r++)
         {
+            a.PrefetchNear(s_values[r], 1024);
             a.LoadBytes(Both + r, s_values[r], 0, half: false);
             a.And(Low + r, Both + r, Lower);
             a.ShiftRight16(Both + r, Both + r, 4);
