@@ -59,6 +59,7 @@ public sealed class BreakEvenTable
     /// <summary>
     /// The constants that are used when nothing was measured: nine tenths of the lesser of what one and two threads gave on a
     /// 2-core x64 server, with compiled kernels (AVX-512) or, where there are none, without (AVX2). Values of few bits from memory have the lesser itself; without AVX-512 none of their masks is taken.
+    /// Zero: the mask of 4-bit values in the caches, or in short rows, is slower than their dense product at every density.
     /// </summary>
     public static BreakEvenTable BuiltIn { get; } = new(
     [
@@ -75,7 +76,7 @@ public sealed class BreakEvenTable
         .. Steps.LinearKernel.UsesWindows ? (ReadOnlySpan<BreakEven>)[
             new(KernelKind.CsrVector, 0, 0.5), new(KernelKind.CsrVector, 4 << 20, 0.6),
             new(KernelKind.BitmaskVector, 0, 0.36), new(KernelKind.BitmaskVector, 4 << 20, 0.53), new(KernelKind.BitmaskVector, 32 << 20, 0.9),
-            .. FewBits(ValueKind.BFloat16, 0.43, 0.45, 0.69, 0.69), .. FewBits(ValueKind.Int8, 0.46, 0.47, 0.74, 0.74), .. FewBits(ValueKind.Int4, 0.27, 0.38, 0.3, 0.6),
+            .. FewBits(ValueKind.BFloat16, 0.43, 0.45, 0.69, 0.69), .. FewBits(ValueKind.Int8, 0.46, 0.47, 0.74, 0.74), .. FewBits(ValueKind.Int4, 0, 0, 0, 0.5),
         ] :
         [
             new(KernelKind.CsrVector, 0, 0.12), new(KernelKind.CsrVector, 32 << 20, 0.24),
