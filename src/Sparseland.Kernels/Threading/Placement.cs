@@ -10,6 +10,9 @@ namespace Sparseland.Kernels.Threading;
 /// idle). Measured on a KVM guest (2 cores, Linux 6.18), 20 kernels of 8 parts after a rest of 20 ms: parts of 5 microseconds took
 /// 861 microseconds in all and parts of 20 took 3316, twice the ideal, as if there were one core; with the processor of the waking thread left out
 /// while the worker wakes 527 and 1740. The worker takes it back as soon as it runs. Keeping it off for good won nothing more.
+/// <para>Later, too, both can come to share one processor. Neither sleeps, so the system takes both for hot in the cache and may leave them there: networks then took about as long with two threads as with one
+/// (<c>scaling --parts threads --networks resnet20,wide-90</c>, wide ResNet-20 at 90 %, commit 63f15ab and this change in turn: 2.0, 1.9 and 1.4 ms; 1.4 in each of three runs). So a worker that finds itself on the
+/// processor of the thread that gives it work goes to another (<see cref="Leave"/>).</para>
 /// </remarks>
 internal sealed unsafe class Placement
 {
@@ -21,6 +24,25 @@ internal sealed unsafe class Placement
     private readonly ulong[] _allowed = new ulong[Words];
     private int _thread;
     private bool _restricted;
+    private long _left;
+
+    /// <summary>The processor that the calling thread runs on; -1 where that is not known.</summary>
+    public static int Current
+    {
+        get
+        {
+            if (s_unavailable) return -1;
+            try
+            {
+                return sched_getcpu();
+            }
+            catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException)
+            {
+                s_unavailable = true;
+                return -1;
+            }
+        }
+    }
 
     /// <summary>Remembers the calling thread as the one that will be woken.</summary>
     public void Attach()
@@ -58,6 +80,16 @@ internal sealed unsafe class Placement
         {
             s_unavailable = true;
         }
+    }
+
+    /// <summary>On the attached thread: moves it to another processor if it runs on this one; at most once a millisecond, for on a busy machine others may be no better.</summary>
+    /// <param name="giver">The processor of the thread that gives work; negative when not known.</param>
+    public void Leave(int giver)
+    {
+        if (giver < 0 || Current != giver || Environment.TickCount64 == _left) return;
+        _left = Environment.TickCount64;
+        LeaveOutCurrent();
+        Release();
     }
 
     /// <summary>On the attached thread, awake again: allows it everywhere it was allowed before.</summary>

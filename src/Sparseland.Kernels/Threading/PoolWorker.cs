@@ -35,11 +35,13 @@ internal sealed class PoolWorker(int index)
         {
             if (!WaitAwake(seen) && !Sleep(seen)) continue;
             seen = WorkPool.JobsGiven;
-            if (WorkPool.Current is { } job && index < job.Threads) job.Take(index);
+            if (WorkPool.Current is not { } job || index >= job.Threads) continue;
+            _placement.Leave(WorkPool.Giver);
+            job.Take(index);
         }
     }
 
-    private static bool WaitAwake(int seen)
+    private bool WaitAwake(int seen)
     {
         long start = Stopwatch.GetTimestamp();
         for (int round = 1; ; round++)
@@ -49,6 +51,7 @@ internal sealed class PoolWorker(int index)
             if (round % SpinsBetweenYields != 0) continue;
             double waited = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
             if (waited > (WorkPool.KeptAwake ? AnnouncedMilliseconds : AwakeMilliseconds)) return false;
+            if (WorkPool.KeptAwake) _placement.Leave(WorkPool.Giver);
             // On a busy machine somebody else can use the processor.
             Thread.Yield();
         }

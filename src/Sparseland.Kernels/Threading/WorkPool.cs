@@ -26,6 +26,7 @@ public static class WorkPool
     private static volatile Job? s_job;
     private static int s_given;
     private static int s_awake;
+    private static int s_giver = -1;
 
     [ThreadStatic]
     private static bool t_inside;
@@ -48,6 +49,9 @@ public static class WorkPool
 
     /// <summary>Counts the jobs, so that a worker sees a new one.</summary>
     internal static int JobsGiven => Volatile.Read(ref s_given);
+
+    /// <summary>The processor on which the last job was given out; -1 where that is not known.</summary>
+    internal static int Giver => Volatile.Read(ref s_giver);
 
     /// <summary>Whether someone announced more work to come.</summary>
     internal static bool KeptAwake => Volatile.Read(ref s_awake) > 0;
@@ -84,6 +88,7 @@ public static class WorkPool
             PoolWorker[] workers = EnsureWorkers(threads - 1);
             var job = new Job<TWork>(parts, threads, work);
             s_job = job;
+            Volatile.Write(ref s_giver, Placement.Current);
             // The step is a full fence: a worker that is about to sleep either sees it or is seen asleep below.
             Interlocked.Increment(ref s_given);
             for (int i = 0; i < threads - 1; i++) workers[i].Wake();
