@@ -42,7 +42,7 @@ internal static class SparseCost
     public static double OfDepthwise(double density) => Write + Tap * density;
 
     /// <summary>
-    /// The cost of a weight in windows of 64 inputs against one vector: places, filled or not. Random rows at a density d fill some d / (d + 0.03) of them, rows that share no inputs one in 16.
+    /// The cost of a weight in windows of 64 inputs against one vector: places, filled or not. Random rows at a density d fill some d / (d + 0.03) of them, rows of 64 neighbours that share no inputs one in 8.
     /// </summary>
     /// <param name="steps">See <see cref="PreparedSpMV.CountSteps"/>.</param>
     /// <param name="rows">Rows of the weight.</param>

@@ -19,10 +19,7 @@ internal sealed class CompactLinear : LinearKernel.VectorKernel
     private CompactLinear(CompactMatrix weight) : base(weight.Columns, weight.Rows)
     {
         _weight = weight;
-        if (!weight.HasMask || weight.Kind != ValueKind.BFloat16 || weight.Density > WindowsUpTo || !UsesWindows) return;
-        var dense = new float[weight.Rows * weight.Columns];
-        weight.ToDense(dense);
-        _windows = new PreparedSpMV(CsrMatrix.FromMask(weight.ToMask(), dense, weight.Rows, weight.Columns), ValueKind.BFloat16);
+        if (FitsWindows(weight)) _windows = new PreparedSpMV(Csr(weight), ValueKind.BFloat16);
     }
 
     public override string Name => _windows is null ? $"{_weight.Kind.ShortName()} {(_weight.HasMask ? "bit-mask" : "dense")} GEMV" : "bf16 windowed SpMV";
@@ -44,12 +41,29 @@ internal sealed class CompactLinear : LinearKernel.VectorKernel
         if (stored.HasMask && context.Options.AutoTune && !context.Options.ForceDense) return Timed(stored, weight, transposed, context);
         int columns = transposed ? stored.Columns : stored.Rows;
         BreakEvenTable table = context.Options.BreakEven;
-        double density = stored.Density, cost = SparseCost.OfFewBits(density), breakEven = table.For(KernelKind.BitmaskVector, context.CompactBytes, stored.Kind, columns);
+        double density = stored.Density, cost = Cost(stored, transposed), breakEven = table.For(KernelKind.BitmaskVector, context.CompactBytes, stored.Kind, columns);
         bool masked = stored.HasMask && !context.Options.ForceDense && table.Speedup(KernelKind.BitmaskVector, context.CompactBytes, cost, stored.Kind, columns) >= BreakEvenTable.Margin;
         string reason = !stored.HasMask ? ""
             : context.Options.ForceDense ? "dense was asked for"
             : $"density {density:0.000}, cost {cost:0.000} {(masked ? "" : "not ")}below break-even {breakEven:0.00} / {BreakEvenTable.Margin} of {stored.Kind.ShortName()} in rows of {columns}, {context.CompactBytes / 1e6:0.0} MB of few bits in the model ({table.Origin})";
         return new KernelChoice<LinearKernel>(Prepare(stored, weight, transposed, masked, context), masked ? KernelKind.BitmaskVector : KernelKind.Dense, density, reason);
+    }
+
+    private static bool FitsWindows(CompactMatrix weight) => weight.HasMask && weight.Kind == ValueKind.BFloat16 && weight.Density <= WindowsUpTo && UsesWindows;
+
+    private static CsrMatrix Csr(CompactMatrix weight)
+    {
+        var dense = new float[weight.Rows * weight.Columns];
+        weight.ToDense(dense);
+        return CsrMatrix.FromMask(weight.ToMask(), dense, weight.Rows, weight.Columns);
+    }
+
+    // Windows cost their places, whose price in dense work is that of the mask's cost or less.
+    private static double Cost(CompactMatrix weight, bool transposed)
+    {
+        if (!FitsWindows(weight)) return SparseCost.OfFewBits(weight.Density);
+        CompactMatrix oriented = Oriented(weight, transposed, masked: true);
+        return SparseCost.OfWindows(PreparedSpMV.CountSteps(Csr(oriented)), oriented.Rows, oriented.Columns);
     }
 
     // All values and the mask, in turn.
