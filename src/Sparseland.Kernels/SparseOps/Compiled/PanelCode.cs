@@ -59,7 +59,7 @@ internal static class PanelCode
     /// <param name="ends">Where each line's entries end.</param>
     /// <param name="block">The lines.</param>
     /// <param name="packs">Whether this is the panel that reads inputs where they are and packs them, when there is a source.</param>
-    /// <param name="nextRows">Rows of the next panel; 0 for the last one; negative when its outputs are not asked for.</param>
+    /// <param name="nextRows">Rows of the next panel; 0 for the last one.</param>
     /// <param name="asksAhead">Whether it asks for the code and the values of the panel behind it.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, int nextRows, bool asksAhead)
@@ -92,7 +92,7 @@ internal static class PanelCode
         }
 
         // The outputs of the panel that comes next; behind the last panel, about those of the next tile.
-        var outputs = new Lines(Register.Rcx, !block.IsFirst || nextRows < 0 ? 0 : nextRows > 0 ? nextRows : rows, nextRows > 0 ? rows : 0);
+        var outputs = new Lines(Register.Rcx, !block.IsFirst ? 0 : nextRows > 0 ? nextRows : rows, nextRows > 0 ? rows : 0);
         if (packs)
         {
             code.Load(Register.Rcx, Register.Rdi, Arguments.SourceAt);
