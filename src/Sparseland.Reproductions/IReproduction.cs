@@ -46,6 +46,9 @@ public interface IReproduction
     /// <summary>What the claim is measured against.</summary>
     IReadOnlyList<string> Baselines { get; }
 
+    /// <summary>What was known or changed after something had been measured: an earlier set-up and its verdict, a rule that came later. Empty when nothing was.</summary>
+    string History => "";
+
     /// <summary>When the claim counts as reproduced; written down before the first run.</summary>
     IReadOnlyList<Rule> Rules { get; }
 

@@ -38,6 +38,7 @@ public static class ReproductionCatalog
         new RegimesOfPruning(),
         new OraclePruning(),
         new RobustnessLottery(),
+        new FairComparison(),
     ];
 
     /// <summary>The reproduction of that id.</summary>

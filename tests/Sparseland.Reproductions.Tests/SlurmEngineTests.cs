@@ -65,6 +65,13 @@ public sealed class SlurmEngineTests : IDisposable
         Assert.Contains("why", outcomes[2].Errors);
         Assert.Equal([1, 2, 1, 1], ((string[])["a", "b", "c", "d"]).Select(f => File.ReadAllLines(Path.Combine(_folder, f)).Length));
         Assert.Equal(4, last);
+        // Only what went wrong leaves a log.
+        Assert.All(Directory.GetFiles(Path.Combine(_folder, "work"), "task-*-*.code"), f => Assert.EndsWith("-2.code", f));
+
+        // A code that a task of another array leaves, one that outlived a killed program, is not this array's.
+        for (int job = 0; job < 50; job++) await File.WriteAllTextAsync(Path.Combine(_folder, "work", $"task-{1000 + job}-0.code"), "0");
+        await File.WriteAllTextAsync(Path.Combine(_folder, "work", "task-0.code"), "0");
+        Assert.Equal(9, (await engine.RunAsync([new WorkItem("own", ["exit 9"])]))[0].ExitCode);
 
         // Cancelling takes the job from the queue.
         using var cancel = new CancellationTokenSource(1000);
@@ -91,6 +98,29 @@ public sealed class SlurmEngineTests : IDisposable
         string[] arguments = await File.ReadAllLinesAsync(Path.Combine(_folder, "arguments"));
         Assert.Contains("--time=2", arguments);
         Assert.Contains("--partition=short", arguments);
+    }
+
+    [SkippableFact]
+    public async Task While_slurm_does_not_answer_nothing_is_lost()
+    {
+        Skip.IfNot(OperatingSystem.IsLinux(), "the stand-ins for Slurm's commands are shell scripts");
+        string work = Path.Combine(_folder, "work"), code = Path.Combine(work, "task-7-0.code");
+        // The queue is silent six times, twice as often as an array that is over; then the task has ended.
+        string Stand(string name, string text)
+        {
+            string path = Path.Combine(_folder, name);
+            File.WriteAllText(path, "#!/bin/sh\n" + text);
+            if (OperatingSystem.IsLinux()) File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
+            return path;
+        }
+        var engine = new SlurmEngine(["true"], work)
+        {
+            Sbatch = Stand("sbatch", $"echo x >> {_folder}/submitted; echo 7\n"),
+            Squeue = Stand("squeue", $"echo x >> {_folder}/asked; if [ $(wc -l < {_folder}/asked) = 6 ]; then echo 5 > {code}; fi; echo 'slurm_load_jobs error: Unable to contact slurm controller' >&2; exit 1\n"),
+            Interval = TimeSpan.FromMilliseconds(10),
+        };
+        Assert.Equal(5, (await engine.RunAsync([new WorkItem("a", [])]))[0].ExitCode);
+        Assert.Single(await File.ReadAllLinesAsync(Path.Combine(_folder, "submitted")));
     }
 
     [Fact]

@@ -19,6 +19,9 @@ internal static class ErrorPresenter
             GraphException e => (ExitCodes.BadInputFile, e.Describe()),
             // Targets that cannot be met, whichever of them it is, end alike.
             SparselandException { Code: "SL4004" or "SL4030" } e => (ExitCodes.GateNotMet, e.Describe()),
+            // Names that do not exist and engines that are not there are usage; sets and results that do not serve are files.
+            SparselandException { Code: "SL6001" or "SL6005" or "SL6006" or "SL6007" } e => (ExitCodes.Usage, e.Describe()),
+            SparselandException { Code: "SL6002" or "SL6003" } e => (ExitCodes.BadInputFile, e.Describe()),
             SparselandException e => (FamilyExitCode(e.Code), e.Describe()),
             FileNotFoundException e => (ExitCodes.BadInputFile, Line("SL1000", $"file not found: {e.FileName ?? e.Message}", "check the path")),
             DirectoryNotFoundException e => (ExitCodes.BadInputFile, Line("SL1000", e.Message, "check the path")),

@@ -54,8 +54,11 @@ internal sealed record PruneRequest
     /// <summary>The target for people.</summary>
     public string Target => Channels is { } channels
         ? $"{channels.Budget.Keep:P0} of the {(channels.Budget.Unit == BudgetUnit.Macs ? "multiply-adds" : "parameters")}"
-        : IsStructured ? $"{Settings.Sparsity:P1} of what {Method.Id} counts"
-        : Settings.Pattern.Kind == SparsityKind.NofM ? $"{Settings.Pattern} pattern" : $"{Settings.Sparsity:P1} zeros, {Settings.Pattern}";
+        : IsStructured ? $"{Percent(Settings.Sparsity)} of what {Method.Id} counts"
+        : Settings.Pattern.Kind == SparsityKind.NofM ? $"{Settings.Pattern} pattern" : $"{Percent(Settings.Sparsity)} zeros, {Settings.Pattern}";
+
+    // 99.99 % is not 100.0 %.
+    private static string Percent(double share) => $"{share * 100:0.0###} %";
 }
 
 /// <summary>The flags behind <see cref="PruneRequest"/>, the same in <c>plan</c> and <c>prune</c>.</summary>
@@ -167,6 +170,7 @@ internal sealed class PruneFlags
         foreach ((string key, string value) in entries.Where(e => !e.Key.StartsWith("training.", StringComparison.Ordinal))) recipe = recipe.With(key, value);
         TakeSeed(arguments, context, recipe);
         recipe = recipe.With("seed", Text(context.Settings.Seed));
+        recipe.RequireConsistent();
 
         long? size = arguments.GetValue(_size) is { } bytes ? CommonOptions.ParseSize(bytes) : null;
         if (size is not null && (sparsity is not null || budget)) throw VerbException.Usage("--size is a target of its own", "give one of --size, --sparsity, --macs and --params");

@@ -5,6 +5,7 @@ using Sparseland.Cli.Hosting;
 using Sparseland.Reproductions;
 using Sparseland.Reproductions.Results;
 using Sparseland.Reproductions.Running;
+using Sparseland.Training.Data;
 
 namespace Sparseland.Cli.Services;
 
@@ -38,6 +39,9 @@ internal sealed class StudyBatch(VerbContext context)
 
     /// <summary>The commit that parts are of.</summary>
     public string Commit { get; } = FindCommit();
+
+    /// <summary>Where the data of parts is: those with other data, or with the built-in sets in its place, are not mixed.</summary>
+    private string Data => DataCatalog.Root(DataRoot) is { } root ? Path.GetFullPath(root) : "none";
 
     /// <summary>Folder of finished parts.</summary>
     public string Parts => Path.Combine(Folder, "parts");
@@ -103,6 +107,7 @@ internal sealed class StudyBatch(VerbContext context)
             ["machine"] = MachineInfo.Current.Describe(),
             ["date"] = Today,
             ["setUp"] = setUp,
+            ["data"] = Data,
             ["result"] = ReproductionResult.ToJson(new SeedValues(seed, run.Values, ReproductionRun.ProcessorSeconds - before)),
             ["notes"] = new JsonArray([.. run.Notes.Select(n => (JsonNode)n)]),
         };
@@ -110,8 +115,8 @@ internal sealed class StudyBatch(VerbContext context)
         TextFile.Write(Path.Combine(Parts, file), part.ToJsonString(JsonText.Indented));
     }
 
-    /// <summary>A finished part of the same program; null when there is none.</summary>
-    public FinishedPart? Read(StudyPart part) => ReadAny(part) is { } found && found.Commit == Commit ? found : null;
+    /// <summary>A finished part of the same program on the same data; null when there is none.</summary>
+    public FinishedPart? Read(StudyPart part) => ReadAny(part) is { } found && found.Commit == Commit && found.Data == Data ? found : null;
 
     /// <summary>A finished part of any commit; null when there is none.</summary>
     public FinishedPart? ReadAny(StudyPart part)
@@ -122,7 +127,7 @@ internal sealed class StudyBatch(VerbContext context)
         {
             JsonNode? json = JsonNode.Parse(File.ReadAllText(path));
             return (string?)json?["commit"] is { } commit && json["result"] is { } result
-                ? new FinishedPart(commit, (string?)json["machine"] ?? MachineInfo.Current.Describe(), (string?)json["date"] ?? Day(File.GetLastWriteTimeUtc(path)), ReproductionResult.ParseSeed(result), [.. json["notes"]!.AsArray().Select(n => (string)n!)], (string?)json["setUp"])
+                ? new FinishedPart(commit, (string?)json["machine"] ?? MachineInfo.Current.Describe(), (string?)json["date"] ?? Day(File.GetLastWriteTimeUtc(path)), ReproductionResult.ParseSeed(result), [.. json["notes"]!.AsArray().Select(n => (string)n!)], (string?)json["setUp"], (string?)json["data"])
                 : null;
         }
         catch (System.Text.Json.JsonException)
@@ -174,4 +179,4 @@ internal sealed class StudyBatch(VerbContext context)
 }
 
 /// <summary>What a worker wrote.</summary>
-internal sealed record FinishedPart(string Commit, string Machine, string Date, SeedValues Values, IReadOnlyList<string> Notes, string? SetUp);
+internal sealed record FinishedPart(string Commit, string Machine, string Date, SeedValues Values, IReadOnlyList<string> Notes, string? SetUp, string? Data);

@@ -35,6 +35,8 @@ internal sealed class StudyFlags(string folder)
         if (!slurm && (arguments.GetValue(_partition) ?? arguments.GetValue(_taskTime)) is not null) throw VerbException.Usage("--partition and --task-time belong to Slurm", "add --engine slurm");
         Budget budget = Enum.Parse<Budget>(arguments.GetValue(_budget)!, ignoreCase: true);
         if (arguments.GetValue(_workers) is { } workers and (< 1 or > 256)) throw VerbException.Usage($"--workers is {workers}", "use 1 to 256");
+        // A folder that is named and missing is a mistake; only where none is named do the built-in sets take the place of data.
+        if (arguments.GetValue(_dataRoot) is { } root && !Directory.Exists(root)) throw VerbException.Usage($"there is no folder '{root}' for --data-root", "the folder that holds one folder per data set, or leave it out");
         if (arguments.GetValue(_seeds) is < 1 or > 1000) throw VerbException.Usage("--seeds is out of range", "use 1 to 1000");
         return new StudyBatch(context)
         {

@@ -188,7 +188,7 @@ internal sealed class ListVerb : Verb
             context.SayMarkup($"[bold]{Markup.Escape(m.Id),-10}[/] {Markup.Escape(m.Title)}: {Markup.Escape(m.Description)}");
             context.Say($"           {m.Stage.ToString().ToLowerInvariant()} training, {m.Path.Label()}; {string.Join(", ", m.Granularities.Select(g => g.Label()))}; needs {m.Needs.Label()}");
             context.Say($"           {m.Paper}, {m.Section}");
-            foreach (MethodParameter p in m.Parameters) context.Say($"           --set {p.Name}={p.Default}  {p.Description}{(p.Choices.Count > 0 ? ": " + string.Join(" ", p.Choices) : "")}");
+            foreach (MethodParameter p in m.Parameters) context.Say($"           --set {p.Name}={p.Default}  {p.Help}{(p.Choices.Count > 0 ? ": " + string.Join(" ", p.Choices) : "")}");
             json.Add(new JsonObject
             {
                 ["id"] = m.Id,

@@ -55,6 +55,7 @@ internal sealed class ReproduceVerb : Verb
             TextFile.Write(Path.Combine(batch.Folder, r.Id + ".json"), result.ToText());
             context.Conclude($"{r.Id}: {(batch.Budget == Budget.Quick ? "ran; a quick run proves nothing" : ReproductionResult.Label(result.Verdict))}");
             foreach (RuleOutcome o in result.Rules) context.Say(double.IsFinite(o.Low) ? $"  {o.Name}: {o.Mean:0.00} ({o.Low:0.00} to {o.High:0.00}), {ReproductionResult.Label(o.Verdict)}" : $"  {o.Name}: {o.Mean:0.00}");
+            foreach (string note in result.Notes) context.Warn($"{r.Id}: {note}");
             json.Add(result.ToJson());
         }
         context.Result(new JsonObject { ["results"] = json, ["incomplete"] = incomplete });

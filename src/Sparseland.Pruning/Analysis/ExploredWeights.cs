@@ -9,7 +9,7 @@ namespace Sparseland.Pruning.Analysis;
 /// <summary>Counts how many distinct weights were ever active in a training, and when a mask last changed: give it to the trainer after the method.</summary>
 /// <remarks>
 /// The exploration rate of Liu, Yin, Mocanu and Pechenizkiy, "Do We Actually Need Dense Over-Parameterization? In-Time Over-Parameterization in Sparse Training", ICML 2021, section 3;
-/// rule 5 of "Ten Lessons We Have Learned in the New Sparseland" (2023). Static masks explore exactly their density; the share never falls.
+/// rule 5 of "Ten Lessons We Have Learned in the New Sparseland" (2023). Static masks explore exactly their density; a layer that was dense at some step has been explored whole. The share never falls.
 /// </remarks>
 public sealed class ExploredWeights : ITrainerCallback
 {
@@ -67,11 +67,23 @@ public sealed class ExploredWeights : ITrainerCallback
 
     private readonly Dictionary<string, ulong[]> _words = new(StringComparer.Ordinal);
 
+    // Seen without a mask: should one come, everything was active before. After that the masks say so themselves, so it is no state to keep.
+    private readonly HashSet<string> _dense = new(StringComparer.Ordinal);
+
     private void Look(TrainingContext context, long step)
     {
         foreach (Parameter parameter in context.Model.Parameters)
         {
-            if (parameter.Mask is not { } mask) continue;
+            if (parameter.Mask is not { } mask)
+            {
+                _dense.Add(parameter.Name);
+                continue;
+            }
+            if (_dense.Remove(parameter.Name) && !_last.ContainsKey(parameter.Name))
+            {
+                _ever[parameter.Name] = Mask.Ones(mask.Shape);
+                _lastChange = step;
+            }
             if (_words.Remove(parameter.Name, out ulong[]? words)) _ever[parameter.Name] = Mask.FromWords(mask.Shape, words);
             if (_last.TryGetValue(parameter.Name, out Mask? before))
             {

@@ -1,4 +1,5 @@
 using Sparseland.Kernels.Sparse;
+using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Criteria;
 using Sparseland.Pruning.Layers;
 
@@ -10,6 +11,9 @@ namespace Sparseland.Pruning.Catalog;
 /// <param name="TotalSteps">Steps of the training run; 0 for one-shot methods.</param>
 public sealed record MethodRequest(PruningSettings Settings, MethodArguments Arguments, long TotalSteps)
 {
+    /// <summary>The allocation that the values name, for methods with <see cref="SharedParameters.Allocations"/>.</summary>
+    internal IAllocation Allocation => AllocationCatalog.Create(Arguments.Choice("allocation"), Arguments.Number("power"), Arguments.Number("classifier"));
+
     /// <summary>The steps of the run, for methods that act while a network is trained.</summary>
     /// <exception cref="PruningException">SL4005: there is no training run.</exception>
     public long RequireRun(string id) => TotalSteps >= 1
@@ -78,12 +82,14 @@ public sealed record MethodInfo
     public bool IsStructured => Granularities.All(g => g is Granularity.Channel or Granularity.Head or Granularity.Layer);
 
     /// <summary>Builds the method.</summary>
-    /// <exception cref="PruningException">A parameter is unknown or out of range, or the pattern is not possible.</exception>
+    /// <exception cref="PruningException">A parameter is unknown, out of range or without effect beside the others, or the pattern is not possible.</exception>
     public Sparsifier Build(PruningSettings settings, IReadOnlyDictionary<string, string>? arguments = null, long totalSteps = 0)
     {
         ArgumentNullException.ThrowIfNull(settings);
         if (!Allows(settings.Pattern))
             throw new PruningException("SL4009", $"'{Id}' cannot remove weights in the pattern {settings.Pattern}") { Try = "one of: " + string.Join(", ", Granularities.Select(g => g.Label())) };
-        return Create(new MethodRequest(settings, new MethodArguments(Id, Parameters, arguments), totalSteps));
+        var values = new MethodArguments(Id, Parameters, arguments);
+        values.RequireConsistent();
+        return Create(new MethodRequest(settings, values, totalSteps));
     }
 }

@@ -40,6 +40,12 @@ public sealed record MethodParameter(string Name, ParameterType Type, string Def
     /// <summary>The words of a choice.</summary>
     public IReadOnlyList<string> Choices { get; init; } = [];
 
+    /// <summary>The values of another parameter with which it has an effect; null = it always has.</summary>
+    public ParameterCondition? Only { get; init; }
+
+    /// <summary>Its description with the condition under which it has an effect.</summary>
+    public string Help => Only is { } only ? $"{Description}; with {only}" : Description;
+
     /// <summary>Checks a value and brings it into its usual form.</summary>
     /// <exception cref="PruningException">SL4002: it is not of the type, or out of range.</exception>
     public string Normalize(string text)
@@ -74,6 +80,15 @@ public sealed record MethodParameter(string Name, ParameterType Type, string Def
     private PruningException Wrong(string text, string expected) => new("SL4002", $"'{Name}: {text}': expected {expected}");
 }
 
+/// <summary>Says with which values of another parameter a parameter has an effect.</summary>
+/// <param name="Parameter">The other parameter.</param>
+/// <param name="Values">Its values.</param>
+public sealed record ParameterCondition(string Parameter, params IReadOnlyList<string> Values)
+{
+    /// <inheritdoc/>
+    public override string ToString() => $"{Parameter} {string.Join(" or ", Values)}";
+}
+
 /// <summary>Numbers as people write them.</summary>
 internal static class Values
 {
@@ -93,12 +108,14 @@ public sealed class MethodArguments
 {
     private readonly Dictionary<string, string> _values;
     private readonly HashSet<string> _given = new(StringComparer.OrdinalIgnoreCase);
+    private readonly IReadOnlyList<MethodParameter> _parameters;
 
     /// <summary>Checks values; what is not given takes its default.</summary>
     /// <exception cref="PruningException">SL4010: a name is unknown (near misses are named); SL4002: a value is wrong.</exception>
     public MethodArguments(string method, IReadOnlyList<MethodParameter> parameters, IReadOnlyDictionary<string, string>? given = null)
     {
         ArgumentNullException.ThrowIfNull(parameters);
+        _parameters = parameters;
         _values = parameters.ToDictionary(p => p.Name, p => p.Normalize(p.Default), StringComparer.OrdinalIgnoreCase);
         foreach ((string name, string value) in given ?? new Dictionary<string, string>())
         {
@@ -113,6 +130,17 @@ public sealed class MethodArguments
             }
             _values[parameter.Name] = parameter.Normalize(value);
             _given.Add(parameter.Name);
+        }
+    }
+
+    /// <summary>Checks that every value other than the default has an effect beside the other values. Not done while values are set one by one: their order does not matter.</summary>
+    /// <exception cref="PruningException">SL4002: a value would be ignored.</exception>
+    public void RequireConsistent()
+    {
+        foreach (MethodParameter parameter in _parameters)
+        {
+            if (parameter.Only is not { } only || _values[parameter.Name] == parameter.Normalize(parameter.Default) || only.Values.Contains(_values[only.Parameter])) continue;
+            throw new PruningException("SL4002", $"'{parameter.Name}: {_values[parameter.Name]}' has no effect with {only.Parameter} {_values[only.Parameter]}") { Try = $"{only}, or leave {parameter.Name} out" };
         }
     }
 

@@ -11,11 +11,22 @@ internal static class SharedParameters
     /// <summary>Single weights alone.</summary>
     public static readonly Granularity[] SingleWeights = [Granularity.Unstructured];
 
+    private static readonly MethodParameter s_allocation = new("allocation", ParameterType.Choice, "global", "how the budget is shared out among the layers") { Choices = AllocationCatalog.WeightIds };
+
+    private static readonly MethodParameter[] s_densities =
+    [
+        new("power", ParameterType.Number, "1", "exponent that softens the differences between layers; 0 is the uniform share") { Min = 0, Max = 4, Only = new("allocation", "erk", "er", "erk+") },
+        new("classifier", ParameterType.Share, "1", "share of its weights that the last layer keeps") { Min = 1e-6, Max = 1, Only = new("allocation", "erk+") },
+    ];
+
     /// <summary>Allocations from scores or shapes.</summary>
-    public static readonly MethodParameter Allocation = new("allocation", ParameterType.Choice, "global", "how the budget is shared out among the layers") { Choices = AllocationCatalog.WeightIds };
+    public static readonly MethodParameter[] Allocations = [s_allocation, .. s_densities];
 
     /// <summary>Allocations from shapes alone, for methods that have no scores yet.</summary>
-    public static readonly MethodParameter ShapeAllocation = Allocation with { Default = "erk", Choices = AllocationCatalog.ShapeIds };
+    public static readonly MethodParameter[] ShapeAllocations = [s_allocation with { Default = "erk", Choices = AllocationCatalog.ShapeIds }, .. s_densities];
+
+    /// <summary>Allocations from shapes or from a criterion's own mask.</summary>
+    public static readonly MethodParameter[] MeasuredAllocations = [ShapeAllocations[0] with { Choices = [.. AllocationCatalog.ShapeIds, .. AllocationCatalog.MeasuringIds] }, .. s_densities];
 
     /// <summary>Batches of a gradient.</summary>
     public static readonly MethodParameter Batches = new("batches", ParameterType.Integer, "1", "batches over which gradients are averaged") { Min = 1, Max = 10_000 };

@@ -43,8 +43,8 @@ public sealed class BlockRemoval(PruningSettings settings, string score, int lea
         [
             new("score", ParameterType.Choice, "grasp", "what tells how much a block matters: gradient flow, sensitivity, similarity of features, or chance") { Choices = ["grasp", "snip", "cka", "random"] },
             new("least", ParameterType.Integer, "2", "blocks that every stage keeps") { Min = 1, Max = 1000 },
-            SharedParameters.Batches with { Description = "batches for snip and cka" },
-            new("samples", ParameterType.Integer, "25", "samples of every class for grasp") { Min = 2, Max = 100_000 },
+            SharedParameters.Batches with { Description = "batches on which blocks are scored", Only = new("score", "snip", "cka") },
+            new("samples", ParameterType.Integer, "25", "samples of every class on which blocks are scored") { Min = 2, Max = 100_000, Only = new("score", "grasp") },
         ],
         DefaultSparsity = 0.4,
         Create = r => new BlockRemoval(r.Settings, r.Arguments.Choice("score"), r.Arguments.Int("least"), r.Arguments.Int("batches"), r.Arguments.Int("samples")),

@@ -54,7 +54,7 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
     /// <summary>Parameters of the methods that exchange weights.</summary>
     internal static IReadOnlyList<MethodParameter> Parameters { get; } =
     [
-        SharedParameters.ShapeAllocation,
+        .. SharedParameters.ShapeAllocations,
         new("share", ParameterType.Share, "0.3", "share of the active weights that is exchanged at first") { Min = 0, Max = 1 },
         new("end", ParameterType.Share, "0.75", "where in the run the masks come to rest") { Min = 0, Max = 1 },
         SharedParameters.Interval,
@@ -66,7 +66,7 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
         MethodArguments arguments = request.Arguments;
         long last = Math.Max(1, (long)Math.Round(request.RequireRun(id) * arguments.Number("end")));
         var drop = new CosineDrop(arguments.Number("share"), last, arguments.Int("interval"), Math.Min(last, arguments.Int("interval")));
-        return new DynamicSparseTraining(id, request.Settings, AllocationCatalog.Create(arguments.Choice("allocation")), drop, regrowth, replacesUpdate);
+        return new DynamicSparseTraining(id, request.Settings, request.Allocation, drop, regrowth, replacesUpdate);
     }
 
     /// <summary>Weights that were exchanged so far.</summary>
@@ -77,6 +77,8 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
     {
         ArgumentNullException.ThrowIfNull(context);
         base.OnStart(context);
+        if (_drop.First >= _drop.Last && _drop.At(0) > 0)
+            Warn($"no weight is exchanged: the first exchange would come at step {_drop.Interval}, and the masks rest from step {_drop.Last} on; give a smaller interval, a later end or a longer run");
         if (_initialised) return;
         _initialised = true;
         DrawMasks(Target, LayerPlan, Settings, _allocation, Warn);

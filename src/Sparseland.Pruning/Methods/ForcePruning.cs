@@ -26,13 +26,13 @@ public static class ForcePruning
         Needs = CriterionNeeds.Data | CriterionNeeds.Labels | CriterionNeeds.Gradients | CriterionNeeds.DenseGradients,
         Parameters =
         [
-            SharedParameters.Allocation,
+            .. SharedParameters.Allocations,
             SharedParameters.Rounds with { Default = "60" },
             SharedParameters.Batches,
             new("revival", ParameterType.Switch, "true", "whether a removed weight can come back in a later round (FORCE) or not (Iter-SNIP)"),
         ],
         DefaultSparsity = 0.95,
         Create = r => new ScoredPruning("force", PruningStage.Before, r.Settings, new LayerwiseScoring(new SnipCriterion(), r.Arguments.Int("batches"), masked: !r.Arguments.Switch("revival")),
-            AllocationCatalog.Create(r.Arguments.Choice("allocation")), new ScoringRounds(r.Arguments.Int("rounds")) { Revival = r.Arguments.Switch("revival") }),
+            r.Allocation, new ScoringRounds(r.Arguments.Int("rounds")) { Revival = r.Arguments.Switch("revival") }),
     };
 }

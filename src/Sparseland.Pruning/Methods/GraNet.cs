@@ -64,7 +64,7 @@ public sealed class GraNet : TrainingSparsifier
         Needs = CriterionNeeds.Data | CriterionNeeds.Labels | CriterionNeeds.Gradients | CriterionNeeds.DenseGradients,
         Parameters =
         [
-            SharedParameters.Allocation,
+            .. SharedParameters.Allocations,
             new("initial", ParameterType.Share, "0.5", "sparsity at the first step, drawn at random with ERK, at most the final one; 0 starts dense") { Min = 0, Max = 0.999 },
             new("start", ParameterType.Share, "0", "where in the run the rise begins") { Min = 0, Max = 1 },
             new("end", ParameterType.Share, "0.5", "where in the run the final sparsity is reached") { Min = 0, Max = 1 },
@@ -78,7 +78,7 @@ public sealed class GraNet : TrainingSparsifier
             if (last < first) throw new PruningException("SL4002", "'end' lies before 'start'") { Try = "start 0 and end 0.5, for example" };
             // The default gives way to a lower target; a value that was asked for does not.
             double initial = r.Arguments.IsGiven("initial") ? r.Arguments.Number("initial") : Math.Min(r.Arguments.Number("initial"), r.Settings.Sparsity);
-            return new GraNet(r.Settings, initial, first, last, r.Arguments.Int("interval"), r.Arguments.Number("share"), AllocationCatalog.Create(r.Arguments.Choice("allocation")));
+            return new GraNet(r.Settings, initial, first, last, r.Arguments.Int("interval"), r.Arguments.Number("share"), r.Allocation);
         },
     };
 
@@ -98,6 +98,10 @@ public sealed class GraNet : TrainingSparsifier
         base.OnStart(context);
         if (_ramp.Last >= context.TotalSteps && context.TotalSteps > 0)
             throw new PruningException("SL4008", $"the sparsity would rise until step {_ramp.Last}, the run has {context.TotalSteps} steps") { Try = "an earlier end or a longer run" };
+        if (GradualPruning.OneCut(_ramp) is { } sentence) Warn(sentence);
+        long replaced = _ramp.First > 0 ? _ramp.First : _ramp.Interval;
+        if (_share > 0 && replaced >= context.TotalSteps && context.TotalSteps > 0)
+            Warn($"no weight is replaced: the first replacement would come at step {replaced}, the run has {context.TotalSteps} steps; give a smaller interval or a longer run");
         if (_initialised) return;
         _initialised = true;
         if (_initial > 0) DynamicSparseTraining.DrawMasks(Target, LayerPlan, Settings with { Sparsity = _initial }, new ErdosRenyiAllocation(), Warn);

@@ -38,7 +38,7 @@ public sealed class GradualPruning(PruningSettings settings, ISchedule schedule,
         Needs = CriterionNeeds.Data | CriterionNeeds.Labels,
         Parameters =
         [
-            SharedParameters.Allocation,
+            .. SharedParameters.Allocations,
             new("schedule", ParameterType.Choice, "cubic", "shape of the rise") { Choices = ["cubic", "linear", "exponential", "one-shot"] },
             new("initial", ParameterType.Share, "0", "sparsity at the first update") { Min = 0, Max = 0.999 },
             new("start", ParameterType.Share, "0.05", "where in the run the rise begins") { Min = 0, Max = 1 },
@@ -64,7 +64,13 @@ public sealed class GradualPruning(PruningSettings settings, ISchedule schedule,
                 Try = "an earlier end or a longer run",
             };
         }
+        if (schedule is IntervalSchedule ramp && OneCut(ramp) is { } sentence) Warn(sentence);
     }
+
+    /// <summary>What to say of a rise that is one step high although it was to be gradual; null when it is not, or was to be one cut.</summary>
+    internal static string? OneCut(IntervalSchedule ramp) => ramp.Last > ramp.First && ramp.Interval >= ramp.Last - ramp.First
+        ? $"the sparsity rises in one cut, at step {ramp.Last}: the interval of {ramp.Interval} steps is as long as the rise from step {ramp.First}; give a smaller interval or a longer run"
+        : null;
 
     /// <inheritdoc/>
     public override void OnStepStart(TrainingContext context)
@@ -109,6 +115,6 @@ public sealed class GradualPruning(PruningSettings settings, ISchedule schedule,
             "exponential" => new ExponentialRamp(initial, final, first, last, interval),
             _ => new OneShot(final, first),
         };
-        return new GradualPruning(r.Settings, schedule, new MagnitudeCriterion(), AllocationCatalog.Create(r.Arguments.Choice("allocation")));
+        return new GradualPruning(r.Settings, schedule, new MagnitudeCriterion(), r.Allocation);
     }
 }

@@ -23,11 +23,11 @@ public static class GraspPruning
         Needs = CriterionNeeds.Data | CriterionNeeds.Labels | CriterionNeeds.Gradients | CriterionNeeds.DenseGradients,
         Parameters =
         [
-            SharedParameters.Allocation,
+            .. SharedParameters.Allocations,
             new("samples", ParameterType.Integer, "25", "samples of each class") { Min = 2, Max = 100_000 },
             new("temperature", ParameterType.Number, "200", "what logits are divided by") { Min = 1e-3, Max = 1e6 },
         ],
         DefaultSparsity = 0.9,
-        Create = r => new ScoredPruning("grasp", PruningStage.Before, r.Settings, new GraspCriterion(r.Arguments.Int("samples"), r.Arguments.Number("temperature")), AllocationCatalog.Create(r.Arguments.Choice("allocation"))),
+        Create = r => new ScoredPruning("grasp", PruningStage.Before, r.Settings, new GraspCriterion(r.Arguments.Int("samples"), r.Arguments.Number("temperature")), r.Allocation),
     };
 }

@@ -49,10 +49,10 @@ public sealed class IterativeShrinkage(PruningSettings settings, double factor, 
         Needs = CriterionNeeds.Data | CriterionNeeds.Labels,
         Parameters =
         [
-            new("factor", ParameterType.Number, "0.95", "what the smallest weights are multiplied with after every step; 0 is hard thresholding") { Min = 0, Max = 1 },
+            new("factor", ParameterType.Number, "0.95", "what the smallest weights are multiplied with after every step; 0 is hard thresholding") { Min = 0, Max = 1, Only = new("variant", "shrink") },
             new("variant", ParameterType.Choice, "shrink", "shrink: the smallest weights are multiplied (ISS-P); penalty: a growing penalty draws them to zero (ISS-R)") { Choices = ["shrink", "penalty"] },
-            new("penalty", ParameterType.Number, "0.0001", "what the penalty of a weight grows by at a check at which it is among the smallest") { Min = 1e-9, Max = 1000 },
-            new("interval", ParameterType.Integer, "20", "steps between the checks of the penalty") { Min = 1, Max = 1_000_000 },
+            new("penalty", ParameterType.Number, "0.0001", "what the penalty of a weight grows by at a check at which it is among the smallest") { Min = 1e-9, Max = 1000, Only = new("variant", "penalty") },
+            new("interval", ParameterType.Integer, "20", "steps between the checks of the penalty") { Min = 1, Max = 1_000_000, Only = new("variant", "penalty") },
             new("end", ParameterType.Share, "0.33", "where in the run the weights are cut; the rest is trained with the mask") { Min = 0.001, Max = 1 },
         ],
         DefaultSparsity = 0.9,

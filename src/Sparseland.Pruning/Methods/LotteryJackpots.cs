@@ -44,7 +44,7 @@ public sealed class LotteryJackpots(PruningSettings settings, ScoreTraining scor
         Connectivity = new Connectivity("lowest scores", "highest scores, with the value they left with", "every step", "the end of the run"),
         Parameters =
         [
-            SharedParameters.Allocation,
+            .. SharedParameters.Allocations,
             new("rate", ParameterType.Number, "0.1", "learning rate of the scores, falling along a cosine") { Min = 1e-6, Max = 1000 },
             new("momentum", ParameterType.Number, "0.9", "momentum of the scores") { Min = 0, Max = 0.999 },
             new("decay", ParameterType.Number, "0.0005", "weight decay of the scores") { Min = 0, Max = 1 },
@@ -54,7 +54,7 @@ public sealed class LotteryJackpots(PruningSettings settings, ScoreTraining scor
         DefaultPolicy = new LayerPolicy { Last = false },
         DefaultSparsity = 0.9,
         Create = r => new LotteryJackpots(r.Settings, new ScoreTraining(new Cosine(r.Arguments.Number("rate"), r.RequireRun("jackpots")), r.Arguments.Number("momentum"), r.Arguments.Number("decay")),
-            AllocationCatalog.Create(r.Arguments.Choice("allocation")), r.Arguments.Switch("restrict"), r.RequireRun("jackpots"), r.Arguments.Choice("start") == "random"),
+            r.Allocation, r.Arguments.Switch("restrict"), r.RequireRun("jackpots"), r.Arguments.Choice("start") == "random"),
     };
 
     /// <inheritdoc/>

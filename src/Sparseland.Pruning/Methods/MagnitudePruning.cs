@@ -24,7 +24,7 @@ public static class MagnitudePruning
         Granularities = SharedParameters.AnyMask,
         MaskSource = MaskSource.Magnitude,
         Needs = CriterionNeeds.None,
-        Parameters = [SharedParameters.Allocation],
-        Create = r => new ScoredPruning("magnitude", PruningStage.After, r.Settings, new MagnitudeCriterion(), AllocationCatalog.Create(r.Arguments.Choice("allocation"))),
+        Parameters = [.. SharedParameters.Allocations],
+        Create = r => new ScoredPruning("magnitude", PruningStage.After, r.Settings, new MagnitudeCriterion(), r.Allocation),
     };
 }

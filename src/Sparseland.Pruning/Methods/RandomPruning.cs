@@ -22,7 +22,7 @@ public static class RandomPruning
         Granularities = SharedParameters.AnyMask,
         MaskSource = MaskSource.Random,
         Needs = CriterionNeeds.None,
-        Parameters = [SharedParameters.ShapeAllocation with { Choices = [.. AllocationCatalog.ShapeIds, .. AllocationCatalog.MeasuringIds] }],
-        Create = r => new ScoredPruning("random", PruningStage.Before, r.Settings, new RandomCriterion(), AllocationCatalog.Create(r.Arguments.Choice("allocation"))),
+        Parameters = [.. SharedParameters.MeasuredAllocations],
+        Create = r => new ScoredPruning("random", PruningStage.Before, r.Settings, new RandomCriterion(), r.Allocation),
     };
 }

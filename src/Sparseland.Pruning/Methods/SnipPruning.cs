@@ -24,8 +24,8 @@ public static class SnipPruning
         Granularities = SharedParameters.AnyMask,
         MaskSource = MaskSource.Gradient,
         Needs = CriterionNeeds.Data | CriterionNeeds.Labels | CriterionNeeds.Gradients | CriterionNeeds.DenseGradients,
-        Parameters = [SharedParameters.Allocation, SharedParameters.Batches],
+        Parameters = [.. SharedParameters.Allocations, SharedParameters.Batches],
         DefaultSparsity = 0.9,
-        Create = r => new ScoredPruning("snip", PruningStage.Before, r.Settings, new SnipCriterion(), AllocationCatalog.Create(r.Arguments.Choice("allocation")), r.Arguments.Int("batches")),
+        Create = r => new ScoredPruning("snip", PruningStage.Before, r.Settings, new SnipCriterion(), r.Allocation, r.Arguments.Int("batches")),
     };
 }

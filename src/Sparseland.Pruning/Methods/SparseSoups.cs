@@ -85,7 +85,7 @@ public sealed class SparseSoups : TrainingProgram
             new("rate", ParameterType.Choice, "llr", "learning rate of retrainings: linear, cosine or compressed with a rise, smallest or last of the training, or its constant peak") { Choices = ["llr", "clr", "slr", "ft", "lrw", "constant"] },
             new("dense", ParameterType.Switch, "false", "train the dense network first, for a model that is not trained yet"),
             new("soup", ParameterType.Choice, "uniform", "which copies are averaged: all, or the best ones on samples that are held out") { Choices = ["uniform", "greedy"] },
-            new("held-out", ParameterType.Share, "0.1", "share of the training samples that a greedy soup chooses with") { Min = 0.001, Max = 0.9 },
+            new("held-out", ParameterType.Share, "0.1", "share of the training samples that a greedy soup chooses with") { Min = 0.001, Max = 0.9, Only = new("soup", "greedy") },
         ],
         DefaultSparsity = 0.9,
         Create = r => new SparseSoups(r.Settings, r.Arguments.Int("phases"), r.Arguments.Int("copies"), r.Arguments.Number("retrain"),

@@ -23,8 +23,8 @@ public static class StaticTraining
         Granularities = SharedParameters.SingleWeights,
         MaskSource = MaskSource.Random,
         Needs = CriterionNeeds.Data | CriterionNeeds.Labels,
-        Parameters = [SharedParameters.ShapeAllocation],
+        Parameters = [.. SharedParameters.ShapeAllocations],
         DefaultSparsity = 0.9,
-        Create = r => new DynamicSparseTraining("static", r.Settings, AllocationCatalog.Create(r.Arguments.Choice("allocation")), new CosineDrop(0, 1, 1), new RandomRegrowth(), false),
+        Create = r => new DynamicSparseTraining("static", r.Settings, r.Allocation, new CosineDrop(0, 1, 1), new RandomRegrowth(), false),
     };
 }

@@ -24,8 +24,8 @@ public static class SynFlowPruning
         Granularities = SharedParameters.AnyMask,
         MaskSource = MaskSource.Gradient,
         Needs = CriterionNeeds.Network,
-        Parameters = [SharedParameters.Allocation, SharedParameters.Rounds],
+        Parameters = [.. SharedParameters.Allocations, SharedParameters.Rounds],
         DefaultSparsity = 0.9,
-        Create = r => new ScoredPruning("synflow", PruningStage.Before, r.Settings, new SynFlowCriterion(), AllocationCatalog.Create(r.Arguments.Choice("allocation")), new ScoringRounds(r.Arguments.Int("rounds"))),
+        Create = r => new ScoredPruning("synflow", PruningStage.Before, r.Settings, new SynFlowCriterion(), r.Allocation, new ScoringRounds(r.Arguments.Int("rounds"))),
     };
 }

@@ -103,8 +103,29 @@ public sealed class Recipe
 
     /// <summary>The method, built.</summary>
     /// <param name="totalSteps">Steps of the training run; 0 for one-shot methods.</param>
-    /// <exception cref="PruningException">The method needs a training run.</exception>
-    public Sparsifier CreateSparsifier(long totalSteps = 0) => Method.Build(Settings, Arguments, totalSteps);
+    /// <exception cref="PruningException">The method needs a training run, or entries contradict each other.</exception>
+    public Sparsifier CreateSparsifier(long totalSteps = 0)
+    {
+        RequireConsistent();
+        return Method.Build(Settings, Arguments, totalSteps);
+    }
+
+    /// <summary>Checks that no entry would be ignored because of another. Not done while entries are set one by one: their order does not matter.</summary>
+    /// <exception cref="PruningException">SL4002: two entries contradict each other.</exception>
+    public void RequireConsistent()
+    {
+        if (Pattern.Kind == SparsityKind.NofM && Number("sparsity") is { } sparsity && Math.Abs(sparsity - (1 - (double)Pattern.A / Pattern.B)) > 0.0005)
+        {
+            string share = string.Create(CultureInfo.InvariantCulture, $"{100 - 100.0 * Pattern.A / Pattern.B:0.##} %");
+            throw new PruningException("SL4002", string.Create(CultureInfo.InvariantCulture, $"a sparsity of {sparsity * 100:0.##} % and the pattern {Pattern} contradict each other"))
+            {
+                Where = "sparsity",
+                Because = $"{Pattern} keeps {Pattern.A} of every {Pattern.B} weights, which removes {share}",
+                Try = $"leave the sparsity out or give {share}, or another pattern",
+            };
+        }
+        new MethodArguments(Method.Id, Method.Parameters, Arguments).RequireConsistent();
+    }
 
     /// <summary>A copy with one entry set.</summary>
     /// <param name="key">For example <c>sparsity</c>, <c>policy.first</c>, <c>parameters.allocation</c>, <c>targets</c>.</param>

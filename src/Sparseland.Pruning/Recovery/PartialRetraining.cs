@@ -85,7 +85,8 @@ public sealed class PartialRetraining(RetrainedParts parts, int rank = 16, doubl
                 "mask-lora" => RetrainedParts.MaskLora,
                 "scale-lora" => RetrainedParts.ScaleLora,
                 "lora-prune" => RetrainedParts.LoraPrune,
-                _ => throw new PruningException("SL4002", $"'{part}' cannot be retrained on its own") { Try = "all, or some of biases, norms, head, mask-lora, scale-lora, lora-prune with commas between" },
+                "all" => throw new PruningException("SL4002", $"'{text}': all is everything and stands alone") { Try = "all, or the list without it" },
+                _ => throw new PruningException("SL4002", $"'{part}' is nothing that can be retrained on its own") { Try = "all, or some of biases, norms, head, mask-lora, scale-lora, lora-prune with commas between" },
             };
         }
         if (Adapts(parts) > 1) throw new PruningException("SL4002", "a weight cannot have two adapters at once") { Try = "one of mask-lora, scale-lora and lora-prune" };

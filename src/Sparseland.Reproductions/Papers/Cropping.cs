@@ -30,6 +30,8 @@ internal sealed class Cropping : IReproduction
 
     public IReadOnlyList<string> Baselines => ["random masks of the same layer densities"];
 
+    public string History => "the rule on time came after a first run that had not measured time, since the claim says faster";
+
     public IReadOnlyList<Rule> Rules =>
     [
         Rule.Exceeds("cropped 50 %", "masks 50 %", -0.5, "no worse than masks of the same densities"),

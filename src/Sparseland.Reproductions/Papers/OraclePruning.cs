@@ -25,6 +25,8 @@ internal sealed class OraclePruning : IReproduction
 
     public IReadOnlyList<string> Baselines => ["the mask by L1 norm, retrained alike", "the toy network"];
 
+    public string History => "at first with 100 and 40 masks and fewer steps (three seeds, inconclusive as well); the rules are those of the start";
+
     public IReadOnlyList<Rule> Rules =>
     [
         new("tau, toy", "Kendall's tau between loss after pruning and test loss after retraining is at least 0.3 on the toy: the premise holds there", v => v["tau, toy"]) { AtLeast = 0.3 },

@@ -23,6 +23,8 @@ internal sealed class RegimesOfPruning : IReproduction
 
     public IReadOnlyList<string> Baselines => ["the other temperature at the same density", "the other density at the same temperature"];
 
+    public string History => "at first a hidden linear layer held 98 % of the weights, so that pruned convolutions were no load; with three seeds the claim counted as not reproduced, as it does with the network above. The rules are those of the start";
+
     public IReadOnlyList<Rule> Rules =>
     [
         Rule.Exceeds("lmc cold light", "lmc cold heavy", 2, "barriers appear when little is left after a cold training (error points)"),

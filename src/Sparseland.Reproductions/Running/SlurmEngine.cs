@@ -10,6 +10,7 @@ namespace Sparseland.Reproductions.Running;
 /// <remarks>
 /// Every task leaves its exit code in the folder, which all nodes must share. A task that is neither in the queue nor has left a code is lost (node failure, preemption, time limit): up to
 /// <see cref="Attempts"/> times it is submitted again in an array of its own. A task that ended with an error is not: the same program on the same input ends the same way.
+/// Codes and logs bear the number of their array: tasks that outlive a program that was killed say nothing to the next one. While Slurm does not answer, nothing counts as lost.
 /// </remarks>
 /// <param name="command">The program, with arguments that come before those of the work; the same path on every node.</param>
 /// <param name="folder">A folder that all nodes see, for the script, exit codes and logs.</param>
@@ -35,13 +36,15 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
     /// <summary>The command that submits.</summary>
     public string Sbatch { get; init; } = "sbatch";
 
+    /// <summary>The command that shows the queue.</summary>
+    public string Squeue { get; init; } = "squeue";
+
     /// <inheritdoc/>
     /// <exception cref="SparselandException">SL6005: Slurm is not installed, or refuses the job.</exception>
     public async Task<IReadOnlyList<WorkOutcome>> RunAsync(IReadOnlyList<WorkItem> items, Action<double, string>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(items);
         Directory.CreateDirectory(_folder);
-        foreach (string old in Directory.GetFiles(_folder, "task-*")) File.Delete(old);
         WriteScript(items);
         var outcomes = new WorkOutcome?[items.Count];
         int[] attempts = new int[items.Count];
@@ -57,8 +60,14 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
                 await WaitAsync(job, items, outcomes, missing, progress, cancellation).ConfigureAwait(false);
                 int[] lost = [.. missing.Where(i => outcomes[i] is null)];
                 foreach (int i in lost.Where(i => attempts[i] >= Attempts))
-                    outcomes[i] = new WorkOutcome(items[i], -1, $"lost {attempts[i]} times; the last log is {Log(i)}");
+                    outcomes[i] = new WorkOutcome(items[i], -1, $"lost {attempts[i]} times; the last log is {Log(job, i)}");
                 missing = [.. lost.Where(i => outcomes[i] is null)];
+                // What went wrong keeps its log; nothing of another array is touched.
+                foreach (int i in Enumerable.Range(0, items.Count).Where(i => outcomes[i] is { ExitCode: 0 }))
+                {
+                    File.Delete(Code(job, i));
+                    File.Delete(Log(job, i));
+                }
             }
         }
         catch (OperationCanceledException)
@@ -74,21 +83,22 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
         int gone = 0;
         while (true)
         {
-            foreach (int i in tasks.Where(i => outcomes[i] is null && File.Exists(Code(i))))
+            foreach (int i in tasks.Where(i => outcomes[i] is null && File.Exists(Code(job, i))))
             {
-                if (int.TryParse(File.ReadAllText(Code(i)).Trim(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int code)) outcomes[i] = new WorkOutcome(items[i], code, code == 0 ? "" : Tail(Log(i), 20));
+                if (int.TryParse(File.ReadAllText(Code(job, i)).Trim(), NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int code)) outcomes[i] = new WorkOutcome(items[i], code, code == 0 ? "" : Tail(Log(job, i), 20));
             }
-            Report(items, outcomes, progress);
+            Report(job, items, outcomes, progress);
             if (tasks.All(i => outcomes[i] is not null)) return;
             // An array that is over is unknown to the queue. A shared file system may show exit codes a little later than that.
-            (int exit, string queue, _) = Run("squeue", ["-h", "-r", "-j", job, "-o", "%i"]);
-            gone = exit != 0 || queue.Trim().Length == 0 ? gone + 1 : 0;
+            (int exit, string queue, string error) = Run(Squeue, ["-h", "-r", "-j", job, "-o", "%i"]);
+            bool over = exit == 0 ? queue.Trim().Length == 0 : error.Contains("Invalid job id", StringComparison.OrdinalIgnoreCase);
+            gone = over ? gone + 1 : 0;
             if (gone >= 3) return;
             await Task.Delay(Interval, cancellation).ConfigureAwait(false);
         }
     }
 
-    private void Report(IReadOnlyList<WorkItem> items, WorkOutcome?[] outcomes, Action<double, string>? progress)
+    private void Report(string job, IReadOnlyList<WorkItem> items, WorkOutcome?[] outcomes, Action<double, string>? progress)
     {
         if (progress is null) return;
         double done = 0;
@@ -100,7 +110,7 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
                 done++;
                 continue;
             }
-            string[] parts = Tail(Log(i), 1).Split(' ', 3);
+            string[] parts = Tail(Log(job, i), 1).Split(' ', 3);
             if (parts.Length < 2 || parts[0] != "progress" || !double.TryParse(parts[1], NumberStyles.Float, CultureInfo.InvariantCulture, out double fraction)) continue;
             done += fraction;
             running.Add(items[i].Name);
@@ -113,7 +123,7 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
         var text = new StringBuilder("#!/bin/bash\ncase $SLURM_ARRAY_TASK_ID in\n");
         for (int i = 0; i < items.Count; i++)
             text.Append(CultureInfo.InvariantCulture, $"{i}) {string.Join(' ', command.Concat(items[i].Arguments).Select(Quote))} ;;\n");
-        text.Append(CultureInfo.InvariantCulture, $"esac\ncode=$?\ncd {Quote(_folder)}\n# Ended by a signal (preemption, scancel, memory): leaves no code and counts as lost.\ncase $code in 130|137|143) exit $code ;; esac\necho $code > \"task-$SLURM_ARRAY_TASK_ID.part\" && mv \"task-$SLURM_ARRAY_TASK_ID.part\" \"task-$SLURM_ARRAY_TASK_ID.code\"\n");
+        text.Append(CultureInfo.InvariantCulture, $"esac\ncode=$?\ncd {Quote(_folder)}\n# Ended by a signal (preemption, scancel, memory): leaves no code and counts as lost.\ncase $code in 130|137|143) exit $code ;; esac\nname=\"task-$SLURM_ARRAY_JOB_ID-$SLURM_ARRAY_TASK_ID\"\necho $code > \"$name.part\" && mv \"$name.part\" \"$name.code\"\n");
         File.WriteAllText(Path.Combine(_folder, "array.sh"), text.ToString());
     }
 
@@ -122,7 +132,7 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
         var arguments = new List<string>
         {
             "--parsable", "--job-name=sparseland", "--cpus-per-task=1", "--no-requeue", "--chdir=" + Environment.CurrentDirectory, $"--array={string.Join(',', tasks)}{(Workers is { } n ? "%" + n : "")}",
-            "--open-mode=truncate", "--output=" + Path.Combine(_folder, "task-%a.log"),
+            "--open-mode=truncate", "--output=" + Path.Combine(_folder, "task-%A-%a.log"),
         };
         if (Partition is not null) arguments.Add("--partition=" + Partition);
         // Slurm counts minutes; a part of one is a whole.
@@ -155,9 +165,9 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
         }
     }
 
-    private string Code(int task) => Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"task-{task}.code"));
+    private string Code(string job, int task) => Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"task-{job}-{task}.code"));
 
-    private string Log(int task) => Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"task-{task}.log"));
+    private string Log(string job, int task) => Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"task-{job}-{task}.log"));
 
     private static string Tail(string path, int lines)
     {

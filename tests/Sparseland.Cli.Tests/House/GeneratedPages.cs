@@ -144,7 +144,7 @@ internal static class GeneratedPages
             foreach (MethodParameter p in m.Parameters)
             {
                 string values = p.Type switch { ParameterType.Choice => string.Join(", ", p.Choices), ParameterType.Switch => "true, false", _ => Range(p.Min, p.Max) };
-                text.Append(CultureInfo.InvariantCulture, $"| `{p.Name}` | {p.Default} | {values} | {Cell(p.Description)} |\n");
+                text.Append(CultureInfo.InvariantCulture, $"| `{p.Name}` | {p.Default} | {values} | {Cell(p.Help)} |\n");
             }
             text.Append('\n');
         }

@@ -24,14 +24,29 @@ public class ReproduceTests
     }
 
     [Fact]
+    public async Task Parts_of_other_data_are_not_mixed_and_missing_data_is_said()
+    {
+        using var folder = new TemporaryFolder();
+        string empty = Directory.CreateDirectory(folder["empty"]).FullName;
+        string[] line = ["reproduce", "gmp", "--budget", "quick", "--seeds", "1", "--out", folder["results"]];
+        var none = new Dictionary<string, string?> { ["SPARSELAND_DATA"] = null };
+        ProcessResult first = await SparselandProcess.RunAsync(line, environment: none);
+        Assert.True(first.ExitCode == 0, first.Error);
+        Assert.Contains("the built-in shapes took its place", first.Error, StringComparison.Ordinal);
+        ProcessResult other = await SparselandProcess.RunAsync([.. line, "--resume", "--dry-run", "--data-root", empty], environment: none);
+        Assert.Contains("0 of them done already", other.Error + other.Output, StringComparison.Ordinal);
+        ProcessResult same = await SparselandProcess.RunAsync([.. line, "--resume", "--dry-run"], environment: none);
+        Assert.Contains("1 of them done already", same.Error + same.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Wrong_requests_are_told_before_anything_runs()
     {
         using var folder = new TemporaryFolder();
         await CommandLine.FailsAsync(ExitCodes.Usage, "SL4000", "reproduce", "--out", folder["r"]);
         await CommandLine.FailsAsync(ExitCodes.Usage, "SL4000", "reproduce", "gmp", "--workers", "0", "--out", folder["r"]);
-        ProcessResult unknown = await CommandLine.RunAsync("reproduce", "nothing", "--out", folder["r"]);
-        Assert.NotEqual(0, unknown.ExitCode);
-        Assert.Contains("SL6001", unknown.Error, StringComparison.Ordinal);
+        await CommandLine.FailsAsync(ExitCodes.Usage, "SL6001", "reproduce", "nothing", "--out", folder["r"]);
+        await CommandLine.FailsAsync(ExitCodes.Usage, "SL4000", "reproduce", "gmp", "--data-root", folder["nowhere"], "--out", folder["r"]);
         Assert.False(Directory.Exists(folder["r"]));
     }
 }

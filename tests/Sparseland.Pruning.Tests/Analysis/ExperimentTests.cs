@@ -35,6 +35,20 @@ public class ExperimentTests
         else Assert.True(shares[^1] > density, $"{shares[^1]} of {density}");
     }
 
+    [Theory]
+    [InlineData("gmp", 14)]
+    [InlineData("iss", 6)]
+    public void What_was_dense_at_first_is_explored_whole_and_its_cut_is_a_change(string method, long last)
+    {
+        var model = new TrainableModel(Make.Network());
+        var sparsifier = (TrainingSparsifier)MethodCatalog.Get(method).Build(new PruningSettings { Sparsity = 0.8 }, null, 20);
+        var explored = new ExploredWeights();
+        using Trainer trainer = new TrainingPlan { Steps = 20, BatchSize = 20 }.CreateTrainer(model, new RecoveryContext(new DataSource("x", "x", Make.Pictures(), null), InputNormalization.None) { Callbacks = [sparsifier, explored] });
+        trainer.Run();
+        Assert.Equal(1, explored.Share);
+        Assert.Equal(last, explored.LastChange);
+    }
+
     [Fact]
     public void A_whole_comparison_honours_every_rule_and_a_bare_run_is_told_what_is_missing()
     {

@@ -50,6 +50,44 @@ public class MethodCatalogTests
     }
 
     [Fact]
+    public void A_value_that_another_makes_idle_is_refused_whatever_their_order()
+    {
+        foreach (MethodInfo method in MethodCatalog.All)
+        {
+            foreach (MethodParameter p in method.Parameters.Where(p => p.Only is not null))
+            {
+                MethodParameter other = method.Parameters.Single(o => o.Name == p.Only!.Parameter);
+                Assert.All(p.Only!.Values, v => Assert.Contains(v, other.Choices));
+                string idle = other.Choices.First(c => !p.Only.Values.Contains(c)), value = p.Min > 0 ? p.Normalize((p.Type == ParameterType.Integer ? p.Min + 1 : p.Min).ToString(System.Globalization.CultureInfo.InvariantCulture)) : "0";
+                if (value == p.Default) value = "7";
+                Recipe recipe = Recipe.Of(method.Id).With("parameters." + p.Name, value).With("parameters." + other.Name, idle);
+                PruningException e = Assert.Throws<PruningException>(() => recipe.CreateSparsifier(1000));
+                Assert.Equal("SL4002", e.Code);
+                Assert.Contains(p.Name, e.Message);
+                Assert.Contains(p.Only.Values[0], e.Try);
+                Assert.NotNull(Recipe.Of(method.Id).With("parameters." + p.Name, value).With("parameters." + other.Name, p.Only.Values[0]).CreateSparsifier(1000));
+                // The default does no harm anywhere: recipes of the documentation spell everything out.
+                Assert.NotNull(Recipe.Of(method.Id).With("parameters." + p.Name, p.Default).With("parameters." + other.Name, idle).CreateSparsifier(1000));
+            }
+        }
+        Assert.Contains(MethodCatalog.All.SelectMany(m => m.Parameters), p => p.Only is not null);
+    }
+
+    [Fact]
+    public void Erdos_renyi_densities_can_be_softened_and_the_classifier_chosen()
+    {
+        int[] Kept(params (string, string)[] arguments)
+        {
+            var method = (OneShotSparsifier)MethodCatalog.Get("random").Build(new PruningSettings { Sparsity = 0.8, Bounds = Pruning.Allocations.LayerBounds.None }, arguments.ToDictionary(a => a.Item1, a => a.Item2));
+            return [.. method.Apply(PruningTarget.Of(Make.Network())).Layers.Select(l => l.After)];
+        }
+        Assert.Equal(Kept(("allocation", "uniform")), Kept(("allocation", "erk"), ("power", "0")));
+        Assert.NotEqual(Kept(("allocation", "erk")), Kept(("allocation", "erk"), ("power", "0.5")));
+        Assert.Equal(160, Kept(("allocation", "erk+"))[^1]);
+        Assert.Equal(80, Kept(("allocation", "erk+"), ("classifier", "50%"))[^1]);
+    }
+
+    [Fact]
     public void Channels_leave_through_the_catalogue_too()
     {
         var method = (ChannelPruning)Recipe.Of("channels").With("sparsity", "40%").With("parameters.multiple", "2").With("ignore", "conv3*").CreateSparsifier();

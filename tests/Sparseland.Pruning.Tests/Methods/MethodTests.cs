@@ -321,6 +321,25 @@ public sealed class MethodTests : IDisposable
         Near.BitEqual(Weights(false), Weights(true));
     }
 
+    [Theory]
+    [InlineData("rigl", 60, "interval", "100", "no weight is exchanged")]
+    [InlineData("set", 60, "end", "0.05", "no weight is exchanged")]
+    [InlineData("gmp", 60, "interval", "50", "in one cut, at step 42")]
+    [InlineData("granet", 60, "interval", "30", "in one cut, at step 30")]
+    [InlineData("granet", 60, "interval", "60", "no weight is replaced")]
+    [InlineData("rigl", 60, "interval", "10", null)]
+    [InlineData("static", 60, "allocation", "erk", null)]
+    [InlineData("gmp", 60, "schedule", "one-shot", null)]
+    [InlineData("granet", 60, "interval", "10", null)]
+    public void A_schedule_that_never_acts_is_said(string id, int steps, string name, string value, string? sentence)
+    {
+        TrainingSparsifier method = During(id, 0.8, steps, (name, value));
+        using Trainer trainer = Train(new TrainableModel(Make.Network()), method, steps);
+        trainer.Run();
+        if (sentence is null) Assert.DoesNotContain(method.Warnings, w => w.Contains("step", StringComparison.Ordinal));
+        else Assert.Contains(method.Warnings, w => w.Contains(sentence, StringComparison.Ordinal));
+    }
+
     [Fact]
     public void A_ramp_that_ends_after_the_run_is_refused()
     {

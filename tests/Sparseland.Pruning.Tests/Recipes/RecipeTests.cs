@@ -108,6 +108,19 @@ public class RecipeTests
     }
 
     [Fact]
+    public void A_sparsity_that_its_pattern_contradicts_is_refused_and_not_ignored()
+    {
+        Recipe both = Recipe.Of("magnitude").With("sparsity", "80%").With("pattern", "2:4");
+        PruningException e = Assert.Throws<PruningException>(() => both.CreateSparsifier());
+        Assert.Equal("SL4002", e.Code);
+        Assert.Contains("50 %", e.Try);
+        Assert.Equal("SL4002", Assert.Throws<PruningException>(() => RecipeReader.Parse("method: gmp\npattern: 1:4\nsparsity: 50%").CreateSparsifier(100)).Code);
+        Assert.NotNull(both.With("sparsity", "50%").CreateSparsifier());
+        Assert.NotNull(Recipe.Of("magnitude").With("pattern", "2:4").CreateSparsifier());
+        Assert.NotNull(both.With("pattern", "unstructured").CreateSparsifier());
+    }
+
+    [Fact]
     public void Hostile_recipes_are_refused()
     {
         Assert.Equal("SL4012", Assert.Throws<PruningException>(() => RecipeReader.Parse("method: " + new string('[', 100_000))).Code);

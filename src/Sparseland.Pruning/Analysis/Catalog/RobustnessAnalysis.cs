@@ -63,6 +63,9 @@ public static class RobustnessAnalysis
         double[] losses = [.. study.Conditions.Skip(1).SelectMany(c => study.Models.Select(m => study.Cell(m, clean).Accuracy - study.Cell(m, c).Accuracy))];
         if (angles.Length > 2) figures["spearman angle rise and accuracy loss"] = RankCorrelation.Spearman(angles, losses).Value;
         (IReadOnlyList<string> ids, double[] redundancy) = study.Redundancy(first);
+        string[] classes = [.. Enumerable.Range(0, data.ClassCount).Select(c => data.ClassNames?[c] ?? c.ToString())];
+        (string Model, double[] Angles)[] directions = [.. Models(r).Select(m => (m.Name, ClassifierHead.Find(m.Graph).ClassAngles()))];
+        AnalysisChart Angles(string title, double[] values) => new(title, ChartKind.Heat, "class", "degrees", [.. classes.Select((name, a) => new AnalysisSeries(name, [.. classes.Select((_, b) => ((double)b, values[a * classes.Length + b]))]))]) { Categories = classes };
         return new AnalysisResult(string.Join("; ", study.Models.Select(m => $"{m}: {figures["clean " + m]:P1} clean, {figures["corrupted " + m]:P1} corrupted")))
         {
             Figures = figures,
@@ -80,6 +83,9 @@ public static class RobustnessAnalysis
                 new AnalysisChart("Accuracy by corruption", ChartKind.Heat, "condition", "accuracy", [.. study.Models.Select(m => new AnalysisSeries(m, [.. study.Conditions.Select((c, i) => ((double)i, study.Cell(m, c).Accuracy))]))]) { Categories = [.. study.Conditions.Select(c => c.ToString())] },
                 new AnalysisChart("Mean margin by corruption", ChartKind.Heat, "condition", "margin", [.. study.Models.Select(m => new AnalysisSeries(m, [.. study.Conditions.Select((c, i) => ((double)i, study.Cell(m, c).Margin))]))]) { Categories = [.. study.Conditions.Select(c => c.ToString())] },
                 new AnalysisChart("Angle and length of clean features", ChartKind.Scatter, "degrees to the true class", "length", [.. study.Models.Select(m => new AnalysisSeries(m, [.. study.Cell(m, clean).Samples.Take(300).Select(s => (s.Degrees, s.Length))]))]),
+                .. directions.Where(d => d.Angles.Length == classes.Length * classes.Length).Select(d => d.Model == first || directions[0].Angles.Length != d.Angles.Length
+                    ? Angles($"Angles between class directions, {d.Model}", d.Angles)
+                    : Angles($"Change of the angles between class directions, {d.Model} against {first}", [.. d.Angles.Zip(directions[0].Angles, (x, y) => x - y)])),
                 .. ids.Count > 1 ? new[] { new AnalysisChart($"Correlation of margin changes between corruptions, {first}", ChartKind.Heat, "corruption", "correlation", [.. ids.Select((id, a) => new AnalysisSeries(id, [.. ids.Select((_, b) => ((double)b, redundancy[a * ids.Count + b]))]))]) { Categories = ids } } : [],
             ],
             Notes =

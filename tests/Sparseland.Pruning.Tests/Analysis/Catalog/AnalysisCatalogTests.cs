@@ -52,6 +52,20 @@ public class AnalysisCatalogTests
         Assert.Contains("oracle", error.Try, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void Robustness_shows_class_directions_and_what_pruning_does_to_them()
+    {
+        AnalysisInfo info = AnalysisCatalog.Get("robustness");
+        AnalysisRequest request = Request(info);
+        AnalysisResult result = info.Analyse(request);
+        AnalysisChart own = result.Charts.Single(c => c.Title == "Angles between class directions, a"), change = result.Charts.Single(c => c.Title == "Change of the angles between class directions, b against a");
+        double[] a = ClassifierHead.Find(request.Model).ClassAngles(), b = ClassifierHead.Find(request.Others[0].Graph).ClassAngles();
+        Assert.Equal(10, own.Series.Count);
+        Assert.Equal(a, own.Series.SelectMany(s => s.Points.Select(p => p.Y)));
+        Assert.Equal(b.Zip(a, (x, y) => x - y), change.Series.SelectMany(s => s.Points.Select(p => p.Y)));
+        Assert.Empty(info.Analyse(request with { Others = [("b", request.Model)] }).Charts.Single(c => c.Title.StartsWith("Change", StringComparison.Ordinal)).Series.SelectMany(s => s.Points).Where(p => p.Y != 0));
+    }
+
     [Theory]
     [MemberData(nameof(Ids))]
     public void Every_analysis_runs_says_what_it_would_do_and_repeats_itself(string id)
