@@ -16,7 +16,8 @@ namespace Sparseland.Pruning.Criteria;
 /// </remarks>
 /// <param name="perClass">Samples of each class, both halves together; at least 2.</param>
 /// <param name="temperature">T.</param>
-public sealed class GraspCriterion(int perClass = 25, double temperature = 200) : INetworkCriterion
+/// <param name="freeRelus">Whether ReLUs may switch within the step of the differences. What comes out is no Hessian product then, but a change of the gradient over a step of length 0.01.</param>
+public sealed class GraspCriterion(int perClass = 25, double temperature = 200, bool freeRelus = false) : INetworkCriterion
 {
     private readonly int _perClass = perClass >= 2 ? perClass : throw new ArgumentOutOfRangeException(nameof(perClass), perClass, "At least 2.");
     private readonly double _temperature = temperature > 0 ? temperature : throw new ArgumentOutOfRangeException(nameof(temperature), temperature, "Above 0.");
@@ -36,13 +37,27 @@ public sealed class GraspCriterion(int perClass = 25, double temperature = 200) 
         Batch batch = probe.Balanced(_perClass);
         LossFunction loss = (output, b) => Loss.CrossEntropy(output * (float)(1 / _temperature), b.Targets);
         float[][] theta = [.. input.Layers.Select((_, l) => input.Masked(l))];
-        FixedPattern smooth = FixedPattern.Of(probe, batch);
-        using var copy = new NetworkProbe(smooth.Model, smooth.Context);
-        float[][] product = HessianProduct(theta, point =>
+        float[][] Product(NetworkProbe network)
         {
-            copy.SetValues(input.Layers, point);
-            return copy.Gradients(input.Layers, [batch], loss);
-        });
+            float[][] result = HessianProduct(theta, point =>
+            {
+                network.SetValues(input.Layers, point);
+                return network.Gradients(input.Layers, [batch], loss);
+            });
+            network.SetValues(input.Layers, theta);
+            return result;
+        }
+        float[][] product;
+        if (freeRelus)
+        {
+            product = Product(probe);
+        }
+        else
+        {
+            FixedPattern smooth = FixedPattern.Of(probe, batch);
+            using var copy = new NetworkProbe(smooth.Model, smooth.Context);
+            product = Product(copy);
+        }
         return [.. theta.Select((w, l) => w.Select((v, i) => v * product[l][i]).ToArray())];
     }
 

@@ -1,5 +1,6 @@
 using System.Numerics;
 using Sparseland.Kernels.Sparse;
+using Sparseland.Model;
 using Sparseland.Model.Graph;
 using Sparseland.Pruning.Layers;
 using Sparseland.Training;
@@ -121,6 +122,12 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
             if (gradients[l] is { } gradient) ScoreGradients(l, weights, gradient.Values, _scores[l], change);
             else change.Clear();
             Descend(_scores[l], _velocity![l], change, rate, momentum, decay);
+            // A score that is no number would rank last, an infinite one first, without a word.
+            if (!float.IsFinite(System.Numerics.Tensors.TensorPrimitives.MaxMagnitude<float>(_scores[l]))) throw new SparselandException("SL3012", $"scores of '{layers[l].Name}' are not finite any more, at step {context.Step}")
+            {
+                Because = "the loss or its gradient is not finite, or the scores have grown without bound",
+                Try = "a smaller rate of the scores, a smaller learning rate, or check the data for NaN",
+            };
         }
         // The values that are on were remembered above.
         Apply(context.Model, Select(_scores!, [.. layers.Select(l => Target.Mask(l) ?? Mask.Ones(l.Shape.ToArray()))], context.Step));

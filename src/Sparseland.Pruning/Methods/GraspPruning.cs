@@ -26,8 +26,9 @@ public static class GraspPruning
             .. SharedParameters.Allocations,
             new("samples", ParameterType.Integer, "25", "samples of each class") { Min = 2, Max = 100_000 },
             new("temperature", ParameterType.Number, "200", "what logits are divided by") { Min = 1e-3, Max = 1e6 },
+            new("relus", ParameterType.Choice, "fixed", "what ReLUs do within the step over which the change of the gradient is taken: keep their pattern, as in double backpropagation, or switch") { Choices = ["fixed", "free"] },
         ],
         DefaultSparsity = 0.9,
-        Create = r => new ScoredPruning("grasp", PruningStage.Before, r.Settings, new GraspCriterion(r.Arguments.Int("samples"), r.Arguments.Number("temperature")), r.Allocation),
+        Create = r => new ScoredPruning("grasp", PruningStage.Before, r.Settings, new GraspCriterion(r.Arguments.Int("samples"), r.Arguments.Number("temperature"), r.Arguments.Choice("relus") == "free"), r.Allocation),
     };
 }

@@ -6,7 +6,8 @@ namespace Sparseland.Reproductions.Papers;
 /// <summary>SynFlow and FORCE keep networks trainable where random and magnitude masks collapse.</summary>
 internal sealed class PruningAtInitialisation : IReproduction
 {
-    private static readonly (string Method, string Arm)[] s_methods = [("random", "random"), ("magnitude", "magnitude"), ("snip", "snip"), ("grasp", "grasp"), ("synflow", "synflow"), ("force", "force")];
+    private static readonly (string Method, string Arm, (string, string)[] Arguments)[] s_methods =
+        [("random", "random", []), ("magnitude", "magnitude", []), ("snip", "snip", []), ("grasp", "grasp", []), ("grasp", "grasp, free ReLUs", [("relus", "free")]), ("synflow", "synflow", []), ("force", "force", [])];
 
     public string Id => "pruning-at-initialisation";
 
@@ -20,9 +21,11 @@ internal sealed class PruningAtInitialisation : IReproduction
 
     public string Figure => "SynFlow alone of four methods trains up to the largest compression that is possible (NeurIPS 2020, figure 1; from memory); FORCE trains with 99.5 % removed (ICLR 2021, abstract)";
 
-    public string Setup => "LeNet-300-100 with Glorot-normal weights, 8,000 MNIST digits, 1,250 steps of SGD with momentum 0.9, batch 64, rate 0.05 falling linearly; no floors per layer; random masks use ERK; SNIP and FORCE see one batch of 64 per score (FORCE 60 rounds), GraSP 25 digits of each class, SynFlow 100 rounds";
+    public string Setup => "LeNet-300-100 with Glorot-normal weights, 8,000 MNIST digits, 1,250 steps of SGD with momentum 0.9, batch 64, rate 0.05 falling linearly; no floors per layer; random masks use ERK; SNIP and FORCE see one batch of 64 per score (FORCE 60 rounds), GraSP 25 digits of each class, once as in the paper and once over a step within which ReLUs may switch, SynFlow 100 rounds";
 
     public IReadOnlyList<string> Baselines => ["random masks with ERK", "magnitude at initialisation", "SynFlow in one round", "dense"];
+
+    public string History => "the arm of GraSP with free ReLUs came after the first runs and has no rule";
 
     public IReadOnlyList<Rule> Rules =>
     [
@@ -44,7 +47,7 @@ internal sealed class PruningAtInitialisation : IReproduction
         run.Measure("dense", lab.Accuracy(dense));
         foreach (double sparsity in levels)
         {
-            foreach ((string method, string arm) in s_methods) Arm(run, lab, method, $"{arm} {100 * sparsity:0.#} %", sparsity);
+            foreach ((string method, string arm, (string, string)[] arguments) in s_methods) Arm(run, lab, method, $"{arm} {100 * sparsity:0.#} %", sparsity, arguments);
         }
         Arm(run, lab, "synflow", "synflow in one round 98 %", 0.98, ("rounds", "1"));
     }

@@ -92,6 +92,24 @@ public class GoldenCriteriaTests
         for (int l = 0; l < golden.Length; l++) Near.Equal(golden[l], scores[l], 0.005 * largest, 0, $"layer {l}");
     }
 
+    [Fact]
+    public void Grasp_over_a_step_in_which_relus_switch_is_another_score_and_leaves_no_trace()
+    {
+        TrainableModel model = Network();
+        PruningTarget target = PruningTarget.Of(model);
+        float[][] before = [.. target.Layers.Select(target.Values)], scores;
+        using (var probe = new NetworkProbe(model, Context()))
+        {
+            scores = new GraspCriterion(4, freeRelus: true).Score(new NetworkScoreInput(target.Layers, before) { Alive = new bool[]?[target.Layers.Count], Probe = probe });
+            for (int l = 0; l < before.Length; l++) Near.BitEqual(before[l], target.Values(target.Layers[l]), "while the probe is open");
+        }
+        float[][] fixedPattern = Score(new GraspCriterion(4));
+        Assert.All(scores, s => Assert.All(s, v => Assert.True(float.IsFinite(v))));
+        // Behind the last ReLU the loss is as smooth as before; in front of it a unit that switches shows.
+        Assert.NotEqual(fixedPattern[0], scores[0]);
+        Assert.Equal(scores.Select(s => s.Length), fixedPattern.Select(s => s.Length));
+    }
+
     [Theory]
     [InlineData("synflow", "synflowMask", "rounds=10")]
     [InlineData("force", "forceMask", "rounds=5", "revival=true")]

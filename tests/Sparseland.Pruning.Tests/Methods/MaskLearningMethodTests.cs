@@ -1,4 +1,5 @@
 using Sparseland.Kernels.Sparse;
+using Sparseland.Model;
 using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Layers;
@@ -48,6 +49,10 @@ public class MaskLearningMethodTests
         // The best of what comes, the worst of what goes.
         Assert.All(Enumerable.Range(0, swaps), i => Assert.True(after[19 - i] && !after[i]));
     }
+
+    [Fact]
+    public void Scores_that_are_no_numbers_any_more_are_an_error_and_no_mask() =>
+        Assert.Equal("SL3012", Assert.Throws<SparselandException>(() => Train(Method("jackpots", 0.7, 60, ("rate", "1000"), ("decay", "1")), 60)).Code);
 
     [Fact]
     public void Jackpots_start_at_the_global_magnitude_mask_and_keep_counts_weights_and_head()
