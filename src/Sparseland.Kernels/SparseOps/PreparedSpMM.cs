@@ -21,6 +21,7 @@ public sealed unsafe class PreparedSpMM
     private readonly Lock _gate = new();
     private readonly bool _compileOnReuse;
     private readonly CompiledOnce _compiled;
+    private readonly TiledOnce _tiled = new();
     private long _version;
     private Transposed? _transposed;
 
@@ -58,7 +59,7 @@ public sealed unsafe class PreparedSpMM
     public ReadOnlySpan<float> Values => _values;
 
     /// <summary>Bytes of structure, values and machine code as prepared so far; grows with the first products of each kind.</summary>
-    public long PreparedBytes => 4L * (_rowPointers.Length + _columns.Length + _values.Length) + _compiled.Bytes
+    public long PreparedBytes => 4L * (_rowPointers.Length + _columns.Length + _values.Length) + _compiled.Bytes + _tiled.Bytes
         + (_transposed is { } t ? 4L * (t.Pointers.Length + t.Indices.Length + t.Source.Length + t.Values.Length) + t.Compiled.Bytes : 0);
 
     /// <summary>Where each row starts; Rows + 1 entries.</summary>
@@ -124,8 +125,9 @@ public sealed unsafe class PreparedSpMM
         Check(c.Length, Rows, n, nameof(c));
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, c.Length, nameof(residual));
-        CompiledMatrix? compiled = GetCompiled(n);
-        if (compiled is null && _tiles is { } tiles)
+        TiledMatrix? tiled = n < 2 ? null : _tiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version);
+        CompiledMatrix? compiled = tiled is null ? GetCompiled(n) : null;
+        if (tiled is null && compiled is null && _tiles is { } tiles)
         {
             SpMM.Multiply(tiles, b, n, c, bias, residual, activation);
             return;
@@ -133,6 +135,11 @@ public sealed unsafe class PreparedSpMM
         fixed (int* rows = _rowPointers, columns = _columns)
         fixed (float* values = _values, pb = b, pc = c, pBias = bias, pResidual = residual)
         {
+            if (tiled is not null)
+            {
+                new TiledProduct { Matrix = tiled, Input = pb, InputStride = n, Columns = n, Output = pc, OutputStride = n, Bias = pBias, Residual = pResidual, Clamp = activation }.Run();
+                return;
+            }
             if (compiled is not null)
             {
                 RunCompiled(compiled, pb, n, pc, pBias, pResidual, activation);

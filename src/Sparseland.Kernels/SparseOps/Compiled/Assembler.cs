@@ -199,6 +199,14 @@ internal sealed partial class Assembler
         return Length;
     }
 
+    /// <summary>Jumps over what follows, up to <see cref="Land"/>, unless a register is zero.</summary>
+    /// <returns>For <see cref="Land"/>.</returns>
+    public int SkipIfNotZero(Register value)
+    {
+        General(0x85, value, value);
+        return SkipIfNotZero();
+    }
+
     /// <summary>Jumps over what follows, up to <see cref="Land"/>.</summary>
     /// <returns>For <see cref="Land"/>.</returns>
     public int Skip()

@@ -268,8 +268,8 @@ internal sealed unsafe class CompiledMatrix
         GC.KeepAlive(_memory);
     }
 
-    // Bounds, and what turns -0 into +0 exactly where the maximum of -0 and a bound of +0 would.
-    private static void FillClamp(Clamp clamp, float* to)
+    /// <summary>Bounds, and what turns -0 into +0 exactly where the maximum of -0 and a bound of +0 would: three registers.</summary>
+    internal static void FillClamp(Clamp clamp, float* to)
     {
         if (clamp.IsNone) return;
         new Span<float>(to, Lanes).Fill(clamp.Low);

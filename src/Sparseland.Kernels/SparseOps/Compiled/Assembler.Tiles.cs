@@ -1,0 +1,95 @@
+namespace Sparseland.Kernels.SparseOps.Compiled;
+
+/// <summary>The instructions of products with tiles of rows: registers of which a mask names the lanes, and sums of four or eight rows.</summary>
+/// <remarks>Names of instructions stand beside their methods. A narrow register has four lanes or eight.</remarks>
+internal sealed partial class Assembler
+{
+    private const int Quarter = 0;
+
+    /// <summary>target = the 4 bytes at [address], a number with sign (movsxd).</summary>
+    public void LoadIndex(Register target, Register address)
+    {
+        Byte(0x48 | (int)target >> 3 << 2 | (int)address >> 3);
+        Byte(0x63);
+        Operand((int)target, address, 0, 1);
+    }
+
+    /// <summary>target *= source (imul).</summary>
+    public void Multiply(Register target, Register source)
+    {
+        Byte(0x48 | (int)target >> 3 << 2 | (int)source >> 3);
+        Byte(0x0F);
+        Byte(0xAF);
+        Byte(0xC0 | ((int)target & 7) << 3 | (int)source & 7);
+    }
+
+    /// <summary>target = [address + offset] in the lanes of the mask, zeros elsewhere, where nothing is read (vmovups).</summary>
+    public void LoadMasked(int target, int mask, Register address, int offset) => Masked(0x10, target, mask, zeros: true, address, offset);
+
+    /// <summary>[address + offset] = source in the lanes of the mask; nothing is written elsewhere (vmovups).</summary>
+    public void StoreMasked(int source, int mask, Register address, int offset) => Masked(0x11, source, mask, zeros: false, address, offset);
+
+    /// <summary>target = [address + offset], so many lanes (vmovups).</summary>
+    public void LoadLanes(int target, int lanes, Register address, int offset) => Lanes(Map0F, NoPrefix, 0x10, target, 0, lanes, address, offset);
+
+    /// <summary>Asks for the line at [address + offset] in order to write it, into the first cache (prefetchw).</summary>
+    public void PrefetchToWrite(Register address, int offset)
+    {
+        Byte(0x0F);
+        Byte(0x0D);
+        Operand(1, address, offset, 1);
+    }
+
+    /// <summary>The float at [address + offset] = one of the first four lanes of source (vextractps).</summary>
+    public void StoreLane(int source, int lane, Register address, int offset)
+    {
+        Extended(Map0F3A, Prefix66, false, source, 0, (int)address < 8, true, 0, false, Quarter);
+        Byte(0x17);
+        Operand(source, address, offset, sizeof(float));
+        Byte(lane);
+    }
+
+    /// <summary>One of the first four lanes of target = the float at [address + offset]; the others stay (vinsertps).</summary>
+    public void LoadLane(int target, int lane, Register address, int offset)
+    {
+        Extended(Map0F3A, Prefix66, false, target, target, (int)address < 8, true, 0, false, Quarter);
+        Byte(0x21);
+        Operand(target, address, offset, sizeof(float));
+        Byte(lane << 4);
+    }
+
+    /// <summary>Lanes 4 to 7 of target = the first four of source (vinsertf32x4).</summary>
+    public void JoinLanes(int target, int source)
+    {
+        Extended(Map0F3A, Prefix66, false, target, target, (source & 8) == 0, (source & 16) == 0, 0, false, Half);
+        Byte(0x18);
+        Byte(0xC0 | (target & 7) << 3 | source & 7);
+        Byte(1);
+    }
+
+    /// <summary>The first four lanes of target = lanes 4 to 7 of source (vextractf32x4).</summary>
+    public void UpperLanes(int target, int source)
+    {
+        Extended(Map0F3A, Prefix66, false, source, 0, (target & 8) == 0, (target & 16) == 0, 0, false, Half);
+        Byte(0x19);
+        Byte(0xC0 | (source & 7) << 3 | target & 7);
+        Byte(1);
+    }
+
+    /// <summary>sum += left * [address], so many lanes (vfmadd231ps).</summary>
+    public void MultiplyAddLanes(int sum, int left, int lanes, Register address) => Lanes(Map0F38, Prefix66, 0xB8, sum, left, lanes, address, 0);
+
+    private void Masked(int operation, int target, int mask, bool zeros, Register address, int offset)
+    {
+        Extended(Map0F, NoPrefix, false, target, 0, (int)address < 8, true, mask, zeros, Wide);
+        Byte(operation);
+        Operand(target, address, offset, VectorBytes);
+    }
+
+    private void Lanes(int map, int prefix, int operation, int target, int left, int lanes, Register address, int offset)
+    {
+        Extended(map, prefix, false, target, left, (int)address < 8, true, 0, false, lanes == 4 ? Quarter : Half);
+        Byte(operation);
+        Operand(target, address, offset, lanes * sizeof(float));
+    }
+}

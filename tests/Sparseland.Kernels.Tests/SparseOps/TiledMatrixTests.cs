@@ -1,0 +1,135 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.SparseOps.Compiled;
+using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
+
+namespace Sparseland.Kernels.Tests.SparseOps;
+
+/// <summary>Products with matrices whose rows share their columns, against the scalar reference. On machines without AVX-512 both sides are kernels without code.</summary>
+public class TiledMatrixTests
+{
+    /// <summary>Rows that fill their tiles and rows that do not; widths of no register, of columns with rows in the lanes, of masks, of several chunks, and a stride that is a power of two.</summary>
+    public static TheoryData<int, int, int, int, double> Shapes => new()
+    {
+        { 4, 4, 40, 2, 0.5 }, { 4, 8, 40, 3, 0.5 }, { 4, 64, 30, 49, 0.2 }, { 4, 50, 64, 196, 0.1 }, { 4, 13, 20, 95, 0.3 }, { 4, 12, 7, 16, 1 }, { 4, 20, 9, 100, 0.5 },
+        { 8, 8, 40, 4, 0.5 }, { 8, 64, 300, 49, 0.05 }, { 8, 61, 64, 49, 0.1 }, { 8, 40, 64, 196, 0.1 }, { 8, 24, 20, 500, 0.2 }, { 8, 9, 12, 48, 0.5 }, { 8, 16, 30, 31, 0.3 },
+        { 16, 64, 64, 784, 0.1 }, { 16, 50, 33, 20, 0.2 }, { 12, 36, 50, 37, 0.2 }, { 4, 32, 30, 1024, 0.2 }, { 16, 32, 30, 2048, 0.1 }, { 300, 300, 70, 66, 0.3 }, { 4, 64, 64, 33, 1 }, { 8, 400, 200, 17, 0.05 },
+    };
+
+    [Theory, MemberData(nameof(Shapes))]
+    public void Tiles_give_the_bits_of_the_reference(int height, int rows, int columns, int n, double density)
+    {
+        var random = new Random(rows * 7919 + columns * 31 + n);
+        CsrMatrix csr = Tiles(random, height, rows, columns, density);
+        float[] b = Uniform(random, columns * n), bias = Uniform(random, rows), residual = Uniform(random, rows * n);
+        foreach (Clamp clamp in new[] { Clamp.None, Clamp.Relu, new Clamp(-0.25f, 0.25f) })
+        {
+            foreach ((bool hasBias, bool hasResidual) in new[] { (false, false), (true, false), (false, true), (true, true) })
+            {
+                float[] added = hasBias ? bias : [], toAdd = hasResidual ? residual : [];
+                var expected = new float[rows * n];
+                SpMM.MultiplyReference(csr, b, n, expected, added, toAdd, clamp);
+                var w = new PreparedSpMM(csr);
+                Near.BitEqual(expected, SameEverywhere(rows * n, c => w.Multiply(b, n, c, added, toAdd, clamp)));
+                if (!hasResidual) continue;
+                float[] inPlace = (float[])residual.Clone();
+                w.Multiply(b, n, inPlace, added, inPlace, clamp);
+                Near.BitEqual(expected, inPlace);
+            }
+        }
+    }
+
+    [Theory, MemberData(nameof(Shapes))]
+    public void Values_that_change_are_taken_over(int height, int rows, int columns, int n, double density)
+    {
+        var random = new Random(rows + columns + n);
+        CsrMatrix csr = Tiles(random, height, rows, columns, density);
+        float[] b = Uniform(random, columns * n), c = new float[rows * n], expected = new float[rows * n];
+        var w = new PreparedSpMM(csr);
+        w.Multiply(b, n, c);
+        w.SetValues(Uniform(random, csr.StoredCount));
+        SpMM.MultiplyReference(w.ToCsr(), b, n, expected, default, default, Clamp.None);
+        w.Multiply(b, n, c);
+        Near.BitEqual(expected, c);
+    }
+
+    [SkippableFact]
+    public void Tiles_are_found_where_rows_share_their_columns()
+    {
+        Skip.IfNot(TileCode.IsUsable, "there is no code for tiles on this machine");
+        var random = new Random(3);
+        foreach ((int height, int expected) in new[] { (4, 4), (8, 8), (16, 8), (12, 4), (300, 8) })
+        {
+            CsrMatrix csr = Tiles(random, height, 61, 40, 0.3);
+            TiledMatrix found = Find(csr)!;
+            Assert.Equal(expected, found.Height);
+            Assert.Equal((61 + expected - 1) / expected, found.Tiles);
+        }
+        Assert.Null(Find(Csr(random, 60, 40, 0.3)));
+        Assert.Null(Find(Tiles(random, 3, 60, 40, 0.3)));
+        // The last row has a column of its own.
+        Assert.Null(Find(new CsrMatrix(4, 3, [0, 1, 2, 3, 5], [1, 1, 1, 1, 2], [1, 1, 1, 1, 1])));
+        using (SimdDispatch.Force(SimdLevel.Vector256)) Assert.Null(Find(Tiles(random, 4, 60, 40, 0.3)));
+
+        static TiledMatrix? Find(CsrMatrix csr) => TiledMatrix.TryCreate(csr.Rows, csr.Columns, csr.RowPointers.ToArray(), csr.ColumnIndices);
+    }
+
+    [Fact]
+    public void Infinities_nan_denormals_and_negative_zeros_are_kept()
+    {
+        float[] values = [float.Epsilon, -float.Epsilon, float.PositiveInfinity, float.NegativeInfinity, float.NaN, -0f, float.MaxValue, 1];
+        var w = new PreparedSpMM(new CsrMatrix(8, 2, [0, 1, 2, 3, 4, 5, 6, 7, 8], [1, 1, 1, 1, 1, 1, 1, 1], values));
+        foreach (int n in new[] { 3, 17, 30 })
+        {
+            // An infinity that meets only removed weights does not reach the output.
+            var b = new float[2 * n];
+            Array.Fill(b, float.PositiveInfinity, 0, n);
+            Array.Fill(b, -2f, n, n);
+            var negative = new float[8 * n];
+            Array.Fill(negative, -0f);
+            foreach (Clamp clamp in new[] { Clamp.None, Clamp.Relu, new Clamp(-0f, 1) })
+            {
+                foreach (float[] residual in new[] { [], negative })
+                {
+                    var expected = new float[8 * n];
+                    SpMM.MultiplyReference(w.ToCsr(), b, n, expected, default, residual, clamp);
+                    Near.BitEqual(expected, SameEverywhere(8 * n, c => w.Multiply(b, n, c, default, residual, clamp)));
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Nothing_outside_the_output_is_written()
+    {
+        var random = new Random(9);
+        foreach ((int height, int rows, int n) in new[] { (4, 10, 49), (8, 13, 20), (8, 24, 31), (4, 8, 3) })
+        {
+            CsrMatrix csr = Tiles(random, height, rows, 30, 0.3);
+            float[] b = Uniform(random, 30 * n), c = new float[rows * n + 64], expected = new float[rows * n];
+            Array.Fill(c, 7f);
+            new PreparedSpMM(csr).Multiply(b, n, c.AsSpan(32, rows * n));
+            SpMM.MultiplyReference(csr, b, n, expected, default, default, Clamp.None);
+            Near.BitEqual(expected, c.AsSpan(32, rows * n));
+            Assert.All(c[..32].Concat(c[^32..]), v => Assert.Equal(7f, v));
+        }
+    }
+
+    /// <summary>Columns are present or not for whole tiles of rows; about every seventh tile is empty.</summary>
+    private static CsrMatrix Tiles(Random random, int height, int rows, int columns, double density)
+    {
+        var dense = new float[rows * columns];
+        for (int r = 0; r < rows; r += height)
+        {
+            if (density < 1 && random.Next(7) == 0 && r > 0) continue;
+            for (int c = 0; c < columns; c++)
+            {
+                if (random.NextDouble() >= density) continue;
+                for (int i = r; i < Math.Min(rows, r + height); i++) dense[i * columns + c] = (float)random.NextDouble() + 0.1f;
+            }
+        }
+        return CsrMatrix.FromDense(dense, rows, columns);
+    }
+}
