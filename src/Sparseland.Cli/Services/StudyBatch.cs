@@ -145,12 +145,15 @@ internal sealed class StudyBatch(VerbContext context)
 
     private static string Day(DateTime time) => time.ToString("yyyy-MM-dd", CultureInfo.InvariantCulture);
 
-    /// <summary>The commit of the checkout that the program runs in; its version where there is none.</summary>
+    /// <summary>The commit that the program was built from, with a mark when the checkout that it runs in is at that commit and has changes; its version where it knows none.</summary>
     private static string FindCommit()
     {
+        // The version ends with the commit of the build. A checkout that is at another one - a later commit, somebody's own project - says nothing about this program.
+        string? built = RunFolder.Version.Split('+') is [_, { Length: >= 10 } commit] ? commit[..10] : null;
         try
         {
             string? head = Git("rev-parse", "--short=10", "HEAD");
+            if (built is not null && head != built) return built;
             return head is null ? RunFolder.Version : head + (string.IsNullOrEmpty(Git("status", "--porcelain", "--untracked-files=no", "--", "src")) ? "" : "+");
         }
         catch (System.ComponentModel.Win32Exception)

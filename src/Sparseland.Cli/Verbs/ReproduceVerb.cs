@@ -51,7 +51,7 @@ internal sealed class ReproduceVerb : Verb
                 incomplete++;
                 continue;
             }
-            ReproductionResult result = ReproductionResult.Judge(r, batch.Budget, [.. done.Select(d => d.Values)], [.. done.SelectMany(d => d.Notes).Distinct()], batch.Provenance("reproduce " + r.Id));
+            ReproductionResult result = ReproductionResult.Judge(r, batch.Budget, [.. done.Select(d => d.Values)], [.. done.SelectMany(d => d.Notes).Distinct()], batch.Provenance("reproduce " + r.Id) with { Machine = done[0].Machine });
             TextFile.Write(Path.Combine(batch.Folder, r.Id + ".json"), result.ToText());
             context.Conclude($"{r.Id}: {(batch.Budget == Budget.Quick ? "ran; a quick run proves nothing" : ReproductionResult.Label(result.Verdict))}");
             foreach (RuleOutcome o in result.Rules) context.Say(double.IsFinite(o.Low) ? $"  {o.Name}: {o.Mean:0.00} ({o.Low:0.00} to {o.High:0.00}), {ReproductionResult.Label(o.Verdict)}" : $"  {o.Name}: {o.Mean:0.00}");

@@ -72,6 +72,9 @@ public sealed record MethodInfo
     /// <summary>The pattern where nothing else is asked for.</summary>
     public SparsityPattern DefaultPattern { get; init; } = SparsityPattern.Unstructured;
 
+    /// <summary>Whether the run's optimizer changes anything; a method that only learns scores leaves all weights and biases as they are.</summary>
+    public bool TrainsWeights { get; init; } = true;
+
     /// <summary>The sparsity where nothing else is asked for.</summary>
     public double DefaultSparsity { get; init; } = 0.5;
 

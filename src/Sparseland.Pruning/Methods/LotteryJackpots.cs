@@ -52,6 +52,7 @@ public sealed class LotteryJackpots(PruningSettings settings, ScoreTraining scor
             new("restrict", ParameterType.Switch, "true", "let fewer and fewer weights be exchanged: (1 - t/T)^4 of those that the scores would exchange"),
         ],
         DefaultPolicy = new LayerPolicy { Last = false },
+        TrainsWeights = false,
         DefaultSparsity = 0.9,
         Create = r => new LotteryJackpots(r.Settings, new ScoreTraining(new Cosine(r.Arguments.Number("rate"), r.RequireRun("jackpots")), r.Arguments.Number("momentum"), r.Arguments.Number("decay")),
             r.Allocation, r.Arguments.Switch("restrict"), r.RequireRun("jackpots"), r.Arguments.Choice("start") == "random"),

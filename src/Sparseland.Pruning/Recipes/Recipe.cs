@@ -124,6 +124,14 @@ public sealed class Recipe
                 Try = $"leave the sparsity out or give {share}, or another pattern",
             };
         }
+        if (!Method.TrainsWeights && Text("training.retrain") is { } parts && parts != "all")
+        {
+            throw new PruningException("SL4002", $"'{Method.Id}' trains scores alone, so '{parts}' would not be retrained")
+            {
+                Where = "training.retrain",
+                Try = $"leave retrain out, and give it afterwards: sparseland recover MODEL --retrain {parts}",
+            };
+        }
         new MethodArguments(Method.Id, Method.Parameters, Arguments).RequireConsistent();
     }
 

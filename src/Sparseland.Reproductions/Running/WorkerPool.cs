@@ -15,7 +15,7 @@ public sealed record WorkItem(string Name, IReadOnlyList<string> Arguments);
 public sealed record WorkOutcome(WorkItem Item, int ExitCode, string Errors);
 
 /// <summary>Runs pieces of work in parallel processes and adds their progress up.</summary>
-/// <remarks>A worker says how far it is by lines <c>progress 0.31 words</c> on its standard output. Cancelling asks every worker to stop and waits for it.</remarks>
+/// <remarks>A worker says how far it is by lines <c>progress 0.31 words</c> on its standard output. Cancelling ends every worker and waits for it: a part is written whole or not at all.</remarks>
 /// <param name="command">The program, with arguments that come before those of the work.</param>
 /// <param name="workers">Processes at a time.</param>
 public sealed class WorkerPool(IReadOnlyList<string> command, int workers) : IWorkEngine

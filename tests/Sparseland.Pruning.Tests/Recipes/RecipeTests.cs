@@ -121,6 +121,17 @@ public class RecipeTests
     }
 
     [Fact]
+    public void What_a_method_does_not_train_cannot_be_chosen_for_it()
+    {
+        PruningException e = Assert.Throws<PruningException>(() => Recipe.Of("jackpots").With("training.retrain", "biases").CreateSparsifier(10));
+        Assert.Equal("SL4002", e.Code);
+        Assert.Contains("recover", e.Try);
+        Assert.NotNull(Recipe.Of("jackpots").With("training.retrain", "all").CreateSparsifier(10));
+        Assert.NotNull(Recipe.Of("bip").With("training.retrain", "biases").CreateSparsifier(10));
+        Assert.False(MethodCatalog.Get("jackpots").TrainsWeights);
+    }
+
+    [Fact]
     public void Hostile_recipes_are_refused()
     {
         Assert.Equal("SL4012", Assert.Throws<PruningException>(() => RecipeReader.Parse("method: " + new string('[', 100_000))).Code);
