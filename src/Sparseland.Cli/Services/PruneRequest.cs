@@ -174,6 +174,7 @@ internal sealed class PruneFlags
 
         long? size = arguments.GetValue(_size) is { } bytes ? CommonOptions.ParseSize(bytes) : null;
         if (size is not null && (sparsity is not null || budget)) throw VerbException.Usage("--size is a target of its own", "give one of --size, --sparsity, --macs and --params");
+        if (size is not null && recipe.Pattern.Kind == SparsityKind.NofM) throw VerbException.Usage($"--size and the pattern {recipe.Pattern}, which fixes how much is removed, are two targets", "give one of them");
         var request = new PruneRequest { Recipe = recipe, Size = size, LatencyMs = latency };
         return training is null ? request : request with { Training = training.Plan(recipe, text, context.Settings.Seed) };
     }

@@ -92,7 +92,7 @@ public sealed record MethodInfo
         if (!Allows(settings.Pattern))
             throw new PruningException("SL4009", $"'{Id}' cannot remove weights in the pattern {settings.Pattern}") { Try = "one of: " + string.Join(", ", Granularities.Select(g => g.Label())) };
         var values = new MethodArguments(Id, Parameters, arguments);
-        values.RequireConsistent();
+        values.RequireConsistent(settings.Pattern);
         return Create(new MethodRequest(settings, values, totalSteps));
     }
 }

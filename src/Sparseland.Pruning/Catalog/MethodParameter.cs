@@ -1,4 +1,5 @@
 using System.Globalization;
+using Sparseland.Kernels.Sparse;
 
 namespace Sparseland.Pruning.Catalog;
 
@@ -42,6 +43,9 @@ public sealed record MethodParameter(string Name, ParameterType Type, string Def
 
     /// <summary>The values of another parameter with which it has an effect; null = it always has.</summary>
     public ParameterCondition? Only { get; init; }
+
+    /// <summary>Whether it has an effect only where the pattern leaves open how many weights go: an N:M pattern fixes that in every layer, at once.</summary>
+    public bool OpenCounts { get; init; }
 
     /// <summary>Its description with the condition under which it has an effect.</summary>
     public string Help => Only is { } only ? $"{Description}; with {only}" : Description;
@@ -133,13 +137,17 @@ public sealed class MethodArguments
         }
     }
 
-    /// <summary>Checks that every value other than the default has an effect beside the other values. Not done while values are set one by one: their order does not matter.</summary>
+    /// <summary>Checks that every value other than the default has an effect beside the other values and the pattern. Not done while values are set one by one: their order does not matter.</summary>
+    /// <param name="pattern">The pattern; null is not looked at.</param>
     /// <exception cref="PruningException">SL4002: a value would be ignored.</exception>
-    public void RequireConsistent()
+    public void RequireConsistent(SparsityPattern? pattern = null)
     {
         foreach (MethodParameter parameter in _parameters)
         {
-            if (parameter.Only is not { } only || _values[parameter.Name] == parameter.Normalize(parameter.Default) || only.Values.Contains(_values[only.Parameter])) continue;
+            if (_values[parameter.Name] == parameter.Normalize(parameter.Default)) continue;
+            if (parameter.OpenCounts && pattern is { Kind: SparsityKind.NofM })
+                throw new PruningException("SL4002", $"'{parameter.Name}: {_values[parameter.Name]}' has no effect with the pattern {pattern}") { Because = $"{pattern} fixes how many weights go, in every layer and at once", Try = $"leave {parameter.Name} out, or another pattern" };
+            if (parameter.Only is not { } only || only.Values.Contains(_values[only.Parameter])) continue;
             throw new PruningException("SL4002", $"'{parameter.Name}: {_values[parameter.Name]}' has no effect with {only.Parameter} {_values[only.Parameter]}") { Try = $"{only}, or leave {parameter.Name} out" };
         }
     }

@@ -11,7 +11,7 @@ internal static class SharedParameters
     /// <summary>Single weights alone.</summary>
     public static readonly Granularity[] SingleWeights = [Granularity.Unstructured];
 
-    private static readonly MethodParameter s_allocation = new("allocation", ParameterType.Choice, "global", "how the budget is shared out among the layers") { Choices = AllocationCatalog.WeightIds };
+    private static readonly MethodParameter s_allocation = new("allocation", ParameterType.Choice, "global", "how the budget is shared out among the layers") { Choices = AllocationCatalog.WeightIds, OpenCounts = true };
 
     private static readonly MethodParameter[] s_densities =
     [
@@ -35,5 +35,5 @@ internal static class SharedParameters
     public static readonly MethodParameter Interval = new("interval", ParameterType.Integer, "100", "steps between mask updates") { Min = 1, Max = 1_000_000 };
 
     /// <summary>Rounds of scoring.</summary>
-    public static readonly MethodParameter Rounds = new("rounds", ParameterType.Integer, "100", "rounds of scoring; the density falls by the same factor in each") { Min = 1, Max = 100_000 };
+    public static readonly MethodParameter Rounds = new("rounds", ParameterType.Integer, "100", "rounds of scoring; the density falls by the same factor in each") { Min = 1, Max = 100_000, OpenCounts = true };
 }

@@ -132,7 +132,17 @@ public sealed class Recipe
                 Try = $"leave retrain out, and give it afterwards: sparseland recover MODEL --retrain {parts}",
             };
         }
-        new MethodArguments(Method.Id, Method.Parameters, Arguments).RequireConsistent();
+        new MethodArguments(Method.Id, Method.Parameters, Arguments).RequireConsistent(Pattern);
+        foreach (MethodParameter bound in RecipeKeys.Scalars.Where(s => s.Name.StartsWith("bounds.", StringComparison.Ordinal)))
+        {
+            if (Pattern.Kind != SparsityKind.NofM || Text(bound.Name) is not { } given || given == bound.Normalize(bound.Default)) continue;
+            throw new PruningException("SL4002", $"'{bound.Name}: {given}' has no effect with the pattern {Pattern}")
+            {
+                Where = bound.Name,
+                Because = $"{Pattern} keeps {Pattern.A} of every {Pattern.B} weights in every layer",
+                Try = "leave it out, or another pattern",
+            };
+        }
     }
 
     /// <summary>A copy with one entry set.</summary>

@@ -52,6 +52,18 @@ public sealed class RecipeTests : IDisposable
         Assert.Equal(ModelFile.Load(_model).Weights["conv1.weight"].Shape.ToArray(), ModelFile.Load(Path.Combine(_folder["channels"], "model.onnx")).Weights["conv1.weight"].Shape.ToArray());
     }
 
+    [Theory]
+    [InlineData("SL4000", "--size", "200KB", "--pattern", "2:4")]
+    [InlineData("SL4002", "--sparsity", "80%", "--pattern", "2:4")]
+    [InlineData("SL4002", "--layer-floor", "0.5", "--pattern", "2:4")]
+    [InlineData("SL4002", "--method", "random", "--sparsity", "80%", "--set", "power=0.5", "allocation=uniform")]
+    public async Task What_another_flag_would_make_idle_is_refused_before_anything_runs(string code, params string[] flags)
+    {
+        await CommandLine.FailsAsync(2, code, ["prune", _model, .. flags, "--run-dir", _folder["refused"]]);
+        await CommandLine.FailsAsync(2, code, ["plan", _model, .. flags]);
+        Assert.False(Directory.Exists(_folder["refused"]));
+    }
+
     [Fact]
     public async Task Training_and_recovering_read_recipes_too()
     {

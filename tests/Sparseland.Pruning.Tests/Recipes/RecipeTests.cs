@@ -118,6 +118,14 @@ public class RecipeTests
         Assert.NotNull(both.With("sparsity", "50%").CreateSparsifier());
         Assert.NotNull(Recipe.Of("magnitude").With("pattern", "2:4").CreateSparsifier());
         Assert.NotNull(both.With("pattern", "unstructured").CreateSparsifier());
+        // So are values that share out or spread over the run what a pattern fixes.
+        foreach ((string method, string key, string value) in ((string, string, string)[])[("gmp", "parameters.schedule", "linear"), ("gmp", "parameters.interval", "50"), ("magnitude", "parameters.allocation", "erk"), ("synflow", "parameters.rounds", "7"), ("magnitude", "bounds.floor", "0.5"), ("magnitude", "bounds.minKeep", "3")])
+        {
+            Recipe free = Recipe.Of(method).With(key, value);
+            Assert.NotNull(free.CreateSparsifier(100));
+            Assert.Equal("SL4002", Assert.Throws<PruningException>(() => free.With("pattern", "2:4").CreateSparsifier(100)).Code);
+        }
+        Assert.NotNull(Recipe.Of("gmp").With("parameters.schedule", "cubic").With("bounds.floor", "20%").With("pattern", "2:4").CreateSparsifier(100));
     }
 
     [Fact]
