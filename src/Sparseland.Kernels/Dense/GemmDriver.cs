@@ -87,9 +87,13 @@ internal static unsafe class GemmDriver
     public const int TileRows = 96;
     public const int TileColumns = 128;
 
-    // Blocks of C between which packed operands are reused: bounds the packing memory to about 9 MB.
+    // Blocks of C between which packed operands are reused: bounds the packing memory to about 12 MB.
     private const int BigRows = TileRows * 40;
     private const int BigColumns = TileColumns * 32;
+
+    // Blocks of k that a tile of C takes one after the other before the next tile begins: its sums wait in the second-level
+    // cache beside 84 KiB of each block's panels, and the whole of C is read and written half as often.
+    private const int BlocksAtOnce = 2;
 
     // Products below this many multiply-adds (about 10 microseconds) are not worth waking threads for.
     private const long WorthThreads = 1 << 19;
@@ -192,9 +196,9 @@ internal static unsafe class GemmDriver
         int mr = MicroKernel.Rows<V>(), nr = MicroKernel.Columns<V>();
         int block = Packing.BlockLength(call.K);
         bool direct = call.PackedB == null && !call.TransB && call.M <= 16;
-        int rowsAtOnce = Math.Min(call.M, BigRows), columnsAtOnce = Math.Min(call.N, BigColumns);
-        using Scratch.Buffer bufferA = Scratch.Rent(call.PackedA != null ? 0 : (long)RoundUp(rowsAtOnce, mr) * block);
-        using Scratch.Buffer bufferB = Scratch.Rent(call.PackedB != null || direct ? 0 : (long)RoundUp(columnsAtOnce, nr) * block);
+        int rowsAtOnce = Math.Min(call.M, BigRows), columnsAtOnce = Math.Min(call.N, BigColumns), depth = Math.Min(call.K, block * BlocksAtOnce);
+        using Scratch.Buffer bufferA = Scratch.Rent(call.PackedA != null ? 0 : (long)RoundUp(rowsAtOnce, mr) * depth);
+        using Scratch.Buffer bufferB = Scratch.Rent(call.PackedB != null || direct ? 0 : (long)RoundUp(columnsAtOnce, nr) * depth);
         long work = (long)call.M * call.N * call.K;
 
         for (int j0 = 0; j0 < call.N; j0 += BigColumns)
@@ -203,9 +207,8 @@ internal static unsafe class GemmDriver
             for (int i0 = 0; i0 < call.M; i0 += BigRows)
             {
                 int rows = Math.Min(BigRows, call.M - i0);
-                for (int k0 = 0; k0 < call.K; k0 += block)
+                for (int k0 = 0; k0 < call.K; k0 += depth)
                 {
-                    int k = Math.Min(block, call.K - k0);
                     var step = new Step
                     {
                         Call = call,
@@ -214,17 +217,20 @@ internal static unsafe class GemmDriver
                         K0 = k0,
                         Rows = rows,
                         Columns = columns,
-                        K = k,
+                        K = Math.Min(depth, call.K - k0),
+                        Block = block,
                         DirectB = direct,
-                        First = k0 == 0,
-                        Last = k0 + k == call.K,
                         // Panels of a prepared operand: the block at k0 begins behind all panels of earlier blocks.
-                        PanelsA = call.PackedA != null ? call.PackedA + ((nint)RoundUp(call.M, mr) * k0) + ((nint)i0 * k) : bufferA.Pointer,
-                        PanelsB = call.PackedB != null ? call.PackedB + ((nint)RoundUp(call.N, nr) * k0) + ((nint)j0 * k) : bufferB.Pointer,
+                        PanelsA = call.PackedA != null ? call.PackedA + ((nint)RoundUp(call.M, mr) * k0) : bufferA.Pointer,
+                        PanelsB = call.PackedB != null ? call.PackedB + ((nint)RoundUp(call.N, nr) * k0) : bufferB.Pointer,
+                        HeightA = RoundUp(call.PackedA != null ? call.M : rows, mr),
+                        WidthB = RoundUp(call.PackedB != null ? call.N : columns, nr),
+                        FirstA = call.PackedA != null ? i0 : 0,
+                        FirstB = call.PackedB != null ? j0 : 0,
                     };
-                    int tilesA = (rows + TileRows - 1) / TileRows, tilesB = (columns + TileColumns - 1) / TileColumns;
+                    int tilesA = (rows + TileRows - 1) / TileRows, tilesB = (columns + TileColumns - 1) / TileColumns, blocks = (step.K + block - 1) / block;
                     int packA = call.PackedA != null ? 0 : tilesA, packB = call.PackedB != null || direct ? 0 : tilesB;
-                    if (packA + packB > 0) RunParts(packA + packB, new PackParts<V>(step, packA), work);
+                    if (packA + packB > 0) RunParts((packA + packB) * blocks, new PackParts<V>(step, packA, packA + packB), work);
                     RunParts(tilesA * tilesB, new TileParts<V>(step, tilesA), work);
                 }
             }
@@ -242,40 +248,46 @@ internal static unsafe class GemmDriver
         }
     }
 
+    // One step: some blocks of k, for one big block of C.
     private struct Step
     {
         public GemmCall Call;
-        public int I0, J0, K0, Rows, Columns, K;
-        public bool DirectB, First, Last;
+        public int I0, J0, K0, Rows, Columns, K, Block;
+        public bool DirectB;
         public float* PanelsA;
         public float* PanelsB;
+
+        // Rows and columns of all panels of a block, and those before this step's first.
+        public int HeightA, WidthB, FirstA, FirstB;
+
+        /// <summary>The panels of the block that begins at <paramref name="k0"/> of this step and is <paramref name="k"/> long, from row <paramref name="i"/> on.</summary>
+        public readonly float* A(int k0, int k, int i) => PanelsA + ((nint)HeightA * k0) + ((nint)(FirstA + i) * k);
+
+        /// <summary>As <see cref="A"/>, from column <paramref name="j"/> on.</summary>
+        public readonly float* B(int k0, int k, int j) => PanelsB + ((nint)WidthB * k0) + ((nint)(FirstB + j) * k);
     }
 
-    private readonly struct PackParts<V>(Step step, int partsA) : IParts where V : unmanaged, IVector<V>
+    private readonly struct PackParts<V>(Step step, int partsA, int partsOfBlock) : IParts where V : unmanaged, IVector<V>
     {
         public void Run(int part)
         {
             ref readonly GemmCall call = ref step.Call;
+            int k0 = part / partsOfBlock * step.Block, k = Math.Min(step.Block, step.K - k0);
+            nint from = step.K0 + k0;
+            part %= partsOfBlock;
             if (part < partsA)
             {
-                int mr = MicroKernel.Rows<V>(), end = Math.Min((part + 1) * TileRows, step.Rows);
-                for (int i = part * TileRows; i < end; i += mr)
-                {
-                    nint row = step.I0 + i;
-                    float* a = call.TransA ? call.A + (step.K0 * call.Lda) + row : call.A + (row * call.Lda) + step.K0;
-                    Packing.Left(call.TransA, a, call.Lda, Math.Min(mr, step.Rows - i), step.K, mr, call.Alpha, step.PanelsA + ((nint)i * step.K));
-                }
+                int i = part * TileRows;
+                nint row = step.I0 + i;
+                float* a = call.TransA ? call.A + (from * call.Lda) + row : call.A + (row * call.Lda) + from;
+                Packing.Left(call.TransA, a, call.Lda, Math.Min(TileRows, step.Rows - i), k, MicroKernel.Rows<V>(), call.Alpha, step.A(k0, k, i));
             }
             else
             {
-                part -= partsA;
-                int nr = MicroKernel.Columns<V>(), end = Math.Min((part + 1) * TileColumns, step.Columns);
-                for (int j = part * TileColumns; j < end; j += nr)
-                {
-                    nint column = step.J0 + j;
-                    float* b = call.TransB ? call.B + (column * call.Ldb) + step.K0 : call.B + (step.K0 * call.Ldb) + column;
-                    Packing.Right(call.TransB, b, call.Ldb, step.K, Math.Min(nr, step.Columns - j), nr, step.PanelsB + ((nint)j * step.K));
-                }
+                int j = (part - partsA) * TileColumns;
+                nint column = step.J0 + j;
+                float* b = call.TransB ? call.B + (column * call.Ldb) + from : call.B + (from * call.Ldb) + column;
+                Packing.Right(call.TransB, b, call.Ldb, k, Math.Min(TileColumns, step.Columns - j), MicroKernel.Columns<V>(), step.B(k0, k, j));
             }
         }
     }
@@ -290,51 +302,52 @@ internal static unsafe class GemmDriver
             int i0 = part % tilesA * TileRows, j0 = part / tilesA * TileColumns;
             int rows = Math.Min(TileRows, step.Rows - i0), columns = Math.Min(TileColumns, step.Columns - j0);
             float* c = call.C + ((step.I0 + i0) * call.Ldc) + step.J0 + j0;
-            bool accumulate = true;
-            if (step.First)
+            bool accumulate = step.K0 > 0 || call.Beta != 0f;
+            if (step.K0 == 0 && accumulate && call.Beta != 1f)
             {
-                if (call.Beta == 0f) accumulate = false;
-                else if (call.Beta != 1f)
-                {
-                    for (int i = 0; i < rows; i++) Scale(c + (i * call.Ldc), columns, call.Beta);
-                }
+                for (int i = 0; i < rows; i++) Scale(c + (i * call.Ldc), columns, call.Beta);
             }
 
             float* edge = stackalloc float[8 * 32];
-            using Scratch.Buffer tail = Scratch.Rent(step.DirectB && columns % nr != 0 ? (long)step.K * nr : 0);
-            for (int j = 0; j < columns; j += nr)
+            using Scratch.Buffer tail = Scratch.Rent(step.DirectB && columns % nr != 0 ? (long)step.Block * nr : 0);
+            for (int k0 = 0; k0 < step.K; k0 += step.Block)
             {
-                int width = Math.Min(nr, columns - j);
-                float* b;
-                nint stride = nr;
-                if (!step.DirectB) b = step.PanelsB + ((nint)(j0 + j) * step.K);
-                else
+                int k = Math.Min(step.Block, step.K - k0);
+                for (int j = 0; j < columns; j += nr)
                 {
-                    b = call.B + (step.K0 * call.Ldb) + step.J0 + j0 + j;
-                    stride = call.Ldb;
-                    if (width < nr)
+                    int width = Math.Min(nr, columns - j);
+                    float* b;
+                    nint stride = nr;
+                    if (!step.DirectB) b = step.B(k0, k, j0 + j);
+                    else
                     {
-                        Packing.Right(false, b, call.Ldb, step.K, width, nr, tail.Pointer);
-                        b = tail.Pointer;
-                        stride = nr;
+                        b = call.B + ((step.K0 + k0) * call.Ldb) + step.J0 + j0 + j;
+                        stride = call.Ldb;
+                        if (width < nr)
+                        {
+                            Packing.Right(false, b, call.Ldb, k, width, nr, tail.Pointer);
+                            b = tail.Pointer;
+                            stride = nr;
+                        }
+                    }
+                    for (int i = 0; i < rows; i += mr)
+                    {
+                        float* a = step.A(k0, k, i0 + i);
+                        float* to = c + (i * call.Ldc) + j;
+                        int height = Math.Min(mr, rows - i);
+                        if (height == 1) MicroKernel.RunOneRow<V>(k, a, mr, b, stride, edge);
+                        else if (height == mr && width == nr)
+                        {
+                            MicroKernel.Run<V>(k, a, b, stride, to, call.Ldc, accumulate);
+                            continue;
+                        }
+                        else MicroKernel.Run<V>(k, a, b, stride, edge, nr, false);
+                        AddEdge<V>(edge, nr, to, call.Ldc, height, width, accumulate);
                     }
                 }
-                for (int i = 0; i < rows; i += mr)
-                {
-                    float* a = step.PanelsA + ((nint)(i0 + i) * step.K);
-                    float* to = c + (i * call.Ldc) + j;
-                    int height = Math.Min(mr, rows - i);
-                    if (height == 1) MicroKernel.RunOneRow<V>(step.K, a, mr, b, stride, edge);
-                    else if (height == mr && width == nr)
-                    {
-                        MicroKernel.Run<V>(step.K, a, b, stride, to, call.Ldc, accumulate);
-                        continue;
-                    }
-                    else MicroKernel.Run<V>(step.K, a, b, stride, edge, nr, false);
-                    AddEdge<V>(edge, nr, to, call.Ldc, height, width, accumulate);
-                }
+                accumulate = true;
             }
-            if (step.Last && !call.Epilogue.IsEmpty) call.Epilogue.Apply<V>(c, call.Ldc, step.I0 + i0, step.J0 + j0, rows, columns);
+            if (step.K0 + step.K == call.K && !call.Epilogue.IsEmpty) call.Epilogue.Apply<V>(c, call.Ldc, step.I0 + i0, step.J0 + j0, rows, columns);
         }
     }
 

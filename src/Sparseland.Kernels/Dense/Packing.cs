@@ -20,42 +20,63 @@ internal static unsafe class Packing
     }
 
     /// <summary>
-    /// One panel of a left operand: target [k, panel] = alpha * source [rows, k] (row-major, or its transpose), rows up to
-    /// <paramref name="panel"/> filled with zeros.
+    /// Panels of a left operand, one behind the other: each [k, panel] = alpha * its rows of source [rows, k] (row-major, or its transpose),
+    /// rows of the last one up to <paramref name="panel"/> filled with zeros.
     /// </summary>
     public static void Left(bool transposed, float* source, nint ld, int rows, int k, int panel, float alpha, float* target)
     {
-        if (transposed) CopyRows(source, ld, k, rows, panel, target);
-        else TransposeRows(source, ld, rows, k, panel, target);
+        if (transposed) CopyPanels(source, ld, k, rows, panel, target);
+        else TransposePanels(source, ld, rows, k, panel, target);
         if (alpha == 1f) return;
-        var panelValues = new Span<float>(target, checked(k * panel));
-        TensorPrimitives.Multiply(panelValues, alpha, panelValues);
+        var values = new Span<float>(target, checked(k * ((rows + panel - 1) / panel * panel)));
+        TensorPrimitives.Multiply(values, alpha, values);
     }
 
     /// <summary>
-    /// One panel of a right operand: target [k, panel] = source [k, columns] (row-major, or its transpose), columns up to
-    /// <paramref name="panel"/> filled with zeros.
+    /// Panels of a right operand, one behind the other: each [k, panel] = its columns of source [k, columns] (row-major, or its transpose),
+    /// columns of the last one up to <paramref name="panel"/> filled with zeros.
     /// </summary>
     public static void Right(bool transposed, float* source, nint ld, int k, int columns, int panel, float* target)
     {
-        if (transposed) TransposeRows(source, ld, columns, k, panel, target);
-        else CopyRows(source, ld, k, columns, panel, target);
+        if (transposed) TransposePanels(source, ld, columns, k, panel, target);
+        else CopyPanels(source, ld, k, columns, panel, target);
     }
 
-    // target [k, panel] from source rows p of length width.
+    // Panels [k, panel] from source rows of length width. All panels take their piece of two rows before the next two are read: rows
+    // of a large matrix lie pages apart, and panel after panel would come back to every line and page of them after they have left
+    // the first cache. Asking for rows ahead brought nothing, here and where rows are transposed.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void CopyRows(float* source, nint ld, int k, int width, int panel, float* target)
+    private static void CopyPanels(float* source, nint ld, int k, int width, int panel, float* target)
     {
-        if (width == panel && (width & 7) == 0)
+        int whole = (panel & 7) == 0 ? width / panel * panel : 0;
+        nint length = (nint)k * panel;
+        if (whole > 0)
         {
-            for (int p = 0; p < k; p++)
+            int p = 0;
+            for (; p + 2 <= k; p += 2)
             {
-                for (int j = 0; j < width; j += 8) Vector256.Load(source + j).Store(target + j);
-                source += ld;
-                target += panel;
+                float* s = source + (p * ld);
+                float* t = target + ((nint)p * panel);
+                for (int i = 0; i < whole; i += panel)
+                {
+                    for (int j = 0; j < panel; j += 8)
+                    {
+                        Vector256.Load(s + i + j).Store(t + j);
+                        Vector256.Load(s + ld + i + j).Store(t + panel + j);
+                    }
+                    t += length;
+                }
             }
-            return;
+            if (p < k)
+            {
+                for (int i = 0; i < whole; i++) target[(i / panel * length) + ((nint)p * panel) + (i % panel)] = source[(p * ld) + i];
+            }
         }
+        for (int i = whole; i < width; i += panel) CopyPanel(source + i, ld, k, Math.Min(panel, width - i), panel, target + ((nint)i * k));
+    }
+
+    private static void CopyPanel(float* source, nint ld, int k, int width, int panel, float* target)
+    {
         for (int p = 0; p < k; p++)
         {
             int j = 0;
@@ -66,14 +87,21 @@ internal static unsafe class Packing
         }
     }
 
-    // target [k, panel] from source [rows, k].
-    private static void TransposeRows(float* source, nint ld, int rows, int k, int panel, float* target)
+    // Panels [k, panel] from source [rows, k].
+    private static void TransposePanels(float* source, nint ld, int rows, int k, int panel, float* target)
     {
-        Transpose(source, ld, rows, k, target, panel);
-        if (rows == panel) return;
-        for (int p = 0; p < k; p++)
+        for (int i = 0; i < rows; i += panel)
         {
-            for (int i = rows; i < panel; i++) target[((nint)p * panel) + i] = 0f;
+            int count = Math.Min(panel, rows - i);
+            Transpose(source + (i * ld), ld, count, k, target, panel);
+            if (count < panel)
+            {
+                for (int p = 0; p < k; p++)
+                {
+                    for (int r = count; r < panel; r++) target[((nint)p * panel) + r] = 0f;
+                }
+            }
+            target += (nint)k * panel;
         }
     }
 
