@@ -153,7 +153,7 @@ internal sealed class AttentionFigure : Figure
         private void Run(Attention a, float[] bias, AttentionPattern? pattern = null)
         {
             // As in training: both passes leave out what the bias hides, which is read once.
-            pattern ??= AttentionPattern.FromBias(a, bias);
+            pattern ??= AttentionPattern.FromBiasAsNeeded(a, bias);
             a.Forward(q, k, v, _y, default, bias, _sums, pattern);
             if (backward) a.Backward(q, k, v, _y, _sums, g, _dq, _dk, _dv, default, bias, default, pattern);
         }

@@ -30,6 +30,15 @@ public readonly partial record struct Attention
         /// <summary>Position of row i in the tensors.</summary>
         public readonly int Position(int i) => Slice?.Queries is { } list ? list[First + i] : First + i;
 
+        /// <summary>How often <see cref="Next"/> will find keys.</summary>
+        public readonly int Visits()
+        {
+            int left = 0;
+            if (Slice is null) left = (Keys + AttentionPattern.KeyPanel - 1) / AttentionPattern.KeyPanel;
+            else foreach (byte tile in Slice.Row(First / QueryTile)) left += tile & AttentionPattern.Visible;
+            return (left + MostRuns - 1) / MostRuns;
+        }
+
         /// <summary>The next at most <see cref="KeyTile"/> keys that somebody sees, as up to <see cref="MostRuns"/> runs of neighbours.</summary>
         public bool Next(KeyRun* runs, out int count, out int columns)
         {
@@ -93,7 +102,7 @@ public readonly partial record struct Attention
                 Parts.Each(Shape.Batch * Shape.QueryHeads * tiles, work, part =>
                 {
                     int head = part / tiles % w.Shape.QueryHeads, batch = part / tiles / w.Shape.QueryHeads;
-                    w.ForwardTile<V>(batch, head, part % tiles);
+                    w.ForwardTile<V>(batch, head, part % tiles, w.Ahead(part + 1, tiles));
                 });
                 return;
             }
@@ -107,6 +116,15 @@ public readonly partial record struct Attention
             Parts.Each(Shape.BiasBatches * heads * tiles, work, part => w.BiasTile<V>(part / tiles / heads, part / tiles % heads, part % tiles));
         }
 
+        // The rows of the bias that the tile of this part will read, where nobody has yet.
+        private readonly BiasAhead Ahead(int part, int tiles)
+        {
+            int head = part / tiles % Shape.QueryHeads, batch = part / tiles / Shape.QueryHeads, tile = part % tiles;
+            if (batch >= Shape.Batch || Pattern is null || !Pattern.IsUnread(batch, head, tile)) return default;
+            int first = tile * QueryTile, rows = Math.Min(QueryTile, Shape.Queries - first);
+            return new BiasAhead(Pattern.BiasOf(batch, head, Bias) + ((nint)first * Shape.BiasQueryStride), ((long)(rows - 1) * Shape.BiasQueryStride) + Shape.Keys);
+        }
+
         private readonly int KeyHead(int head) => head / (Shape.QueryHeads / Shape.KeyHeads);
 
         private readonly float* QueryAt(float* query, int batch, int head, int position, int size) =>
@@ -116,7 +134,7 @@ public readonly partial record struct Attention
             key + (((((nint)batch * Shape.KeyHeads) + keyHead) * Shape.KeyCapacity) + position) * size;
 
         // rows [m, k] times other [n, k], transposed; with packed rows, alpha is in them.
-        private static void Products<V>(int m, int n, int k, float alpha, float* rows, float* packed, float* other, float* c) where V : unmanaged, IVector<V> =>
+        private static void Products<V>(int m, int n, int k, float alpha, float* rows, float* packed, float* other, float* c, BiasAhead* ahead = null) where V : unmanaged, IVector<V> =>
             GemmDriver.Run<V>(new GemmCall
             {
                 TransB = true,
@@ -132,9 +150,10 @@ public readonly partial record struct Attention
                 C = c,
                 Ldc = KeyTile,
                 Epilogue = new GemmEpilogue { Clamp = Clamp.None },
+                Ahead = ahead,
             });
 
-        private static void Multiply<V>(bool transA, bool transB, int m, int n, int k, float alpha, float* a, int lda, float* b, int ldb, float beta, float* c, int ldc) where V : unmanaged, IVector<V> =>
+        private static void Multiply<V>(bool transA, bool transB, int m, int n, int k, float alpha, float* a, int lda, float* b, int ldb, float beta, float* c, int ldc, BiasAhead* ahead = null) where V : unmanaged, IVector<V> =>
             GemmDriver.Run<V>(new GemmCall
             {
                 TransA = transA,
@@ -151,11 +170,13 @@ public readonly partial record struct Attention
                 C = c,
                 Ldc = ldc,
                 Epilogue = new GemmEpilogue { Clamp = Clamp.None },
+                Ahead = ahead,
             });
 
         // The tile's queries; gathered ones are copied to room [QueryTile, headSize] and, behind it, the output's gradients. Both are left operands of every tile of keys: packed once.
         private readonly QueryRows Rows<V>(int batch, int head, int tile, float* room, float* packed) where V : unmanaged, IVector<V>
         {
+            if (Pattern is not null && Pattern.IsUnread(batch, head, tile)) Pattern.ReadTile(batch, head, tile, Bias);
             AttentionPattern.Slice? slice = Pattern?.At(batch, head);
             int first = tile * QueryTile, d = Shape.HeadSize, dv = Shape.ValueSize;
             var rows = new QueryRows { First = first, Count = Math.Clamp((slice?.QueryCount ?? Shape.Queries) - first, 0, QueryTile), Slice = slice };
@@ -196,13 +217,13 @@ public readonly partial record struct Attention
         }
 
         // Scores of the queries and a run of keys, in the run's columns; slopes receives d score / d (scale q.k) under a cap.
-        private readonly void Scores<V>(int batch, int head, in QueryRows rows, KeyRun run, float* keys, float* scores, float* slopes) where V : unmanaged, IVector<V>
+        private readonly void Scores<V>(int batch, int head, in QueryRows rows, KeyRun run, float* keys, float* scores, float* slopes, BiasAhead* ahead = null) where V : unmanaged, IVector<V>
         {
             int d = Shape.HeadSize, first = run.Key, columns = run.Columns;
             bool biased = run.Biased;
             scores += run.At;
             if (slopes != null) slopes += run.At;
-            Products<V>(rows.Count, columns, d, Shape.Scale, rows.Query, rows.PackedQuery, keys, scores);
+            Products<V>(rows.Count, columns, d, Shape.Scale, rows.Query, rows.PackedQuery, keys, scores, ahead);
             if (Shape.SoftCap <= 0f && !(biased && Bias != null) && !Shape.Causal) return;
             int[]? list = rows.Slice?.Keys;
             for (int i = 0; i < rows.Count; i++)
@@ -235,7 +256,7 @@ public readonly partial record struct Attention
             }
         }
 
-        private readonly void ForwardTile<V>(int batch, int head, int tile) where V : unmanaged, IVector<V>
+        private readonly void ForwardTile<V>(int batch, int head, int tile, BiasAhead ahead) where V : unmanaged, IVector<V>
         {
             int d = Shape.HeadSize, dv = Shape.ValueSize;
             ClearHidden(Output, LogSumExp, batch, head, tile, dv);
@@ -253,9 +274,10 @@ public readonly partial record struct Attention
             new Span<float>(max, rows.Count).Fill(float.NegativeInfinity);
             new Span<float>(sum, rows.Count).Clear();
             KeyRun* runs = stackalloc KeyRun[MostRuns];
+            ahead.Spread(rows.Count / 8 * (KeyTile + dv) / 32 * rows.Visits());
             while (rows.Next(runs, out int count, out int columns))
             {
-                for (int r = 0; r < count; r++) Scores<V>(batch, head, rows, runs[r], Columns(Key, batch, head, rows, runs[r], d, columnRoom.Pointer), scores, null);
+                for (int r = 0; r < count; r++) Scores<V>(batch, head, rows, runs[r], Columns(Key, batch, head, rows, runs[r], d, columnRoom.Pointer), scores, null, &ahead);
                 for (int i = 0; i < rows.Count; i++)
                 {
                     var row = new Span<float>(scores + (i * KeyTile), columns);
@@ -277,7 +299,7 @@ public readonly partial record struct Attention
                     max[i] = largest;
                 }
                 for (int r = 0; r < count; r++)
-                    Multiply<V>(false, false, rows.Count, dv, runs[r].Columns, 1f, scores + runs[r].At, KeyTile, Columns(Value, batch, head, rows, runs[r], dv, columnRoom.Pointer), dv, 1f, output, dv);
+                    Multiply<V>(false, false, rows.Count, dv, runs[r].Columns, 1f, scores + runs[r].At, KeyTile, Columns(Value, batch, head, rows, runs[r], dv, columnRoom.Pointer), dv, 1f, output, dv, &ahead);
             }
             for (int i = 0; i < rows.Count; i++)
             {

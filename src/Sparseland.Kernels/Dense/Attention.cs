@@ -88,7 +88,7 @@ public readonly partial record struct Attention
     /// <param name="keyLengths">[batch], how many keys of each sequence count; or empty for all.</param>
     /// <param name="bias">Added to the scores, laid out by the three strides with keys innermost; or empty.</param>
     /// <param name="logSumExp">[batch, queryHeads, queries], receives what <see cref="Backward"/> needs; or empty.</param>
-    /// <param name="pattern">What <see cref="AttentionPattern.FromBias"/> read from this bias, or blocks; null reads the bias.</param>
+    /// <param name="pattern">What <see cref="AttentionPattern.FromBias"/> or <see cref="AttentionPattern.FromBiasAsNeeded"/> made of this bias, or blocks; null reads the bias.</param>
     /// <exception cref="ArgumentException">The geometry is invalid or a span or the pattern does not fit it.</exception>
     public unsafe void Forward(ReadOnlySpan<float> query, ReadOnlySpan<float> key, ReadOnlySpan<float> value, Span<float> output,
         ReadOnlySpan<int> keyLengths = default, ReadOnlySpan<float> bias = default, Span<float> logSumExp = default, AttentionPattern? pattern = null)
@@ -103,7 +103,7 @@ public readonly partial record struct Attention
                 SimdDispatch.Run(new Work
                 {
                     Shape = this,
-                    Pattern = pattern ?? AttentionPattern.FromBias(this, bias),
+                    Pattern = pattern ?? AttentionPattern.FromBiasAsNeeded(this, bias),
                     Query = pq,
                     Key = pk,
                     Value = pv,
@@ -150,7 +150,7 @@ public readonly partial record struct Attention
                 SimdDispatch.Run(new Work
                 {
                     Shape = this,
-                    Pattern = pattern ?? AttentionPattern.FromBias(this, bias),
+                    Pattern = pattern ?? AttentionPattern.FromBiasAsNeeded(this, bias),
                     Query = pq,
                     Key = pk,
                     Value = pv,

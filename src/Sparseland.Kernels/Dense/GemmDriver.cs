@@ -72,6 +72,9 @@ internal unsafe struct GemmCall : ILevelWork
     /// <summary>B in panels, or null.</summary>
     public float* PackedB;
 
+    /// <summary>Memory of the caller's next step that is asked for tile by tile, or null.</summary>
+    public BiasAhead* Ahead;
+
     public readonly void Run<V>() where V : unmanaged, IVector<V> => GemmDriver.Run<V>(this);
 }
 
@@ -335,6 +338,7 @@ internal static unsafe class GemmDriver
                         float* a = step.A(k0, k, i0 + i);
                         float* to = c + (i * call.Ldc) + j;
                         int height = Math.Min(mr, rows - i);
+                        if (call.Ahead != null) call.Ahead->Step();
                         if (height == 1) MicroKernel.RunOneRow<V>(k, a, mr, b, stride, edge);
                         else if (height == mr && width == nr)
                         {

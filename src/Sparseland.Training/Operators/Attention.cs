@@ -45,7 +45,7 @@ internal static class Attention
         }
         Tensor y = Tensor.Uninitialized([batch, heads, queries, valueWidth]), logSums = Tensor.Uninitialized([batch, heads, queries]);
         // Both passes leave out what the mask hides; it is read once.
-        AttentionPattern? pattern = mask is null ? null : AttentionPattern.FromBias(geometry, mask.Values);
+        AttentionPattern? pattern = mask is null ? null : AttentionPattern.FromBiasAsNeeded(geometry, mask.Values);
         geometry.Forward(q.Values, k.Values, v.Values, y.Values, default, mask is null ? default : mask.Values, logSums.Values, pattern);
         Tape.Record("Attention", y, [q, k, v, mask], [q, k, v, y, mask, logSums], flow =>
         {

@@ -143,7 +143,49 @@ public sealed class AttentionTests
         float[] blocks = SameEverywhere(() => Passes(shape, [], AttentionPattern.FromBlocks(shape, block, heads, visible)), "blocks");
         Assert.Equal(Passes(biased, bias, null), blocks);
         Assert.Equal(blocks, Passes(biased, bias, AttentionPattern.FromBias(biased, bias)));
+        Assert.Equal(blocks, Passes(biased, bias, AttentionPattern.FromBiasAsNeeded(biased, bias)));
         Assert.NotEqual(Passes(shape, [], null), blocks);
+    }
+
+    [Theory]
+    [InlineData("blocks")]
+    [InlineData("blocks and numbers")]
+    [InlineData("a triangle")]
+    [InlineData("nothing seen")]
+    [InlineData("not a number")]
+    public void ABiasMayBeReadTileByTile(string name)
+    {
+        // The last tile of queries and the last panel of keys are not full.
+        const int queries = 300, keys = 1100;
+        Attention shape = new Attention(2, 3, 3, queries, keys, 8) { BiasBatchStride = 3 * queries * keys, BiasHeadStride = queries * keys, BiasQueryStride = keys };
+        var random = new Random(5);
+        bool[] visible = [.. Enumerable.Range(0, 6 * 5 * 18).Select(_ => random.Next(4) == 0)];
+        float[] bias = new float[6 * queries * keys];
+        for (int i = 0; i < bias.Length; i++)
+        {
+            int slice = i / (queries * keys), query = i / keys % queries, key = i % keys;
+            bool seen = name == "a triangle" ? key <= query : name != "nothing seen" && visible[(((slice * 5) + (query / 64)) * 18) + (key / 64)];
+            if (!seen) bias[i] = float.NegativeInfinity;
+            else if (name == "blocks and numbers") bias[i] = random.NextSingle();
+            else if (name == "not a number" && key == 1099) bias[i] = float.NaN;
+        }
+        Case c = new(shape, bias);
+        float[] Pass(AttentionPattern pattern)
+        {
+            float[] y = new float[c.OutputLength], lse = new float[6 * queries];
+            shape.Forward(c.Query, c.Key, c.Value, y, default, bias, lse, pattern);
+            return [.. y, .. lse];
+        }
+        AttentionPattern once = AttentionPattern.FromBias(shape, bias)!, later = AttentionPattern.FromBiasAsNeeded(shape, bias)!;
+        Assert.Equal(name != "a triangle", later.IsUnread(0, 1, 1));
+        float[] expected = Pass(once);
+        Assert.Equal(expected, Pass(later));
+        Assert.False(later.IsUnread(0, 1, 1));
+        Assert.Equal(expected, SameEverywhere(() => Pass(AttentionPattern.FromBiasAsNeeded(shape, bias)!), name));
+        for (int slice = 0; slice < 6; slice++)
+        {
+            for (int tile = 0; tile < 5; tile++) Assert.Equal(once.At(slice / 3, slice % 3).Row(tile).ToArray(), later.At(slice / 3, slice % 3).Row(tile).ToArray());
+        }
     }
 
     [Fact]
