@@ -29,6 +29,7 @@ public sealed unsafe partial class PreparedSparseConvolution
     private readonly List<ConvolutionPlan> _plans = [];
     private readonly bool _compileOnReuse;
     private readonly CompiledOnce _compiled;
+    private readonly TiledOnce _tiled = new();
     private int _version;
 
     /// <summary>Prepares a weight; it is copied.</summary>
@@ -122,13 +123,15 @@ public sealed unsafe partial class PreparedSparseConvolution
         PreparedSpMM.CheckOptional(bias.Length, Shape.OutChannels, nameof(bias));
         PreparedSpMM.CheckOptional(residual.Length, output.Length, nameof(residual));
         if (output.IsEmpty) return;
+        TiledMatrix? tiled = plan.IsDirect && Shape.Groups == 1 ? _tiled.Get(Shape.OutChannels, Shape.InChannels, _rowPointers, _columns, _values, _version) : null;
         fixed (float* pi = input, po = output, pb = bias, pr = residual)
         {
             SimdDispatch.Run(new ImagesCall
             {
                 Layout = plan.Input,
                 Passes = [plan.Forward],
-                Compiled = [plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null)],
+                Tiled = tiled,
+                Compiled = [tiled is not null ? null : plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null)],
                 IsDirect = plan.IsDirect,
                 Batch = batch,
                 Input = pi,
@@ -243,6 +246,9 @@ public sealed unsafe partial class PreparedSparseConvolution
         public PlaneLayout Layout;
         public ConvolutionPass[] Passes;
 
+        /// <summary>The only pass, where it reads the image where it is and its rows share their columns.</summary>
+        public TiledMatrix? Tiled;
+
         /// <summary>The code of each pass, or null.</summary>
         public CompiledMatrix?[] Compiled;
 
@@ -269,6 +275,22 @@ public sealed unsafe partial class PreparedSparseConvolution
 
         private readonly void Image<V>(int image) where V : unmanaged, IVector<V>
         {
+            if (Tiled is { } tiled)
+            {
+                new TiledProduct
+                {
+                    Matrix = tiled,
+                    Input = Input + image * InputImage,
+                    InputStride = Passes[0].Height * Passes[0].Width,
+                    Columns = Passes[0].Height * Passes[0].Width,
+                    Output = Output + image * OutputImage,
+                    OutputStride = Passes[0].ChannelStride,
+                    Bias = Bias,
+                    Residual = Residual == null ? null : Residual + image * OutputImage,
+                    Clamp = Clamp,
+                }.Run();
+                return;
+            }
             if (IsDirect && Compiled[0] is { } direct)
             {
                 Product(direct, new LineSource { Base = Input + image * InputImage, Stride = Passes[0].Height * Passes[0].Width, Columns = Passes[0].Height * Passes[0].Width, Lines = direct.Lines }, Passes[0], image);

@@ -101,6 +101,23 @@ public class TiledMatrixTests
         }
     }
 
+    [Theory]
+    [InlineData(4, 32, 24, 7, 7)]
+    [InlineData(8, 37, 30, 14, 14)]
+    [InlineData(16, 64, 20, 28, 28)]
+    public void Convolutions_of_one_pixel_give_the_same_bits_with_and_without_tiles(int height, int channels, int inputs, int imageHeight, int imageWidth)
+    {
+        var random = new Random(channels);
+        var convolution = new PreparedSparseConvolution(new SparseConvolutionShape(inputs, channels, 1, 1), Tiles(random, height, channels, inputs, 0.3));
+        foreach (int batch in new[] { 1, 9 })
+        {
+            int outputs = batch * channels * imageHeight * imageWidth;
+            float[] x = Uniform(random, batch * inputs * imageHeight * imageWidth), residual = Uniform(random, outputs), bias = Uniform(random, channels), plain = new float[outputs];
+            using (CompiledMatrix.Forbid()) convolution.Forward(x, batch, imageHeight, imageWidth, plain, bias, residual, Clamp.Relu);
+            Near.BitEqual(plain, SameEverywhere(outputs, y => convolution.Forward(x, batch, imageHeight, imageWidth, y, bias, residual, Clamp.Relu)));
+        }
+    }
+
     [Fact]
     public void Nothing_outside_the_output_is_written()
     {

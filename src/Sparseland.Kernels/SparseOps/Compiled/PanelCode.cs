@@ -8,7 +8,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <para>Registers: Rdi arguments, R10 input tile, R11 output row, Rsi residual row or zero, R8 bytes between rows, R9 panels left, Rdx values; Rax walks through inputs,
 /// Rcx through the rest. Vectors 0..27 are sums, 28..31 inputs. A panel leaves the pointers at the rows and values of the next, which lies behind it; behind the last
 /// panel of a block lies the first of the next block.</para>
-/// <para>The first panel of a block can read its inputs out of a matrix and leave them packed for the other panels: what a copy beforehand would take hides behind its products.</para>
+/// <para>The first panel of a block can read its inputs out of a matrix and leave them packed for the other panels: what a copy beforehand would take hides behind its products.
+/// Where the matrix is much larger than the second cache, it asks for the inputs of the next tile on the way.</para>
 /// <para>Each panel asks for the outputs of the next while it multiplies: a store to a line that is in no near cache holds up all that follow.</para>
 /// </remarks>
 internal static class PanelCode
@@ -100,17 +101,23 @@ internal static class PanelCode
             code.Push(Register.R9);
             code.Push(Register.Rsi);
             code.Load(Register.R9, Register.Rdi, Arguments.SourceStrideAt);
-            EmitProducts(code, entries, ends, block, packs: true, asksAhead: false, outputs with { Pointer = Register.Rsi });
+            code.Load(Register.Rax, Register.Rdi, Arguments.SourceIsFarAt);
+            int near = code.SkipIfZero(Register.Rax);
+            EmitProducts(code, entries, ends, block, Inputs.PackedFromAfar, asksAhead: false, outputs with { Pointer = Register.Rsi });
+            int far = code.Skip();
+            code.Land(near);
+            EmitProducts(code, entries, ends, block, Inputs.Packed, asksAhead: false, outputs with { Pointer = Register.Rsi });
+            code.Land(far);
             code.Pop(Register.Rsi);
             code.Pop(Register.R9);
             int done = code.Skip();
             code.Land(packed);
-            EmitProducts(code, entries, ends, block, packs: false, asksAhead, outputs);
+            EmitProducts(code, entries, ends, block, Inputs.Ready, asksAhead, outputs);
             code.Land(done);
         }
         else
         {
-            EmitProducts(code, entries, ends, block, packs: false, asksAhead, outputs);
+            EmitProducts(code, entries, ends, block, Inputs.Ready, asksAhead, outputs);
         }
 
         if (block.IsLast)
@@ -135,7 +142,7 @@ internal static class PanelCode
 
     /// <summary>Each line's input, and its products; among them, requests for the outputs that are written next.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, bool asksAhead, in Lines outputs)
+    private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, Inputs come, bool asksAhead, in Lines outputs)
     {
         code.Move(Register.Rax, Register.R10);
         (Register pointer, int wanted, int asked) = (outputs.Pointer, outputs.Count, 0);
@@ -156,18 +163,20 @@ internal static class PanelCode
         for (int l = 0, i = 0, turn = 0; l < block.Count; l++)
         {
             int end = ends[l];
-            if (i == end && !packs) continue;
+            if (i == end && come == Inputs.Ready) continue;
             int input = Rows + turn++ % 4;
             while (block.Offsets is null && l * LineBytes - inputs > sbyte.MaxValue * LineBytes) inputs += Advance(Register.Rax, 255 * LineBytes);
             if (block.Offsets is not null)
             {
                 code.Load(input, Register.Rax, block.Offsets[l]);
             }
-            else if (packs)
+            else if (come != Inputs.Ready)
             {
                 GoTo(block.Numbers[block.First + l]);
                 code.Load(input, Register.Rcx, 0);
                 code.Store(input, Register.Rax, l * LineBytes - inputs);
+                // The last byte that the next tile reads: where rows do not begin with cache lines, this tile has the others.
+                if (come == Inputs.PackedFromAfar) code.Prefetch(Register.Rcx, 2 * LineBytes - 1);
             }
             else
             {
@@ -239,7 +248,7 @@ internal static class PanelCode
     public unsafe struct Arguments
     {
         public const int InputAt = 0, InputTileAt = 8, OutputAt = 16, OutputTileAt = 24, ResidualAt = 32, RowStrideAt = 40, BiasAt = 48, ClampAt = 56, ValuesAt = 64, PanelAt = 72, TilesAt = 80, PanelsAt = 88,
-            SourceAt = 96, SourceStrideAt = 104;
+            SourceAt = 96, SourceStrideAt = 104, SourceIsFarAt = 112;
 
         public byte* Input;
 
@@ -276,6 +285,22 @@ internal static class PanelCode
 
         /// <summary>Bytes.</summary>
         public nint SourceStride;
+
+        /// <summary>Not 0 where the source is much larger than the second cache.</summary>
+        public nint SourceIsFar;
+    }
+
+    /// <summary>How a panel comes by its inputs.</summary>
+    private enum Inputs
+    {
+        /// <summary>They are packed, or in shifted planes.</summary>
+        Ready,
+
+        /// <summary>Out of a matrix; the panel packs them.</summary>
+        Packed,
+
+        /// <summary>The same, and those of the next tile are asked for.</summary>
+        PackedFromAfar,
     }
 
     /// <summary>Lines of the output.</summary>
