@@ -57,11 +57,14 @@ internal static class EvaluationService
     /// <summary>The evaluation as the command line's JSON.</summary>
     public static JsonObject ToJson(Evaluation e, bool text, Calibration? calibration = null)
     {
-        if (text) return new JsonObject { ["tokens"] = e.Scored, ["perplexity"] = e.Perplexity, ["bitsPerByte"] = e.BitsPerByte, ["loss"] = e.Loss };
-        var json = new JsonObject { ["samples"] = e.Samples, ["top1"] = e.Top1, ["top5"] = e.Top5, ["loss"] = e.Loss };
+        if (text) return new JsonObject { ["tokens"] = e.Scored, ["perplexity"] = Finite(e.Perplexity), ["bitsPerByte"] = Finite(e.BitsPerByte), ["loss"] = Finite(e.Loss) };
+        var json = new JsonObject { ["samples"] = e.Samples, ["top1"] = e.Top1, ["top5"] = e.Top5, ["loss"] = Finite(e.Loss) };
         if (calibration is { Count: > 0 } && double.IsFinite(calibration.ExpectedError)) json["calibrationError"] = calibration.ExpectedError;
         return json;
     }
+
+    // JSON has no word for what is no number.
+    private static double? Finite(double? value) => value is { } v && double.IsFinite(v) ? v : null;
 
     private static TensorData Convert(TensorData value, ElementType wanted) =>
         wanted == ElementType.Int32 && value.ElementType == ElementType.Int64

@@ -49,6 +49,8 @@ public sealed class RateDistortionAllocation(int samples = 1024, DistortionNorm 
         BatchLoader data = probe.Data;
         Batch[] batches = [.. probe.Batches(Math.Clamp((_samples + data.Options.BatchSize - 1) / data.Options.BatchSize, 1, data.BatchesPerEpoch))];
         float[] clean = probe.Outputs(batches);
+        int bad = Array.FindIndex(clean, v => !float.IsFinite(v));
+        if (bad >= 0) throw new PruningException("SL4013", $"the network's outputs on the calibration samples hold {clean[bad]} at index {bad}") { Because = "distances from values that are not finite mean nothing", Try = "check the data and the weights for NaN" };
         var curves = new DistortionCurve[request.Layers.Count];
         for (int l = 0; l < curves.Length; l++)
         {

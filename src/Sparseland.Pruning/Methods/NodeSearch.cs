@@ -73,7 +73,9 @@ public sealed class NodeSearch(PruningSettings settings, int draws, int batches 
             if (loss < best.Loss || best.Graph is null) best = (double.IsNaN(loss) ? double.PositiveInfinity : loss, candidate);
             context.Progress?.Report(new PruningProgress(draw + 1, _draws, "draws"));
         }
-        return Result(best.Graph!, dependencies, kept);
+        return double.IsFinite(best.Loss)
+            ? Result(best.Graph!, dependencies, kept)
+            : throw new PruningException("SL4013", $"no subnetwork of {_draws} has a loss that is a number") { Because = "the data or the weights hold NaN", Try = "check the data for NaN, or draws=1, which scores nothing" };
     }
 
     private Removal Draw(DependencyGraph dependencies, int[] kept, int draw)

@@ -23,6 +23,18 @@ public class RateDistortionTests
     }
 
     [Fact]
+    public void Samples_that_are_no_numbers_are_an_error_and_no_allocation()
+    {
+        float[] values = new float[4 * 144];
+        values[200] = float.NaN;
+        var data = new PruningContext { Data = new BatchLoader(new ArrayDataset(values, [0, 1, 2, 3], [1, 12, 12], 10), new BatchOptions { BatchSize = 2, Shuffle = false }) };
+        var model = new TrainableModel(Make.Network());
+        Assert.Equal("SL4013", Assert.Throws<PruningException>(() => ((OneShotSparsifier)MethodCatalog.Get("rd").Build(new PruningSettings { Sparsity = 0.5 })).Apply(PruningTarget.Of(model), data)).Code);
+        Assert.All(model.Parameters, p => Assert.Null(p.Mask));
+        Assert.Equal("SL4013", Assert.Throws<PruningException>(() => ((GraphSparsifier)MethodCatalog.Get("node-search").Build(new PruningSettings { Sparsity = 0.5 })).Rewrite(Make.Network(), data)).Code);
+    }
+
+    [Fact]
     public void Curves_begin_at_zero_and_the_worst_sample_bounds_the_mean()
     {
         var model = new TrainableModel(Make.Network());
