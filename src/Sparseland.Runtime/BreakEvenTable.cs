@@ -15,7 +15,7 @@ namespace Sparseland.Runtime;
 /// <param name="Density">The density (more exactly, the cost, see <see cref="BreakEvenTable.Speedup"/>) at which the sparse kernel is as fast as the dense one, 0 to 1.</param>
 public sealed record BreakEven(KernelKind Kernel, long Size, double Density)
 {
-    /// <summary>What the values are held in. Bit-masks have rules for each type; all other kernels are of single precision.</summary>
+    /// <summary>What the values are held in. Bit-masks and windows (the kernel of compressed rows against one vector) have rules for each type; all other kernels are of single precision.</summary>
     public ValueKind Values { get; init; }
 
     /// <summary>Lower bound of the columns of a row; 0 for any. Masks over few bits have rules for short rows, which spend their time on scales and on adding up.</summary>
@@ -34,7 +34,7 @@ public sealed class BreakEvenTable
     public const double Margin = 1.1;
 
     // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
-    private const int Version = 4;
+    private const int Version = 5;
 
     private readonly BreakEven[] _entries;
 
@@ -58,7 +58,7 @@ public sealed class BreakEvenTable
 
     /// <summary>
     /// The constants that are used when nothing was measured: nine tenths of the lesser of what one and two threads gave on a
-    /// 2-core x64 server, with compiled kernels (AVX-512) or, where there are none, without (AVX2). Values of few bits from memory have the lesser itself; without AVX-512 none of their masks is taken.
+    /// 2-core x64 server, with compiled kernels (AVX-512) or, where there are none, without (AVX2). Masks over few bits from memory have the lesser itself; without AVX-512 none of their masks is taken.
     /// Zero: the mask of 4-bit values in the caches, or in short rows, is slower than their dense product at every density.
     /// </summary>
     public static BreakEvenTable BuiltIn { get; } = new(
@@ -74,7 +74,8 @@ public sealed class BreakEvenTable
             new(KernelKind.Block, 2, 0.11), new(KernelKind.Block, 4, 0.15), new(KernelKind.Block, 8, 0.29), new(KernelKind.Block, 32, 0.37),
         ],
         .. Steps.LinearKernel.UsesWindows ? (ReadOnlySpan<BreakEven>)[
-            new(KernelKind.CsrVector, 0, 0.5), new(KernelKind.CsrVector, 4 << 20, 0.6),
+            new(KernelKind.CsrVector, 0, 0.6), new(KernelKind.CsrVector, 4 << 20, 0.67), new(KernelKind.CsrVector, 32 << 20, 0.72),
+            .. FewBits(ValueKind.BFloat16, 0.89, 0.77, 0.9, 0.84, windows: true), .. FewBits(ValueKind.Int8, 0.59, 0.46, 0.85, 0.85, windows: true), .. FewBits(ValueKind.Int4, 0.9, 0.74, 0.9, 0.9, windows: true),
             new(KernelKind.BitmaskVector, 0, 0.36), new(KernelKind.BitmaskVector, 4 << 20, 0.53), new(KernelKind.BitmaskVector, 32 << 20, 0.9),
             .. FewBits(ValueKind.BFloat16, 0.43, 0.45, 0.69, 0.69), .. FewBits(ValueKind.Int8, 0.46, 0.47, 0.74, 0.74), .. FewBits(ValueKind.Int4, 0, 0, 0, 0.5),
         ] :
@@ -89,12 +90,12 @@ public sealed class BreakEvenTable
     ], "built in");
 
     // In the caches and beyond, in rows of fewer than 2048 columns and of more.
-    private static BreakEven[] FewBits(ValueKind values, double cachedShort, double cachedLong, double farShort, double farLong) =>
+    private static BreakEven[] FewBits(ValueKind values, double cachedShort, double cachedLong, double farShort, double farLong, bool windows = false) =>
     [
-        new(KernelKind.BitmaskVector, 0, cachedShort) { Values = values },
-        new(KernelKind.BitmaskVector, 0, cachedLong) { Values = values, Columns = Planning.BreakEvenMeasurement.LongRow },
-        new(KernelKind.BitmaskVector, Planning.BreakEvenMeasurement.BeyondCaches, farShort) { Values = values },
-        new(KernelKind.BitmaskVector, Planning.BreakEvenMeasurement.BeyondCaches, farLong) { Values = values, Columns = Planning.BreakEvenMeasurement.LongRow },
+        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, 0, cachedShort) { Values = values },
+        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, 0, cachedLong) { Values = values, Columns = Planning.BreakEvenMeasurement.LongRow },
+        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, Planning.BreakEvenMeasurement.BeyondCaches, farShort) { Values = values },
+        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, Planning.BreakEvenMeasurement.BeyondCaches, farLong) { Values = values, Columns = Planning.BreakEvenMeasurement.LongRow },
     ];
 
     /// <summary>Where the numbers come from.</summary>

@@ -160,8 +160,8 @@ internal sealed class DecodeFigure : Figure
             int rows = weight.Shape[0], columns = weight.Length / rows;
             if (weight.Mask is { } mask && Kernel is ("windowed SpMV" or "CSR SpMV"))
             {
-                CsrMatrix csr = CsrMatrix.FromMask(mask, weight.Read().Span<float>(), rows, columns);
-                return Kernel == "windowed SpMV" ? new PreparedSpMV(csr, kind == ValueKind.BFloat16 ? kind : ValueKind.Float32).Bytes : (double)csr.StoredCount * (sizeof(float) + sizeof(int)) + ((rows + 1) * sizeof(int));
+                ReadOnlySpan<float> values = weight.Read().Span<float>();
+                return Kernel == "windowed SpMV" ? new PreparedSpMV(CompactMatrix.FromMask(mask, values, rows, columns, kind)).Bytes : ((double)mask.KeptCount * (sizeof(float) + sizeof(int))) + ((rows + 1) * sizeof(int));
             }
             bool masked = weight.Mask is not null && Kernel.StartsWith("bit-mask", StringComparison.Ordinal);
             double density = masked ? weight.Mask!.Density : 1;

@@ -10,7 +10,7 @@ using Spectre.Console;
 namespace Sparseland.Bench.Figures;
 
 /// <summary>
-/// Matrix times vector from memory, in every type, dense, under a bit-mask and (floating point) in windows: the speed-up over the dense product of the same type beside the ceiling in bytes of the bit-mask, and the
+/// Matrix times vector from memory, in every type, dense, under a bit-mask and in windows: the speed-up over the dense product of the same type beside the ceiling in bytes of the bit-mask, and the
 /// dense rate beside a loop that only reads. Every product takes the next of several copies of the matrix, so that none is found in a cache.
 /// </summary>
 internal sealed class GemvFigure : Figure
@@ -72,12 +72,9 @@ internal sealed class GemvFigure : Figure
                 Check(masked[0], x, y);
                 int next = 0;
                 sets.Add(("bit-mask", masked[0], masked[0].ByteCount, () => Gemv.Multiply(masked[next = (next + 1) % masked.Length], x, y)));
-                if (kind.IsQuantized()) continue;
-                var stored = new float[pruned.Length];
-                masked[0].ToDense(stored);
-                CsrMatrix csr = CsrMatrix.FromMask(masked[0].ToMask(), stored, m, k);
-                var first = new PreparedSpMV(csr, kind);
-                PreparedSpMV[] windows = [first, .. Enumerable.Range(1, (int)Math.Max(1, bytes / first.Bytes)).Select(_ => new PreparedSpMV(csr, kind))];
+                if (!PreparedSpMV.Fits(masked[0])) continue;
+                var first = new PreparedSpMV(masked[0]);
+                PreparedSpMV[] windows = [first, .. Enumerable.Range(1, (int)Math.Max(1, bytes / first.Bytes)).Select(_ => new PreparedSpMV(masked[0]))];
                 var expected = new float[m];
                 Gemv.Multiply(masked[0], x, expected);
                 first.Multiply(x, y, default, Clamp.None);

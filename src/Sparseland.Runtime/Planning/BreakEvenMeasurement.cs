@@ -43,7 +43,10 @@ internal static class BreakEvenMeasurement
             foreach ((int columns, int from) in new[] { (768, 0), (LongRow, LongRow) })
             {
                 foreach ((bool inMemory, long size) in new[] { (false, 0L), (true, BeyondCaches) })
-                    Add(new BreakEven(KernelKind.BitmaskVector, size, 0) { Values = values, Columns = from }, () => FewBits(values, columns, inMemory));
+                {
+                    Add(new BreakEven(KernelKind.BitmaskVector, size, 0) { Values = values, Columns = from }, () => FewBits(values, columns, inMemory, windows: false));
+                    if (PreparedSpMV.IsFast(values)) Add(new BreakEven(KernelKind.CsrVector, size, 0) { Values = values, Columns = from }, () => FewBits(values, columns, inMemory, windows: true));
+                }
             }
         }
         return new BreakEvenTable(entries, $"measured with {SimdSupport.Level}, {WorkPool.Threads} threads") { Conditions = BreakEvenConditions.Current };
@@ -120,7 +123,7 @@ internal static class BreakEvenMeasurement
                 CsrMatrix csr = CsrMatrix.FromMask(mask, weight, side, side);
                 if (!windows) return BreakEvenOf(density, dense, () => SpMV.Multiply(csr, x, y));
                 var prepared = new PreparedSpMV(csr);
-                return BreakEvenOf(SparseCost.OfWindows(prepared.Steps, side, side), dense, () => prepared.Multiply(x, y, default, Clamp.None));
+                return BreakEvenOf(SparseCost.OfWindows(prepared.Bytes, side, side), dense, () => prepared.Multiply(x, y, default, Clamp.None));
             case KernelKind.BitmaskVector:
                 CompactMatrix bits = CompactMatrix.FromMask(mask, weight, side, side, ValueKind.Float32);
                 return BreakEvenOf(SparseCost.OfBitmask(density), dense, () => Gemv.Multiply(bits, x, y));
@@ -130,17 +133,31 @@ internal static class BreakEvenMeasurement
         }
     }
 
-    /// <summary>A mask over values of few bits beside all values of the same type: a matrix that stays in the second cache, or the next of many copies.</summary>
-    private static double FewBits(ValueKind values, int columns, bool inMemory)
+    /// <summary>Values of few bits under a mask or in windows beside all values of the same type: a matrix that stays in the second cache, or the next of many copies.</summary>
+    private static double FewBits(ValueKind values, int columns, bool inMemory, bool windows)
     {
         const long CachedBytes = 256 << 10, CopyBytes = 1 << 20;
         var random = new Random(6);
         int rows = (int)((inMemory ? CopyBytes : CachedBytes) * 8 / values.Bits() / columns), next = 0, copies = inMemory ? (int)(2 * BeyondCaches / CopyBytes) : 1;
         float[] weight = Uniform(random, rows * columns), x = Uniform(random, columns), y = new float[rows];
-        CompactMatrix[] all = Copies(CompactMatrix.FromDense(weight, rows, columns, values)), masked = Copies(CompactMatrix.FromMask(RandomMask(random, rows, columns, 1, BitmaskDensity), weight, rows, columns, values));
+        CompactMatrix[] all = Copies(CompactMatrix.FromDense(weight, rows, columns, values));
+        CompactMatrix masked = CompactMatrix.FromMask(RandomMask(random, rows, columns, 1, BitmaskDensity), weight, rows, columns, values);
+        double cost = SparseCost.OfFewBits(BitmaskDensity);
+        Action sparse;
+        if (windows)
+        {
+            PreparedSpMV[] prepared = [.. Enumerable.Range(0, copies).Select(_ => new PreparedSpMV(masked))];
+            cost = SparseCost.OfWindows(prepared[0].Bytes, rows, columns, values);
+            sparse = () => prepared[next].Multiply(x, y, default, Clamp.None);
+        }
+        else
+        {
+            CompactMatrix[] masks = Copies(masked);
+            sparse = () => Gemv.Multiply(masks[next], x, y);
+        }
         // The best time from memory is that of a matrix of which a part was still in a cache: the median is what a model sees.
-        double[] times = KernelTimer.Medians(BudgetMilliseconds, () => Gemv.Multiply(all[next = (next + 1) % copies], x, y), () => Gemv.Multiply(masked[next], x, y));
-        return SparseCost.OfFewBits(BitmaskDensity) * times[0] / times[1];
+        double[] times = KernelTimer.Medians(BudgetMilliseconds, () => Gemv.Multiply(all[next = (next + 1) % copies], x, y), sparse);
+        return cost * times[0] / times[1];
 
         CompactMatrix[] Copies(CompactMatrix w) =>
             [.. Enumerable.Range(0, copies).Select(i => i == 0 ? w : CompactMatrix.FromParts(w.Rows, w.Columns, w.Kind, w.HasMask ? w.Bits.ToArray() : default(ReadOnlyMemory<byte>?), w.Values.ToArray(), w.Scales.ToArray(), w.Kind == ValueKind.Int4 ? w.GroupColumns : 0))];

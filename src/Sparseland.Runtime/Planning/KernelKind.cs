@@ -9,7 +9,7 @@ public enum KernelKind
     /// <summary>Compressed rows against many rows of input, or shifted planes of an image.</summary>
     Csr,
 
-    /// <summary>Compressed rows against one vector.</summary>
+    /// <summary>Compressed rows against one vector, in windows where the machine has registers for them.</summary>
     CsrVector,
 
     /// <summary>Bit-mask and packed values against one vector; N:M weights are of this kind.</summary>

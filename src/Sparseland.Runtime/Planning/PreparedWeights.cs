@@ -39,14 +39,14 @@ internal sealed class WeightMatrix
 {
     private static readonly int[] s_tileRows = [16, 8, 4];
 
-    private readonly Lazy<long> _windowSteps;
+    private readonly Lazy<long> _windowBytes;
 
     private WeightMatrix(CsrMatrix csr, int blockRows, bool isTwoOfFour)
     {
         Csr = csr;
         BlockRows = blockRows;
         IsTwoOfFour = isTwoOfFour;
-        _windowSteps = new Lazy<long>(() => PreparedSpMV.CountSteps(csr));
+        _windowBytes = new Lazy<long>(() => PreparedSpMV.CountBytes(csr));
     }
 
     /// <summary>The kept entries.</summary>
@@ -61,8 +61,8 @@ internal sealed class WeightMatrix
     /// <summary>Kept fraction.</summary>
     public double Density => Csr.Density;
 
-    /// <summary>Steps of a product with one vector in windows; counted once.</summary>
-    public long WindowSteps => _windowSteps.Value;
+    /// <summary>Bytes of a product with one vector in windows; counted once.</summary>
+    public long WindowBytes => _windowBytes.Value;
 
     public static WeightMatrix Of(Weight weight, bool transposed)
     {

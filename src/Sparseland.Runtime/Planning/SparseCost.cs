@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
 
 namespace Sparseland.Runtime.Planning;
@@ -41,13 +42,12 @@ internal static class SparseCost
     /// </summary>
     public static double OfDepthwise(double density) => Write + Tap * density;
 
-    /// <summary>
-    /// The cost of a weight in windows of 64 inputs against one vector: places, filled or not. Random rows at a density d fill some d / (d + 0.03) of them, rows of 64 neighbours that share no inputs one in 8.
-    /// </summary>
-    /// <param name="steps">See <see cref="PreparedSpMV.CountSteps"/>.</param>
+    /// <summary>The cost of a weight in windows against one vector: its bytes beside those of all values. From memory time is in proportion to them, and in the caches to places, of which each has as many.</summary>
+    /// <param name="bytes">See <see cref="PreparedSpMV.CountBytes(CompactMatrix)"/>.</param>
     /// <param name="rows">Rows of the weight.</param>
     /// <param name="columns">Columns of the weight.</param>
-    public static double OfWindows(long steps, int rows, int columns) => steps * 32.0 / Math.Max(1, (long)rows * columns);
+    /// <param name="kind">What the values are held in.</param>
+    public static double OfWindows(long bytes, int rows, int columns, ValueKind kind = ValueKind.Float32) => bytes * 8.0 / Math.Max(1, (long)rows * columns * kind.Bits());
 
     /// <summary>The cost of a full weight by columns: a rectifier is expected to leave half of its results at zero.</summary>
     public const double HalfOfColumns = 0.5;

@@ -32,7 +32,7 @@ internal abstract class ConvolutionKernel
             new(KernelKind.Dense, 1, $"{weight.Name}|dense|{layer}|{g.Batch},{g.Height},{g.Width}", () => new DenseConvolution(weight, geometry), ""),
             new(depthwise ? KernelKind.Depthwise : KernelKind.Convolution, cost, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, geometry), ""),
         ];
-        return KernelChooser.Choose(candidates, pixels, matrix.Density, geometry.MultiplyAdds, context, kernel =>
+        return KernelChooser.Choose(candidates, new KernelRules(pixels), matrix.Density, geometry.MultiplyAdds, context, kernel =>
         {
             var x = new float[geometry.InputLength];
             Array.Fill(x, 0.5f);

@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Sparse;
 using Sparseland.Runtime.Planning;
 
 namespace Sparseland.Runtime.Steps;
@@ -17,6 +18,13 @@ internal sealed record Candidate<T>(KernelKind Kind, double Cost, string Key, Fu
 /// <param name="Reason">For the plan.</param>
 internal sealed record KernelChoice<T>(T Kernel, KernelKind Kind, double Density, string Reason) where T : class;
 
+/// <summary>Which rules of the break-even table are asked.</summary>
+/// <param name="Size">What the table's sizes are compared with.</param>
+/// <param name="Values">What the values are held in.</param>
+/// <param name="Columns">Columns of a row.</param>
+/// <param name="Text">The same for the plan's reason, beginning with a space, or empty.</param>
+internal sealed record KernelRules(long Size, ValueKind Values = ValueKind.Float32, int Columns = int.MaxValue, string Text = "");
+
 /// <summary>Chooses among kernels by the break-even table, or by timing them.</summary>
 internal static class KernelChooser
 {
@@ -31,12 +39,12 @@ internal static class KernelChooser
 
     /// <summary>Chooses; the first candidate is the dense one.</summary>
     /// <param name="candidates">At least one.</param>
-    /// <param name="size">What the table's sizes are compared with.</param>
+    /// <param name="rules">Which rules of the table count.</param>
     /// <param name="density">Kept fraction of the weight.</param>
     /// <param name="multiplyAdds">Of the dense layer.</param>
     /// <param name="context">The plan in the making.</param>
     /// <param name="work">A runnable call of the layer with a kernel, for timing.</param>
-    public static KernelChoice<T> Choose<T>(IReadOnlyList<Candidate<T>> candidates, long size, double density, long multiplyAdds, StepContext context, Func<T, Action> work) where T : class
+    public static KernelChoice<T> Choose<T>(IReadOnlyList<Candidate<T>> candidates, KernelRules rules, double density, long multiplyAdds, StepContext context, Func<T, Action> work) where T : class
     {
         Candidate<T> dense = candidates[0];
         // Full weights have no zeros to skip; their inputs may.
@@ -45,7 +53,7 @@ internal static class KernelChooser
         if (context.Options.ForceDense) return Take(dense, "dense was asked for");
         if (multiplyAdds < SmallestWorthwhile) return Take(dense, "too little work to gain from zeros");
         BreakEvenTable table = context.Options.BreakEven;
-        var ranked = candidates.Skip(1).Select(c => (Candidate: c, Speedup: table.Speedup(c.Kind, size, c.Cost))).OrderByDescending(c => c.Speedup).ToList();
+        var ranked = candidates.Skip(1).Select(c => (Candidate: c, Speedup: table.Speedup(c.Kind, rules.Size, c.Cost, rules.Values, rules.Columns))).OrderByDescending(c => c.Speedup).ToList();
 
         if (context.Options.AutoTune)
         {
@@ -65,9 +73,10 @@ internal static class KernelChooser
         }
 
         (Candidate<T> first, double speedup) = ranked[0];
+        double breakEven = table.For(first.Kind, rules.Size, rules.Values, rules.Columns);
         if (speedup < BreakEvenTable.Margin)
-            return Take(dense, $"density {density:0.00}, cost {first.Cost:0.00} is not below break-even {table.For(first.Kind, size):0.00} / {BreakEvenTable.Margin} ({table.Origin})");
-        return Take(first, $"{first.Note}density {density:0.000}, cost {first.Cost:0.000} below break-even {table.For(first.Kind, size):0.00} ({table.Origin})");
+            return Take(dense, $"density {density:0.00}, cost {first.Cost:0.00} is not below break-even {breakEven:0.00} / {BreakEvenTable.Margin}{rules.Text} ({table.Origin})");
+        return Take(first, $"{first.Note}density {density:0.000}, cost {first.Cost:0.000} below break-even {breakEven:0.00}{rules.Text} ({table.Origin})");
 
         KernelChoice<T> Take(Candidate<T> chosen, string reason) => new(context.Prepared.Get(chosen.Key, chosen.Prepare), chosen.Kind, density, reason);
     }

@@ -1,5 +1,4 @@
 using Sparseland.Kernels.Dense;
-using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
 using Sparseland.Model.Graph;
@@ -21,7 +20,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
     public abstract void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp);
 
     /// <summary>Whether unstructured weights meet one vector in windows; elsewhere compressed rows are faster.</summary>
-    public static bool UsesWindows => SimdSupport.Level == SimdLevel.Vector512;
+    public static bool UsesWindows => PreparedSpMV.IsFast(ValueKind.Float32);
 
     /// <summary>Chooses the kernel for a weight.</summary>
     /// <param name="weight">[Inputs, Outputs], or [Outputs, Inputs] when transposed.</param>
@@ -47,12 +46,12 @@ internal abstract class LinearKernel(int inputs, int outputs)
         }
         else if (!full)
         {
-            candidates.Add(new(KernelKind.CsrVector, UsesWindows ? SparseCost.OfWindows(matrix.WindowSteps, outputs, inputs) : matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), ""));
+            candidates.Add(new(KernelKind.CsrVector, UsesWindows ? SparseCost.OfWindows(matrix.WindowBytes, outputs, inputs) : matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), ""));
             candidates.Add(new(KernelKind.BitmaskVector, SparseCost.OfBitmask(matrix.Density), Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.IsTwoOfFour ? "2:4 pattern, " : ""));
             if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockLinear(matrix), Tiles()));
         }
         long size = rows > 1 ? rows : (long)inputs * outputs * sizeof(float);
-        return KernelChooser.Choose(candidates, size, matrix.Density, (long)rows * inputs * outputs, context, kernel =>
+        return KernelChooser.Choose(candidates, new KernelRules(size), matrix.Density, (long)rows * inputs * outputs, context, kernel =>
         {
             var x = new float[rows * inputs];
             Array.Fill(x, 0.5f);

@@ -21,11 +21,9 @@ public class FormatProductTests
             CsrMatrix csr = CsrMatrix.FromDense(dense, rows, columns);
             Near.Equal(expected, SameEverywhere(rows, y => SpMV.Multiply(csr, x, y), what: what), 2e-5, 1e-5, what);
             var windows = new PreparedSpMV(csr);
-            Assert.Equal(windows.Steps, PreparedSpMV.CountSteps(csr));
             Near.Equal(expected, SameEverywhere(rows, y => windows.Multiply(x, y, default, Clamp.None), what: what), 2e-5, 1e-5, what);
             float[] rounded = Array.ConvertAll(dense, v => BitConverter.UInt32BitsToSingle(BitConverter.SingleToUInt32Bits(v) & 0xFFFF0000));
-            var halves = new PreparedSpMV(CsrMatrix.FromMask(csr.ToMask(), rounded, rows, columns), ValueKind.BFloat16);
-            Assert.Equal(windows.Steps, halves.Steps);
+            var halves = new PreparedSpMV(CompactMatrix.FromMask(csr.ToMask(), rounded, rows, columns, ValueKind.BFloat16));
             Near.Equal(Product(rounded, rows, columns, x, 1), SameEverywhere(rows, y => halves.Multiply(x, y, default, Clamp.None), what: what), 2e-5, 1e-5, what);
             foreach ((int r, int c) in new[] { (1, 1), (4, 1), (8, 1), (16, 1), (3, 2), (2, 5), (30, 4) })
             {
@@ -46,36 +44,6 @@ public class FormatProductTests
             BlockCsrMatrix four = BlockCsrMatrix.FromDense(dense, rows, columns, 4, 1);
             Near.Equal(clamped, SameEverywhere(rows, y => SpMV.Multiply(four, x, y, bias, new Clamp(0, 0.5f))), 2e-5, 1e-5, what);
         }
-    }
-
-    [Fact]
-    public void Rows_that_share_no_inputs_fill_one_lane_of_sixteen()
-    {
-        // Far enough apart that no window of one row's last entries reaches those of the next.
-        const int Columns = 16 * 128;
-        var dense = new float[32 * Columns];
-        for (int r = 0; r < 32; r++) dense.AsSpan(r * Columns + r % 16 * 128, 32).Fill(1);
-        Assert.Equal(2 * 16 * 16, PreparedSpMV.CountSteps(CsrMatrix.FromDense(dense, 32, Columns)));
-        // The same entries of every row: all lanes.
-        for (int r = 0; r < 32; r++)
-        {
-            dense.AsSpan(r * Columns, Columns).Clear();
-            dense.AsSpan(r * Columns + 64, 32).Fill(1);
-        }
-        Assert.Equal(2 * 16, PreparedSpMV.CountSteps(CsrMatrix.FromDense(dense, 32, Columns)));
-        Assert.Equal(0, PreparedSpMV.CountSteps(CsrMatrix.FromDense(new float[12], 3, 4)));
-    }
-
-    [Fact]
-    public void Windows_go_on_behind_a_million_empty_columns()
-    {
-        const int Columns = 2_500_000;
-        var csr = new CsrMatrix(2, Columns, [0, 2, 3], [5, Columns - 1, 1_200_000], [2f, 3f, 4f]);
-        var x = new float[Columns];
-        (x[5], x[1_200_000], x[Columns - 1]) = (7f, 0.5f, 11f);
-        float[] y = SameEverywhere(2, y => new PreparedSpMV(csr).Multiply(x, y, default, Clamp.None));
-        Assert.Equal(47f, y[0]);
-        Assert.Equal(2f, y[1]);
     }
 
     [Fact]

@@ -4,7 +4,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <remarks>Names of instructions stand beside their methods. Mask registers are numbers 1 to 7; sums of bytes need AVX-512 VNNI, spreading bytes and words VBMI2.</remarks>
 internal sealed partial class Assembler
 {
-    private const int Map0F = 1, Map0F38 = 2, Map0F3A = 3, NoPrefix = 0, Prefix66 = 1, PrefixF3 = 2, Wide = 2, Half = 1;
+    private const int Map0F = 1, Map0F38 = 2, Map0F3A = 3, NoPrefix = 0, Prefix66 = 1, PrefixF3 = 2, PrefixF2 = 3, Wide = 2, Half = 1;
 
     private static readonly Register[] s_saved = [Register.Rbx, Register.Rbp, Register.R12, Register.R13, Register.R14, Register.R15];
 
@@ -188,6 +188,89 @@ internal sealed partial class Assembler
 
     /// <summary>sum += left * right (vfmadd231ps).</summary>
     public void MultiplyAdd(int sum, int left, int right) => Registers(Map0F38, Prefix66, false, 0xB8, sum, left, right);
+
+    /// <summary>target = the byte at [address + offset] (movzx).</summary>
+    public void LoadByte(Register target, Register address, int offset)
+    {
+        Byte(0x48 | (int)target >> 3 << 2 | (int)address >> 3);
+        Byte(0x0F);
+        Byte(0xB6);
+        Operand((int)target, address, offset, 1);
+    }
+
+    /// <summary>target = the 32 bytes at [address + offset], each four of them with four zeros behind (vpmovzxdq).</summary>
+    public void LoadPairs(int target, Register address, int offset)
+    {
+        Extended(Map0F38, Prefix66, false, target, 0, (int)address < 8, true, 0, false, Wide);
+        Byte(0x35);
+        Operand(target, address, offset, 32);
+    }
+
+    /// <summary>target = the 16 16-bit integers at [address + offset] as 32-bit ones (vpmovsxwd).</summary>
+    public void LoadShorts(int target, Register address, int offset)
+    {
+        Extended(Map0F38, Prefix66, false, target, 0, (int)address < 8, true, 0, false, Wide);
+        Byte(0x23);
+        Operand(target, address, offset, 32);
+    }
+
+    /// <summary>target = the 16 half-precision numbers at [address + offset] as singles (vcvtph2ps).</summary>
+    public void LoadHalves(int target, Register address, int offset)
+    {
+        Extended(Map0F38, Prefix66, false, target, 0, (int)address < 8, true, 0, false, Wide);
+        Byte(0x13);
+        Operand(target, address, offset, 32);
+    }
+
+    /// <summary>The single at [address + 4 * index] = itself + the one at [from + offset], through a register (vmovss, vaddss).</summary>
+    public void AddSingleTo(Register address, Register index, int through, Register from, int offset)
+    {
+        Single(0x10);
+        Extended(Map0F, PrefixF3, false, through, through, (int)from < 8, true, 0, false, 0);
+        Byte(0x58);
+        Operand(through, from, offset, sizeof(float));
+        Single(0x11);
+
+        void Single(int operation)
+        {
+            Extended(Map0F, PrefixF3, false, through, 0, (int)address < 8, (int)index < 8, 0, false, 0);
+            Byte(operation);
+            Byte(0x40 | (through & 7) << 3 | 4);
+            Byte(2 << 6 | ((int)index & 7) << 3 | (int)address & 7);
+            Byte(0);
+        }
+    }
+
+    /// <summary>target = left * right (vmulps).</summary>
+    public void Multiply(int target, int left, int right) => Registers(Map0F, NoPrefix, false, 0x59, target, left, right);
+
+    /// <summary>target = source shifted right in 32-bit lanes, its sign kept (vpsrad).</summary>
+    public void ShiftRight32(int target, int source, int count)
+    {
+        Registers(Map0F, Prefix66, false, 0x72, 4, target, source);
+        Byte(count);
+    }
+
+    /// <summary>Each byte of target = 8 bits of the 64 of source that it lies in, from the bit on that the byte of shifts names (vpmultishiftqb).</summary>
+    public void MultiShift(int target, int shifts, int source) => Registers(Map0F38, Prefix66, true, 0x83, target, shifts, source);
+
+    /// <summary>target = the lower 32 bits of left * right per lane (vpmulld).</summary>
+    public void MultiplyLow32(int target, int left, int right) => Registers(Map0F38, Prefix66, false, 0x40, target, left, right);
+
+    /// <summary>target = left + right byte by byte (vpaddb).</summary>
+    public void AddBytes(int target, int left, int right) => Registers(Map0F, Prefix66, false, 0xFC, target, left, right);
+
+    /// <summary>Each byte of target = the one of the same 16 of source that the byte of places names (vpshufb).</summary>
+    public void ShuffleBytes(int target, int source, int places) => Registers(Map0F38, Prefix66, false, 0x00, target, source, places);
+
+    /// <summary>Each byte of target, a number whose lowest seven bits count, becomes that one of the 128 in low and high (vpermi2b).</summary>
+    public void PickBytes(int target, int low, int high) => Registers(Map0F38, Prefix66, false, 0x75, target, low, high);
+
+    /// <summary>mask = the highest bit of each byte (vpmovb2m).</summary>
+    public void SignsToMask(int mask, int source) => Registers(Map0F38, PrefixF3, false, 0x29, mask, 0, source);
+
+    /// <summary>target = source in the bytes of the mask (vmovdqu8).</summary>
+    public void CopyBytesMasked(int target, int mask, int source) => Registers(Map0F, PrefixF2, false, 0x6F, target, 0, source, mask);
 
     /// <summary>Subtracts one and jumps back while the result is not zero (dec, jnz).</summary>
     public void Loop(Register counter, int target)

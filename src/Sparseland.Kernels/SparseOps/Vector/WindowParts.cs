@@ -1,0 +1,214 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.Threading;
+
+namespace Sparseland.Kernels.SparseOps.Vector;
+
+/// <summary>A product with a <see cref="WindowLayout"/>, part by part. Each window adds to a row what its steps sum up to.</summary>
+internal unsafe struct WindowParts : IParts
+{
+    // Bytes ahead that memory is asked for.
+    private const int Ahead = 1024;
+
+    public WindowLayout Layout;
+
+    /// <summary>In registers, floating point: [windows, 4, 128], the bytes of the inputs, lowest first. Integers: [windows, 256].</summary>
+    public byte* X;
+
+    /// <summary>The inputs as they are; floating point outside of registers.</summary>
+    public float* Singles;
+
+    /// <summary>Of integers, one a window.</summary>
+    public float* InputScales;
+
+    /// <summary>A factor per row, or null.</summary>
+    public float* RowScales;
+    public float* Y, Bias;
+    public Clamp Clamp;
+
+    /// <summary>Whether every input is finite: where one is not, places without an entry stay out.</summary>
+    public bool IsFinite;
+
+    /// <summary>Whether the forms in registers are used.</summary>
+    public bool IsWide;
+
+    public readonly void Run(int part)
+    {
+        WindowLayout.WindowShape shape = Layout.Shape;
+        float* y = stackalloc float[WindowLayout.MostPartRows];
+        new Span<float>(y, WindowLayout.MostPartRows).Clear();
+        byte* steps = Layout.Steps + (Layout.StepStarts[part] * Layout.StepBytes), heads = Layout.Heads + ((nint)Layout.GroupStarts[part] * shape.HeadBytes);
+        fixed (byte* groups = &Layout.GroupsOfWindows[part * shape.Windows])
+        fixed (byte* counts = Layout.StepsOfGroups)
+        {
+            byte* first = counts + Layout.GroupStarts[part];
+            if (!IsWide) Portable(y, steps, heads, groups, first);
+            else if (shape.Kind.IsQuantized()) Integers(y, steps, heads, groups, first);
+            else if (shape.Kind == ValueKind.Float32 && Layout.Deltas) Floats<float, ushort>(y, steps, heads, groups, first);
+            else if (shape.Kind == ValueKind.Float32) Floats<float, byte>(y, steps, heads, groups, first);
+            else if (Layout.Deltas) Floats<ushort, ushort>(y, steps, heads, groups, first);
+            else Floats<ushort, byte>(y, steps, heads, groups, first);
+        }
+        int row = part * shape.PartRows;
+        for (int end = Math.Min(row + shape.PartRows, shape.Rows); row < end; row++, y++)
+        {
+            float v = RowScales == null ? *y : *y * RowScales[row];
+            if (Bias != null) v += Bias[row];
+            Y[row] = Clamp.IsNone ? v : MathF.Min(MathF.Max(v, Clamp.Low), Clamp.High);
+        }
+    }
+
+    /// <summary>Adds the sums of 16 lanes to their rows.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Add(float* y, byte* rows, float* sums)
+    {
+        for (int lane = 0; lane < WindowLayout.Lanes; lane += 4)
+        {
+            y[rows[lane]] += sums[lane];
+            y[rows[lane + 1]] += sums[lane + 1];
+            y[rows[lane + 2]] += sums[lane + 2];
+            y[rows[lane + 3]] += sums[lane + 3];
+        }
+    }
+
+    /// <summary>Values are float or, for bfloat16, ushort; columns byte or, for differences, ushort (four of them).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Floats<TValue, TColumns>(float* y, byte* p, byte* heads, byte* groups, byte* counts) where TValue : unmanaged where TColumns : unmanaged
+    {
+        bool deltas = sizeof(TColumns) == 2;
+        int valueBytes = WindowLayout.Places * sizeof(TValue), bytes = valueBytes + (deltas ? 32 : 64), windows = Layout.Shape.Windows;
+        float* sums = stackalloc float[2 * WindowLayout.Lanes];
+        sums = Aligned(sums);
+        Vector512<uint> ones = Vector512.Create(0x01010101u), odd = Vector512.Create(0xFFFF0000u);
+        Vector512<byte> lower = Vector512.Create((byte)15), last = Vector512.Load(WindowCode.Tables), shifts = Vector512.Load(WindowCode.Tables + 64);
+        byte* x = X;
+        for (int w = 0; w < windows; w++, x += 512)
+        {
+            int here = groups[w];
+            if (here == 0) continue;
+            Vector512<byte> a0 = Vector512.Load(x), a1 = Vector512.Load(x + 64), b0 = Vector512.Load(x + 128), b1 = Vector512.Load(x + 192);
+            Vector512<byte> c0 = Vector512.Load(x + 256), c1 = Vector512.Load(x + 320), d0 = Vector512.Load(x + 384), d1 = Vector512.Load(x + 448);
+            for (; here > 0; here--, heads += WindowLayout.Lanes, counts++)
+            {
+                Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+                Vector512<byte> before = Vector512<byte>.Zero;
+                for (int n = *counts; n > 0; n--, p += bytes)
+                {
+                    Sse.Prefetch0(p + Ahead);
+                    Sse.Prefetch0(p + Ahead + 64);
+                    if (sizeof(TValue) == 4 || !deltas) Sse.Prefetch0(p + Ahead + 128);
+                    if (sizeof(TValue) == 4) Sse.Prefetch0(p + Ahead + 192);
+                    if (sizeof(TValue) == 4) Sse.Prefetch0(p + Ahead + 256);
+                    Vector512<byte> column;
+                    if (deltas)
+                    {
+                        Vector512<ulong> pairs = Avx512F.ConvertToVector512UInt64(Vector256.Load((uint*)(p + valueBytes)));
+                        Vector512<byte> gaps = Avx512Vbmi.MultiShift(shifts, pairs) & lower;
+                        column = (gaps.AsUInt32() * ones).AsByte() + before;
+                        before = Avx512BW.Shuffle(column, last);
+                    }
+                    else
+                    {
+                        column = Vector512.Load(p + valueBytes);
+                    }
+                    Vector512<byte> a = Avx512Vbmi.PermuteVar64x8x2(a0, column, a1), b = Avx512Vbmi.PermuteVar64x8x2(b0, column, b1);
+                    Vector512<byte> c = Avx512Vbmi.PermuteVar64x8x2(c0, column, c1), d = Avx512Vbmi.PermuteVar64x8x2(d0, column, d1);
+                    Vector512<ushort> lowAb = Avx512BW.UnpackLow(a, b).AsUInt16(), highAb = Avx512BW.UnpackHigh(a, b).AsUInt16();
+                    Vector512<ushort> lowCd = Avx512BW.UnpackLow(c, d).AsUInt16(), highCd = Avx512BW.UnpackHigh(c, d).AsUInt16();
+                    Vector512<float> x0 = Avx512BW.UnpackLow(lowAb, lowCd).AsSingle(), x1 = Avx512BW.UnpackHigh(lowAb, lowCd).AsSingle();
+                    Vector512<float> x2 = Avx512BW.UnpackLow(highAb, highCd).AsSingle(), x3 = Avx512BW.UnpackHigh(highAb, highCd).AsSingle();
+                    if (sizeof(TValue) == 4)
+                    {
+                        s0 = Avx512F.FusedMultiplyAdd(x0, Vector512.Load((float*)p), s0);
+                        s1 = Avx512F.FusedMultiplyAdd(x1, Vector512.Load((float*)p + 16), s1);
+                        s2 = Avx512F.FusedMultiplyAdd(x2, Vector512.Load((float*)p + 32), s2);
+                        s3 = Avx512F.FusedMultiplyAdd(x3, Vector512.Load((float*)p + 48), s3);
+                        continue;
+                    }
+                    Vector512<uint> first = Vector512.Load((uint*)p), second = Vector512.Load((uint*)p + 16);
+                    s0 = Avx512F.FusedMultiplyAdd(x0, (first << 16).AsSingle(), s0);
+                    s1 = Avx512F.FusedMultiplyAdd(x1, (first & odd).AsSingle(), s1);
+                    s2 = Avx512F.FusedMultiplyAdd(x2, (second << 16).AsSingle(), s2);
+                    s3 = Avx512F.FusedMultiplyAdd(x3, (second & odd).AsSingle(), s3);
+                }
+                // Places 0 and 2, and 1 and 3 of a lane, then both.
+                Vector512<float> s01 = Avx512F.UnpackLow(s0, s1) + Avx512F.UnpackHigh(s0, s1), s23 = Avx512F.UnpackLow(s2, s3) + Avx512F.UnpackHigh(s2, s3);
+                (Avx512F.UnpackLow(s01.AsDouble(), s23.AsDouble()).AsSingle() + Avx512F.UnpackHigh(s01.AsDouble(), s23.AsDouble()).AsSingle()).Store(sums);
+                Add(y, heads, sums);
+            }
+        }
+    }
+
+    private readonly void Integers(float* y, byte* steps, byte* heads, byte* groups, byte* counts)
+    {
+        WindowCode.Form form = Layout.Shape.Kind == ValueKind.Int4 ? WindowCode.Form.Int4Deltas : Layout.Deltas ? WindowCode.Form.Int8Deltas : WindowCode.Form.Int8;
+        float* scratch = stackalloc float[2 * WindowLayout.Lanes];
+        WindowCode.Arguments call = new() { Steps = steps, Counts = counts, Heads = heads, X = X, Y = y, Scale = InputScales, Scratch = Aligned(scratch), Tables = WindowCode.Tables };
+        for (int w = 0; w < Layout.Shape.Windows; w++, call.X += QuantizedInput.Block, call.Scale++)
+        {
+            call.Groups = groups[w];
+            WindowCode.Run(form, &call);
+        }
+    }
+
+    private static float* Aligned(float* memory) => (float*)(((nint)memory + 63) & ~63);
+
+    // The definition.
+    private readonly void Portable(float* y, byte* steps, byte* heads, byte* groups, byte* counts)
+    {
+        WindowLayout.WindowShape shape = Layout.Shape;
+        float* sums = stackalloc float[WindowLayout.Lanes];
+        for (int w = 0; w < shape.Windows; w++)
+        {
+            for (int g = 0; g < groups[w]; g++, counts++, heads += shape.HeadBytes)
+            {
+                for (int lane = 0; lane < WindowLayout.Lanes; lane++) sums[lane] = shape.Kind.IsQuantized() ? IntegerLane(steps, *counts, lane, w, heads) : FloatLane(steps, *counts, lane, w);
+                Add(y, heads, sums);
+                steps += *counts * (nint)Layout.StepBytes;
+            }
+        }
+    }
+
+    private readonly float FloatLane(byte* step, int count, int lane, int window)
+    {
+        float* sums = stackalloc float[WindowLayout.Slots];
+        new Span<float>(sums, WindowLayout.Slots).Clear();
+        float* x = Singles + ((nint)window * Layout.Shape.Window);
+        for (int column = 0; count > 0; count--, step += Layout.StepBytes)
+        {
+            for (int slot = 0; slot < WindowLayout.Slots; slot++)
+            {
+                column = Column(step, lane, slot, column);
+                int value = WindowPlace.Value(step, Layout.Shape.Kind, lane, slot);
+                // Zeros of empty places take part like everywhere, unless they would meet an input that is not finite.
+                if (value == WindowLayout.Missing && !IsFinite) continue;
+                sums[slot] = MathF.FusedMultiplyAdd(x[column], BitConverter.Int32BitsToSingle(value), sums[slot]);
+            }
+        }
+        return sums[0] + sums[2] + (sums[1] + sums[3]);
+    }
+
+    private readonly float IntegerLane(byte* step, int count, int lane, int window, byte* head)
+    {
+        byte* x = X + ((nint)window * QuantizedInput.Block);
+        int sum = 0;
+        for (int column = 0; count > 0; count--, step += Layout.StepBytes)
+        {
+            for (int slot = 0; slot < WindowLayout.Slots; slot++)
+            {
+                column = Column(step, lane, slot, column);
+                sum += (x[column] - 128) * WindowPlace.Value(step, Layout.Shape.Kind, lane, slot);
+            }
+        }
+        if (Layout.Shape.Kind == ValueKind.Int8) return sum * InputScales[window];
+        float factor;
+        HalfPrecision.Widen((ushort*)(head + (3 * WindowLayout.Lanes)) + lane, 1, &factor);
+        return sum * (factor * InputScales[window]);
+    }
+
+    private readonly int Column(byte* step, int lane, int slot, int before) =>
+        Layout.Deltas ? before + WindowPlace.Delta(step, Layout.Shape.Kind, Layout.Shape.ValueBytes, lane, slot) : WindowPlace.Plain(step, Layout.Shape.ValueBytes, lane, slot);
+}

@@ -1,0 +1,171 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
+
+namespace Sparseland.Kernels.Tests.SparseOps;
+
+public class PreparedSpMVTests
+{
+    public static TheoryData<int, int> Sizes => new()
+    {
+        { 1, 1 }, { 5, 1 }, { 1, 70 }, { 13, 64 }, { 37, 129 }, { 64, 300 }, { 17, 128 }, { 16, 256 }, { 6, 255 }, { 7, 257 }, { 70, 1100 }, { 3, 2500 }, { 300, 40 },
+    };
+
+    [Theory, MemberData(nameof(Sizes))]
+    public void Every_type_gives_the_products_of_its_dense_form_on_every_level(int rows, int columns)
+    {
+        var random = new Random(rows + (columns * 100));
+        foreach (double density in (double[])[0, 0.02, 0.1, 0.3, 0.5, 0.9, 1])
+        {
+            float[] dense = SparseDense(random, rows, columns, density), x = Uniform(random, columns), bias = Uniform(random, rows);
+            foreach (ValueKind kind in Enum.GetValues<ValueKind>())
+            {
+                CompactMatrix masked = CompactMatrix.FromMask(Mask.FromNonZeros([rows, columns], dense), dense, rows, columns, kind);
+                foreach (CompactMatrix w in (CompactMatrix[])[masked, masked.WithoutMask()])
+                {
+                    if (!PreparedSpMV.Fits(w)) continue;
+                    string what = $"{w} density {density}";
+                    var prepared = new PreparedSpMV(w);
+                    Assert.Equal(w.StoredCount, prepared.StoredCount);
+                    Assert.InRange(PreparedSpMV.CountBytes(w), 0, prepared.Bytes);
+                    float[] held = new float[dense.Length];
+                    w.ToDense(held);
+                    float[] expected = Product(held, rows, columns, kind.IsQuantized() ? Rounded(x) : x, 1);
+                    Near.Equal(expected, SameEverywhere(rows, y => prepared.Multiply(x, y, default, Clamp.None), what: what), 2e-5, 1e-5, what);
+                    for (int r = 0; r < rows; r++) expected[r] = Math.Clamp(expected[r] + bias[r], 0f, 0.5f);
+                    Near.Equal(expected, SameEverywhere(rows, y => prepared.Multiply(x, y, bias, new Clamp(0, 0.5f)), what: what), 2e-5, 1e-5, what);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Integers_give_the_sums_of_the_bit_mask()
+    {
+        const int Rows = 500, Columns = 1300;
+        var random = new Random(7);
+        float[] dense = SparseDense(random, Rows, Columns, 0.15), x = Uniform(random, Columns);
+        foreach (ValueKind kind in (ValueKind[])[ValueKind.Int8, ValueKind.Int4])
+        {
+            CompactMatrix w = CompactMatrix.FromMask(Mask.FromNonZeros([Rows, Columns], dense), dense, Rows, Columns, kind);
+            float[] expected = new float[Rows];
+            Gemv.Multiply(w, x, expected);
+            // The same integers; floating point adds up windows instead of lanes.
+            Near.Equal(expected, SameEverywhere(Rows, y => new PreparedSpMV(w).Multiply(x, y, default, Clamp.None)), 1e-6, 1e-6, $"{kind}");
+        }
+    }
+
+    [Fact]
+    public void Rows_are_sorted_in_every_window()
+    {
+        // Every row has 64 entries, each in one of 16 windows of its own: 16 rows of a window fill a group of their own, beside none.
+        const int Columns = 16 * 128, Rows = 256;
+        var dense = new float[Rows * Columns];
+        for (int r = 0; r < Rows; r++) dense.AsSpan((r * Columns) + (r % 16 * 128), 64).Fill(1);
+        CsrMatrix csr = CsrMatrix.FromDense(dense, Rows, Columns);
+        const int Step = (64 * 4) + 32, Head = 16;
+        // Parts of 64 rows: four of them have entries in a window, in a group of 16 lanes.
+        Assert.Equal(4 * 16 * ((64 / 4 * Step) + Head), PreparedSpMV.CountBytes(csr));
+        Assert.Equal(0, PreparedSpMV.CountBytes(CsrMatrix.FromDense(new float[12], 3, 4)));
+    }
+
+    [Fact]
+    public void Thin_and_wide_matrices_skip_windows()
+    {
+        const int Columns = 2_500_000;
+        var csr = new CsrMatrix(2, Columns, [0, 2, 3], [5, Columns - 1, 1_200_000], [2f, 3f, 4f]);
+        var x = new float[Columns];
+        (x[5], x[1_200_000], x[Columns - 1]) = (7f, 0.5f, 11f);
+        float[] y = SameEverywhere(2, y => new PreparedSpMV(csr).Multiply(x, y, default, Clamp.None));
+        Assert.Equal(47f, y[0]);
+        Assert.Equal(2f, y[1]);
+    }
+
+    [Fact]
+    public void Gaps_of_every_width_are_told()
+    {
+        // The first of a row at every place of a window, the second at every distance from it.
+        foreach (ValueKind kind in Enum.GetValues<ValueKind>())
+        {
+            const int Columns = 256;
+            var dense = new float[Columns * Columns];
+            for (int r = 0; r < Columns; r++)
+            {
+                dense[(r * Columns) + r] = 1;
+                dense[(r * Columns) + ((r * 7) % Columns)] = -1;
+                for (int c = 3; c < Columns; c += 2 + (r % 5)) dense[(r * Columns) + c] = 0.5f;
+            }
+            CompactMatrix w = CompactMatrix.FromMask(Mask.FromNonZeros([Columns, Columns], dense), dense, Columns, Columns, kind);
+            if (!PreparedSpMV.Fits(w)) w = CompactMatrix.FromParts(Columns, Columns, kind, w.Bits, w.Values, new byte[CompactMatrix.ScaleBytes(Columns, Columns, kind, 256)], 256);
+            float[] x = Uniform(new Random(3), Columns), held = new float[dense.Length];
+            w.ToDense(held);
+            Near.Equal(Product(held, Columns, Columns, kind.IsQuantized() ? Rounded(x) : x, 1), SameEverywhere(Columns, y => new PreparedSpMV(w).Multiply(x, y, default, Clamp.None)), 2e-5, 1e-5, $"{kind}");
+        }
+    }
+
+    [Fact]
+    public void Infinite_and_missing_inputs_touch_stored_entries_only_and_blocks_of_integer_inputs()
+    {
+        const int Rows = 6, Columns = 600;
+        var dense = new float[Rows * Columns];
+        for (int r = 0; r < Rows; r++) dense[(r * Columns) + (100 * r)] = 1 + r;
+        var kept = new bool[dense.Length];
+        for (int i = 0; i < kept.Length; i++) kept[i] = dense[i] != 0;
+        // An entry that is kept and zero, of either sign: zero times infinity is NaN, as IEEE says.
+        kept[(4 * Columns) + 7] = kept[(5 * Columns) + 7] = true;
+        dense[(5 * Columns) + 7] = -0f;
+        var x = new float[Columns];
+        Array.Fill(x, float.PositiveInfinity);
+        x[0] = 1.5f;
+        x[100] = float.NaN;
+        Mask mask = Mask.FromFlags([Rows, Columns], kept);
+        foreach (ValueKind kind in (ValueKind[])[ValueKind.Float32, ValueKind.BFloat16])
+        {
+            var w = new PreparedSpMV(CompactMatrix.FromMask(mask, dense, Rows, Columns, kind));
+            float[] y = SameEverywhere(Rows, y => w.Multiply(x, y, default, Clamp.None));
+            Assert.Equal([1.5f, float.NaN, float.PositiveInfinity, float.PositiveInfinity, float.NaN, float.NaN], y);
+        }
+        var one = new float[Columns];
+        one[300] = float.NaN;
+        foreach (ValueKind kind in (ValueKind[])[ValueKind.Int8, ValueKind.Int4])
+        {
+            var w = new PreparedSpMV(CompactMatrix.FromMask(mask, dense, Rows, Columns, kind));
+            Assert.All(SameEverywhere(Rows, y => w.Multiply(one, y, default, Clamp.None)), v => Assert.True(float.IsNaN(v)));
+        }
+    }
+
+    [Fact]
+    public void Infinite_weights_propagate()
+    {
+        var w = new PreparedSpMV(CsrMatrix.FromDense([1f, float.PositiveInfinity, 0f, float.NaN], 2, 2));
+        Assert.Equal([float.PositiveInfinity, float.NaN], SameEverywhere(2, y => w.Multiply([1f, 1f], y, default, Clamp.None)));
+    }
+
+    [Fact]
+    public void Fine_groups_of_scales_and_wrong_lengths_are_refused()
+    {
+        CompactMatrix fine = CompactMatrix.FromDense(new float[4 * 300], 4, 300, ValueKind.Int4);
+        Assert.Equal(64, fine.GroupColumns);
+        Assert.Contains("64 columns", Assert.Throws<ArgumentException>(() => new PreparedSpMV(fine)).Message);
+        var w = new PreparedSpMV(CsrMatrix.FromDense([1f, 2f], 1, 2));
+        Assert.Throws<ArgumentException>(() => w.Multiply(new float[3], new float[1], default, Clamp.None));
+        Assert.Throws<ArgumentException>(() => w.Multiply(new float[2], new float[2], default, Clamp.None));
+        Assert.Throws<ArgumentException>(() => w.Multiply(new float[2], new float[1], new float[2], Clamp.None));
+    }
+
+    /// <summary>What integer products take the input as: see <see cref="PreparedSpMV"/>.</summary>
+    private static float[] Rounded(float[] x)
+    {
+        var rounded = new float[x.Length];
+        for (int first = 0; first < x.Length; first += PreparedSpMV.IntegerWindow)
+        {
+            Span<float> block = x.AsSpan(first, Math.Min(PreparedSpMV.IntegerWindow, x.Length - first));
+            float largest = 0;
+            foreach (float v in block) largest = Math.Max(largest, Math.Abs(v));
+            float scale = largest / 127f;
+            for (int i = 0; i < block.Length; i++) rounded[first + i] = scale == 0 ? 0 : MathF.Round(block[i] / scale) * scale;
+        }
+        return rounded;
+    }
+}
