@@ -8,7 +8,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// value. Up to four columns that are left over have the rows in the lanes: one multiply-add for each of them and not one for each row (49 pixels take 25 multiply-adds for 8 values and not 32); more are read under a mask.</para>
 /// <para>Registers: Rdi arguments, R10 inputs, R11 outputs, R8 bytes between rows of the output, R9 of the input, Rax columns left, Rcx where the next one's number is, Rdx values, Rsi a line of the input.
 /// Vectors: sums from 0 on, row by row, then those of columns with rows in the lanes; then inputs; 31 a value.</para>
-/// <para>While a tile's outputs are stored, those of the next are asked for: a store to a line that is in no near cache holds up all that follow.</para>
+/// <para>While outputs are stored, others that follow are asked for: a store to a line that is in no near cache holds up all that follow.</para>
 /// <para>Written as code and not in C#: 24 sums, 6 inputs and a value take 31 of 32 registers, and a compiler that spills one of them loses what this is for.</para>
 /// </remarks>
 internal static unsafe class TileCode
@@ -194,7 +194,7 @@ internal static unsafe class TileCode
         }
         code.Land(none);
         code.Move(Register.Rcx, Register.R11);
-        code.Multiply(Register.Rsi, Register.R8, shape.Rows);
+        code.Load(Register.Rsi, Register.Rdi, Arguments.AheadAt);
         code.Add(Register.Rsi, Register.R11);
         for (int r = 0; r < shape.Rows; r++)
         {
@@ -225,7 +225,7 @@ internal static unsafe class TileCode
     public struct Arguments
     {
         public const int CountsAt = 0, ColumnsAt = 8, ValuesAt = 16, InputAt = 24, InputStrideAt = 32, OutputAt = 40, OutputStrideAt = 48, AddsAt = 56, ResidualFromOutputAt = 64, BiasAt = 72, ClampAt = 80, GroupsAt = 88,
-            TilesAt = 96, MaskAt = 104, CountAt = 112, GroupsLeftAt = 120, NextColumnsAt = 128, NextValuesAt = 136;
+            TilesAt = 96, MaskAt = 104, CountAt = 112, GroupsLeftAt = 120, NextColumnsAt = 128, NextValuesAt = 136, AheadAt = 144;
 
         /// <summary>How many columns each tile has.</summary>
         public int* Counts;
@@ -264,6 +264,9 @@ internal static unsafe class TileCode
 
         /// <summary>The code's own.</summary>
         public nint Count, GroupsLeft, NextColumns, NextValues;
+
+        /// <summary>How many bytes behind the outputs that are stored those lie that are asked for meanwhile.</summary>
+        public nint Ahead;
     }
 
     /// <summary>What one function computes at a time.</summary>

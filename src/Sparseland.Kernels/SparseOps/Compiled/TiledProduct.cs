@@ -28,8 +28,11 @@ internal unsafe struct TiledProduct
 
     private const int Lanes = CompiledMatrix.Lanes;
 
-    // Groups of registers that a tile is multiplied with before the next tile has its turn.
-    private const int GroupsOfAChunk = 8;
+    // Groups of registers that a tile is multiplied with before the next tile has its turn: at least so many, and as many as inputs fit the second cache.
+    private const int LeastGroups = 8, MostGroups = 64, NearInputs = 256 * 1024;
+
+    // Fewer columns than these leave so little to do between stores that groups of 4 x 4 sums overlap better than those of 4 x 6.
+    private const int FewColumns = 8;
 
     // Rows of the input that are a multiple of so many floats apart fall into few sets of the caches, unless all of them is read: then a chunk is copied.
     private const int CrowdedStride = 512;
@@ -39,6 +42,8 @@ internal unsafe struct TiledProduct
 
     // Multiply-adds of a call: garbage collections may have to wait for it, some hundred microseconds.
     private const int MostInACall = 1 << 20;
+
+    private readonly int Most => Matrix.Height == 4 && Matrix.StoredCount < 4L * FewColumns * Matrix.Tiles ? 4 : TileCode.MostRegisters(Matrix.Height, withLanes: false);
 
     public readonly void Run()
     {
@@ -50,7 +55,7 @@ internal unsafe struct TiledProduct
         {
             RunColumns(0, wide, 0, Matrix.Tiles);
         }
-        else if (wide >= TileCode.MostRegisters(Matrix.Height, withLanes: false) * threads)
+        else if (wide >= Most * threads)
         {
             WorkPool.Run(threads, new ColumnParts { Call = this, Wide = wide, Threads = threads });
         }
@@ -70,7 +75,7 @@ internal unsafe struct TiledProduct
         int registers = width / Lanes, rest = width % Lanes, lanes = rest <= TileCode.MostLaneColumns ? rest : 0;
         bool masked = rest > 0 && lanes == 0;
         if (masked) registers++;
-        int most = TileCode.MostRegisters(height, withLanes: false), groups = Math.Max(1, (registers + most - 1) / most);
+        int most = Most, groups = Math.Max(1, (registers + most - 1) / most);
         while (lanes > 0 && registers / groups > TileCode.MostRegisters(height, withLanes: true)) groups++;
         // Groups of two sizes; the one with a mask or with rows in the lanes is the last of the smaller ones.
         int size = registers / groups, larger = registers % groups, smaller = groups - larger - (rest > 0 ? 1 : 0);
@@ -82,7 +87,7 @@ internal unsafe struct TiledProduct
 
     private readonly void Groups(int start, int registers, int groups, int firstTile, int endTile)
     {
-        int chunks = (groups + GroupsOfAChunk - 1) / GroupsOfAChunk;
+        int most = (int)Math.Clamp(NearInputs / ((long)Matrix.Depth * registers * Lanes + 1), LeastGroups, MostGroups), chunks = (groups + most - 1) / most;
         for (int c = 0; c < chunks; c++)
         {
             int from = groups * c / chunks, to = groups * (c + 1) / chunks;
@@ -159,6 +164,8 @@ internal unsafe struct TiledProduct
             Groups = piece.Groups,
             Tiles = tiles,
             Mask = (1 << Columns % Lanes) - 1,
+            // Along the rows where they are long, else the next tile's.
+            Ahead = piece.Groups > LeastGroups ? 2 * piece.Registers * Lanes * sizeof(float) : Matrix.Height * outputStride * sizeof(float),
         };
         TileCode.Run(Matrix.Height, piece.Registers, piece.LaneColumns, piece.Masked, &arguments);
         GC.KeepAlive(Matrix);
