@@ -64,9 +64,9 @@ public sealed class BreakEvenTable
     public static BreakEvenTable BuiltIn { get; } = new(
     [
         .. CompiledKernels.AreUsed ? (ReadOnlySpan<BreakEven>)[
-            new(KernelKind.Convolution, 0, 0.38), new(KernelKind.Convolution, 16, 0.76),
-            new(KernelKind.Csr, 2, 0.35), new(KernelKind.Csr, 4, 0.41), new(KernelKind.Csr, 16, 0.73), new(KernelKind.Csr, 24, 0.83),
-            new(KernelKind.Block, 2, 0.35), new(KernelKind.Block, 4, 0.41), new(KernelKind.Block, 16, 0.73), new(KernelKind.Block, 24, 0.83),
+            new(KernelKind.Convolution, 0, 0.47), new(KernelKind.Convolution, 16, 0.9),
+            new(KernelKind.Csr, 2, 0.5), new(KernelKind.Csr, 16, 0.84), new(KernelKind.Csr, 24, 0.88),
+            new(KernelKind.Block, 2, 0.5), new(KernelKind.Block, 16, 0.85), new(KernelKind.Block, 24, 0.88),
         ] :
         [
             new(KernelKind.Convolution, 0, 0.41), new(KernelKind.Convolution, 49, 0.57), new(KernelKind.Convolution, 3136, 0.43),
@@ -85,8 +85,8 @@ public sealed class BreakEvenTable
         ],
         new(KernelKind.BlockVector, 0, 0.4), new(KernelKind.BlockVector, 4 << 20, 0.6),
         // Asked for with 512-bit registers alone.
-        new(KernelKind.Depthwise, 0, 0.8),
-        new(KernelKind.Columns, 4 << 20, 0.65), new(KernelKind.Columns, 32 << 20, 0.9),
+        new(KernelKind.Depthwise, 0, 0.78), new(KernelKind.Depthwise, 196, 0.7),
+        new(KernelKind.Columns, 4 << 20, 0.65),
     ], "built in");
 
     // In the caches and beyond, in rows of fewer than 2048 columns and of more.
