@@ -33,7 +33,7 @@ public static class ResultsPage
 
             Every method's headline claim, measured at a size that two cores can run. The rule that decides stands in the code before anything is measured; the interval is the 90 % interval of the mean over
             seeds. *Reproduced*: every rule holds with its whole interval. *Not reproduced*: one is broken with its whole interval. *Inconclusive*: at this scale and spread nothing can be said.
-            Where a set-up or a rule is not the one of the first run, *history* says so. Most claims with eight seeds were measured with three first, and again because those left them undecided: all eight are shown and judged,
+            Where a set-up or a rule is not the one of the first run, *history* says so. Most claims were measured with three seeds first and with eight later, whatever the three had said (those that take longest still have three): all eight are shown and judged,
             but who looks twice decides a little more often than the interval says.
             `sparseland reproduce ID --seeds N` repeats a line with its number of seeds (at least three when left out), `--budget quick` shows in seconds that it runs.
 
