@@ -1,4 +1,5 @@
 using System.Numerics;
+using System.Runtime.InteropServices;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model;
 using Sparseland.Model.Graph;
@@ -21,6 +22,7 @@ public sealed record ScoreTraining(LearningRate Rate, double Momentum = 0.9, dou
 /// Forward uses z = m * theta; with the dense gradient g = dL/dz the gradient of a mask entry is theta * g, also where the weight is off, and is passed to the score unchanged
 /// (straight-through). Values of weights that are off are kept (<see cref="LatentWeights"/>). A method says how scores start (<see cref="InitialScores"/>), which mask they mean
 /// (<see cref="Select"/>), and may change the score's gradient (<see cref="ScoreGradients"/>) or train weights too (<see cref="TrainsWeights"/>).
+/// What had been removed before the method began stays removed (<see cref="Earlier"/>); only what the method itself switches off may come back.
 /// Everything that the next step depends on is in the checkpoint.
 /// </remarks>
 public abstract class MaskLearner(string id, PruningSettings settings, ScoreTraining scores) : TrainingSparsifier(id, settings)
@@ -28,6 +30,7 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
     private float[][]? _scores, _velocity;
     private float[] _change = [];
     private LatentWeights? _latent;
+    private Mask?[]? _earlier;
     private IReadOnlyDictionary<string, TensorData>? _imported;
 
     /// <summary>Whether the trainer's optimizer changes the weights that are on; otherwise everything but the scores is frozen (statistics of normalisations still move).</summary>
@@ -39,7 +42,7 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
     /// <summary>The scores of every layer at the start, in the weight's own order.</summary>
     protected abstract float[][] InitialScores(TrainingContext context, IReadOnlyList<float[]> weights);
 
-    /// <summary>The entries that scores keep, in the layers' shapes.</summary>
+    /// <summary>The entries that scores keep, in the layers' shapes; none that <see cref="Earlier"/> excludes.</summary>
     /// <param name="scores">Scores of every layer.</param>
     /// <param name="present">Entries that are on at present; null at the start.</param>
     /// <param name="step">The step.</param>
@@ -60,6 +63,9 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
     /// <summary>The values of weights that are off; known from the start of the run.</summary>
     protected LatentWeights Latent => _latent ?? throw new InvalidOperationException("The run has not started.");
 
+    /// <summary>For every layer the entries that were there when the method began, the only ones that a mask may keep; null where nothing had been removed. Known from the start of the run.</summary>
+    protected IReadOnlyList<Mask?> Earlier => _earlier ?? throw new InvalidOperationException("The run has not started.");
+
     /// <inheritdoc/>
     public override void OnStart(TrainingContext context)
     {
@@ -74,9 +80,11 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
             _latent.Import(Below(state, "latent/"));
             _scores = [.. layers.Select(l => (float[])state["score/" + l.Name].Array<float>().Clone())];
             for (int l = 0; l < layers.Count; l++) state["velocity/" + layers[l].Name].Array<float>().CopyTo(_velocity[l], 0);
+            _earlier = [.. layers.Select(l => state.TryGetValue("earlier/" + l.Name, out TensorData? words) ? Mask.FromWords(l.Shape.ToArray(), MemoryMarshal.Cast<byte, ulong>(words.Span<byte>())) : null)];
             _imported = null;
             return;
         }
+        _earlier = [.. layers.Select(Target.Mask)];
         _scores = InitialScores(context, [.. layers.Select(Target.Values)]);
         Apply(context.Model, Select(_scores, null, context.Step));
     }
@@ -161,6 +169,7 @@ public abstract class MaskLearner(string id, PruningSettings settings, ScoreTrai
             string name = LayerPlan.Layers[l].Name;
             state["score/" + name] = TensorData.Vector((float[])_scores[l].Clone());
             state["velocity/" + name] = TensorData.Vector((float[])_velocity![l].Clone());
+            if (_earlier![l] is { } earlier) state["earlier/" + name] = TensorData.Vector(MemoryMarshal.AsBytes(earlier.Words).ToArray());
             _ = Latent.Values(Target.Model!, LayerPlan.Layers[l]);
         }
         foreach ((string name, TensorData values) in Latent.Export()) state["latent/" + name] = values;

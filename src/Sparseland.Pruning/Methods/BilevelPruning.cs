@@ -149,11 +149,13 @@ public sealed class BilevelPruning(PruningSettings settings, ScoreTraining score
         IReadOnlyList<PrunableLayer> layers = LayerPlan.Layers;
         if (Settings.Pattern.Kind != SparsityKind.Unstructured)
         {
+            // A group that stays does not bring back what had been removed from it before.
             return [.. scores.Select((s, l) => Mask.FromFlags(layers[l].Shape.ToArray(),
-                KeepGroups(layers[l], s, Settings.Pattern.Kind == SparsityKind.Row, Settings.Density, Settings.Bounds.Floor(s.Length, Settings.Density))))];
+                KeepGroups(layers[l], s, Settings.Pattern.Kind == SparsityKind.Row, Settings.Density, Settings.Bounds.Floor(s.Length, Settings.Density))))
+                .Select((m, l) => Earlier[l] is { } earlier ? m.And(earlier) : m)];
         }
         float[][] magnitudes = [.. scores.Select(s => MagnitudeCriterion.Of(s))];
-        AllocationResult shares = new GlobalAllocation().Allocate(new AllocationRequest(layers, Settings.Density) { Scores = magnitudes, Bounds = Settings.Bounds });
-        return [.. magnitudes.Select((m, l) => ExactSelection.BestOf(layers[l].Shape.ToArray(), m, shares.Keep[l]))];
+        AllocationResult shares = new GlobalAllocation().Allocate(new AllocationRequest(layers, Settings.Density) { Scores = magnitudes, Bounds = Settings.Bounds, Alive = [.. Earlier.Select(m => m?.ToFlags())] });
+        return [.. magnitudes.Select((m, l) => ExactSelection.BestOf(layers[l].Shape.ToArray(), m, shares.Keep[l], Earlier[l]))];
     }
 }

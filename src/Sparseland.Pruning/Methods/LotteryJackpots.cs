@@ -66,11 +66,11 @@ public sealed class LotteryJackpots(PruningSettings settings, ScoreTraining scor
     {
         ArgumentNullException.ThrowIfNull(weights);
         float[][] magnitudes = [.. weights.Select(w => Array.ConvertAll(w, MathF.Abs))];
-        AllocationResult shares = allocation.Allocate(new AllocationRequest(LayerPlan.Layers, Settings.Density) { Scores = magnitudes, Weights = weights, Bounds = Settings.Bounds, Alive = [.. LayerPlan.Layers.Select(l => Target.Mask(l)?.ToFlags())] });
+        AllocationResult shares = allocation.Allocate(new AllocationRequest(LayerPlan.Layers, Settings.Density) { Scores = magnitudes, Weights = weights, Bounds = Settings.Bounds, Alive = [.. Earlier.Select(m => m?.ToFlags())] });
         foreach (string warning in shares.Warnings) Warn(warning);
         _keep = [.. shares.Keep];
         float[] Ranked(int l) => randomStart ? new RandomCriterion().Score(new ScoreInput(LayerPlan.Layers[l], weights[l]) { Seed = Settings.Seed }) : magnitudes[l];
-        return [.. LayerPlan.Layers.Select((layer, l) => Array.ConvertAll(ExactSelection.KeepBest(Ranked(l), _keep[l], Target.Mask(layer)?.ToFlags()), k => k ? Kept : Removed))];
+        return [.. LayerPlan.Layers.Select((_, l) => Array.ConvertAll(ExactSelection.KeepBest(Ranked(l), _keep[l], Earlier[l]?.ToFlags()), k => k ? Kept : Removed))];
     }
 
     /// <inheritdoc/>
@@ -82,7 +82,7 @@ public sealed class LotteryJackpots(PruningSettings settings, ScoreTraining scor
         double share = restrict ? SwapLimit.Share((double)step / steps) : 1;
         return [.. scores.Select((s, l) =>
         {
-            Mask wanted = ExactSelection.BestOf(LayerPlan.Layers[l].Shape.ToArray(), s, _keep[l]);
+            Mask wanted = ExactSelection.BestOf(LayerPlan.Layers[l].Shape.ToArray(), s, _keep[l], Earlier[l]);
             return present is null ? wanted : SwapLimit.Apply(present[l], wanted, s, share);
         })];
     }

@@ -1,5 +1,6 @@
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model;
+using Sparseland.Model.Graph;
 using Sparseland.Pruning.Allocations;
 using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.Layers;
@@ -94,6 +95,63 @@ public class MaskLearningMethodTests
             Assert.Equal(magnitude[l].Count(k => k), now.Count(k => k));
             Assert.NotEqual(magnitude[l], now);
         }
+    }
+
+    [Theory]
+    [InlineData("jackpots", "", "0.5")]
+    [InlineData("bip", "", "5")]
+    [InlineData("bip", "row", "5")]
+    [InlineData("bip", "column", "5")]
+    public void What_had_been_removed_before_the_method_began_stays_removed_after_a_resumption_too(string id, string pattern, string rate)
+    {
+        MethodInfo info = MethodCatalog.Get(id);
+        TrainingSparsifier Fresh() => (TrainingSparsifier)info.Build(new PruningSettings { Sparsity = 0.7, Bounds = LayerBounds.None, Policy = info.DefaultPolicy, Pattern = pattern.Length > 0 ? SparsityPattern.Parse(pattern) : SparsityPattern.Unstructured },
+            new Dictionary<string, string> { ["rate"] = rate, ["momentum"] = "0.9" }, 30);
+        var model = new TrainableModel(Make.Network());
+        PruningTarget target = PruningTarget.Of(model);
+        var before = new Dictionary<string, bool[]>();
+        // At random: what is left holds small weights too, which the scores would like to exchange.
+        foreach (PrunableLayer layer in target.Layers)
+        {
+            float[] draw = Make.Random(layer.Length, 7);
+            bool[] kept = ExactSelection.KeepBest(draw, layer.Length / 2);
+            target.SetMask(layer, Mask.FromFlags(layer.Shape.ToArray(), kept));
+            before[layer.Name] = kept;
+        }
+        TrainingSparsifier method = Fresh();
+        void Run(long steps)
+        {
+            using var trainer = new Trainer(model, new Sgd(model.Parameters, 0.05, 0.9), new Constant(0.05), Make.Loader(), TrainingLoss.CrossEntropy(), new TrainerOptions { Steps = steps, Callbacks = [method, new Watch(_ => Check())] });
+            trainer.Run();
+            Check();
+        }
+        void Check()
+        {
+            foreach (LayerOutcome outcome in method.Result().Layers)
+            {
+                Parameter p = model.Parameter(outcome.Layer.Name);
+                for (int i = 0; i < p.Value.Length; i++)
+                {
+                    if (!before[p.Name][i]) Assert.True(!p.Mask![i] && p.Value.Values[i] == 0, $"{p.Name}[{i}] came back");
+                }
+            }
+        }
+        Run(20);
+        // Masks in the model are the method's by now: what came before them is known from the checkpoint alone.
+        IReadOnlyDictionary<string, TensorData> state = method.Export();
+        method = Fresh();
+        method.Import(state);
+        Run(20);
+    }
+
+    [Fact]
+    public void A_target_that_more_has_been_removed_for_already_is_an_error()
+    {
+        var model = new TrainableModel(Make.Network());
+        PruningTarget target = PruningTarget.Of(model);
+        foreach (PrunableLayer layer in target.Layers) target.SetMask(layer, Mask.FromFlags(layer.Shape.ToArray(), [.. Enumerable.Range(0, layer.Length).Select(i => i % 2 == 0)]));
+        using var trainer = new Trainer(model, new Sgd(model.Parameters, 0.05, 0.9), new Constant(0.05), Make.Loader(), TrainingLoss.CrossEntropy(), new TrainerOptions { Steps = 2, Callbacks = [Method("bip", 0.3, 2)] });
+        Assert.Equal("SL4004", Assert.Throws<PruningException>(() => trainer.Run()).Code);
     }
 
     [Fact]
