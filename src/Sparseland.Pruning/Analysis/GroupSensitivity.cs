@@ -51,6 +51,7 @@ public static class GroupSensitivity
     /// <param name="normalization">The model's input normalisation.</param>
     /// <param name="options">What is cut.</param>
     /// <param name="cancellation">Stops between groups.</param>
+    /// <exception cref="PruningException">SL4002: the share is not between 0 and 1; SL4013: the whole model's loss is no number.</exception>
     public static SensitivityResult Measure(ModelGraph graph, IDataset data, InputNormalization normalization, SensitivityOptions? options = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(graph);
@@ -60,7 +61,7 @@ public static class GroupSensitivity
         DependencyGraph dependencies = DependencyGraph.Build(graph, cancellation);
         IReadOnlyList<PrunableLayer> layers = LayerDiscovery.Find(graph);
         double total = 1 + (options.Channels ? dependencies.Groups.Count : 0) + (options.Weights ? layers.Count : 0);
-        Evaluation whole = NetworkOutputs.Evaluate(graph, data, normalization, options.BatchSize, cancellation);
+        Evaluation whole = NetworkOutputs.EvaluateWhole(graph, data, normalization, options.BatchSize, cancellation);
         var rows = new List<SensitivityRow>();
         double done = 1;
         if (options.Channels)

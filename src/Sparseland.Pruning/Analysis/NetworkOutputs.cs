@@ -67,6 +67,16 @@ internal sealed record NetworkOutputs(float[] Values, int Width, int[] Targets)
     public static Evaluation Evaluate(ModelGraph graph, IDataset data, InputNormalization normalization, int batch, CancellationToken cancellation = default) =>
         Evaluator.Evaluate(new TrainableModel(graph), data, new EvaluationOptions { BatchSize = batch, Normalization = normalization }, cancellation: cancellation);
 
+    /// <summary>As <see cref="Evaluate"/>, for the model that others are compared with.</summary>
+    /// <exception cref="PruningException">SL4013: its loss is no number, so nothing can be compared with it.</exception>
+    internal static Evaluation EvaluateWhole(ModelGraph graph, IDataset data, InputNormalization normalization, int batch, CancellationToken cancellation = default)
+    {
+        Evaluation whole = Evaluate(graph, data, normalization, batch, cancellation);
+        return double.IsFinite(whole.Loss)
+            ? whole
+            : throw new PruningException("SL4013", $"the model's loss on {whole.Samples} samples is {whole.Loss}") { Because = "nothing can be compared with a loss that is not finite", Try = "check the data and the weights for NaN" };
+    }
+
     /// <summary>The first samples of a data set.</summary>
     public static IDataset First(IDataset data, int? limit) => limit is { } l && l < data.Count ? data.Slice(0, l) : data;
 }

@@ -75,16 +75,15 @@ public static class EssentialSparsityAnalysis
         SparsityPattern[] patterns = Patterns(r);
         double total = ways.Length * levels.Length + patterns.Length, done = 0;
         var curves = new List<SparsityCurve>();
-        Evaluation? dense = null;
+        // The dense model itself, at 0 %: where its loss is no number the sweep would be long and mean nothing.
+        Evaluation dense = NetworkOutputs.EvaluateWhole(r.Model, data, r.Normalization, r.BatchSize, r.Cancellation);
         foreach (string way in ways)
         {
             double[] qualities = new double[levels.Length];
             for (int i = 0; i < levels.Length; i++)
             {
                 r.Progress?.Report(new AnalysisProgress(done++, total, $"{way}, {levels[i]:P1}"));
-                // At 0 % nothing is removed: the dense model itself.
-                Evaluation e = levels[i] == 0 && dense is not null ? dense : Try(EssentialSparsity.Prune(r.Model, settings with { Sparsity = levels[i] }, way));
-                if (levels[i] == 0) dense = e;
+                Evaluation e = levels[i] == 0 ? dense : Try(EssentialSparsity.Prune(r.Model, settings with { Sparsity = levels[i] }, way));
                 qualities[i] = SharedAnalysisParameters.Quality(e, data);
             }
             curves.Add(new SparsityCurve(way, levels, qualities));

@@ -67,6 +67,20 @@ public class AnalysisCatalogTests
     }
 
     [Theory]
+    [InlineData("sensitivity")]
+    [InlineData("essential-sparsity")]
+    public void Samples_that_are_no_numbers_are_an_error_before_anything_is_compared(string id)
+    {
+        float[] values = new float[20 * 144];
+        values[300] = float.NaN;
+        var samples = new ArrayDataset(values, [.. Enumerable.Range(0, 20).Select(i => i % 10)], [1, 12, 12], 10);
+        AnalysisInfo info = AnalysisCatalog.Get(id);
+        PruningException error = Assert.Throws<PruningException>(() => info.Analyse(Request(info) with { Data = new DataSource("x", "x", samples, samples) }));
+        Assert.Equal("SL4013", error.Code);
+        Assert.Contains("NaN", error.Message, StringComparison.Ordinal);
+    }
+
+    [Theory]
     [MemberData(nameof(Ids))]
     public void Every_analysis_runs_says_what_it_would_do_and_repeats_itself(string id)
     {
