@@ -88,6 +88,10 @@ public abstract class TrainingSparsifier(string id, PruningSettings settings) : 
     /// <summary>What was said during the run, each sentence once.</summary>
     public IReadOnlyList<string> Warnings => _warnings;
 
+    /// <summary>What is to be said of a run of so many steps before it starts: schedules that would come to nothing. Also among <see cref="Warnings"/> once it has started.</summary>
+    /// <param name="steps">Steps of the run, 1 or more.</param>
+    public virtual IReadOnlyList<string> Foresee(long steps) => [];
+
     /// <summary>The layers that are pruned; known from the start of the run.</summary>
     /// <exception cref="InvalidOperationException">The run has not started.</exception>
     protected LayerPlan LayerPlan { get => field ?? throw new InvalidOperationException("The run has not started."); private set; }
@@ -110,6 +114,7 @@ public abstract class TrainingSparsifier(string id, PruningSettings settings) : 
                 Try = "other targets, or a policy that includes more layers",
             };
         }
+        if (context.TotalSteps > 0) foreach (string sentence in Foresee(context.TotalSteps)) Warn(sentence);
     }
 
     /// <inheritdoc/>

@@ -26,7 +26,7 @@ internal static class PruneReport
             report.Section("Layers", "Kept share of every layer or group of channels.")
                 .Add(Charts.Bars("Kept share by layer", "kept", [.. o.Rows.Select(r => r.Name)], [("kept", [.. o.Rows.Select(r => 1 - r.Sparsity)])]))
                 .Add(new TableBlock(["layer", "kind", "before", "after", "removed", "scores", "note"],
-                    [.. o.Rows.Select(r => (IReadOnlyList<string?>)[r.Name, r.Kind, r.Before, r.After, r.Sparsity.ToString("P1"), r.Scores, r.Note])],
+                    [.. o.Rows.Select(r => (IReadOnlyList<string?>)[r.Name, r.Kind, r.Before, r.After, ShareText.Of(r.Sparsity), r.Scores, r.Note])],
                     [false, false, true, true, true, true, false]));
         }
         TrainingReport.AddCurves(report, run);
@@ -49,7 +49,7 @@ internal static class PruneReport
     {
         var tiles = new List<ReportTile>
         {
-            new("zeros or removed", (1 - (double)o.After.NonZeros / Math.Max(1, o.Before.NonZeros)).ToString("P1"), $"{o.After.NonZeros:N0} of {o.Before.NonZeros:N0} parameters left"),
+            new("zeros or removed", ShareText.Of(1 - (double)o.After.NonZeros / Math.Max(1, o.Before.NonZeros)), $"{o.After.NonZeros:N0} of {o.Before.NonZeros:N0} parameters left"),
         };
         if (o.Saved is { } saved && o.DenseSaved is { } dense)
             tiles.Add(new("compact file", $"{(double)dense.CompactBytes / saved.CompactBytes:0.00}x smaller", $"{dense.CompactBytes / 1e6:0.000} MB to {saved.CompactBytes / 1e6:0.000} MB", saved.CompactBytes < dense.CompactBytes ? "good" : "bad"));

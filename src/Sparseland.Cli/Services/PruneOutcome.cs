@@ -34,6 +34,9 @@ internal sealed record PruneOutcome
 
     public IReadOnlyList<string> Warnings { get; init; } = [];
 
+    /// <summary>Those of the warnings that the method could say before the run started.</summary>
+    public IReadOnlyList<string> Foreseen { get; init; } = [];
+
     /// <summary>Why nothing was removed; empty when something was.</summary>
     public IReadOnlyList<string> NothingBecause { get; init; } = [];
 

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Reporting;
 using Sparseland.Cli.Verbs;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Pruning;
@@ -54,11 +55,8 @@ internal sealed record PruneRequest
     /// <summary>The target for people.</summary>
     public string Target => Channels is { } channels
         ? $"{channels.Budget.Keep:P0} of the {(channels.Budget.Unit == BudgetUnit.Macs ? "multiply-adds" : "parameters")}"
-        : IsStructured ? $"{Percent(Settings.Sparsity)} of what {Method.Id} counts"
-        : Settings.Pattern.Kind == SparsityKind.NofM ? $"{Settings.Pattern} pattern" : $"{Percent(Settings.Sparsity)} zeros, {Settings.Pattern}";
-
-    // 99.99 % is not 100.0 %.
-    private static string Percent(double share) => $"{share * 100:0.0###} %";
+        : IsStructured ? $"{ShareText.Of(Settings.Sparsity, 4)} of what {Method.Id} counts"
+        : Settings.Pattern.Kind == SparsityKind.NofM ? $"{Settings.Pattern} pattern" : $"{ShareText.Of(Settings.Sparsity, 4)} zeros, {Settings.Pattern}";
 }
 
 /// <summary>The flags behind <see cref="PruneRequest"/>, the same in <c>plan</c> and <c>prune</c>.</summary>

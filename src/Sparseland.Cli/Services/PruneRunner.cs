@@ -22,7 +22,7 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
     /// <summary>Evaluate at most this many samples between the phases; null takes all.</summary>
     public int? EvaluationLimit { get; init; }
 
-    /// <summary>Builds the method and looks for what it needs, so that what cannot work is an error before anything is run or written.</summary>
+    /// <summary>Builds the method and looks for what it needs, so that what cannot work is an error, and what would come to nothing a warning, before anything is run or written.</summary>
     /// <exception cref="VerbException">SL4005: data or a training is missing.</exception>
     /// <exception cref="PruningException">A parameter is out of range or conflicts with another, or a filter matches nothing.</exception>
     public void Validate(ModelGraph graph)
@@ -36,6 +36,10 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
         }
         Sparsifier method = Build(steps);
         _ = method.Plan(PruningTarget.Of(graph));
+        if (method is TrainingSparsifier during)
+        {
+            foreach (string warning in during.Foresee(steps)) context.Warn(warning);
+        }
         (CriterionNeeds needs, bool given) = method switch
         {
             OneShotSparsifier oneShot => (oneShot.Requires, data is not null),
@@ -87,6 +91,7 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
         Sparsifier method = Build(steps);
         LayerPlan plan = method.Plan(PruningTarget.Of(graph));
         PruningResult result;
+        IReadOnlyList<string> foreseen = [];
         if (method is OneShotSparsifier oneShot)
         {
             bool needsModel = (request.Method.Needs | oneShot.Requires) != CriterionNeeds.None;
@@ -118,6 +123,7 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
             else
             {
                 var training = (TrainingSparsifier)method;
+                foreseen = training.Foresee(steps);
                 await TrainAsync(graph, [training], dense, steps, request.Title.ToLowerInvariant()).ConfigureAwait(false);
                 result = training.Result();
             }
@@ -136,6 +142,7 @@ internal sealed class PruneRunner(VerbContext context, PruneRequest request, Ope
                 float.IsNaN(l.HighestRemoved) ? "" : $"{l.HighestRemoved:G3} | {l.LowestKept:G3}", l.Note ?? ""))],
             Refused = [.. result.Excluded.Select(e => $"{e.Layer.Name}: {e.Reason}")],
             Warnings = result.Warnings,
+            Foreseen = foreseen,
             NothingBecause = graph.Weights.Values.All(w => w.Mask is null || w.Mask.KeptCount == w.Length) ? result.Reasons : [],
             Before = ModelCost.Of(dense, types),
             After = ModelCost.Of(graph, types),

@@ -22,6 +22,7 @@ internal sealed class SparseTraining(VerbContext context, PruneRequest request, 
     private TrainingSparsifier? _during;
     private readonly ExploredWeights _explored = new();
     private Sparsifier? _method;
+    private IReadOnlyList<string> _foreseen = [];
 
     /// <summary>What the trainer calls; empty for methods that act before training.</summary>
     public IReadOnlyList<ITrainerCallback> Callbacks => _during is null ? [] : [_during, _explored];
@@ -35,9 +36,22 @@ internal sealed class SparseTraining(VerbContext context, PruneRequest request, 
     /// <summary>What was removed from which layer; null until it is known.</summary>
     public PruningResult? Outcome { get; private set; }
 
-    /// <summary>Builds the method and plans its layers, so that a parameter that is out of range or conflicts with another, and a filter that matches nothing, are errors before anything is read or written.</summary>
+    /// <summary>
+    /// Builds the method and plans its layers, so that a parameter that is out of range or conflicts with another, and a filter that matches nothing, are errors before anything is read or written.
+    /// A schedule that would come to nothing is a warning then, too.
+    /// </summary>
     /// <exception cref="PruningException">They are.</exception>
-    public void Validate(ModelGraph graph) => Build().Plan(PruningTarget.Of(graph));
+    public void Validate(ModelGraph graph)
+    {
+        Sparsifier method = Build();
+        method.Plan(PruningTarget.Of(graph));
+        if (method is not TrainingSparsifier during) return;
+        _foreseen = during.Foresee(training.TotalSteps(data.Source.ForTraining));
+        foreach (string warning in _foreseen) context.Warn(warning);
+    }
+
+    /// <summary>What the method said during the run and <see cref="Validate"/> did not say before it.</summary>
+    public IEnumerable<string> Warnings => Outcome?.Warnings.Except(_foreseen) ?? [];
 
     /// <summary>The graph that is trained: a smaller one when the method makes it smaller before training.</summary>
     /// <exception cref="PruningException">A parameter is out of range, or a filter matches nothing.</exception>

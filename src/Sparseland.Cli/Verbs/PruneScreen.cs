@@ -1,4 +1,5 @@
 using Sparseland.Cli.Hosting;
+using Sparseland.Cli.Reporting;
 using Sparseland.Cli.Services;
 using Sparseland.Training.Runs;
 using Spectre.Console;
@@ -13,11 +14,11 @@ internal static class PruneScreen
         var layers = new Table().Border(TableBorder.Simple).AddColumns("layer", "kind", "before", "after");
         layers.AddColumn(new TableColumn("removed").RightAligned()).AddColumn("scores removed | kept").AddColumn("note");
         foreach (PruneRow row in o.Rows)
-            layers.AddRow(Markup.Escape(row.Name), row.Kind, Markup.Escape(row.Before), Markup.Escape(row.After), row.Sparsity.ToString("P1"), Markup.Escape(row.Scores), Markup.Escape(row.Note));
+            layers.AddRow(Markup.Escape(row.Name), row.Kind, Markup.Escape(row.Before), Markup.Escape(row.After), ShareText.Of(row.Sparsity), Markup.Escape(row.Scores), Markup.Escape(row.Note));
         context.Show(layers);
         foreach (string refused in o.Refused.Take(8)) context.Say("left alone  " + refused);
         if (o.Refused.Count > 8) context.Say($"left alone  and {o.Refused.Count - 8} more, see {run.File("plan.json")}");
-        foreach (string warning in o.Warnings) context.Warn(warning);
+        foreach (string warning in o.Warnings.Except(o.Foreseen)) context.Warn(warning);
         context.Show(Totals(o));
         if (o.Benchmark is { } bench) context.Say($"batch 1: {bench.Verdict}");
         context.Say($"report: {run.File("report.html")}");

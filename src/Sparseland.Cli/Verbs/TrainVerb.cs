@@ -116,7 +116,7 @@ internal sealed class TrainVerb : Verb
         if (method?.Outcome is { } removed)
         {
             json["sparsity"] = 1 - (double)removed.Layers.Sum(l => (long)l.After) / removed.Layers.Sum(l => (long)l.Layer.Length);
-            foreach (string warning in removed.Warnings) context.Warn(warning);
+            foreach (string warning in method.Warnings) context.Warn(warning);
         }
         context.Result(json);
         context.Next(sparse is null ? $"sparseland prune {saved.OnnxPath} --sparsity 80% --data {arguments.GetValue(_data)}" : $"sparseland bench {saved.CompactPath}", $"sparseland run {saved.OnnxPath}");

@@ -77,12 +77,15 @@ public sealed class DynamicSparseTraining : TrainingSparsifier
     {
         ArgumentNullException.ThrowIfNull(context);
         base.OnStart(context);
-        if (_drop.First >= _drop.Last && _drop.At(0) > 0)
-            Warn($"no weight is exchanged: the first exchange would come at step {_drop.Interval}, and the masks rest from step {_drop.Last} on; give a smaller interval, a later end or a longer run");
         if (_initialised) return;
         _initialised = true;
         DrawMasks(Target, LayerPlan, Settings, _allocation, Warn);
     }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Foresee(long steps) => _drop.First >= _drop.Last && _drop.At(0) > 0
+        ? [$"no weight is exchanged: the first exchange would come at step {_drop.Interval}, and the masks rest from step {_drop.Last} on; give a smaller interval, a later end or a longer run"]
+        : [];
 
     /// <summary>Random masks with exact counts per layer; a network that is as sparse as asked for brings its own.</summary>
     internal static void DrawMasks(PruningTarget target, LayerPlan layerPlan, PruningSettings settings, IAllocation allocation, Action<string> warn)

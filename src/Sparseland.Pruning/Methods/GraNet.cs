@@ -98,13 +98,19 @@ public sealed class GraNet : TrainingSparsifier
         base.OnStart(context);
         if (_ramp.Last >= context.TotalSteps && context.TotalSteps > 0)
             throw new PruningException("SL4008", $"the sparsity would rise until step {_ramp.Last}, the run has {context.TotalSteps} steps") { Try = "an earlier end or a longer run" };
-        if (GradualPruning.OneCut(_ramp) is { } sentence) Warn(sentence);
-        long replaced = _ramp.First > 0 ? _ramp.First : _ramp.Interval;
-        if (_share > 0 && replaced >= context.TotalSteps && context.TotalSteps > 0)
-            Warn($"no weight is replaced: the first replacement would come at step {replaced}, the run has {context.TotalSteps} steps; give a smaller interval or a longer run");
         if (_initialised) return;
         _initialised = true;
         if (_initial > 0) DynamicSparseTraining.DrawMasks(Target, LayerPlan, Settings with { Sparsity = _initial }, new ErdosRenyiAllocation(), Warn);
+    }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Foresee(long steps)
+    {
+        var sentences = new List<string>();
+        if (GradualPruning.OneCut(_ramp) is { } sentence) sentences.Add(sentence);
+        long replaced = _ramp.First > 0 ? _ramp.First : _ramp.Interval;
+        if (_share > 0 && replaced >= steps) sentences.Add($"no weight is replaced: the first replacement would come at step {replaced}, the run has {steps} steps; give a smaller interval or a longer run");
+        return sentences;
     }
 
     /// <inheritdoc/>

@@ -64,8 +64,10 @@ public sealed class GradualPruning(PruningSettings settings, ISchedule schedule,
                 Try = "an earlier end or a longer run",
             };
         }
-        if (schedule is IntervalSchedule ramp && OneCut(ramp) is { } sentence) Warn(sentence);
     }
+
+    /// <inheritdoc/>
+    public override IReadOnlyList<string> Foresee(long steps) => schedule is IntervalSchedule ramp && OneCut(ramp) is { } sentence ? [sentence] : [];
 
     /// <summary>What to say of a rise that is one step high although it was to be gradual; null when it is not, or was to be one cut.</summary>
     internal static string? OneCut(IntervalSchedule ramp) => ramp.Last > ramp.First && ramp.Interval >= ramp.Last - ramp.First

@@ -30,9 +30,6 @@ public sealed class GroupMember
     /// <summary>The axis, 0 outermost.</summary>
     public int Axis { get; }
 
-    /// <summary>Number of entries of the axis that belong to units of the group.</summary>
-    public int EntryCount => _entries.Length;
-
     /// <summary>The positions on the axis that belong to a unit, ascending.</summary>
     public ReadOnlySpan<int> Entries(int unit) => _entries.AsSpan(_starts[unit]..(_starts[unit + 1]));
 

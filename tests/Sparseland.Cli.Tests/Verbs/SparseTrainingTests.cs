@@ -59,6 +59,22 @@ public class SparseTrainingTests
         Assert.Equal(hashes[0], hashes[1]);
     }
 
+    [Fact]
+    public async Task AScheduleThatWouldComeToNothingIsSaidOnceBeforeTheRun()
+    {
+        using var folder = new TemporaryFolder();
+        string[] common = ["train", "small-cnn", "--data", "shapes", "--arch-options", "channels=4,hidden=8", "--method", "rigl", "--sparsity", "80%", "--steps", "4", "--set", "interval=100", "--run-dir", folder["run"], "--no-progress"];
+        ProcessResult plan = await SparselandProcess.RunAsync([.. common, "--dry-run"]);
+        Assert.Contains("warning: no weight is exchanged", plan.Error, StringComparison.Ordinal);
+        Assert.False(Directory.Exists(folder["run"]));
+        ProcessResult run = await SparselandProcess.RunAsync(common);
+        Assert.True(run.ExitCode == 0, run.Error);
+        Assert.Equal(2, run.Error.Split("warning: no weight is exchanged").Length);
+        ProcessResult prune = await SparselandProcess.RunAsync(["prune", Path.Combine(folder["run"], "model.sparse.safetensors"), "--data", "shapes", "--method", "gmp", "--sparsity", "90%", "--steps", "20", "--set", "interval=19", "--no-bench", "--run-dir", folder["pruned"], "--no-progress"]);
+        Assert.True(prune.ExitCode == 0, prune.Error + prune.Output);
+        Assert.Equal(2, prune.Error.Split("warning: the sparsity rises in one cut").Length);
+    }
+
     [Theory]
     [InlineData("--sparsity", "90%")]
     [InlineData("--method", "wanda")]

@@ -228,6 +228,8 @@ public class GraphMethodTests
         double mean = search.Losses.Average(), deviation = Math.Sqrt(search.Losses.Average(l => (l - mean) * (l - mean)));
         // Of 10 independent draws the best is expected 1.54 deviations below the mean; 60 groups know that to 0.59 / sqrt(60), and four times this is allowed for (the losses are only roughly normal).
         Assert.Equal(1.54, search.Losses.Chunk(10).Average(c => (mean - c.Min()) / deviation), 4 * 0.59 / Math.Sqrt(60));
+        // Of 100 draws 2.51; six groups know that to 0.43 / sqrt(6).
+        Assert.Equal(2.51, search.Losses.Chunk(100).Average(c => (mean - c.Min()) / deviation), 4 * 0.43 / Math.Sqrt(6));
         // Draws that were alike, or a walk instead of draws, would not be independent.
         Assert.True(search.Losses.Distinct().Count() > 590, "of 600 losses in single precision few are equal by chance");
         Assert.InRange(search.Losses.Zip(search.Losses.Skip(1), (a, b) => (a - mean) * (b - mean)).Average() / (deviation * deviation), -4 / Math.Sqrt(600), 4 / Math.Sqrt(600));

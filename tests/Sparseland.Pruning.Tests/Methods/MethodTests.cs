@@ -334,8 +334,12 @@ public sealed class MethodTests : IDisposable
     public void A_schedule_that_never_acts_is_said(string id, int steps, string name, string value, string? sentence)
     {
         TrainingSparsifier method = During(id, 0.8, steps, (name, value));
+        // Before the run starts already.
+        string[] foreseen = [.. method.Foresee(steps)];
+        Assert.Equal(sentence is null, foreseen.Length == 0);
         using Trainer trainer = Train(new TrainableModel(Make.Network()), method, steps);
         trainer.Run();
+        Assert.Subset(method.Warnings.ToHashSet(), foreseen.ToHashSet());
         if (sentence is null) Assert.DoesNotContain(method.Warnings, w => w.Contains("step", StringComparison.Ordinal));
         else Assert.Contains(method.Warnings, w => w.Contains(sentence, StringComparison.Ordinal));
     }
