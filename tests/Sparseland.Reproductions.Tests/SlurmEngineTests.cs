@@ -87,6 +87,43 @@ public sealed class SlurmEngineTests : IDisposable
     }
 
     [SkippableFact]
+    public async Task An_array_that_a_killed_program_left_is_cancelled_before_its_work_is_submitted_again()
+    {
+        StartSlurm();
+        string work = Path.Combine(_folder, "work"), note = Path.Combine(work, "array.job");
+        SlurmEngine Engine() => new(["/bin/sh", "-c"], work) { Interval = TimeSpan.FromMilliseconds(200) };
+        // Submitted and not waited for, as by a program that was killed: cancelling would take the array from the queue.
+        string script = Path.Combine(work, "array.sh");
+        Directory.CreateDirectory(work);
+        await File.WriteAllTextAsync(script, $"#!/bin/bash\necho x >> {_folder}/old\nsleep 300\n");
+        string Ask(string command, params string[] arguments)
+        {
+            using Process process = Process.Start(new ProcessStartInfo(command, arguments) { RedirectStandardOutput = true })!;
+            string text = process.StandardOutput.ReadToEnd().Trim();
+            process.WaitForExit();
+            return text;
+        }
+        string Left(string path) => Ask("sbatch", "--parsable", "--array=0", "--output=/dev/null", path).Split(';')[0];
+        string job = Left(script);
+        await File.WriteAllTextAsync(note, job);
+        for (int i = 0; i < 100 && !File.Exists(Path.Combine(_folder, "old")); i++) await Task.Delay(100);
+        // The task says what it still sees of the old array.
+        IReadOnlyList<WorkOutcome> outcomes = await Engine().RunAsync([new WorkItem("again", [$"squeue -h -r -j {job} -o %i > {_folder}/seen 2> /dev/null; exit 0"])]);
+        Assert.Equal(0, outcomes[0].ExitCode);
+        Assert.Equal("", (await File.ReadAllTextAsync(Path.Combine(_folder, "seen"))).Trim());
+        Assert.False(File.Exists(note), "an array that is over is not noted");
+
+        // A number that is another script's by now is not touched.
+        string other = Path.Combine(_folder, "other.sh");
+        await File.WriteAllTextAsync(other, "#!/bin/bash\nsleep 300\n");
+        string foreign = Left(other);
+        await File.WriteAllTextAsync(note, foreign);
+        Assert.Equal(0, (await Engine().RunAsync([new WorkItem("again", ["exit 0"])]))[0].ExitCode);
+        Assert.NotEqual("", Ask("squeue", "-h", "-r", "-j", foreign, "-o", "%i"));
+        Ask("scancel", foreign);
+    }
+
+    [SkippableFact]
     public async Task Tasks_are_submitted_with_their_time_limit()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "the stand-in for sbatch is a shell script");

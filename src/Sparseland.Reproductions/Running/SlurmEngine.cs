@@ -11,6 +11,7 @@ namespace Sparseland.Reproductions.Running;
 /// Every task leaves its exit code in the folder, which all nodes must share. A task that is neither in the queue nor has left a code is lost (node failure, preemption, time limit): up to
 /// <see cref="Attempts"/> times it is submitted again in an array of its own. A task that ended with an error is not: the same program on the same input ends the same way.
 /// Codes and logs bear the number of their array: tasks that outlive a program that was killed say nothing to the next one. While Slurm does not answer, nothing counts as lost.
+/// The number of the array that runs is noted in the folder: what a program that was killed left in the queue is cancelled before anything is submitted, or its work would be done twice.
 /// </remarks>
 /// <param name="command">The program, with arguments that come before those of the work; the same path on every node.</param>
 /// <param name="folder">A folder that all nodes see, for the script, exit codes and logs.</param>
@@ -39,12 +40,16 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
     /// <summary>The command that shows the queue.</summary>
     public string Squeue { get; init; } = "squeue";
 
+    /// <summary>The command that cancels.</summary>
+    public string Scancel { get; init; } = "scancel";
+
     /// <inheritdoc/>
     /// <exception cref="SparselandException">SL6005: Slurm is not installed, or refuses the job.</exception>
     public async Task<IReadOnlyList<WorkOutcome>> RunAsync(IReadOnlyList<WorkItem> items, Action<double, string>? progress = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(items);
         Directory.CreateDirectory(_folder);
+        await CancelLeftoverAsync(progress, cancellation).ConfigureAwait(false);
         WriteScript(items);
         var outcomes = new WorkOutcome?[items.Count];
         int[] attempts = new int[items.Count];
@@ -56,6 +61,7 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
             {
                 string job = Submit(missing);
                 jobs.Add(job);
+                File.WriteAllText(Noted, job);
                 foreach (int i in missing) attempts[i]++;
                 await WaitAsync(job, items, outcomes, missing, progress, cancellation).ConfigureAwait(false);
                 int[] lost = [.. missing.Where(i => outcomes[i] is null)];
@@ -72,10 +78,32 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
         }
         catch (OperationCanceledException)
         {
-            foreach (string job in jobs) Run("scancel", [job]);
+            foreach (string job in jobs) Run(Scancel, [job]);
             throw;
         }
+        File.Delete(Noted);
         return [.. outcomes.Select(o => o!)];
+    }
+
+    /// <summary>Cancels the array that a killed program left, and waits until no task of it runs: a task that is ending may still write its result.</summary>
+    private async Task CancelLeftoverAsync(Action<double, string>? progress, CancellationToken cancellation)
+    {
+        if (!File.Exists(Noted)) return;
+        string job = File.ReadAllText(Noted).Trim();
+        bool cancelled = false;
+        while (job.Length > 0 && job.All(char.IsAsciiDigit))
+        {
+            // Numbers come again when a cluster is set up anew: only an array of this folder's script is this engine's.
+            (int exit, string queue, string error) = Run(Squeue, ["-h", "-r", "-j", job, "-o", "%o"]);
+            // Without the command nothing can be submitted either, which is said then.
+            if (exit == int.MinValue) return;
+            if (exit != 0 && error.Contains("Invalid job id", StringComparison.OrdinalIgnoreCase)) break;
+            if (exit == 0 && !queue.Split('\n').Any(c => c.Trim().StartsWith(Script, StringComparison.Ordinal))) break;
+            if (exit == 0 && !cancelled) cancelled = Run(Scancel, [job]).Exit == 0;
+            progress?.Invoke(0, exit == 0 ? $"waiting for the end of array {job}, which an earlier run left" : "Slurm does not answer");
+            await Task.Delay(Interval, cancellation).ConfigureAwait(false);
+        }
+        File.Delete(Noted);
     }
 
     private async Task WaitAsync(string job, IReadOnlyList<WorkItem> items, WorkOutcome?[] outcomes, int[] tasks, Action<double, string>? progress, CancellationToken cancellation)
@@ -124,7 +152,7 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
         for (int i = 0; i < items.Count; i++)
             text.Append(CultureInfo.InvariantCulture, $"{i}) {string.Join(' ', command.Concat(items[i].Arguments).Select(Quote))} ;;\n");
         text.Append(CultureInfo.InvariantCulture, $"esac\ncode=$?\ncd {Quote(_folder)}\n# Ended by a signal (preemption, scancel, memory): leaves no code and counts as lost.\ncase $code in 130|137|143) exit $code ;; esac\nname=\"task-$SLURM_ARRAY_JOB_ID-$SLURM_ARRAY_TASK_ID\"\necho $code > \"$name.part\" && mv \"$name.part\" \"$name.code\"\n");
-        File.WriteAllText(Path.Combine(_folder, "array.sh"), text.ToString());
+        File.WriteAllText(Script, text.ToString());
     }
 
     private string Submit(int[] tasks)
@@ -137,7 +165,7 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
         if (Partition is not null) arguments.Add("--partition=" + Partition);
         // Slurm counts minutes; a part of one is a whole.
         if (TimeLimit is { } limit) arguments.Add(string.Create(CultureInfo.InvariantCulture, $"--time={Math.Max(1, Math.Ceiling(limit.TotalMinutes)):0}"));
-        arguments.Add(Path.Combine(_folder, "array.sh"));
+        arguments.Add(Script);
         (int exit, string output, string error) = Run(Sbatch, arguments);
         string job = output.Trim().Split(';')[0];
         if (exit == 0 && job.Length > 0) return job;
@@ -164,6 +192,11 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
             return (int.MinValue, "", e.Message);
         }
     }
+
+    // The array that was submitted last, until all of its tasks have ended.
+    private string Noted => Path.Combine(_folder, "array.job");
+
+    private string Script => Path.Combine(_folder, "array.sh");
 
     private string Code(string job, int task) => Path.Combine(_folder, string.Create(CultureInfo.InvariantCulture, $"task-{job}-{task}.code"));
 
