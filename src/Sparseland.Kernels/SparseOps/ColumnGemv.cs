@@ -1,4 +1,6 @@
+using System.Numerics;
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
@@ -35,14 +37,7 @@ public static unsafe class ColumnGemv
         using Scratch.Buffer memory = Scratch.Rent(2L * x.Length);
         float* factors = memory.Pointer;
         int* indices = (int*)(factors + x.Length);
-        int active = 0;
-        for (int c = 0; c < x.Length; c++)
-        {
-            indices[active] = c;
-            factors[active] = x[c];
-            // No branch: whether an input is zero cannot be predicted.
-            active += MathF.Abs(x[c]) <= threshold ? 0 : 1;
-        }
+        int active = Active(x, threshold, factors, indices);
         fixed (float* w = columns, py = y, pBias = bias)
         {
             SimdDispatch.Run(new Work { Outputs = Part(y.Length), Columns = w, Factors = factors, Indices = indices, Active = active, Length = y.Length, Y = py, Bias = pBias, Clamp = activation });
@@ -53,6 +48,35 @@ public static unsafe class ColumnGemv
     /// <summary>y = w x over the columns with |x| above a threshold.</summary>
     /// <inheritdoc cref="Multiply(ReadOnlySpan{float}, ReadOnlySpan{float}, float, Span{float}, ReadOnlySpan{float}, Clamp)"/>
     public static int Multiply(ReadOnlySpan<float> columns, ReadOnlySpan<float> x, float threshold, Span<float> y) => Multiply(columns, x, threshold, y, default, Clamp.None);
+
+    /// <summary>Lists the inputs that take part, and where they stand.</summary>
+    private static int Active(ReadOnlySpan<float> x, float threshold, float* factors, int* indices)
+    {
+        int active = 0, c = 0;
+        if (Avx512F.IsSupported && SimdDispatch.Level == SimdLevel.Vector512)
+        {
+            Vector512<float> limit = Vector512.Create(threshold);
+            Vector512<int> at = Vector512<int>.Indices;
+            // Whole registers are written, and never beyond the lists: no more inputs take part than were seen.
+            for (; c + 16 <= x.Length; c += 16)
+            {
+                Vector512<float> values = Vector512.Create(x.Slice(c, 16));
+                Vector512<float> takesPart = ~Vector512.LessThanOrEqual(Vector512.Abs(values), limit);
+                Avx512F.Compress(values, takesPart, values).Store(factors + active);
+                Avx512F.Compress(at, takesPart.AsInt32(), at).Store(indices + active);
+                active += BitOperations.PopCount(takesPart.ExtractMostSignificantBits());
+                at += Vector512.Create(16);
+            }
+        }
+        for (; c < x.Length; c++)
+        {
+            indices[active] = c;
+            factors[active] = x[c];
+            // No branch: whether an input is zero cannot be predicted.
+            active += MathF.Abs(x[c]) <= threshold ? 0 : 1;
+        }
+        return active;
+    }
 
     // Every output is a sum of its own: how many share a part changes no bits.
     private static int Part(int outputs)
@@ -104,6 +128,12 @@ public static unsafe class ColumnGemv
                 float* n0 = more ? Column(a + 4, first) : w0, n1 = more ? Column(a + 5, first) : w1, n2 = more ? Column(a + 6, first) : w2, n3 = more ? Column(a + 7, first) : w3;
                 float f0 = Work.Factors[a], f1 = Work.Factors[a + 1], f2 = Work.Factors[a + 2], f3 = Work.Factors[a + 3];
                 V v0 = V.Broadcast(f0), v1 = V.Broadcast(f1), v2 = V.Broadcast(f2), v3 = V.Broadcast(f3);
+                if (more)
+                {
+                    // What the loop below does not ask for: a column that begins inside a line ends in one more, and the next group of four begins with its last register.
+                    Ask(n0, n1, n2, n3, (count - 1) / 16 * 16);
+                    Ask(n0, n1, n2, n3, count - 1);
+                }
                 // The last register overlaps the one before it: computed from the same sums, stored when those are.
                 int last = count - V.Count;
                 bool overlaps = last >= 0 && count % V.Count != 0;
@@ -111,13 +141,7 @@ public static unsafe class ColumnGemv
                 int j = 0;
                 for (; j + 16 <= count; j += 16)
                 {
-                    if (more)
-                    {
-                        Sse.Prefetch1(n0 + j);
-                        Sse.Prefetch1(n1 + j);
-                        Sse.Prefetch1(n2 + j);
-                        Sse.Prefetch1(n3 + j);
-                    }
+                    if (more) Ask(n0, n1, n2, n3, j);
                     for (int l = j; l < j + 16; l += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, y, l), y + l);
                 }
                 for (; j + V.Count <= count; j += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, y, j), y + j);
@@ -141,6 +165,16 @@ public static unsafe class ColumnGemv
                 for (; j + V.Count <= count; j += V.Count) V.Store(V.MultiplyAdd(v, V.Load(w + j), V.Load(y + j)), y + j);
                 for (; j < count; j++) y[j] = MathF.FusedMultiplyAdd(f, w[j], y[j]);
             }
+        }
+
+        /// <summary>Asks for one line of each of four columns.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Ask(float* n0, float* n1, float* n2, float* n3, int at)
+        {
+            Sse.Prefetch1(n0 + at);
+            Sse.Prefetch1(n1 + at);
+            Sse.Prefetch1(n2 + at);
+            Sse.Prefetch1(n3 + at);
         }
 
         /// <summary>The sums at l after four columns.</summary>

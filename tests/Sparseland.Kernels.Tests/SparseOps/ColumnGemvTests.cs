@@ -6,7 +6,7 @@ namespace Sparseland.Kernels.Tests.SparseOps;
 
 public class ColumnGemvTests
 {
-    public static TheoryData<int, int> Sizes => new() { { 1, 1 }, { 5, 1 }, { 1, 70 }, { 16, 3 }, { 37, 129 }, { 300, 64 }, { 2500, 31 } };
+    public static TheoryData<int, int> Sizes => new() { { 1, 1 }, { 5, 1 }, { 1, 70 }, { 16, 3 }, { 37, 129 }, { 300, 64 }, { 1000, 40 }, { 2500, 31 } };
 
     [Theory, MemberData(nameof(Sizes))]
     public void Columns_beside_zeros_are_left_out_and_the_rest_is_the_dense_product(int outputs, int inputs)
@@ -41,6 +41,29 @@ public class ColumnGemvTests
         Assert.All(SameEverywhere(3, y => ColumnGemv.Multiply(columns, [1, 0, 0, 1, 0], 0, y)), v => Assert.True(float.IsNaN(v)));
         Assert.All(SameEverywhere(3, y => ColumnGemv.Multiply(columns, [float.NaN, 0, 0, 0, 0], 100, y)), v => Assert.True(float.IsNaN(v)));
         Assert.Equal([float.PositiveInfinity, float.PositiveInfinity, float.PositiveInfinity], SameEverywhere(3, y => ColumnGemv.Multiply(columns, [float.PositiveInfinity, 0.5f, 1, 1, 1], 2, y)));
+    }
+
+    [Theory, InlineData(0f), InlineData(0.5f), InlineData(float.PositiveInfinity)]
+    public void Inputs_are_chosen_alike_sixteen_at_a_time_and_one_by_one(float threshold)
+    {
+        // Every kind of input at every place of a register; the second output tells which of them took part.
+        float[] kinds = [0, -0f, 0.5f, -0.5f, 0.75f, -0.75f, float.NaN, 1e-42f, float.PositiveInfinity, float.NegativeInfinity];
+        for (int inputs = 0; inputs < 70; inputs++)
+        {
+            float[] x = [.. Enumerable.Range(0, inputs).Select(c => kinds[c * 7 % kinds.Length])];
+            float[] columns = [.. Enumerable.Range(0, inputs).SelectMany(c => new[] { 1f, c })];
+            float[] expected = new float[2];
+            int count = 0, active = -1;
+            for (int c = 0; c < inputs; c++)
+            {
+                if (Math.Abs(x[c]) <= threshold) continue;
+                count++;
+                for (int j = 0; j < 2; j++) expected[j] = MathF.FusedMultiplyAdd(x[c], columns[(c * 2) + j], expected[j]);
+            }
+            float[] sums = SameEverywhere(2, y => active = ColumnGemv.Multiply(columns, x, threshold, y));
+            Assert.Equal(expected, sums);
+            Assert.Equal(count, active);
+        }
     }
 
     [Fact]
