@@ -125,14 +125,14 @@ public static unsafe class ColumnGemv
                 float* w0 = Column(a, first), w1 = Column(a + 1, first), w2 = Column(a + 2, first), w3 = Column(a + 3, first);
                 // Four columns ahead: the hardware cannot know where the next active ones are. Into the second cache, for in the first they would drive out the sums.
                 bool more = a + 8 <= Work.Active && Sse.IsSupported;
-                float* n0 = more ? Column(a + 4, first) : w0, n1 = more ? Column(a + 5, first) : w1, n2 = more ? Column(a + 6, first) : w2, n3 = more ? Column(a + 7, first) : w3;
+                int asked = more ? a + 4 : a, at = 0;
+                float* next = Column(asked, first);
                 float f0 = Work.Factors[a], f1 = Work.Factors[a + 1], f2 = Work.Factors[a + 2], f3 = Work.Factors[a + 3];
                 V v0 = V.Broadcast(f0), v1 = V.Broadcast(f1), v2 = V.Broadcast(f2), v3 = V.Broadcast(f3);
                 if (more)
                 {
-                    // What the loop below does not ask for: a column that begins inside a line ends in one more, and the next group of four begins with its last register.
-                    Ask(n0, n1, n2, n3, (count - 1) / 16 * 16);
-                    Ask(n0, n1, n2, n3, count - 1);
+                    // A column that begins inside a line ends in one more, and the next group of four begins with its last register.
+                    for (int n = asked; n < asked + 4; n++) AskEnd(Column(n, first), count);
                 }
                 // The last register overlaps the one before it: computed from the same sums, stored when those are.
                 int last = count - V.Count;
@@ -141,9 +141,24 @@ public static unsafe class ColumnGemv
                 int j = 0;
                 for (; j + 16 <= count; j += 16)
                 {
-                    if (more) Ask(n0, n1, n2, n3, j);
+                    if (more)
+                    {
+                        // One column after the other: memory is faster at four lines that follow each other than at one of each column.
+                        if (at >= count)
+                        {
+                            next = Column(++asked, first);
+                            at = 0;
+                        }
+                        Sse.Prefetch1(next + at);
+                        Sse.Prefetch1(next + at + 16);
+                        Sse.Prefetch1(next + at + 32);
+                        Sse.Prefetch1(next + at + 48);
+                        at += 64;
+                    }
                     for (int l = j; l < j + 16; l += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, y, l), y + l);
                 }
+                // Columns of no whole 64 outputs take more steps than there are.
+                for (; more && at < count; at += 16) Sse.Prefetch1(next + at);
                 for (; j + V.Count <= count; j += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, y, j), y + j);
                 if (overlaps)
                 {
@@ -167,14 +182,12 @@ public static unsafe class ColumnGemv
             }
         }
 
-        /// <summary>Asks for one line of each of four columns.</summary>
+        /// <summary>Asks for the last line of a column, and for the one before where its last 16 outputs lie in two.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Ask(float* n0, float* n1, float* n2, float* n3, int at)
+        private static void AskEnd(float* column, int count)
         {
-            Sse.Prefetch1(n0 + at);
-            Sse.Prefetch1(n1 + at);
-            Sse.Prefetch1(n2 + at);
-            Sse.Prefetch1(n3 + at);
+            Sse.Prefetch1(column + ((count - 1) / 16 * 16));
+            Sse.Prefetch1(column + count - 1);
         }
 
         /// <summary>The sums at l after four columns.</summary>
