@@ -50,6 +50,8 @@ public sealed class SlurmEngine(IReadOnlyList<string> command, string folder) : 
         ArgumentNullException.ThrowIfNull(items);
         Directory.CreateDirectory(_folder);
         await CancelLeftoverAsync(progress, cancellation).ConfigureAwait(false);
+        // Codes of failures stay beside their logs until here; an array that gets their number on a cluster that was set up anew would end before it ran.
+        foreach (string old in Directory.GetFiles(_folder, "task-*.code")) File.Delete(old);
         WriteScript(items);
         var outcomes = new WorkOutcome?[items.Count];
         int[] attempts = new int[items.Count];
