@@ -26,4 +26,42 @@ internal static unsafe class EveryNth
         }
         for (; i < count; i++) to[i] = from[i * stride];
     }
+
+    /// <summary>to[i] = row[first + i * stride] for all of a row of count * stride floats; nothing else is read.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Copy(float* row, int first, int stride, float* to, int count)
+    {
+        if (stride == 2 && count >= 4 && Avx512F.IsSupported)
+        {
+            // Registers begin at even places, so they end within the row; the last ones overlap.
+            if (count >= 16)
+            {
+                Vector512<int> index = Vector512.Create(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) + Vector512.Create(first);
+                for (int i = 0; i < count; i += 16)
+                {
+                    int at = Math.Min(i, count - 16);
+                    Avx512F.PermuteVar16x32x2(Vector512.Load(row + 2 * at), index, Vector512.Load(row + 2 * at + 16)).Store(to + at);
+                }
+                return;
+            }
+            if (count >= 8)
+            {
+                Vector512<int> index = Vector512.Create(0, 2, 4, 6, 8, 10, 12, 14, 0, 2, 4, 6, 8, 10, 12, 14) + Vector512.Create(first);
+                for (int i = 0; i < count; i += 8)
+                {
+                    int at = Math.Min(i, count - 8);
+                    Avx512F.PermuteVar16x32(Vector512.Load(row + 2 * at), index).GetLower().Store(to + at);
+                }
+                return;
+            }
+            for (int i = 0; i < count; i += 4)
+            {
+                int at = Math.Min(i, count - 4);
+                Vector128<float> a = Vector128.Load(row + 2 * at), b = Vector128.Load(row + 2 * at + 4);
+                (first == 0 ? Sse.Shuffle(a, b, 0b10_00_10_00) : Sse.Shuffle(a, b, 0b11_01_11_01)).Store(to + at);
+            }
+            return;
+        }
+        for (int i = 0; i < count; i++) to[i] = row[first + i * stride];
+    }
 }

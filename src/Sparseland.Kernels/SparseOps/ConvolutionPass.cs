@@ -53,6 +53,14 @@ internal sealed class ConvolutionPass
     /// <summary>The structure compiled for shifted planes of this size; null when it is never.</summary>
     public CompiledOnce? Shifted { get; init; }
 
+    /// <summary>The convolution and the image's size where compiled code may read planes without padding.</summary>
+    public (SparseConvolutionShape Shape, int Height, int Width)? Geometry { get; init; }
+
+    /// <summary>Planes that compiled code of a single image reads without padding; null where there are none.</summary>
+    public FlatPlanes? Flat => (_flat ??= new Lazy<FlatPlanes?>(() => Geometry is { } g ? FlatPlanes.TryCreate(g.Shape, g.Height, g.Width, Height, Width) : null)).Value;
+
+    private Lazy<FlatPlanes?>? _flat;
+
     private ShiftedPlanes? _planes;
 
     /// <summary>How tiles of pixels are read.</summary>

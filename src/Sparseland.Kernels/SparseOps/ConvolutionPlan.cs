@@ -79,6 +79,7 @@ internal sealed class ConvolutionPlan
                 LineOffsets = lineOffsets,
                 Compiled = compiled,
                 Shifted = s.KernelWidth > 1 || s.KernelHeight > 1 ? new CompiledOnce(compileOnReuse) : null,
+                Geometry = (s, height, width),
                 RowStride = layout.RowStride,
                 Height = outHeight,
                 Width = outWidth,

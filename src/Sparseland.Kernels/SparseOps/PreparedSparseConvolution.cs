@@ -46,7 +46,8 @@ public sealed unsafe partial class PreparedSparseConvolution
             throw new ArgumentException($"A weight of [{weight.Rows}, {weight.Columns}] for {shape}; expected [{shape.OutChannels}, {shape.WeightsPerOutput}].", nameof(weight));
         Shape = shape;
         _compileOnReuse = compileOnReuse;
-        _compiled = new CompiledOnce(compileOnReuse);
+        // Weights that are compiled at once belong to a network that runs; those that train meet whole batches.
+        _compiled = new CompiledOnce(compileOnReuse, comesFromFar: !compileOnReuse);
         _rowPointers = weight.RowPointers.ToArray();
         _columns = weight.ColumnIndices.ToArray();
         _values = weight.Values.ToArray();
@@ -241,7 +242,7 @@ public sealed unsafe partial class PreparedSparseConvolution
     }
 
     /// <summary>Passes over all images of a batch.</summary>
-    private struct ImagesCall : ILevelWork
+    private partial struct ImagesCall : ILevelWork
     {
         public PlaneLayout Layout;
         public ConvolutionPass[] Passes;
@@ -311,6 +312,11 @@ public sealed unsafe partial class PreparedSparseConvolution
                 }.Run();
                 return;
             }
+            if (Passes.Length == 1 && Compiled[0] is { } flatCode && Passes[0].Flat is { } flat)
+            {
+                Flat(flat, flatCode, image);
+                return;
+            }
             int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
             if (threads > 1 && Passes.Length == 1 && Compiled[0] is { } code)
             {
@@ -318,13 +324,6 @@ public sealed unsafe partial class PreparedSparseConvolution
                 if (bands.Call.SharesTiles(threads))
                 {
                     WorkPool.Run(threads, bands);
-                    return;
-                }
-                int sharers = bands.Call.PanelSharers(threads);
-                // Taking an image apart for a stride costs too much to be done by every thread.
-                if (sharers > 1 && Layout.Phases == 1)
-                {
-                    WorkPool.Run(sharers, new PanelParts { Bands = bands, Sharers = sharers });
                     return;
                 }
             }
@@ -413,22 +412,6 @@ public sealed unsafe partial class PreparedSparseConvolution
             CompiledProduct<PlaneSource> call = Call;
             call.Source.Planes = planes.Pointer;
             call.RunTiles(first, end);
-        }
-    }
-
-    /// <summary>Every thread lays out all of a small image and computes its share of the channels: cheaper than a wait between the two and planes out of the other core's cache.</summary>
-    private struct PanelParts : IParts
-    {
-        public BandParts Bands;
-        public int Sharers;
-
-        public readonly void Run(int part)
-        {
-            using Scratch.Buffer planes = Scratch.Rent(Bands.Layout.TotalLength);
-            for (int p = 0; p < Bands.Layout.Planes; p++) Bands.Layout.Fill(p, Bands.Image, planes.Pointer);
-            CompiledProduct<PlaneSource> call = Bands.Call;
-            call.Source.Planes = planes.Pointer;
-            call.RunPanels(part, Sharers);
         }
     }
 

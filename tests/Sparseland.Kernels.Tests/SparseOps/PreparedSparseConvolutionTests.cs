@@ -20,6 +20,17 @@ public class PreparedSparseConvolutionTests
                 { "3x3 stride 2", Same3x3(4, 6) with { StrideHeight = 2, StrideWidth = 2 }, 2, 16, 17 },
                 { "1x1 stride 2", new(4, 6, 1, 1) { StrideHeight = 2, StrideWidth = 2 }, 3, 9, 8 },
                 { "3x3 dilated", new(3, 4, 3, 3) { DilationHeight = 2, DilationWidth = 3, PadTop = 2, PadLeft = 3, PadBottom = 2, PadRight = 3 }, 2, 11, 13 },
+                { "3x3 stride 2, even sizes", Same3x3(4, 6) with { StrideHeight = 2, StrideWidth = 2 }, 2, 16, 34 },
+                { "3x3 stride 2, 16 pixels", Same3x3(4, 6) with { StrideHeight = 2, StrideWidth = 2 }, 1, 8, 8 },
+                { "3x3 stride 2, rows of 14 pixels", Same3x3(24, 64) with { StrideHeight = 2, StrideWidth = 2 }, 1, 28, 28 },
+                { "3x3 stride 3", new(4, 6, 3, 3) { StrideHeight = 3, StrideWidth = 3 }, 1, 15, 18 },
+                { "1x1 stride 2, shared by tiles", new(24, 64, 1, 1) { StrideHeight = 2, StrideWidth = 2 }, 1, 28, 28 },
+                { "1x1 stride 2, few pixels", new(24, 64, 1, 1) { StrideHeight = 2, StrideWidth = 2 }, 2, 14, 14 },
+                { "patches", new(3, 5, 4, 4) { StrideHeight = 4, StrideWidth = 4 }, 1, 16, 32 },
+                { "padded on two sides", new(4, 6, 3, 3) { PadTop = 2, PadLeft = 2 }, 1, 9, 13 },
+                { "padded at the sides alone", new(4, 6, 3, 3) { PadLeft = 1, PadRight = 1 }, 1, 9, 13 },
+                { "more rows than the image", new(4, 6, 3, 3) { PadTop = 4, PadLeft = 1, PadBottom = 3, PadRight = 1 }, 1, 5, 9 },
+                { "taps that reach no pixel", new(2, 3, 3, 3) { PadTop = 9, PadLeft = 9, PadBottom = 9, PadRight = 9, DilationHeight = 9, DilationWidth = 9 }, 1, 4, 5 },
                 { "depthwise", Same3x3(6, 6) with { Groups = 6 }, 2, 7, 5 },
                 { "depthwise, wide", Same3x3(5, 5) with { Groups = 5 }, 1, 18, 37 },
                 { "depthwise 14", Same3x3(24, 24) with { Groups = 24 }, 2, 14, 14 },
@@ -132,6 +143,28 @@ public class PreparedSparseConvolutionTests
         for (int i = 0; i < 36; i++) x[36 + i] = i;
         x[36 + 7] = float.PositiveInfinity;
         Near.BitEqual(x.AsSpan(36), SameEverywhere(36, y => convolution.Forward(x, 1, 6, 6, y)));
+    }
+
+    [Theory]
+    [InlineData(1, 3)]
+    [InlineData(2, 3)]
+    [InlineData(2, 1)]
+    public void What_lies_around_an_image_does_not_matter(int stride, int kernel)
+    {
+        var random = new Random(stride + kernel);
+        SparseConvolutionShape shape = new(3, 5, kernel, kernel) { StrideHeight = stride, StrideWidth = stride, PadTop = kernel / 2, PadLeft = kernel / 2, PadBottom = kernel / 2, PadRight = kernel / 2 };
+        var convolution = new PreparedSparseConvolution(shape, Csr(random, 5, shape.WeightsPerOutput, 0.7));
+        const int Size = 12, Around = 100, Inputs = 3 * Size * Size;
+        float[] x = Uniform(random, Inputs), surrounded = new float[Inputs + 2 * Around];
+        // Infinities at the edges meet each other's pixels only, and no zero beyond the edge.
+        x[0] = x[^1] = float.PositiveInfinity;
+        Array.Fill(surrounded, float.NaN);
+        x.CopyTo(surrounded, Around);
+        int outputs = 5 * shape.OutHeight(Size) * shape.OutWidth(Size);
+        var expected = new float[outputs];
+        convolution.Forward(x, 1, Size, Size, expected);
+        Assert.DoesNotContain(expected.Where((_, i) => i % (outputs / 5) == outputs / 10), v => float.IsNaN(v) || float.IsInfinity(v));
+        Near.BitEqual(expected, SameEverywhere(outputs, y => convolution.Forward(surrounded.AsSpan(Around, Inputs), 1, Size, Size, y)));
     }
 
     [Fact]

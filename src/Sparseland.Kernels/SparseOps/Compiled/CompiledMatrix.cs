@@ -129,8 +129,9 @@ internal sealed unsafe class CompiledMatrix
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
     /// <param name="leastReuse">Stored values that a used column must hold on average.</param>
     /// <param name="planes">Where the inputs lie when code reads them in place; null for packed lines.</param>
+    /// <param name="comesFromFar">Whether other code of a network drives this out of the second cache between its uses, however short it is.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static CompiledMatrix? TryCompile(int rows, int columns, ReadOnlySpan<int> rowPointers, ReadOnlySpan<int> indices, int leastReuse = 0, ShiftedPlanes? planes = null)
+    public static CompiledMatrix? TryCompile(int rows, int columns, ReadOnlySpan<int> rowPointers, ReadOnlySpan<int> indices, int leastReuse = 0, ShiftedPlanes? planes = null, bool comesFromFar = false)
     {
         if (!Usable || indices.Length is 0 or > MostStored) return null;
         var line = new int[columns];
@@ -191,7 +192,7 @@ internal sealed unsafe class CompiledMatrix
                 }
                 // Each start has moved to the next line's.
                 pieces[b * panels + p] = new Piece(assembler.Length, first, at);
-                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: p + 1 < panels ? FirstRow(p + 2) - end : 0, asksAhead: indices.Length > StaysInCache);
+                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: p + 1 < panels ? FirstRow(p + 2) - end : 0, asksAhead: comesFromFar || indices.Length > StaysInCache);
                 PanelCode.EmitNext(assembler, endsBlock: p == panels - 1 && b < blocks - 1);
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }

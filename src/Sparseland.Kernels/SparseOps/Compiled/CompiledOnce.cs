@@ -2,7 +2,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>A structure that is compiled when it is first needed, and its values, which follow those of the owner.</summary>
 /// <param name="onReuse">Whether it is compiled only when it is used with second values, or often with the same (weights that are frozen, an evaluation).</param>
-internal sealed class CompiledOnce(bool onReuse = false)
+/// <param name="comesFromFar">As for <see cref="CompiledMatrix.TryCompile"/>.</param>
+internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = false)
 {
     // Packing an input costs about two multiply-adds: below, inputs are better read where they are.
     private const int LeastReuse = 2;
@@ -42,7 +43,7 @@ internal sealed class CompiledOnce(bool onReuse = false)
             if (onReuse && !_tried && (_firstVersion ??= version) == version && ++_uses <= UsesBeforeCode) return null;
             if (!_tried)
             {
-                if (rows > LeastReuse) _matrix = CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes);
+                if (rows > LeastReuse) _matrix = CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes, comesFromFar);
                 _tried = true;
             }
             if (_matrix is not null && _version != version)

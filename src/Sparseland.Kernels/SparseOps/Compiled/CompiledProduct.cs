@@ -20,6 +20,13 @@ internal unsafe interface ITileSource
     float* InPlace(out nint stride);
 }
 
+/// <summary>A source whose planes are laid out by whoever multiplies them.</summary>
+internal unsafe interface IPlaneSource : ITileSource
+{
+    /// <summary>Says where the planes are.</summary>
+    void Place(float* planes);
+}
+
 /// <summary>output [rows, columns] = clamp(bias + residual + W * source) with a compiled W.</summary>
 /// <remarks>
 /// Many columns are cut into a share for each thread, the same one in every layer of an image's size, so that a thread reads what it wrote; a share is cut into groups of tiles. A part packs a block of

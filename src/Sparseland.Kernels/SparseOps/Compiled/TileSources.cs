@@ -5,7 +5,7 @@ using System.Runtime.Intrinsics.X86;
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>Lines that lie in memory as they are needed: rows of a matrix, or channels of an image under a 1 x 1 convolution.</summary>
-internal unsafe struct LineSource : ITileSource
+internal unsafe struct LineSource : IPlaneSource
 {
     private const int CrowdedStride = 256;
 
@@ -22,6 +22,8 @@ internal unsafe struct LineSource : ITileSource
 
     /// <summary>Floats of a line.</summary>
     public int Columns;
+
+    public void Place(float* planes) => Base = planes;
 
     public readonly float* InPlace(out nint stride)
     {
@@ -165,6 +167,54 @@ internal unsafe struct PlaneSource : ITileSource
                     }
                 }
                 i += count;
+            }
+        }
+    }
+}
+
+/// <summary>Lines that are shifted planes whose rows are as long as the result's.</summary>
+internal unsafe struct FlatSource : IPlaneSource
+{
+    public float* Planes;
+
+    /// <summary>Which lines are needed.</summary>
+    public int[] Lines;
+
+    public FlatPlanes Layout;
+
+    public void Place(float* planes) => Planes = planes;
+
+    public readonly float* InPlace(out nint stride)
+    {
+        stride = 0;
+        return null;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
+    {
+        const int Lanes = CompiledMatrix.Lanes;
+        float* limit = Planes + Layout.TotalLength;
+        int taps = Layout.Taps, all = Layout.Tiles;
+        fixed (int* lines = Lines, offsets = Layout.Offsets, masks = Layout.Masks)
+        fixed (ushort* maskOf = Layout.MaskOf)
+        {
+            for (int i = first; i < end; i++)
+            {
+                float* from = Planes + offsets[lines[i]] + (nint)tile * Lanes, at = to + (nint)i * Lanes;
+                ushort* mask = maskOf + (nint)(lines[i] % taps) * all + tile;
+                if (from >= Planes && from + (nint)tiles * Lanes <= limit)
+                {
+                    for (int t = 0; t < tiles; t++, from += Lanes, at += stride)
+                        Vector512.StoreAligned(Vector512.Load(from) & Vector512.Load(masks + mask[t] * Lanes).AsSingle(), at);
+                    continue;
+                }
+                // A register would begin before the planes or end behind them.
+                for (int t = 0; t < tiles; t++, from += Lanes, at += stride)
+                {
+                    int* lanes = masks + mask[t] * Lanes;
+                    for (int c = 0; c < Lanes; c++) at[c] = lanes[c] == 0 ? 0f : from[c];
+                }
             }
         }
     }

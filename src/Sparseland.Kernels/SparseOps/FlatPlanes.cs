@@ -1,0 +1,134 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.SparseOps.Compiled;
+
+namespace Sparseland.Kernels.SparseOps;
+
+/// <summary>
+/// How compiled code finds inputs where a plane's rows are as long as the result's: 16 consecutive pixels meet 16 consecutive floats under every tap, and what would
+/// lie beyond an edge is cleared by a mask. For stride 1 the planes are the image itself; for a stride s it is taken apart into its phases (every s-th pixel), row by row.
+/// </summary>
+/// <remarks>Padded planes (<see cref="PlaneLayout"/>) have to be filled before anything is multiplied, and where rows of the weight are shared, on every thread.</remarks>
+internal sealed class FlatPlanes
+{
+    private const int Lanes = CompiledMatrix.Lanes;
+
+    private readonly int _channels, _width, _strideHeight, _strideWidth, _outWidth, _rows, _taps, _highest, _lowest;
+    private readonly (int Row, int Column)[] _phases;
+
+    private FlatPlanes(SparseConvolutionShape s, int height, int width, int outHeight, int outWidth)
+    {
+        (_channels, _width, _strideHeight, _strideWidth, _outWidth, _rows) = (s.InChannels, width, s.StrideHeight, s.StrideWidth, outWidth, height / s.StrideHeight);
+        _taps = s.KernelHeight * s.KernelWidth;
+        var phases = new List<(int, int)>();
+        var shifts = new (int Phase, int Row, int Column)[_taps];
+        for (int t = 0; t < _taps; t++)
+        {
+            (int down, int phaseRow) = Part(t / s.KernelWidth * s.DilationHeight - s.PadTop, s.StrideHeight);
+            (int right, int phaseColumn) = Part(t % s.KernelWidth * s.DilationWidth - s.PadLeft, s.StrideWidth);
+            if (!phases.Contains((phaseRow, phaseColumn))) phases.Add((phaseRow, phaseColumn));
+            shifts[t] = (phases.IndexOf((phaseRow, phaseColumn)), down, right);
+        }
+        _phases = [.. phases];
+        PlaneStride = checked(_rows * outWidth);
+        IsImage = s is { StrideHeight: 1, StrideWidth: 1 };
+        (_lowest, _highest) = (shifts.Min(t => t.Row), shifts.Max(t => t.Row));
+        IsUnmasked = shifts is [{ Row: 0, Column: 0 }] && outHeight <= _rows;
+
+        Offsets = new int[s.InChannels * _taps];
+        for (int i = 0; i < Offsets.Length; i++)
+        {
+            (int phase, int row, int column) = shifts[i % _taps];
+            Offsets[i] = checked((phase * _channels + i / _taps) * PlaneStride + row * outWidth + column);
+        }
+        Tiles = (outHeight * outWidth + Lanes - 1) / Lanes;
+        MaskOf = new ushort[_taps * Tiles];
+        var masks = new List<int>();
+        var known = new Dictionary<ushort, ushort>();
+        for (int t = 0; t < _taps; t++)
+        {
+            (_, int down, int right) = shifts[t];
+            for (int tile = 0, y = 0, x = 0; tile < Tiles; tile++)
+            {
+                ushort bits = 0;
+                for (int lane = 0; lane < Lanes; lane++)
+                {
+                    if (y < outHeight && (uint)(y + down) < (uint)_rows && (uint)(x + right) < (uint)outWidth) bits |= (ushort)(1 << lane);
+                    if (++x == outWidth) (y, x) = (y + 1, 0);
+                }
+                if (!known.TryGetValue(bits, out ushort index))
+                {
+                    index = (ushort)known.Count;
+                    known.Add(bits, index);
+                    for (int lane = 0; lane < Lanes; lane++) masks.Add((bits >> lane & 1) == 0 ? 0 : -1);
+                }
+                MaskOf[t * Tiles + tile] = index;
+            }
+        }
+        Masks = [.. masks];
+    }
+
+    /// <summary>Whether the planes are the image itself.</summary>
+    public bool IsImage { get; }
+
+    /// <summary>Whether there is one tap and nothing beyond an edge: planes are then rows of a matrix, which code reads where they lie.</summary>
+    public bool IsUnmasked { get; }
+
+    /// <summary>Floats between planes.</summary>
+    public int PlaneStride { get; }
+
+    /// <summary>Floats of all planes.</summary>
+    public long TotalLength => (long)PlaneStride * _channels * _phases.Length;
+
+    /// <summary>Tiles of the result.</summary>
+    public int Tiles { get; }
+
+    /// <summary>Taps of the kernel.</summary>
+    public int Taps => _taps;
+
+    /// <summary>Channels of the image.</summary>
+    public int Channels => _channels;
+
+    /// <summary>Rows of a plane.</summary>
+    public int Rows => _rows;
+
+    /// <summary>The shift of each line [channel, tap] in floats.</summary>
+    public int[] Offsets { get; }
+
+    /// <summary>The mask of each [tap, tile], as an index.</summary>
+    public ushort[] MaskOf { get; }
+
+    /// <summary>All different masks, 16 lanes each.</summary>
+    public int[] Masks { get; }
+
+    /// <summary>Null where rows of the planes would not be as long as the result's, or where weights are grouped.</summary>
+    public static FlatPlanes? TryCreate(SparseConvolutionShape s, int height, int width, int outHeight, int outWidth)
+    {
+        if (s.Groups != 1 || height == 0 || outHeight == 0 || outWidth == 0 || height % s.StrideHeight != 0 || width != (long)outWidth * s.StrideWidth) return null;
+        // The indices of masks take 16 bits, and the last tile's end would be read beyond a smaller result.
+        return (long)outHeight * outWidth >= Lanes ? new FlatPlanes(s, height, width, outHeight, outWidth) : null;
+    }
+
+    /// <summary>The rows of planes that rows first .. end-1 of the result read.</summary>
+    public (int First, int End) Reach(int first, int end) => (Math.Clamp(first + _lowest, 0, _rows), Math.Clamp(end + _highest, 0, _rows));
+
+    /// <summary>Takes rows first .. end-1 of the planes of some channels out of an image [channels, height, width].</summary>
+    public unsafe void Fill(float* image, float* planes, int firstChannel, int endChannel, int first, int end)
+    {
+        for (int channel = firstChannel; channel < endChannel; channel++)
+        {
+            for (int phase = 0; phase < _phases.Length; phase++)
+            {
+                (int row, int column) = _phases[phase];
+                float* from = image + ((nint)channel * _rows * _strideHeight + row) * _width;
+                float* to = planes + ((nint)phase * _channels + channel) * PlaneStride;
+                for (nint r = first; r < end; r++) EveryNth.Copy(from + r * _strideHeight * _width, column, _strideWidth, to + r * _outWidth, _outWidth);
+            }
+        }
+    }
+
+    private static (int Whole, int Remainder) Part(int distance, int stride)
+    {
+        int rest = (distance % stride + stride) % stride;
+        return ((distance - rest) / stride, rest);
+    }
+}
