@@ -20,6 +20,14 @@ public class BreakEvenTableTests
     }
 
     [Fact]
+    public void Windows_that_no_array_holds_are_never_chosen()
+    {
+        Assert.Equal(0.5, SparseCost.OfWindows(1L << 30, 1 << 15, 1 << 14));
+        double cost = SparseCost.OfWindows(1L << 31, 1 << 16, 1 << 14);
+        Assert.Equal(0, new BreakEvenTable([new(KernelKind.CsrVector, 0, 0.9)], "test").Speedup(KernelKind.CsrVector, 1L << 32, cost));
+    }
+
+    [Fact]
     public void Types_of_values_and_lengths_of_rows_have_rules_of_their_own()
     {
         var table = new BreakEvenTable(

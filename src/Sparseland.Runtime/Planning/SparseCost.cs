@@ -47,7 +47,9 @@ internal static class SparseCost
     /// <param name="rows">Rows of the weight.</param>
     /// <param name="columns">Columns of the weight.</param>
     /// <param name="kind">What the values are held in.</param>
-    public static double OfWindows(long bytes, int rows, int columns, ValueKind kind = ValueKind.Float32) => bytes * 8.0 / Math.Max(1, (long)rows * columns * kind.Bits());
+    /// <returns>Infinity for more bytes than an array holds: windows are prepared as one.</returns>
+    public static double OfWindows(long bytes, int rows, int columns, ValueKind kind = ValueKind.Float32) =>
+        bytes > Array.MaxLength - CompactMatrix.Slack ? double.PositiveInfinity : bytes * 8.0 / Math.Max(1, (long)rows * columns * kind.Bits());
 
     /// <summary>The cost of a full weight by columns: a rectifier is expected to leave half of its results at zero.</summary>
     public const double HalfOfColumns = 0.5;

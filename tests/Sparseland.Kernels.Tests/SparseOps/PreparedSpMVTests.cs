@@ -83,6 +83,13 @@ public class PreparedSpMVTests
     }
 
     [Fact]
+    public void A_matrix_without_columns_gives_its_bias()
+    {
+        PreparedSpMV[] empty = [new(CsrMatrix.FromDense([], 3, 0)), new(CompactMatrix.FromDense([], 3, 0, ValueKind.BFloat16)), new(CompactMatrix.FromDense([], 3, 0, ValueKind.Int8))];
+        foreach (PreparedSpMV w in empty) Assert.Equal([1f, 0f, 3f], SameEverywhere(3, y => w.Multiply([], y, [1f, -2f, 3f], Clamp.Relu)));
+    }
+
+    [Fact]
     public void Gaps_of_every_width_are_told()
     {
         // The first of a row at every place of a window, the second at every distance from it.

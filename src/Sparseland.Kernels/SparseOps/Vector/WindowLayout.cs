@@ -113,7 +113,7 @@ internal sealed unsafe class WindowLayout
         }
         // 4-bit values have one form, of half a byte each.
         bool takes = source.Kind == ValueKind.Int4 || deltas * shape.StepBytes(true) <= (source.Kind == ValueKind.Float32 ? SingleDeltasUpTo : DeltasUpTo) * plain * shape.StepBytes(false);
-        return new WindowCounts(takes ? deltas : plain, takes, ((takes ? deltas : plain) * shape.StepBytes(takes)) + heads);
+        return new WindowCounts(takes, ((takes ? deltas : plain) * shape.StepBytes(takes)) + heads);
     }
 
     private static byte* Aligned(byte[] pinned)
@@ -165,7 +165,6 @@ internal sealed unsafe class WindowLayout
 }
 
 /// <summary>What a matrix takes in windows.</summary>
-/// <param name="Steps">Steps of all parts.</param>
 /// <param name="Deltas">Whether columns are differences of 4 bits.</param>
 /// <param name="Bytes">Bytes of steps and heads.</param>
-internal readonly record struct WindowCounts(long Steps, bool Deltas, long Bytes);
+internal readonly record struct WindowCounts(bool Deltas, long Bytes);

@@ -41,10 +41,10 @@ internal unsafe struct WindowParts : IParts
         float* y = stackalloc float[WindowLayout.MostPartRows];
         new Span<float>(y, WindowLayout.MostPartRows).Clear();
         byte* steps = Layout.Steps + (Layout.StepStarts[part] * Layout.StepBytes), heads = Layout.Heads + ((nint)Layout.GroupStarts[part] * shape.HeadBytes);
-        fixed (byte* groups = &Layout.GroupsOfWindows[part * shape.Windows])
-        fixed (byte* counts = Layout.StepsOfGroups)
+        fixed (byte* groupsOfAll = Layout.GroupsOfWindows, counts = Layout.StepsOfGroups)
         {
-            byte* first = counts + Layout.GroupStarts[part];
+            // Both may be empty: a matrix without columns has no windows.
+            byte* groups = groupsOfAll + (part * shape.Windows), first = counts + Layout.GroupStarts[part];
             if (!IsWide) Portable(y, steps, heads, groups, first);
             else if (shape.Kind.IsQuantized()) Integers(y, steps, heads, groups, first);
             else if (shape.Kind == ValueKind.Float32 && Layout.Deltas) Floats<float, ushort>(y, steps, heads, groups, first);
