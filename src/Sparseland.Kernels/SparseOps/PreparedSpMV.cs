@@ -39,11 +39,15 @@ public sealed unsafe class PreparedSpMV
 
     /// <summary>Prepares a matrix in the type that it has; it is copied.</summary>
     /// <param name="weight">The matrix.</param>
-    /// <exception cref="ArgumentException">4-bit values that <see cref="Fits"/> refuses.</exception>
+    /// <exception cref="ArgumentException">Integers that <see cref="Fits"/> refuses.</exception>
     public PreparedSpMV(CompactMatrix weight)
     {
         ArgumentNullException.ThrowIfNull(weight);
-        if (!Fits(weight)) throw new ArgumentException($"4-bit values share their scales in groups of {weight.GroupColumns} columns; windows need groups of {IntegerWindow} or more.", nameof(weight));
+        if (!Fits(weight))
+        {
+            throw new ArgumentException(weight.Kind == ValueKind.Int8 ? "8-bit values from -127 to 127 fit windows; there is a -128."
+                : $"4-bit values share their scales in groups of {weight.GroupColumns} columns; windows need groups of {IntegerWindow} or more.", nameof(weight));
+        }
         _layout = new WindowLayout(WindowSource.Of(weight));
         if (weight.Kind == ValueKind.Int8) _rowScales = MemoryMarshal.Cast<byte, float>(weight.Scales.Span).ToArray();
         StoredCount = weight.StoredCount;
@@ -67,11 +71,19 @@ public sealed unsafe class PreparedSpMV
     /// <summary>Whether products with values of a type run in registers on this machine; elsewhere compressed rows and bit-masks are faster.</summary>
     public static bool IsFast(ValueKind kind) => kind.IsQuantized() ? WindowCode.IsUsable : SimdDispatch.Level == SimdLevel.Vector512 && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
 
-    /// <summary>Whether a matrix can be prepared: all but 4-bit values that share a scale in groups of fewer than <see cref="IntegerWindow"/> columns.</summary>
+    /// <summary>
+    /// Whether a matrix can be prepared: all but 4-bit values that share a scale in groups of fewer than <see cref="IntegerWindow"/> columns, and 8-bit values of -128, which no encoding here
+    /// makes: the sum of a window's values has 16 bits.
+    /// </summary>
     public static bool Fits(CompactMatrix weight)
     {
         ArgumentNullException.ThrowIfNull(weight);
-        return weight.Kind != ValueKind.Int4 || weight.GroupColumns >= IntegerWindow;
+        return weight.Kind switch
+        {
+            ValueKind.Int4 => weight.GroupColumns >= IntegerWindow,
+            ValueKind.Int8 => !weight.Values.Span.Contains(unchecked((byte)sbyte.MinValue)),
+            _ => true,
+        };
     }
 
     /// <summary>About the bytes that a product would read of a matrix, without preparing it.</summary>

@@ -150,11 +150,15 @@ public class PreparedSpMVTests
     }
 
     [Fact]
-    public void Fine_groups_of_scales_and_wrong_lengths_are_refused()
+    public void Fine_groups_of_scales_lowest_integers_and_wrong_lengths_are_refused()
     {
         CompactMatrix fine = CompactMatrix.FromDense(new float[4 * 300], 4, 300, ValueKind.Int4);
         Assert.Equal(64, fine.GroupColumns);
         Assert.Contains("64 columns", Assert.Throws<ArgumentException>(() => new PreparedSpMV(fine)).Message);
+        // 256 of these sum up to what 16 bits cannot negate.
+        var lowest = new byte[256];
+        Array.Fill(lowest, (byte)0x80);
+        Assert.Contains("-128", Assert.Throws<ArgumentException>(() => new PreparedSpMV(CompactMatrix.FromParts(1, 256, ValueKind.Int8, null, lowest, new byte[4]))).Message);
         var w = new PreparedSpMV(CsrMatrix.FromDense([1f, 2f], 1, 2));
         Assert.Throws<ArgumentException>(() => w.Multiply(new float[3], new float[1], default, Clamp.None));
         Assert.Throws<ArgumentException>(() => w.Multiply(new float[2], new float[2], default, Clamp.None));
