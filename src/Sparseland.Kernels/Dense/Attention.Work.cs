@@ -116,11 +116,11 @@ public readonly partial record struct Attention
             Parts.Each(Shape.BiasBatches * heads * tiles, work, part => w.BiasTile<V>(part / tiles / heads, part / tiles % heads, part % tiles));
         }
 
-        // The rows of the bias that the tile of this part will read, where nobody has yet.
+        // The rows of the bias that the tile of this part will read, where nobody has yet; not where those of other heads lie between them.
         private readonly BiasAhead Ahead(int part, int tiles)
         {
             int head = part / tiles % Shape.QueryHeads, batch = part / tiles / Shape.QueryHeads, tile = part % tiles;
-            if (batch >= Shape.Batch || Pattern is null || !Pattern.IsUnread(batch, head, tile)) return default;
+            if (batch >= Shape.Batch || Shape.BiasQueryStride >= 2 * (long)Shape.Keys || Pattern is null || !Pattern.IsUnread(batch, head, tile)) return default;
             int first = tile * QueryTile, rows = Math.Min(QueryTile, Shape.Queries - first);
             return new BiasAhead(Pattern.BiasOf(batch, head, Bias) + ((nint)first * Shape.BiasQueryStride), ((long)(rows - 1) * Shape.BiasQueryStride) + Shape.Keys);
         }

@@ -145,6 +145,15 @@ public sealed class AttentionTests
         Assert.Equal(blocks, Passes(biased, bias, AttentionPattern.FromBias(biased, bias)));
         Assert.Equal(blocks, Passes(biased, bias, AttentionPattern.FromBiasAsNeeded(biased, bias)));
         Assert.NotEqual(Passes(shape, [], null), blocks);
+        if (heads == 1) return;
+        // The rows of all heads of a query side by side.
+        float[] inside = new float[bias.Length];
+        for (int i = 0; i < bias.Length; i++) inside[(((i / keys % queries * heads) + (i / (queries * keys))) * keys) + (i % keys)] = bias[i];
+        Attention nested = shape with { BiasHeadStride = keys, BiasQueryStride = heads * keys };
+        AttentionPattern unread = AttentionPattern.FromBiasAsNeeded(nested, inside)!;
+        Assert.True(unread.IsUnread(1, 3, 2));
+        Assert.Equal(blocks, Passes(nested, inside, unread));
+        Assert.False(unread.IsUnread(1, 3, 2));
     }
 
     [Theory]
