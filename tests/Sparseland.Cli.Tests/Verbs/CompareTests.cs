@@ -9,7 +9,7 @@ public class CompareTests
     public async Task Rows_run_in_processes_of_their_own_are_not_run_twice_and_are_timed_beside_the_dense_network()
     {
         using var folder = new TemporaryFolder();
-        string[] line = ["compare", "training", "--rows", "dense,snip", "--budget", "quick", "--workers", "2", "--out", folder["results"], "--data-root", folder["no-data"], "--json"];
+        string[] line = ["compare", "training", "--rows", "dense,snip", "--budget", "quick", "--workers", "2", "--out", folder["results"], "--data-root", Directory.CreateDirectory(folder["no-data"]).FullName, "--json"];
         ProcessResult result = await SparselandProcess.RunAsync(line);
         Assert.True(result.ExitCode == 0, result.Error);
         JsonNode json = JsonNode.Parse(result.Output)!["results"]![0]!;
@@ -32,7 +32,7 @@ public class CompareTests
     public async Task A_row_that_is_added_leaves_rows_of_other_commits_and_their_times_as_they_are_and_a_changed_file_loses_its_time()
     {
         using var folder = new TemporaryFolder();
-        string[] line = ["compare", "training", "--budget", "quick", "--workers", "2", "--out", folder["results"], "--data-root", folder["no-data"]];
+        string[] line = ["compare", "training", "--budget", "quick", "--workers", "2", "--out", folder["results"], "--data-root", Directory.CreateDirectory(folder["no-data"]).FullName];
         string file = Path.Combine(folder["results"], "training.json"), parts = Path.Combine(folder["results"], "parts"), models = Path.Combine(parts, "models-quick");
         JsonNode Result() => JsonNode.Parse(File.ReadAllText(file))!;
         string[] Times() => [.. Result()["times"]!["rows"]!.AsArray().Select(t => $"{t!["row"]} {t["sparsity"]}")];
