@@ -58,7 +58,8 @@ internal sealed class AttentionFigure : Figure
                 if ((long)heads * tokens * tokens <= 1 << 28) variants.Add(($"blocks per head as a bias, {hidden:P0} hidden", Hot(inputs.BlockBias(heads, own))));
                 using AttentionPeer? peer = arguments.GetValue(_alone) ? null : Start(heads, tokens, size, backward, context);
                 if (peer is not null) variants.Add((peer.Ready, Beside(peer.Run, PyTorchPeer.RestMilliseconds)));
-                IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
+                using EvenCores cores = EvenCores.For(context, options, rows);
+                IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, cores.Options, null, context.Cancellation);
                 var json = new JsonArray();
                 foreach (Timing timing in t)
                 {

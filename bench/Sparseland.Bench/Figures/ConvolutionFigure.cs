@@ -102,7 +102,8 @@ internal sealed class ConvolutionFigure : Figure
                 }
                 ));
             }
-            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Name, v.Run))], options, null, context.Cancellation);
+            using EvenCores cores = EvenCores.For(context, options, rows);
+            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Name, v.Run))], cores.Options, null, context.Cancellation);
             double flops = 2.0 * g.MultiplyAdds, speedUp = TwinBenchmark.Ratio(t[0], t[1]).Median, e = speedUp * csr.Density;
             double? overPeer = peer ? TwinBenchmark.Ratio(t[^1], t[1]).Median * csr.Density : null;
             double[] gflops = [.. t.Select((v, i) => flops * (i == 1 ? csr.Density : 1) / v.Median / 1e6)];

@@ -72,7 +72,8 @@ internal sealed class DecodeFigure : Figure
                 };
                 variants.Add(("llama.cpp " + LlamaCppPeer.TypeFor(kind), rest > 0 ? Beside(run, rest) : run));
             }
-            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
+            using EvenCores cores = EvenCores.For(context, options, rows);
+            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, cores.Options, null, context.Cancellation);
             for (int i = 0; i < t.Count; i++)
             {
                 bool ours = i < decoders.Length;

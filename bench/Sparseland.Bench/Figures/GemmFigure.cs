@@ -51,7 +51,8 @@ internal sealed class GemmFigure : Figure
             SpmmFigure.Compare(plain, packed, k);
             if (peer) SpmmFigure.Compare(other, plain, k);
 
-            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Item1, v.Item2))], options, null, context.Cancellation);
+            using EvenCores cores = EvenCores.For(context, options, rows);
+            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Item1, v.Item2))], cores.Options, null, context.Cancellation);
             double flops = 2.0 * m * n * k;
             double[] gflops = [.. t.Select(v => flops / v.Median / 1e6)];
             var row = new JsonObject

@@ -85,7 +85,8 @@ internal sealed class GemvFigure : Figure
             }
             var variants = new List<(string, Action)> { ("read", read.Run) };
             foreach ((string form, CompactMatrix matrix, _, Action product) in sets) variants.Add(($"{form} {matrix.Density:0.00}", product));
-            IReadOnlyList<Timing> t = InterleavedTimer.Measure(variants, options, null, context.Cancellation);
+            using EvenCores cores = EvenCores.For(context, options, rows);
+            IReadOnlyList<Timing> t = InterleavedTimer.Measure(variants, cores.Options, null, context.Cancellation);
             double reading = read.Length / t[0].Median / 1e6;
             for (int i = 0; i < sets.Count; i++)
             {
@@ -148,7 +149,8 @@ internal sealed class GemvFigure : Figure
                 if (!(difference < 1e-5 * Math.Sqrt(k) * 4)) throw new InvalidOperationException($"{shape}: products by columns and by rows differ by {difference}");
                 variants.Add(($"{(double)x.Count(v => v == 0) / k:0.00} zeros", () => ColumnGemv.Multiply(byColumns[next = (next + 1) % byColumns.Length], x, 0, y)));
             }
-            IReadOnlyList<Timing> t = InterleavedTimer.Measure(variants, options, null, context.Cancellation);
+            using EvenCores cores = EvenCores.For(context, options, rows);
+            IReadOnlyList<Timing> t = InterleavedTimer.Measure(variants, cores.Options, null, context.Cancellation);
             Timing fastest = t[0].Median < t[1].Median ? t[0] : t[1];
             for (int i = 0; i < inputs.Length; i++)
             {

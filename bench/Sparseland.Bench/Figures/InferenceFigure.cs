@@ -56,7 +56,8 @@ internal sealed class InferenceFigure : Figure
         foreach ((string model, double sparsity) in models)
         {
             var network = new NetworkCase($"{model}{(sparsity > 0 ? $", {sparsity:P0} removed" : "")}", ModelAccess.LoadOrBuild(model, null, arguments.GetValue(_architectureOptions), null, context.Settings.Seed), batch, sparsity);
-            rows.Add(NearCores.Around(context, () => NetworkComparison.Run(network, peers, arguments.GetValue(_profile), context, options)));
+            using EvenCores cores = EvenCores.For(context, options, rows);
+            rows.Add(NetworkComparison.Run(network, peers, arguments.GetValue(_profile), context, cores.Options));
         }
         return rows;
     }

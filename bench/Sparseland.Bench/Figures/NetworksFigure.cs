@@ -42,7 +42,8 @@ internal sealed class NetworksFigure : Figure
         foreach (string id in arguments.GetValue(_networks)!.Split(',', StringSplitOptions.TrimEntries))
         {
             NetworkCase network = Case(id, context.Settings.Seed) ?? throw VerbException.Usage($"--networks has '{id}'", $"use {string.Join(", ", s_cases.Select(c => c.Id))}");
-            rows.Add(NearCores.Around(context, () => NetworkComparison.Run(network, peers, arguments.GetValue(_plan), context, options)));
+            using EvenCores cores = EvenCores.For(context, options, rows);
+            rows.Add(NetworkComparison.Run(network, peers, arguments.GetValue(_plan), context, cores.Options));
         }
         return rows;
     }

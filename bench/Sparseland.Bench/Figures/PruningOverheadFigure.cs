@@ -47,13 +47,14 @@ internal sealed class PruningOverheadFigure : Figure
         foreach (MethodInfo method in MethodCatalog.All.Where(m => asked.Length > 0 ? asked.Contains(m.Id, StringComparer.OrdinalIgnoreCase) : m.Stage == PruningStage.During || m.Id == "grasp"))
         {
             Sparsifier sparsifier = method.Build(new PruningSettings { Sparsity = sparsity }, null, (long)stretches * Stretch);
+            using EvenCores cores = EvenCores.For(context, options, rows);
             if (sparsifier is OneShotSparsifier before)
             {
-                rows.Add(Once(method, before, batch, sparsity, options, table, context));
+                rows.Add(Once(method, before, batch, sparsity, cores.Options, table, context));
                 continue;
             }
             if (sparsifier is not TrainingSparsifier during) throw VerbException.Usage($"'{method.Id}' neither acts during training nor once before it");
-            (double[] with, double[] without, double[] dense) = One(during, stretches, batch, context);
+            (double[] with, double[] without, double[] dense) = One(during, stretches, batch, cores.Options, context);
             Timing overheads = Relative(with, without), overDense = Relative(with, dense);
             double a = Median(with), b = Median(without);
             table.AddRow(method.Id, $"{a:0.00}", $"{b:0.00}", $"{overheads.Median:P1}", $"{overheads.Interval.Low:P1} to {overheads.Interval.High:P1}",
@@ -120,7 +121,7 @@ internal sealed class PruningOverheadFigure : Figure
         new TrainerOptions { Steps = steps, Callbacks = callbacks });
 
     /// <summary>Stretches with the method, of a twin at fixed masks, and of a network that nothing was removed from: what a user trains otherwise, and what a method that needs dense gradients starts from.</summary>
-    private static (double[] With, double[] Without, double[] Dense) One(TrainingSparsifier method, int stretches, int batch, VerbContext context)
+    private static (double[] With, double[] Without, double[] Dense) One(TrainingSparsifier method, int stretches, int batch, TimingOptions options, VerbContext context)
     {
         BatchLoader loader = Loader(batch);
         TrainableModel pruned = Model(), twin = Model();
@@ -128,6 +129,7 @@ internal sealed class PruningOverheadFigure : Figure
         List<double> a = [], b = [], c = [];
         for (int s = 0; s < stretches; s++)
         {
+            options.BeforeRound?.Invoke();
             // The twin takes over the masks of this stretch's start; what the method changes in between is part of what it costs or saves.
             ModelSnapshot.Of(pruned).Restore(twin);
             double first = Go(s % 2 == 0 ? with : without, context), second = Go(s % 2 == 0 ? without : with, context), third = Go(dense, context);

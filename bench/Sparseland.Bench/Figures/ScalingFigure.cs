@@ -77,7 +77,8 @@ internal sealed class ScalingFigure : Figure
                 counts.Add(csr.StoredCount);
                 variants.Add(Hot($"{density:0.00}", () => prepared.Multiply(x, n, y)));
             }
-            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
+            using EvenCores cores = EvenCores.For(context, options, rows);
+            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, cores.Options, null, context.Cancellation);
             double[] times = [.. t.Skip(1).Select(v => v.Median)];
             (double slope, double intercept, double r2) = Fit([.. counts], times);
             double residual = counts.Select((c, i) => Math.Abs(intercept + slope * c - times[i]) / times[i]).Max();
@@ -133,22 +134,20 @@ internal sealed class ScalingFigure : Figure
                     }
                     ));
                 }
-                rows.Add(NearCores.Around(context, () =>
+                using EvenCores cores = EvenCores.For(context, options, rows);
+                IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, cores.Options, null, context.Cancellation);
+                Timing speedUp = TwinBenchmark.Ratio(t[0], t[1]);
+                long macs = ModelCost.Of(graph).EffectiveMacs * network.Batch;
+                table.AddRow(network.Label, $"{macs / 1e6:0.0}", $"{t[0].Median:0.000}", $"{t[1].Median:0.000}", $"{speedUp.Median:0.00}");
+                rows.Add(new JsonObject
                 {
-                    IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
-                    Timing speedUp = TwinBenchmark.Ratio(t[0], t[1]);
-                    long macs = ModelCost.Of(graph).EffectiveMacs * network.Batch;
-                    table.AddRow(network.Label, $"{macs / 1e6:0.0}", $"{t[0].Median:0.000}", $"{t[1].Median:0.000}", $"{speedUp.Median:0.00}");
-                    return new JsonObject
-                    {
-                        ["part"] = "threads",
-                        ["what"] = network.Label,
-                        ["effectiveMacs"] = macs,
-                        ["threads"] = all,
-                        ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
-                        ["speedUp"] = RatioJson(speedUp),
-                    };
-                }));
+                    ["part"] = "threads",
+                    ["what"] = network.Label,
+                    ["effectiveMacs"] = macs,
+                    ["threads"] = all,
+                    ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
+                    ["speedUp"] = RatioJson(speedUp),
+                });
             }
             finally
             {
@@ -172,7 +171,8 @@ internal sealed class ScalingFigure : Figure
 
         void Pair(string what, Action one, Action ten)
         {
-            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([Hot("one", one), Hot("ten", ten)], options, null, context.Cancellation);
+            using EvenCores cores = EvenCores.For(context, options, rows);
+            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([Hot("one", one), Hot("ten", ten)], cores.Options, null, context.Cancellation);
             Timing cost = TwinBenchmark.Ratio(t[1], t[0]);
             table.AddRow(what, $"{t[0].Median:0.0000}", $"{t[1].Median:0.0000}", $"{cost.Median:0.00}x");
             rows.Add(new JsonObject { ["part"] = "growth", ["what"] = what, ["threads"] = WorkPool.Threads, ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]), ["cost"] = RatioJson(cost) });

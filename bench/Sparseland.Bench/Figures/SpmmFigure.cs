@@ -50,7 +50,8 @@ internal sealed class SpmmFigure : Figure
         foreach ((string Name, int Rows, int Columns, int N) shape in s_shapes.Where(s => Chosen(s.Name, arguments.GetValue(_shapes))))
         {
             (string Name, int BlockRows)[] kernels = [.. s_kernels.Where(k => Chosen(k.Name, arguments.GetValue(_kernels)))];
-            foreach (JsonObject row in One(shape, densities, kernels, peer, withOnnx, context, options)) rows.Add(row);
+            using EvenCores cores = EvenCores.For(context, options, rows);
+            foreach (JsonObject row in One(shape, densities, kernels, peer, withOnnx, context, cores.Options)) rows.Add(row);
         }
         context.Say("dense: our product with the weight packed beforehand; e = speed-up x density over the fastest dense variant (best), and over OpenBLAS alone");
         return rows;

@@ -29,7 +29,8 @@ internal static class StepTable
             NetworkCase network = NetworksFigure.Case(id, context.Settings.Seed) ?? throw VerbException.Usage($"--networks has '{id}'");
             try
             {
-                rows.Add(NearCores.Around(context, () => Row(network, all, context, options)));
+                using EvenCores cores = EvenCores.For(context, options, rows);
+                rows.Add(Row(network, all, context, cores.Options));
             }
             finally
             {
@@ -52,9 +53,12 @@ internal static class StepTable
             sessions[i] = new InferenceSession(graph);
             for (int warm = 0; warm < options.Repetitions; warm++) sessions[i].Run(inputs, context.Cancellation);
         }
-        long start = Stopwatch.GetTimestamp();
-        while (times[1].Count * RunsPerTurn < options.Repetitions || Stopwatch.GetElapsedTime(start).TotalSeconds < options.Seconds)
+        var total = new Stopwatch();
+        while (times[1].Count * RunsPerTurn < options.Repetitions || total.Elapsed.TotalSeconds < options.Seconds)
         {
+            total.Stop();
+            options.BeforeRound?.Invoke();
+            total.Start();
             for (int i = 0; i < 2; i++)
             {
                 WorkPool.Threads = threads[i];
@@ -63,7 +67,7 @@ internal static class StepTable
                 while (Stopwatch.GetElapsedTime(turn).TotalMilliseconds < UntimedMilliseconds);
                 times[i].Add(sessions[i].TimeSteps(inputs, RunsPerTurn, context.Cancellation));
             }
-            if (Stopwatch.GetElapsedTime(start).TotalSeconds > options.MostSeconds) break;
+            if (total.Elapsed.TotalSeconds > options.MostSeconds) break;
         }
 
         Table table = Figure.NewTable($"{network.Label}", "kernel", "M multiply-adds", "1 thread us", $"{all} threads us", "speed-up", "beyond its share us");

@@ -52,7 +52,9 @@ internal sealed class TrainStepFigure : Figure
             if (s.Sparsity > 0) variants.Add((s.Name + " with exchange", InterleavedTimer.Timed(s.Exchange)));
         }
         if (peer is not null) variants.Add((peer.Ready, Beside(peer.Run, PyTorchPeer.RestMilliseconds)));
-        IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
+        var rows = new JsonArray();
+        using EvenCores cores = EvenCores.For(context, options, rows);
+        IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(variants, cores.Options, null, context.Cancellation);
         Timing? other = peer is null ? null : timings[^1];
 
         Table table = NewTable("step", "median ms", "95 % interval", "images/s", "x PyTorch");
@@ -60,7 +62,6 @@ internal sealed class TrainStepFigure : Figure
             table.AddRow(Markup.Escape(t.Name), $"{t.Median:0.0}", $"{t.Interval.Low:0.0}..{t.Interval.High:0.0}", $"{batch * 1000 / t.Median:0}", other is null ? "" : $"{TwinBenchmark.Ratio(other, t).Median:0.00}");
         context.Show(table);
 
-        var rows = new JsonArray();
         foreach (TrainStepSubject s in ours)
         {
             Timing plain = timings.First(t => t.Name == s.Name);

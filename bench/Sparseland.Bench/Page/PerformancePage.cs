@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using System.Text.Json.Nodes;
+using Sparseland.Bench.Figures;
 
 namespace Sparseland.Bench.Page;
 
@@ -69,10 +70,16 @@ internal static class PerformancePage
 
     private static void Files(Results results, StringBuilder page)
     {
-        var table = new MarkdownTable(["file", "figure", "threads", "rows", "commit", "date", "load"], 2);
+        var table = new MarkdownTable(["file", "figure", "threads", "rows", "uneven cores", "commit", "date", "load"], 2);
         foreach ((string file, JsonObject d) in results.Documents)
-            table.Add([$"[{file}](../bench/results/{file})", (string)d["figure"]!, $"{d["machine"]?["threads"]}", $"{d["rows"]!.AsArray().Count}", (string?)d["commit"] ?? "", ((string?)d["date"] ?? "")[..Math.Min(10, ((string?)d["date"] ?? "").Length)], $"{d["load"]}"]);
-        page.Append("## Files\n\nThe load is the system's when the figure ended; its own run counts in it.\n\n").Append(table).Append('\n');
+            table.Add([$"[{file}](../bench/results/{file})", (string)d["figure"]!, $"{d["machine"]?["threads"]}", $"{d["rows"]!.AsArray().Count}", Uneven(d), (string?)d["commit"] ?? "", ((string?)d["date"] ?? "")[..Math.Min(10, ((string?)d["date"] ?? "").Length)], $"{d["load"]}"]);
+        page.Append("## Files\n\nThe load is the system's when the figure ended; its own run counts in it. Uneven cores: rows with several threads for which near and equally fast cores were waited for in vain, of those that record it.\n\n").Append(table).Append('\n');
+    }
+
+    private static string Uneven(JsonObject document)
+    {
+        bool[] known = [.. document["rows"]!.AsArray().OfType<JsonObject>().Select(EvenCores.WereUneven).OfType<bool>()];
+        return known.Length == 0 ? "" : $"{known.Count(u => u)} of {known.Length}";
     }
 }
 

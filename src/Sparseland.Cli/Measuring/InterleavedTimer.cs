@@ -54,6 +54,9 @@ internal sealed record TimingOptions(int Repetitions = 30, double Seconds = 10, 
     /// </remarks>
     public static int PauseBesidePeer(int threads) => threads > 1 ? 100 : 3;
 
+    /// <summary>Runs before each round of all variants, outside every time that is counted: a figure waits here for the machine to be fit for it.</summary>
+    public Action? BeforeRound { get; init; }
+
     /// <summary>Upper bound, so that microsecond models do not run forever.</summary>
     public const int MostRepetitions = 20_000;
 }
@@ -99,6 +102,12 @@ internal static class InterleavedTimer
         {
             double elapsed = total.Elapsed.TotalSeconds;
             if ((repetition >= options.Repetitions && elapsed >= options.Seconds) || (repetition >= 3 && elapsed >= options.MostSeconds)) break;
+            if (options.BeforeRound is { } wait)
+            {
+                total.Stop();
+                wait();
+                total.Start();
+            }
             for (int v = 0; v < variants.Count; v++)
             {
                 cancellation.ThrowIfCancellationRequested();

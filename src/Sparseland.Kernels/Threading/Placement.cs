@@ -44,6 +44,39 @@ internal sealed unsafe class Placement
         }
     }
 
+    /// <summary>The processors that the calling thread may run on, in order; empty where that is not known.</summary>
+    public static int[] Processors()
+    {
+        if (s_unavailable) return [];
+        try
+        {
+            ulong* mask = stackalloc ulong[Words];
+            new Span<ulong>(mask, Words).Clear();
+            if (sched_getaffinity(0, MaskBytes, mask) < 0) return [];
+            var processors = new List<int>();
+            for (int p = 0; p < MaskBytes * 8; p++)
+            {
+                if ((mask[p / 64] >> (p % 64) & 1) != 0) processors.Add(p);
+            }
+            return [.. processors];
+        }
+        catch (Exception e) when (e is DllNotFoundException or EntryPointNotFoundException)
+        {
+            s_unavailable = true;
+            return [];
+        }
+    }
+
+    /// <summary>Keeps the calling thread on one of <see cref="Processors"/> from now on.</summary>
+    /// <returns>Whether the system did so.</returns>
+    public static bool Pin(int processor)
+    {
+        ulong* mask = stackalloc ulong[Words];
+        new Span<ulong>(mask, Words).Clear();
+        mask[processor / 64] = 1UL << (processor % 64);
+        return sched_setaffinity(0, MaskBytes, mask) == 0;
+    }
+
     /// <summary>Remembers the calling thread as the one that will be woken.</summary>
     public void Attach()
     {

@@ -52,6 +52,26 @@ public class PlacementTests
         Assert.True(same, "the processors it may use have changed");
     }
 
+    [SkippableFact]
+    public void A_thread_that_is_kept_on_a_processor_runs_there()
+    {
+        SkipWhereThereIsNoPlace();
+        int[] known = Placement.Processors();
+        Assert.Equal(Processors(Allowed()), known);
+        foreach (int processor in known)
+        {
+            bool kept = false;
+            int at = -1;
+            OnThreadOfItsOwn(() =>
+            {
+                kept = Placement.Pin(processor);
+                at = Placement.Current;
+            });
+            Assert.True(kept);
+            Assert.Equal(processor, at);
+        }
+    }
+
     private static void SkipWhereThereIsNoPlace()
     {
         Skip.IfNot(OperatingSystem.IsLinux(), "placement is Linux only");
