@@ -41,6 +41,18 @@ public class TiledMatrixTests
         }
     }
 
+    [Fact]
+    public void A_tile_of_very_many_columns_gives_the_bits_of_the_reference()
+    {
+        const int Rows = 9, Columns = 24000, N = 210;
+        var random = new Random(11);
+        CsrMatrix csr = Tiles(random, 8, Rows, Columns, 1);
+        float[] b = Uniform(random, Columns * N), bias = Uniform(random, Rows), residual = Uniform(random, Rows * N), expected = new float[Rows * N], actual = new float[Rows * N];
+        SpMM.MultiplyReference(csr, b, N, expected, bias, residual, Clamp.Relu);
+        new PreparedSpMM(csr).Multiply(b, N, actual, bias, residual, Clamp.Relu);
+        Near.BitEqual(expected, actual);
+    }
+
     [Theory, MemberData(nameof(Shapes))]
     public void Values_that_change_are_taken_over(int height, int rows, int columns, int n, double density)
     {

@@ -145,9 +145,21 @@ internal unsafe struct TiledProduct
 
     private readonly void Call(in Piece piece, float* input, nint stride, int tile, int tiles, float* output, nint outputStride, float* residual, float* bias)
     {
+        int first = Matrix.Pointers[tile];
+        if (tiles == 1 && piece.Groups > 1)
+        {
+            // A single tile of many columns can be more than a call should do: it takes fewer groups at a time.
+            int most = (int)Math.Clamp(MostInACall / ((long)(Matrix.Pointers[tile + 1] - first) * Matrix.Height * piece.Registers + 1), 1, piece.Groups);
+            nint width = piece.Registers * Lanes;
+            for (int group = 0; most < piece.Groups && group < piece.Groups; group += most)
+            {
+                nint at = group * width;
+                Call(piece with { Groups = Math.Min(most, piece.Groups - group) }, input + at, stride, tile, 1, output + at, outputStride, residual == null ? null : residual + at, bias);
+            }
+            if (most < piece.Groups) return;
+        }
         float* clamp = stackalloc float[3 * Lanes];
         CompiledMatrix.FillClamp(Clamp, clamp);
-        int first = Matrix.Pointers[tile];
         var arguments = new TileCode.Arguments
         {
             Counts = Matrix.Counts + tile,
