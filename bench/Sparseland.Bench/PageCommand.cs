@@ -20,7 +20,7 @@ internal sealed class PageCommand : Verb
 
     protected override Task<int> RunAsync(ParseResult arguments, VerbContext context)
     {
-        string results = arguments.GetValue(_results) ?? Path.Combine(Root(), "bench", "results"), output = arguments.GetValue(_output) ?? Path.Combine(Root(), "docs", "performance.md");
+        string results = arguments.GetValue(_results) ?? Path.Combine(Checkout.Root(), "bench", "results"), output = arguments.GetValue(_output) ?? Path.Combine(Checkout.Root(), "docs", "performance.md");
         string text = PerformancePage.Make(results);
         if (context.Settings.DryRun)
         {
@@ -32,15 +32,5 @@ internal sealed class PageCommand : Verb
         File.Move(temporary, output, overwrite: true);
         context.Say($"wrote {output}");
         return Task.FromResult(ExitCodes.Done);
-    }
-
-    /// <summary>The checkout that this program was built in.</summary>
-    private static string Root()
-    {
-        for (DirectoryInfo? d = new(AppContext.BaseDirectory); d is not null; d = d.Parent)
-        {
-            if (File.Exists(Path.Combine(d.FullName, "Sparseland.slnx"))) return d.FullName;
-        }
-        throw VerbException.Usage("this program stands in no checkout", "name the folders with --results and --output");
     }
 }

@@ -19,6 +19,7 @@ Verb[] commands =
     new AttentionFigure(),
     new ScalingFigure(),
     new FilesFigure(),
+    new MeasureCommand(),
     new PageCommand(),
 ];
 var root = new RootCommand("Prints the figures of Sparseland: each command measures one, beside its peers, in one run.");

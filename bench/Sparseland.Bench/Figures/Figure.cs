@@ -43,6 +43,7 @@ internal abstract class Figure : Verb
         double seconds = arguments.GetValue(_seconds), budget = arguments.GetValue(_budget);
         if (repetitions < 3 || seconds is not (>= 0 and <= 3600) || budget is not (> 0 and <= 3600)) throw VerbException.Usage("--repetitions starts at 3, --seconds is 0 to 3600, --budget above 0");
         context.Say(MachineInfo.Current.Describe());
+        long start = Stopwatch.GetTimestamp();
         JsonArray rows = Measure(arguments, context, new TimingOptions(repetitions, seconds, MostSeconds: budget));
         var document = new JsonObject
         {
@@ -52,6 +53,7 @@ internal abstract class Figure : Verb
             ["command"] = CommandLine(),
             ["machine"] = MachineInfo.Current.ToJson(),
             ["load"] = Load(),
+            ["seconds"] = Math.Round(Stopwatch.GetElapsedTime(start).TotalSeconds, 1),
             ["rows"] = rows,
         };
         if (arguments.GetValue(_out) is { } file)

@@ -1,0 +1,90 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Globalization;
+using System.Text.Json.Nodes;
+using Sparseland.Bench.Page;
+using Sparseland.Cli.Hosting;
+
+namespace Sparseland.Bench;
+
+/// <summary>Measures committed figures anew, each by the command that its file stores, one after the other in processes of their own.</summary>
+internal sealed class MeasureCommand : Verb
+{
+    private readonly Argument<string[]> _names = new("names") { Description = "Files without .json, whole or their beginnings (default: all).", Arity = ArgumentArity.ZeroOrMore };
+    private readonly Option<string?> _results = new("--results") { Description = "The folder of figures (default: bench/results of this checkout)." };
+    private readonly Option<string?> _into = new("--into") { Description = "Where new files go (default: over the old ones)." };
+
+    protected override (string Name, string Description) Title => ("measure", "Measure figures of bench/results anew by the commands that they store.");
+
+    protected override void Declare(Command command)
+    {
+        command.Arguments.Add(_names);
+        command.Options.Add(_results);
+        command.Options.Add(_into);
+    }
+
+    protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
+    {
+        string folder = arguments.GetValue(_results) ?? Path.Combine(Checkout.Root(), "bench", "results"), into = arguments.GetValue(_into) ?? folder;
+        IReadOnlyList<(string File, JsonObject Document)> chosen = Choose(new Results(folder).Documents, arguments.GetValue(_names) ?? [], folder);
+        if (!context.Settings.DryRun) Directory.CreateDirectory(into);
+        var rows = new JsonArray();
+        int failed = 0;
+        for (int i = 0; i < chosen.Count; i++)
+        {
+            context.Cancellation.ThrowIfCancellationRequested();
+            (string file, JsonObject document) = chosen[i];
+            string[] command = ((string)document["command"]!).Split(' ', StringSplitOptions.RemoveEmptyEntries);
+            string before = document["seconds"] is { } s ? string.Create(CultureInfo.InvariantCulture, $", took {(double)s:0} s before") : "";
+            context.Say($"{i + 1} of {chosen.Count}, {file}{before}: {string.Join(' ', command)}");
+            if (context.Settings.DryRun) continue;
+            long start = Stopwatch.GetTimestamp();
+            int exit = await RunAsync(command, Path.Combine(into, file), context).ConfigureAwait(false);
+            if (exit != ExitCodes.Done)
+            {
+                failed++;
+                context.Warn($"{file} ended with {exit} and is as it was");
+            }
+            rows.Add(new JsonObject { ["file"] = file, ["exit"] = exit, ["seconds"] = Math.Round(Stopwatch.GetElapsedTime(start).TotalSeconds, 1) });
+        }
+        context.Result(new JsonObject { ["measured"] = rows });
+        if (failed > 0) context.Warn($"{failed} of {chosen.Count} figures were not measured; what they printed above says why");
+        return failed > 0 ? ExitCodes.Unexpected : ExitCodes.Done;
+    }
+
+    /// <summary>The files that names ask for, in the folder's order.</summary>
+    /// <exception cref="VerbException">A name fits no file; the message has what there is.</exception>
+    internal static IReadOnlyList<(string File, JsonObject Document)> Choose(IReadOnlyList<(string File, JsonObject Document)> documents, string[] names, string folder)
+    {
+        if (documents.Count == 0) throw VerbException.Usage($"{folder} has no figures", "give the folder with --results");
+        foreach (string name in names)
+        {
+            if (!documents.Any(d => Fits(d.File, name))) throw VerbException.Usage($"no figure in {folder} begins with '{name}'", $"name one of {string.Join(", ", documents.Select(d => Path.GetFileNameWithoutExtension(d.File)))}");
+        }
+        return names.Length == 0 ? documents : [.. documents.Where(d => names.Any(n => Fits(d.File, n)))];
+    }
+
+    private static bool Fits(string file, string name) => file.StartsWith(name, StringComparison.Ordinal);
+
+    /// <summary>Runs one figure; the old file stays until the new one is whole.</summary>
+    private static async Task<int> RunAsync(string[] command, string output, VerbContext context)
+    {
+        // Not through `dotnet run`: a build beside a figure would be measured with it.
+        var start = new ProcessStartInfo(Environment.ProcessPath!) { UseShellExecute = false };
+        if (Path.GetFileNameWithoutExtension(Environment.ProcessPath!) == "dotnet") start.ArgumentList.Add(typeof(MeasureCommand).Assembly.Location);
+        foreach (string argument in (string[])[.. command, "--out", output]) start.ArgumentList.Add(argument);
+        if (context.Settings.Json) start.RedirectStandardOutput = true;
+        using Process figure = Process.Start(start)!;
+        try
+        {
+            if (context.Settings.Json) await figure.StandardOutput.ReadToEndAsync(context.Cancellation).ConfigureAwait(false);
+            await figure.WaitForExitAsync(context.Cancellation).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException)
+        {
+            figure.Kill(entireProcessTree: true);
+            throw;
+        }
+        return figure.ExitCode;
+    }
+}
