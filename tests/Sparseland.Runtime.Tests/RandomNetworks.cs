@@ -6,12 +6,12 @@ namespace Sparseland.Runtime.Tests;
 /// <summary>Seeded small networks with every kind of layer and shortcut, and pruned weights.</summary>
 internal static class RandomNetworks
 {
-    /// <summary>Convolutions, batch norms, residuals, pools and a linear head; input [batch, 3, 12, 12], output [batch, 5].</summary>
-    public static ModelGraph Convolutional(int seed, double density)
+    /// <summary>Convolutions, batch norms, residuals, pools and a linear head; input [batch, 3, size, size], output [batch, 5].</summary>
+    public static ModelGraph Convolutional(int seed, double density, int size = 12)
     {
         var random = new Random(seed);
         var b = new GraphBuilder($"cnn{seed}", seed);
-        Value x = b.Input("x", ElementType.Float32, Dimension.Named("batch"), 3, 12, 12);
+        Value x = b.Input("x", ElementType.Float32, Dimension.Named("batch"), 3, size, size);
         x = b.Conv(x, "stem", 8, 3, padding: 1);
         for (int i = 0; i < 5; i++)
         {
@@ -92,7 +92,7 @@ internal static class RandomNetworks
         }
     }
 
-    private static void Prune(ModelGraph graph, int seed, double density)
+    public static void Prune(ModelGraph graph, int seed, double density)
     {
         if (density >= 1) return;
         var random = new Random(seed + 2);

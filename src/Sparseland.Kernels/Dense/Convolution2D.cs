@@ -156,21 +156,40 @@ public readonly partial record struct Convolution2D
     /// <param name="activation">Applied last; null for none.</param>
     /// <param name="residual">Added before the activation, shaped like output and not overlapping it, or empty.</param>
     /// <exception cref="ArgumentException">The geometry is invalid or differs from the packed one, or a span does not fit it.</exception>
+    public void Forward(ReadOnlySpan<float> input, PackedConvolution weight, ReadOnlySpan<float> bias, Span<float> output,
+        Clamp? activation = null, ReadOnlySpan<float> residual = default) =>
+        Forward(input, weight, bias, output, activation, residual, PlaneSpacing.None);
+
+    /// <summary>output = clamp(weight * input + bias + residual) with prepared weights, and with planes that may lie apart where the kernel takes that.</summary>
+    /// <param name="input">[batch, inChannels, height, width], with gaps between planes where spacing says so.</param>
+    /// <param name="weight">Packed by a geometry that is equal apart from the batch.</param>
+    /// <param name="bias">[outChannels] or empty.</param>
+    /// <param name="output">[batch, outChannels, outHeight, outWidth], with gaps like input; overwritten.</param>
+    /// <param name="activation">Applied last; null for none.</param>
+    /// <param name="residual">Added before the activation, shaped like output and not overlapping it, or empty.</param>
+    /// <param name="spacing">Where planes begin; gaps need <see cref="PackedConvolution.TakesSpacing"/> and no residual.</param>
+    /// <exception cref="ArgumentException">The geometry is invalid or differs from the packed one, a span does not fit it, or the kernel takes no gaps.</exception>
     public unsafe void Forward(ReadOnlySpan<float> input, PackedConvolution weight, ReadOnlySpan<float> bias, Span<float> output,
-        Clamp? activation = null, ReadOnlySpan<float> residual = default)
+        Clamp? activation, ReadOnlySpan<float> residual, PlaneSpacing spacing)
     {
         ArgumentNullException.ThrowIfNull(weight);
         CheckForward(input, bias, output, residual);
         if (weight.Geometry with { Batch = Batch } != this) throw new ArgumentException("The weights were packed for another geometry.", nameof(weight));
+        if (spacing != PlaneSpacing.None)
+        {
+            if (!weight.TakesSpacing || !residual.IsEmpty) throw new ArgumentException($"The kernel of {this} takes planes without gaps alone.", nameof(spacing));
+            CheckLength(input.Length, (long)Batch * InChannels * PlaneSpacing.Of(spacing.Input, Height * Width, nameof(spacing)), nameof(input));
+            CheckLength(output.Length, (long)Batch * OutChannels * PlaneSpacing.Of(spacing.Output, OutHeight * OutWidth, nameof(spacing)), nameof(output));
+        }
         PlanarSpec spec = weight.Spec;
         int rows = OutChannels / Groups;
         fixed (float* pi = input, pb = bias, po = output, pr = residual)
         {
             using (SimdDispatch.Force(weight.Level))
             {
-                if (residual.IsEmpty && weight.Mode == ConvolutionMode.Rows && DepthwiseKernel.Fits(this))
+                if (residual.IsEmpty && weight.TakesSpacing)
                 {
-                    DepthwiseKernel.Dense(this, pi, weight.Pointer, pb, po, activation ?? Clamp.None);
+                    DepthwiseKernel.Dense(this, pi, weight.Pointer, pb, po, activation ?? Clamp.None, spacing);
                     GC.KeepAlive(weight);
                     return;
                 }

@@ -27,8 +27,12 @@ internal unsafe struct DepthwiseKernel : IParts
     private const long WorthThreads = 1 << 17, WorthAPart = 1 << 15;
     private const int MostParts = 64;
 
+    // Planes between a request for pixels of the other thread and their use: some hundred nanoseconds, which they take from another core's cache.
+    private const int PlanesAhead = 4;
+
     private int _stride, _height, _width, _outHeight, _outWidth, _padTop, _padLeft, _channels, _planes, _parts, _bands, _tiles;
     private float* _input, _output, _weights, _bias, _scratch;
+    private nint _inputPlane, _outputPlane;
     private int* _rowPointers, _taps;
     private Clamp _clamp;
 
@@ -46,8 +50,9 @@ internal unsafe struct DepthwiseKernel : IParts
     /// <param name="bias">[channels], or null.</param>
     /// <param name="output">[batch, channels, outHeight, outWidth].</param>
     /// <param name="clamp">Applied last.</param>
-    public static void Dense(in Convolution2D g, float* input, float* weights, float* bias, float* output, Clamp clamp) =>
-        Run(g, input, weights, null, null, bias, output, clamp);
+    /// <param name="spacing">Where planes begin.</param>
+    public static void Dense(in Convolution2D g, float* input, float* weights, float* bias, float* output, Clamp clamp, PlaneSpacing spacing = default) =>
+        Run(g, input, weights, null, null, bias, output, clamp, spacing);
 
     /// <summary>output = clamp(bias + convolution of input) with stored taps alone.</summary>
     /// <param name="g">A geometry that <see cref="Fits"/>.</param>
@@ -58,10 +63,11 @@ internal unsafe struct DepthwiseKernel : IParts
     /// <param name="bias">[channels], or null.</param>
     /// <param name="output">[batch, channels, outHeight, outWidth].</param>
     /// <param name="clamp">Applied last.</param>
-    public static void Sparse(in Convolution2D g, float* input, float* values, int* rowPointers, int* taps, float* bias, float* output, Clamp clamp) =>
-        Run(g, input, values, rowPointers, taps, bias, output, clamp);
+    /// <param name="spacing">Where planes begin.</param>
+    public static void Sparse(in Convolution2D g, float* input, float* values, int* rowPointers, int* taps, float* bias, float* output, Clamp clamp, PlaneSpacing spacing = default) =>
+        Run(g, input, values, rowPointers, taps, bias, output, clamp, spacing);
 
-    private static void Run(in Convolution2D g, float* input, float* weights, int* rowPointers, int* taps, float* bias, float* output, Clamp clamp)
+    private static void Run(in Convolution2D g, float* input, float* weights, int* rowPointers, int* taps, float* bias, float* output, Clamp clamp, PlaneSpacing spacing)
     {
         if (g.Batch == 0) return;
         int tiles = (g.OutWidth + Lanes - 1) / Lanes, zeros = g.Width + Before + Behind + Lanes, masks = tiles * 3 * Lanes;
@@ -75,6 +81,8 @@ internal unsafe struct DepthwiseKernel : IParts
             _outWidth = g.OutWidth,
             _padTop = g.PadTop,
             _padLeft = g.PadLeft,
+            _inputPlane = PlaneSpacing.Of(spacing.Input, g.Height * g.Width, nameof(spacing)),
+            _outputPlane = PlaneSpacing.Of(spacing.Output, g.OutHeight * g.OutWidth, nameof(spacing)),
             _channels = g.InChannels,
             _planes = g.Batch * g.InChannels,
             _tiles = tiles,
@@ -114,14 +122,20 @@ internal unsafe struct DepthwiseKernel : IParts
         if (band == 1) part = _parts - 1 - part;
         int first = (int)((long)_planes * part / _parts), end = (int)((long)_planes * (part + 1) / _parts);
         int size = _height * _width;
-        float* begin = _input, last = _input + (nint)_planes * size;
+        float* begin = _input, last = _input + _planes * _inputPlane;
         using Scratch.Buffer scratch = Scratch.Rent(size + Behind + 2 * Lanes + _outWidth + Lanes);
         float* copy = scratch.Pointer + Lanes;
         // Where rows go that nobody wants.
         float* spill = copy + size + Behind;
+        (int otherFirst, int otherEnd) = Other(band);
         for (int p = first; p < end; p++)
         {
-            float* plane = begin + (nint)p * size;
+            if (p + PlanesAhead < _planes)
+            {
+                float* ahead = begin + (p + PlanesAhead) * _inputPlane;
+                for (int i = otherFirst; i < otherEnd; i += Lanes) Sse.Prefetch0(ahead + i);
+            }
+            float* plane = begin + p * _inputPlane;
             if (plane - begin < Before || last - (plane + size) < Behind)
             {
                 Unsafe.CopyBlockUnaligned(copy, plane, (uint)(size * sizeof(float)));
@@ -129,7 +143,7 @@ internal unsafe struct DepthwiseKernel : IParts
             }
             int channel = p % _channels;
             float bias = _bias == null ? 0f : _bias[channel];
-            float* output = _output + (nint)p * _outHeight * _outWidth;
+            float* output = _output + p * _outputPlane;
             var rows = new Band { First = firstRow, End = endRow, Spill = spill };
             if (_rowPointers == null)
             {
@@ -145,6 +159,14 @@ internal unsafe struct DepthwiseKernel : IParts
 
     // The upper half is whole blocks of rows: no row is computed twice, and neighbouring products, which give the odd tile of pixels to the first thread, are cut near it.
     private readonly int Boundary(int band) => band == 0 ? 0 : band == _bands ? _outHeight : (_outHeight / 2 + BlockRows - 1) / BlockRows * BlockRows;
+
+    // Pixels of a plane that a band reads and the other thread wrote, when the product before was cut as compiled ones are.
+    private readonly (int First, int End) Other(int band)
+    {
+        if (_bands == 1) return (0, 0);
+        int pixels = _height * _width, cut = ((pixels + Lanes - 1) / Lanes + 1) / 2 * Lanes, middle = Boundary(1) * _stride - _padTop;
+        return band == 0 ? (cut, Math.Min(pixels, (middle - _stride + 3) * _width)) : (Math.Max(0, middle * _width) / Lanes * Lanes, cut);
+    }
 
     private readonly float Constant(float bias) => _clamp.IsNone ? bias : MathF.Min(MathF.Max(bias, _clamp.Low), _clamp.High);
 

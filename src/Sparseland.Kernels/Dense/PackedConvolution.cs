@@ -23,6 +23,7 @@ public sealed unsafe class PackedConvolution
         foreach (PlanarSpec band in Bands ?? []) band.KeepOffsets();
         Mode = mode;
         Level = level;
+        TakesSpacing = mode == ConvolutionMode.Rows && DepthwiseKernel.Fits(geometry);
         _values = GC.AllocateUninitializedArray<float>(checked((int)(length + 16 + 32)), pinned: true);
         nint address = (nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_values));
         _start = (int)(((64 - (address & 63)) & 63) / sizeof(float));
@@ -30,6 +31,9 @@ public sealed unsafe class PackedConvolution
 
     /// <summary>The geometry that the weights were packed for; calls may change its batch only.</summary>
     public Convolution2D Geometry { get; }
+
+    /// <summary>Whether planes may lie apart (<see cref="PlaneSpacing"/>): where the depthwise kernel runs.</summary>
+    public bool TakesSpacing { get; }
 
     /// <summary>Where the taps read; the batch does not enter.</summary>
     internal PlanarSpec Spec { get; }

@@ -101,6 +101,26 @@ public static unsafe class Reduction
         else if (kind == ReductionKind.LogSum) TensorPrimitives.Log(output, output);
     }
 
+    /// <summary>The mean of each plane of images whose planes may lie apart: the bits of <see cref="Reduce"/> without gaps.</summary>
+    /// <param name="input">[planes, distance], of which the first values of each plane are read.</param>
+    /// <param name="planes">How many, at least 0.</param>
+    /// <param name="length">Values of a plane, at least 1.</param>
+    /// <param name="distance">Floats between planes, at least length.</param>
+    /// <param name="output">[planes].</param>
+    /// <exception cref="ArgumentException">A span is too short, or planes overlap.</exception>
+    public static void Means(ReadOnlySpan<float> input, int planes, int length, int distance, Span<float> output)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(planes);
+        ArgumentOutOfRangeException.ThrowIfLessThan(length, 1);
+        ArgumentOutOfRangeException.ThrowIfLessThan(distance, length);
+        Parts.Need(input.Length, (long)planes * distance, nameof(input));
+        Parts.Need(output.Length, planes, nameof(output));
+        if (planes == 0) return;
+        output = output[..planes];
+        fixed (float* pi = input, po = output) Run<SumFold>(new Plan(planes, length, distance), pi, po);
+        TensorPrimitives.Divide(output, length, output);
+    }
+
     /// <summary>The sum of all values.</summary>
     /// <param name="input">Values; 0 for none.</param>
     public static float Sum(ReadOnlySpan<float> input)
@@ -239,6 +259,13 @@ public static unsafe class Reduction
             KeptSizes = [.. keptSizes];
             KeptSteps = [.. keptSteps];
             ReducedOffsets = [.. offsets];
+        }
+
+        /// <summary>Rows of a matrix that lie apart.</summary>
+        public Plan(int rows, int length, int distance)
+        {
+            (Outputs, Run, RunIsReduced) = (rows, length, true);
+            (KeptSizes, KeptSteps, ReducedOffsets) = ([rows], [distance], [0]);
         }
 
         public long Offset(int kept)

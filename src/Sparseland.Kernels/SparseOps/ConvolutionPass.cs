@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
@@ -57,9 +58,10 @@ internal sealed class ConvolutionPass
     public (SparseConvolutionShape Shape, int Height, int Width)? Geometry { get; init; }
 
     /// <summary>Planes that compiled code of a single image reads without padding; null where there are none.</summary>
-    public FlatPlanes? Flat => (_flat ??= new Lazy<FlatPlanes?>(() => Geometry is { } g ? FlatPlanes.TryCreate(g.Shape, g.Height, g.Width, Height, Width) : null)).Value;
+    /// <param name="imagePlane">Floats between planes of the image.</param>
+    public FlatPlanes? Flat(int imagePlane) => _flat.GetOrAdd(imagePlane, plane => Geometry is { } g ? FlatPlanes.TryCreate(g.Shape, g.Height, g.Width, plane, Height, Width) : null);
 
-    private Lazy<FlatPlanes?>? _flat;
+    private readonly ConcurrentDictionary<int, FlatPlanes?> _flat = new();
 
     private ShiftedPlanes? _planes;
 
@@ -94,6 +96,9 @@ internal unsafe struct ConvolutionPassRun
     public int* Offsets;
     public float* Values;
     public float* Planes;
+
+    /// <summary>Floats between channels of the result.</summary>
+    public nint ChannelStride;
     public float* Out;
     public float* Bias;
     public float* Residual;
@@ -141,7 +146,7 @@ internal unsafe struct ConvolutionPassRun
             for (int r = First; r < End; r++)
             {
                 int j = Call.RowPointers[r], stored = Call.RowPointers[r + 1] - j;
-                nint channel = (nint)r * pass.ChannelStride;
+                nint channel = r * Call.ChannelStride;
                 float bias = Call.Bias == null ? 0f : Call.Bias[r];
                 if (direct)
                 {

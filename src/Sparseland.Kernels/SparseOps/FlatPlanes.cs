@@ -12,11 +12,12 @@ internal sealed class FlatPlanes
 {
     private const int Lanes = CompiledMatrix.Lanes;
 
-    private readonly int _channels, _width, _strideHeight, _strideWidth, _outWidth, _rows, _taps, _highest, _lowest;
+    private readonly int _imagePlane, _channels, _width, _strideHeight, _strideWidth, _outWidth, _rows, _taps, _highest, _lowest;
     private readonly (int Row, int Column)[] _phases;
 
-    private FlatPlanes(SparseConvolutionShape s, int height, int width, int outHeight, int outWidth)
+    private FlatPlanes(SparseConvolutionShape s, int height, int width, int imagePlane, int outHeight, int outWidth)
     {
+        _imagePlane = imagePlane;
         (_channels, _width, _strideHeight, _strideWidth, _outWidth, _rows) = (s.InChannels, width, s.StrideHeight, s.StrideWidth, outWidth, height / s.StrideHeight);
         _taps = s.KernelHeight * s.KernelWidth;
         var phases = new List<(int, int)>();
@@ -29,8 +30,8 @@ internal sealed class FlatPlanes
             shifts[t] = (phases.IndexOf((phaseRow, phaseColumn)), down, right);
         }
         _phases = [.. phases];
-        PlaneStride = checked(_rows * outWidth);
         IsImage = s is { StrideHeight: 1, StrideWidth: 1 };
+        PlaneStride = IsImage ? imagePlane : checked(_rows * outWidth);
         (_lowest, _highest) = (shifts.Min(t => t.Row), shifts.Max(t => t.Row));
         IsUnmasked = shifts is [{ Row: 0, Column: 0 }] && outHeight <= _rows;
 
@@ -101,11 +102,17 @@ internal sealed class FlatPlanes
     public int[] Masks { get; }
 
     /// <summary>Null where rows of the planes would not be as long as the result's, or where weights are grouped.</summary>
-    public static FlatPlanes? TryCreate(SparseConvolutionShape s, int height, int width, int outHeight, int outWidth)
+    /// <param name="s">The convolution.</param>
+    /// <param name="height">Rows of the image.</param>
+    /// <param name="width">Columns of the image.</param>
+    /// <param name="imagePlane">Floats between planes of the image.</param>
+    /// <param name="outHeight">Rows of the result.</param>
+    /// <param name="outWidth">Columns of the result.</param>
+    public static FlatPlanes? TryCreate(SparseConvolutionShape s, int height, int width, int imagePlane, int outHeight, int outWidth)
     {
         if (s.Groups != 1 || height == 0 || outHeight == 0 || outWidth == 0 || height % s.StrideHeight != 0 || width != (long)outWidth * s.StrideWidth) return null;
         // The indices of masks take 16 bits, and the last tile's end would be read beyond a smaller result.
-        return (long)outHeight * outWidth >= Lanes ? new FlatPlanes(s, height, width, outHeight, outWidth) : null;
+        return (long)outHeight * outWidth >= Lanes ? new FlatPlanes(s, height, width, imagePlane, outHeight, outWidth) : null;
     }
 
     /// <summary>The rows of planes that rows first .. end-1 of the result read.</summary>
@@ -119,7 +126,7 @@ internal sealed class FlatPlanes
             for (int phase = 0; phase < _phases.Length; phase++)
             {
                 (int row, int column) = _phases[phase];
-                float* from = image + ((nint)channel * _rows * _strideHeight + row) * _width;
+                float* from = image + (nint)channel * _imagePlane + row * _width;
                 float* to = planes + ((nint)phase * _channels + channel) * PlaneStride;
                 for (nint r = first; r < end; r++) EveryNth.Copy(from + r * _strideHeight * _width, column, _strideWidth, to + r * _outWidth, _outWidth);
             }

@@ -77,14 +77,15 @@ internal sealed unsafe class PlaneLayout
     /// <param name="image">The image.</param>
     /// <param name="planes">All planes.</param>
     /// <param name="cleared">Whether all but the image's own pixels is zero already, as an earlier image of the same size left it.</param>
-    public void Fill(int plane, float* image, float* planes, bool cleared = false) => FillRows(plane, image, planes, 0, _rows, cleared);
+    /// <param name="imagePlane">Floats between planes of the image; 0 where they have no gaps.</param>
+    public void Fill(int plane, float* image, float* planes, bool cleared = false, nint imagePlane = 0) => FillRows(plane, image, planes, 0, _rows, cleared, imagePlane);
 
     /// <summary>Fills rows first .. end-1 of one plane; the others keep what they hold.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void FillRows(int plane, float* image, float* planes, int first, int end, bool cleared = false)
+    public void FillRows(int plane, float* image, float* planes, int first, int end, bool cleared = false, nint imagePlane = 0)
     {
         (int phaseRow, int phaseColumn) = _phases[plane / _channels];
-        float* source = image + (nint)(plane % _channels) * _height * _width;
+        float* source = image + plane % _channels * (imagePlane == 0 ? (nint)_height * _width : imagePlane);
         float* to = planes + (nint)plane * PlaneStride;
         // Zeros right of the last row are shared with the next one.
         if (!cleared) new Span<float>(to + (nint)first * RowStride, (end == _rows ? PlaneStride : end * RowStride + _shared) - first * RowStride).Clear();

@@ -115,12 +115,27 @@ public sealed unsafe partial class PreparedSparseConvolution
     /// <param name="residual">As output, or empty; may be output itself.</param>
     /// <param name="activation">Applied last.</param>
     /// <exception cref="ArgumentException">A span has the wrong length.</exception>
-    public void Forward(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp activation)
+    public void Forward(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp activation) =>
+        Forward(input, batch, height, width, output, bias, residual, activation, PlaneSpacing.None);
+
+    /// <summary>output = clamp(convolution of input + bias + residual) with planes that may lie apart.</summary>
+    /// <param name="input">[batch, inChannels, height, width], with gaps between planes where spacing says so: batch * inChannels * spacing.Input floats.</param>
+    /// <param name="batch">Images, at least 0.</param>
+    /// <param name="height">Rows of an image.</param>
+    /// <param name="width">Columns of an image.</param>
+    /// <param name="output">[batch, outChannels, outHeight, outWidth], with gaps like input; must not overlap input.</param>
+    /// <param name="bias">[outChannels], or empty.</param>
+    /// <param name="residual">As output, or empty; may be output itself.</param>
+    /// <param name="activation">Applied last.</param>
+    /// <param name="spacing">Where planes begin.</param>
+    /// <exception cref="ArgumentException">A span has the wrong length, or planes overlap.</exception>
+    public void Forward(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp activation, PlaneSpacing spacing)
     {
-        if (residual.IsEmpty && TryDepthwise(input, batch, height, width, output, bias, activation)) return;
+        if (residual.IsEmpty && TryDepthwise(input, batch, height, width, output, bias, activation, spacing)) return;
         ConvolutionPlan plan = GetPlan(height, width);
-        CheckImages(input.Length, batch, Shape.InChannels, height, width, nameof(input));
-        CheckImages(output.Length, batch, Shape.OutChannels, plan.OutHeight, plan.OutWidth, nameof(output));
+        int inputPlane = PlaneSpacing.Of(spacing.Input, height * width, nameof(spacing)), outputPlane = PlaneSpacing.Of(spacing.Output, plan.OutHeight * plan.OutWidth, nameof(spacing));
+        CheckImages(input.Length, batch, Shape.InChannels, inputPlane, height, width, nameof(input));
+        CheckImages(output.Length, batch, Shape.OutChannels, outputPlane, plan.OutHeight, plan.OutWidth, nameof(output));
         PreparedSpMM.CheckOptional(bias.Length, Shape.OutChannels, nameof(bias));
         PreparedSpMM.CheckOptional(residual.Length, output.Length, nameof(residual));
         if (output.IsEmpty) return;
@@ -136,9 +151,11 @@ public sealed unsafe partial class PreparedSparseConvolution
                 IsDirect = plan.IsDirect,
                 Batch = batch,
                 Input = pi,
-                InputImage = (nint)Shape.InChannels * height * width,
+                InputPlane = inputPlane,
+                InputImage = (nint)Shape.InChannels * inputPlane,
                 Output = po,
-                OutputImage = (nint)Shape.OutChannels * plan.OutHeight * plan.OutWidth,
+                OutputPlane = outputPlane,
+                OutputImage = (nint)Shape.OutChannels * outputPlane,
                 Bias = pb,
                 Residual = pr,
                 Clamp = activation,
@@ -146,7 +163,7 @@ public sealed unsafe partial class PreparedSparseConvolution
         }
     }
 
-    private bool TryDepthwise(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, Clamp activation)
+    private bool TryDepthwise(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, Clamp activation, PlaneSpacing spacing)
     {
         if (Shape.Groups != Shape.InChannels || height < 0 || width < 0 || batch < 0) return false;
         SparseConvolutionShape s = Shape;
@@ -163,12 +180,13 @@ public sealed unsafe partial class PreparedSparseConvolution
             Groups = s.Groups,
         };
         if (!DepthwiseKernel.Fits(geometry)) return false;
-        CheckImages(input.Length, batch, s.InChannels, height, width, nameof(input));
-        CheckImages(output.Length, batch, s.OutChannels, geometry.OutHeight, geometry.OutWidth, nameof(output));
+        spacing = new PlaneSpacing(PlaneSpacing.Of(spacing.Input, height * width, nameof(spacing)), PlaneSpacing.Of(spacing.Output, geometry.OutHeight * geometry.OutWidth, nameof(spacing)));
+        CheckImages(input.Length, batch, s.InChannels, spacing.Input, height, width, nameof(input));
+        CheckImages(output.Length, batch, s.OutChannels, spacing.Output, geometry.OutHeight, geometry.OutWidth, nameof(output));
         PreparedSpMM.CheckOptional(bias.Length, s.OutChannels, nameof(bias));
         fixed (float* pi = input, po = output, pb = bias, values = _values)
         fixed (int* rowPointers = _rowPointers, taps = _columns)
-            DepthwiseKernel.Sparse(geometry, pi, values, rowPointers, taps, pb, po, activation);
+            DepthwiseKernel.Sparse(geometry, pi, values, rowPointers, taps, pb, po, activation, spacing);
         return true;
     }
 
@@ -199,19 +217,23 @@ public sealed unsafe partial class PreparedSparseConvolution
                 Compiled = [.. plan.Backward.Select(p => p.GetCompiled(plan.BackwardVersion, batch >= BatchWorthSharing ? plan.OutputGradient : null))],
                 Batch = batch,
                 Input = pi,
+                InputPlane = plan.OutHeight * plan.OutWidth,
                 InputImage = (nint)Shape.OutChannels * plan.OutHeight * plan.OutWidth,
                 Output = po,
+                OutputPlane = height * width,
                 OutputImage = (nint)Shape.InChannels * height * width,
                 Clamp = Clamp.None,
             });
         }
     }
 
-    internal static void CheckImages(int length, int batch, int channels, int height, int width, string name)
+    internal static void CheckImages(int length, int batch, int channels, int height, int width, string name) => CheckImages(length, batch, channels, height * width, height, width, name);
+
+    private static void CheckImages(int length, int batch, int channels, int plane, int height, int width, string name)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(batch);
-        if (length != (long)batch * channels * height * width)
-            throw new ArgumentException($"{length} elements; expected [{batch}, {channels}, {height}, {width}].", name);
+        if (length == (long)batch * channels * plane) return;
+        throw new ArgumentException($"{length} elements; expected [{batch}, {channels}, {height}, {width}]{(plane == height * width ? "" : $" with planes {plane} floats apart")}.", name);
     }
 
     private ConvolutionPlan GetPlan(int height, int width, bool backward = false)
@@ -257,9 +279,13 @@ public sealed unsafe partial class PreparedSparseConvolution
         public bool IsDirect;
         public int Batch;
         public float* Input;
-        public nint InputImage;
+
+        /// <summary>Floats between planes, and between images.</summary>
+        public nint InputPlane, InputImage;
         public float* Output;
-        public nint OutputImage;
+
+        /// <summary>The same for output and residual.</summary>
+        public nint OutputPlane, OutputImage;
         public float* Bias;
         public float* Residual;
         public Clamp Clamp;
@@ -282,10 +308,10 @@ public sealed unsafe partial class PreparedSparseConvolution
                 {
                     Matrix = tiled,
                     Input = Input + image * InputImage,
-                    InputStride = Passes[0].Height * Passes[0].Width,
+                    InputStride = InputPlane,
                     Columns = Passes[0].Height * Passes[0].Width,
                     Output = Output + image * OutputImage,
-                    OutputStride = Passes[0].ChannelStride,
+                    OutputStride = OutputPlane,
                     Bias = Bias,
                     Residual = Residual == null ? null : Residual + image * OutputImage,
                     Clamp = Clamp,
@@ -294,7 +320,12 @@ public sealed unsafe partial class PreparedSparseConvolution
             }
             if (IsDirect && Compiled[0] is { } direct)
             {
-                Product(direct, new LineSource { Base = Input + image * InputImage, Stride = Passes[0].Height * Passes[0].Width, Columns = Passes[0].Height * Passes[0].Width, Lines = direct.Lines }, Passes[0], image);
+                // Where gaps fill the last tile it is as any other.
+                int columns = Passes[0].Height * Passes[0].Width, whole = PlaneSpacing.ToLines(columns);
+                if (whole <= InputPlane && whole <= OutputPlane) columns = whole;
+                CompiledProduct<LineSource> product = Call(direct, new LineSource { Base = Input + image * InputImage, Stride = InputPlane, Columns = columns, Lines = direct.Lines }, Passes[0], image);
+                product.Columns = columns;
+                product.Run();
                 return;
             }
             if (Compiled[0] is { Planes: not null } shifted)
@@ -304,7 +335,9 @@ public sealed unsafe partial class PreparedSparseConvolution
                 {
                     Matrix = shifted,
                     Image = Input + image * InputImage,
+                    ImagePlane = InputPlane,
                     Output = Output + image * OutputImage,
+                    OutputPlane = OutputPlane,
                     Bias = Bias,
                     Residual = Residual == null ? null : Residual + image * OutputImage,
                     Clamp = Clamp,
@@ -312,7 +345,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                 }.Run();
                 return;
             }
-            if (Passes.Length == 1 && Compiled[0] is { } flatCode && Passes[0].Flat is { } flat)
+            if (Passes.Length == 1 && Compiled[0] is { } flatCode && Passes[0].Flat((int)InputPlane) is { } flat)
             {
                 Flat(flat, flatCode, image);
                 return;
@@ -320,7 +353,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
             if (threads > 1 && Passes.Length == 1 && Compiled[0] is { } code)
             {
-                var bands = new BandParts { Layout = Layout, Pass = Passes[0], Image = Input + image * InputImage, Threads = threads, Call = Call(code, Source(code, Passes[0], null), Passes[0], image) };
+                var bands = new BandParts { Layout = Layout, Pass = Passes[0], Image = Input + image * InputImage, ImagePlane = InputPlane, Threads = threads, Call = Call(code, Source(code, Passes[0], null), Passes[0], image) };
                 if (bands.Call.SharesTiles(threads))
                 {
                     WorkPool.Run(threads, bands);
@@ -331,7 +364,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             const int PlanesPerPart = 8, FloatsPerPart = 8192;
             int perPart = Math.Clamp(FloatsPerPart / Layout.PlaneStride, 1, PlanesPerPart);
             WorkPool.Run((Layout.Planes + perPart - 1) / perPart,
-                new FillParts { Layout = Layout, Image = Input + image * InputImage, Planes = planes.Pointer, PerPart = perPart });
+                new FillParts { Layout = Layout, Image = Input + image * InputImage, ImagePlane = InputPlane, Planes = planes.Pointer, PerPart = perPart });
             int* boundaries = stackalloc int[RowPartition.MaxBlocks + 1];
             for (int i = 0; i < Passes.Length; i++)
             {
@@ -362,9 +395,10 @@ public sealed unsafe partial class PreparedSparseConvolution
         {
             Matrix = matrix,
             Source = source,
-            Columns = pass.Height * pass.Width,
+            // Gaps behind planes take what a whole last tile gives them.
+            Columns = OutputPlane != pass.ChannelStride && PlaneSpacing.ToLines(pass.Height * pass.Width) is int whole && whole <= OutputPlane ? whole : pass.Height * pass.Width,
             Output = Output + image * OutputImage,
-            RowStride = pass.ChannelStride,
+            RowStride = OutputPlane,
             Bias = Bias,
             Residual = Residual == null ? null : Residual + image * OutputImage,
             Clamp = Clamp,
@@ -377,6 +411,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             Offsets = offsets,
             Values = values,
             Planes = planes,
+            ChannelStride = OutputPlane,
             Out = Output + image * OutputImage,
             Bias = Bias,
             Residual = Residual == null ? null : Residual + image * OutputImage,
@@ -400,15 +435,16 @@ public sealed unsafe partial class PreparedSparseConvolution
         public PlaneLayout Layout;
         public ConvolutionPass Pass;
         public float* Image;
+        public nint ImagePlane;
         public int Threads;
         public CompiledProduct<PlaneSource> Call;
 
         public readonly void Run(int part)
         {
             int first = Call.ShareOf(part, Threads), end = Call.ShareOf(part + 1, Threads);
-            int firstRow = first * CompiledMatrix.Lanes / Pass.Width, endRow = (Math.Min(end * CompiledMatrix.Lanes, Call.Columns) - 1) / Pass.Width + 1 + Layout.Rows - Pass.Height;
+            int firstRow = first * CompiledMatrix.Lanes / Pass.Width, endRow = (Math.Min(end * CompiledMatrix.Lanes, Pass.Height * Pass.Width) - 1) / Pass.Width + 1 + Layout.Rows - Pass.Height;
             using Scratch.Buffer planes = Scratch.Rent(Layout.TotalLength);
-            for (int p = 0; p < Layout.Planes; p++) Layout.FillRows(p, Image, planes.Pointer, firstRow, endRow);
+            for (int p = 0; p < Layout.Planes; p++) Layout.FillRows(p, Image, planes.Pointer, firstRow, endRow, imagePlane: ImagePlane);
             CompiledProduct<PlaneSource> call = Call;
             call.Source.Planes = planes.Pointer;
             call.RunTiles(first, end);
@@ -419,12 +455,13 @@ public sealed unsafe partial class PreparedSparseConvolution
     {
         public PlaneLayout Layout;
         public float* Image;
+        public nint ImagePlane;
         public float* Planes;
         public int PerPart;
 
         public readonly void Run(int part)
         {
-            for (int p = part * PerPart; p < Math.Min((part + 1) * PerPart, Layout.Planes); p++) Layout.Fill(p, Image, Planes);
+            for (int p = part * PerPart; p < Math.Min((part + 1) * PerPart, Layout.Planes); p++) Layout.Fill(p, Image, Planes, imagePlane: ImagePlane);
         }
     }
 

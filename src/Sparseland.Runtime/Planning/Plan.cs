@@ -33,6 +33,7 @@ internal sealed class Plan
             if (!BecomeConstants(node, context)) _steps.Add(StepFactory.Create(node, context));
         }
         _outputs = [.. graph.Outputs.Select(o => context.Find(o.Name))];
+        SpacedPlanes.Apply(_steps, _slots, _outputs);
         _arenaLength = PlaceMemory();
         _multiplyAdds = _steps.Sum(s => s.MultiplyAdds);
     }
@@ -93,7 +94,8 @@ internal sealed class Plan
         var text = new StringBuilder();
         text.Append("passes: ").AppendJoin(", ", Passes.Select(p => $"{p.Name} {p.Changes}")).AppendLine();
         double done = _steps.Sum(s => s.MultiplyAdds * (s.SkipsZeros ? s.Density : 1));
-        text.AppendLine($"steps: {_steps.Count(s => !s.IsView)}, intermediate memory {ArenaBytes / 1e6:0.00} MB, {_multiplyAdds / 1e6:0.0} M multiply-adds when dense, {done / 1e6:0.0} M as planned");
+        int apart = _slots.Count(s => s.PlaneDistance > 0);
+        text.AppendLine($"steps: {_steps.Count(s => !s.IsView)}, intermediate memory {ArenaBytes / 1e6:0.00} MB{(apart > 0 ? $" (planes of {apart} values begin with cache lines)" : "")}, {_multiplyAdds / 1e6:0.0} M multiply-adds when dense, {done / 1e6:0.0} M as planned");
         foreach (Step step in _steps)
         {
             if (step.IsView) continue;

@@ -33,8 +33,11 @@ internal sealed class Slot(int id, string name, SlotKind kind)
     /// <summary>The slot whose memory this one shares (a reshaped view), or null.</summary>
     public Slot? AliasOf { get; init; }
 
-    /// <summary>Elements of an arena slot.</summary>
-    public int Length { get; init; }
+    /// <summary>Floats of an arena slot, gaps between planes included.</summary>
+    public int Length { get; set; }
+
+    /// <summary>Floats from one plane of an image to the next; 0 where they have no gaps. Set by <see cref="SpacedPlanes"/>.</summary>
+    public int PlaneDistance { get; set; }
 
     /// <summary>First element in the arena, set by the memory plan.</summary>
     public int Offset { get; set; }

@@ -32,6 +32,12 @@ internal abstract class Step(Node node, IReadOnlyList<Slot?> inputs, IReadOnlyLi
     /// <summary>Whether the step only gives memory another shape.</summary>
     public virtual bool IsView => false;
 
+    /// <summary>Whether planes of a slot that the step reads or writes may lie apart (<see cref="Slot.PlaneDistance"/>).</summary>
+    public virtual bool TakesSpacing(Slot slot) => false;
+
+    /// <summary>An input whose planes must lie as those of the output; null for none.</summary>
+    public virtual Slot? SpacedAsOutput => null;
+
     /// <summary>Computes the outputs.</summary>
     public abstract void Run(RunState state);
 }

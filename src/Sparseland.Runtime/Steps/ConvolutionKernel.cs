@@ -12,8 +12,13 @@ internal abstract class ConvolutionKernel
     /// <summary>As the plan prints it.</summary>
     public abstract string Name { get; }
 
+    /// <summary>Whether planes may lie apart, and whether they may where there is no residual.</summary>
+    public abstract bool TakesSpacing { get; }
+
+    public abstract bool TakesSpacingAlone { get; }
+
     /// <summary>output = clamp(weight * input + bias + residual).</summary>
-    public abstract void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual);
+    public abstract void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual, PlaneSpacing spacing);
 
     /// <summary>Chooses the kernel for a weight [outChannels, inChannels / groups, kernelHeight, kernelWidth].</summary>
     public static KernelChoice<ConvolutionKernel> Choose(Weight weight, Convolution2D geometry, StepContext context)
@@ -37,7 +42,7 @@ internal abstract class ConvolutionKernel
             var x = new float[geometry.InputLength];
             Array.Fill(x, 0.5f);
             var y = new float[geometry.OutputLength];
-            return () => kernel.Forward(geometry, x, default, y, Clamp.None, default);
+            return () => kernel.Forward(geometry, x, default, y, Clamp.None, default, PlaneSpacing.None);
         });
     }
 
@@ -47,8 +52,12 @@ internal abstract class ConvolutionKernel
 
         public override string Name => "dense packed convolution";
 
-        public override void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual) =>
-            geometry.Forward(input, _weight, bias, output, clamp.IsNone ? null : clamp, residual);
+        public override bool TakesSpacing => false;
+
+        public override bool TakesSpacingAlone => _weight.TakesSpacing;
+
+        public override void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual, PlaneSpacing spacing) =>
+            geometry.Forward(input, _weight, bias, output, clamp.IsNone ? null : clamp, residual, spacing);
     }
 
     private sealed class SparseConvolution(CsrMatrix weight, Convolution2D geometry) : ConvolutionKernel
@@ -68,7 +77,11 @@ internal abstract class ConvolutionKernel
 
         public override string Name => "sparse convolution";
 
-        public override void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual) =>
-            _weight.Forward(input, geometry.Batch, geometry.Height, geometry.Width, output, bias, residual, clamp);
+        public override bool TakesSpacing => true;
+
+        public override bool TakesSpacingAlone => true;
+
+        public override void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual, PlaneSpacing spacing) =>
+            _weight.Forward(input, geometry.Batch, geometry.Height, geometry.Width, output, bias, residual, clamp, spacing);
     }
 }

@@ -28,6 +28,10 @@ internal sealed class ConvolutionStep : Step
 
     public override long MultiplyAdds => _geometry.MultiplyAdds;
 
+    public override bool TakesSpacing(Slot slot) => (slot == Inputs[0] || slot == Outputs[0] || slot == SpacedAsOutput) && (_choice.Kernel.TakesSpacing || (_choice.Kernel.TakesSpacingAlone && SpacedAsOutput is null));
+
+    public override Slot? SpacedAsOutput => Inputs.Count > 3 ? Inputs[3] : null;
+
     /// <summary>The step, or null when the node is no 2-D convolution with a constant weight and known shapes.</summary>
     public static Step? TryCreate(Node node, StepContext context, bool fused)
     {
@@ -44,8 +48,8 @@ internal sealed class ConvolutionStep : Step
     public override void Run(RunState state)
     {
         ReadOnlySpan<float> bias = Inputs.Count > 2 && Inputs[2] is { } b ? state.Read(b) : default;
-        ReadOnlySpan<float> residual = Inputs.Count > 3 && Inputs[3] is { } r ? state.Read(r) : default;
-        _choice.Kernel.Forward(_geometry, state.Read(Inputs[0]!), bias, state.Write(Outputs[0]!), _clamp, residual);
+        ReadOnlySpan<float> residual = SpacedAsOutput is { } r ? state.Read(r) : default;
+        _choice.Kernel.Forward(_geometry, state.Read(Inputs[0]!), bias, state.Write(Outputs[0]!), _clamp, residual, new PlaneSpacing(Inputs[0]!.PlaneDistance, Outputs[0]!.PlaneDistance));
     }
 
     private static Convolution2D? Geometry(Node node, int[] x, int[] y, ReadOnlySpan<int> w)

@@ -74,6 +74,12 @@ internal static class PoolingSteps
         }
         if (axes.Length == 0 || TensorData.CountElements(x) == 0) return null;
         Slot input = context.Find(node.Inputs[0]), output = context.NewArena(node.Outputs[0], y);
-        return new KernelStep(node, [input], [output], "reduction", state => Reduction.Reduce(kind, state.Read(input), x, axes, state.Write(output)));
+        // Planes of images may lie apart.
+        bool means = kind == ReductionKind.Mean && x.Length == 4 && axes.Order().SequenceEqual([2, 3]);
+        return new KernelStep(node, [input], [output], "reduction", state =>
+        {
+            if (input.PlaneDistance == 0) Reduction.Reduce(kind, state.Read(input), x, axes, state.Write(output));
+            else Reduction.Means(state.Read(input), x[0] * x[1], x[2] * x[3], input.PlaneDistance, state.Write(output));
+        }, spaced: means ? input : null);
     }
 }

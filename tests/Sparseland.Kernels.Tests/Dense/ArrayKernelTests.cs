@@ -52,6 +52,12 @@ public sealed class ArrayKernelTests
     public void ReductionsOfNothingAndOfSpecialValues()
     {
         float[] y = [5f];
+        float[] planes = [.. Enumerable.Range(0, 3 * 64).Select(i => i % 64 < 49 ? MathF.Sin(i) : float.NaN)], means = new float[3], apart = new float[3];
+        Reduction.Reduce(ReductionKind.Mean, planes.Where(v => !float.IsNaN(v)).ToArray(), [3, 49], [1], means);
+        Reduction.Means(planes, 3, 49, 64, apart);
+        Assert.Equal(means, apart);
+        Assert.Throws<ArgumentException>(() => Reduction.Means(planes, 4, 49, 64, new float[4]));
+        Assert.Throws<ArgumentOutOfRangeException>(() => Reduction.Means(planes, 3, 49, 48, apart));
         Reduction.Reduce(ReductionKind.Sum, [], [0], [0], y);
         Assert.Equal(0f, y[0]);
         Reduction.Reduce(ReductionKind.Max, [], [0], [0], y);

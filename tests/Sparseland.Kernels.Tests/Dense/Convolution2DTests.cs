@@ -118,6 +118,28 @@ public sealed class Convolution2DTests
         }
     }
 
+    [SkippableTheory]
+    [InlineData(1, 14)]
+    [InlineData(2, 15)]
+    [InlineData(1, 28)]
+    public void DepthwisePlanesMayLieApart(int stride, int size)
+    {
+        Convolution2D g = new Convolution2D(1, 40, size, size, 40, 3, 3) { Groups = 40 }.WithPadding(1).WithStride(stride);
+        Skip.IfNot(g.HasDepthwiseKernel, "the depthwise kernel needs 512-bit registers");
+        PackedConvolution packed = g.Pack(Random(360, 2));
+        int pixels = size * size, outPixels = g.OutHeight * g.OutWidth;
+        var spacing = new PlaneSpacing(PlaneSpacing.ToLines(pixels), PlaneSpacing.ToLines(outPixels));
+        float[] x = Random((int)g.InputLength, 1), bias = Random(40, 3), expected = new float[g.OutputLength], apart = new float[40 * spacing.Input], y = new float[40 * spacing.Output];
+        Array.Fill(apart, float.NaN);
+        for (int p = 0; p < 40; p++) x.AsSpan(p * pixels, pixels).CopyTo(apart.AsSpan(p * spacing.Input));
+        g.Forward(x, packed, bias, expected, Clamp.Relu);
+        g.Forward(apart, packed, bias, y, Clamp.Relu, default, spacing);
+        for (int p = 0; p < 40; p++) Near.BitEqual(expected.AsSpan(p * outPixels, outPixels), y.AsSpan(p * spacing.Output, outPixels));
+        Assert.Throws<ArgumentException>(() => g.Forward(apart, packed, bias, y, null, y, spacing));
+        var ordinary = new Convolution2D(1, 2, size, size, 3, 3, 3);
+        Assert.Throws<ArgumentException>(() => ordinary.Forward(apart, ordinary.Pack(new float[54]), default, y, null, default, spacing));
+    }
+
     [Theory]
     [MemberData(nameof(Geometries))]
     public void ForwardAgreesWithTheReference(Convolution2D g)

@@ -81,6 +81,44 @@ public class PreparedSparseConvolutionTests
         }
     }
 
+    [Theory, MemberData(nameof(Cases))]
+    public void Planes_that_lie_apart_give_the_bits_of_planes_without_gaps(string name, SparseConvolutionShape shape, int batch, int height, int width)
+    {
+        var random = new Random(name.Length);
+        int pixels = height * width, outPixels = shape.OutHeight(height) * shape.OutWidth(width);
+        float[] x = Uniform(random, batch * shape.InChannels * pixels), bias = Uniform(random, shape.OutChannels), residual = Uniform(random, batch * shape.OutChannels * outPixels);
+        foreach (double density in (double[])[0.2, 1])
+        {
+            var convolution = new PreparedSparseConvolution(shape, Csr(random, shape.OutChannels, shape.WeightsPerOutput, density));
+            foreach ((int input, int output) in ((int, int)[])[(PlaneSpacing.ToLines(pixels), PlaneSpacing.ToLines(outPixels)), (0, PlaneSpacing.ToLines(outPixels) + 16), (pixels + 3, outPixels + 5)])
+            {
+                foreach (bool adds in (bool[])[false, true])
+                {
+                    float[] expected = new float[residual.Length], apart = Apart(x, pixels, input), added = Apart(residual, outPixels, output);
+                    convolution.Forward(x, batch, height, width, expected, bias, adds ? residual : default, Clamp.Relu);
+                    SameEverywhere(expected.Length, r =>
+                    {
+                        var y = new float[added.Length];
+                        convolution.Forward(apart, batch, height, width, y, bias, adds ? added : default, Clamp.Relu, new PlaneSpacing(input, output));
+                        for (int p = 0; p < batch * shape.OutChannels; p++) y.AsSpan(p * (output == 0 ? outPixels : output), outPixels).CopyTo(r.AsSpan(p * outPixels));
+                        Near.BitEqual(expected, r, $"{name} {density} {input} {output} {adds}");
+                    }, what: name);
+                }
+            }
+        }
+        Assert.Throws<ArgumentException>(() => new PreparedSparseConvolution(shape, Csr(random, shape.OutChannels, shape.WeightsPerOutput, 1)).Forward(x, batch, height, width, residual, default, default, Clamp.None, new PlaneSpacing(pixels + 1, 0)));
+
+        // Gaps hold what would spoil every sum.
+        static float[] Apart(float[] values, int pixels, int distance)
+        {
+            if (distance == 0) return values;
+            var apart = new float[values.Length / pixels * distance];
+            Array.Fill(apart, float.NaN);
+            for (int p = 0; p < values.Length / pixels; p++) values.AsSpan(p * pixels, pixels).CopyTo(apart.AsSpan(p * distance));
+            return apart;
+        }
+    }
+
     [Fact]
     public void Updated_values_reach_every_direction_and_image_size()
     {

@@ -104,8 +104,14 @@ internal unsafe struct ShiftedProduct
     /// <summary>[channels, height, width] of the layout.</summary>
     public float* Image;
 
+    /// <summary>Floats between its planes.</summary>
+    public nint ImagePlane;
+
     /// <summary>The first channel of the result.</summary>
     public float* Output;
+
+    /// <summary>Floats between planes of output and residual.</summary>
+    public nint OutputPlane;
     public float* Bias;
 
     /// <summary>As Output, or null; may be Output.</summary>
@@ -129,7 +135,7 @@ internal unsafe struct ShiftedProduct
             int start = first * CompiledMatrix.Lanes, width = Math.Min(end * CompiledMatrix.Lanes, pass.Height * pass.Width) - start;
             if (Residual != null)
             {
-                for (nint r = 0; r < Matrix.RowCount; r++) Unsafe.CopyBlockUnaligned(results.Pointer + r * stage, Residual + r * pass.ChannelStride + start, (uint)width * sizeof(float));
+                for (nint r = 0; r < Matrix.RowCount; r++) Unsafe.CopyBlockUnaligned(results.Pointer + r * stage, Residual + r * OutputPlane + start, (uint)width * sizeof(float));
             }
             var call = new CompiledMatrix.Tiles
             {
@@ -148,7 +154,7 @@ internal unsafe struct ShiftedProduct
                 Fill(planes, Matrix.Copies(b), row, rows, plane.Pointer, copies.Pointer);
                 Matrix.Run(call, 0, Matrix.Panels, b, b + 1);
             }
-            for (nint r = 0; r < Matrix.RowCount; r++) Copy(results.Pointer + r * stage, width, Output + r * pass.ChannelStride + start);
+            for (nint r = 0; r < Matrix.RowCount; r++) Copy(results.Pointer + r * stage, width, Output + r * OutputPlane + start);
         }
     }
 
@@ -160,7 +166,7 @@ internal unsafe struct ShiftedProduct
         {
             (int index, int column) = planes.Copies[c];
             float* origin = plane - (nint)index * layout.PlaneStride;
-            if (index != filled) layout.FillRows(index, Image, origin, row, row + rows);
+            if (index != filled) layout.FillRows(index, Image, origin, row, row + rows, imagePlane: ImagePlane);
             filled = index;
             Rows(plane + (nint)row * layout.RowStride + column, layout.RowStride, planes.Pass.Width, rows, copies);
         }

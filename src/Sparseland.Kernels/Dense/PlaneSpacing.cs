@@ -1,0 +1,29 @@
+namespace Sparseland.Kernels.Dense;
+
+/// <summary>How far apart the planes of images lie, where they do not follow each other without gaps.</summary>
+/// <remarks>
+/// Planes that begin with cache lines are for two threads that share the pixels of an image: a line that ends one thread's part and begins the other's is written by both, once for each channel.
+/// Kernels may write anything into the gaps of an output, and what lies in those of an input plays no part.
+/// </remarks>
+/// <param name="Input">Floats from the beginning of one channel's plane [height, width] to the next one's, at least height * width; 0 for no gaps.</param>
+/// <param name="Output">The same for output and residual.</param>
+public readonly record struct PlaneSpacing(int Input, int Output)
+{
+    /// <summary>Floats of a cache line.</summary>
+    public const int Line = 16;
+
+    /// <summary>No gaps.</summary>
+    public static PlaneSpacing None => default;
+
+    /// <summary>Floats from one plane of so many pixels to the next when each begins with a cache line.</summary>
+    /// <param name="pixels">At least 0.</param>
+    /// <exception cref="OverflowException">Too many.</exception>
+    public static int ToLines(int pixels) => checked(pixels + Line - 1) / Line * Line;
+
+    /// <summary>The distance of planes of so many pixels.</summary>
+    internal static int Of(int distance, int pixels, string name)
+    {
+        if (distance == 0) return pixels;
+        return distance >= pixels ? distance : throw new ArgumentException($"Planes of {pixels} pixels cannot lie {distance} floats apart.", name);
+    }
+}
