@@ -118,19 +118,30 @@ public static unsafe class Permute
             foreach (int s in sizes) rows *= s;
             Parts.Rows(checked((int)rows), inner, (begin, end) =>
             {
-                for (int r = begin; r < end; r++)
+                float* from = pi, to = po;
+                var index = new int[sizes.Length];
+                for (int axis = sizes.Length - 1, rest = begin; axis >= 0; axis--)
                 {
-                    float* from = pi;
-                    float* to = po;
-                    int rest = r;
-                    for (int axis = sizes.Length - 1; axis >= 0; axis--)
-                    {
-                        from += rest % sizes[axis] * inputSteps[axis];
-                        to += rest % sizes[axis] * outputSteps[axis];
-                        rest /= sizes[axis];
-                    }
+                    index[axis] = rest % sizes[axis];
+                    rest /= sizes[axis];
+                    from += index[axis] * inputSteps[axis];
+                    to += index[axis] * outputSteps[axis];
+                }
+                for (int r = begin; ;)
+                {
                     if (innerStep == 1) new ReadOnlySpan<float>(from, inner).CopyTo(new Span<float>(to, inner));
                     else EveryNth.Copy(from, innerStep, to, inner);
+                    if (++r == end) return;
+                    // On to the next row as a counter goes on: divisions took longer than short rows.
+                    for (int axis = sizes.Length - 1; ; axis--)
+                    {
+                        from += inputSteps[axis];
+                        to += outputSteps[axis];
+                        if (++index[axis] < sizes[axis]) break;
+                        from -= index[axis] * inputSteps[axis];
+                        to -= index[axis] * outputSteps[axis];
+                        index[axis] = 0;
+                    }
                 }
             });
         }
