@@ -16,6 +16,9 @@ internal sealed class AttentionFigure : Figure
     // A longer pass wakes threads and fills caches by itself.
     private const double LongMilliseconds = 100;
 
+    // Of a result's or a gradient's size; sums of as many terms as there are tokens, in another order.
+    private const double MostDeviation = 1e-4;
+
     private readonly Option<int[]> _tokens = new("--tokens") { Description = "Lengths of the sequence.", DefaultValueFactory = _ => [256, 512, 1024, 2048, 4096], AllowMultipleArgumentsPerToken = true };
     private readonly Option<int> _heads = new("--heads") { Description = "Heads.", DefaultValueFactory = _ => 12 };
     private readonly Option<int> _size = new("--head-size") { Description = "Width of a head.", DefaultValueFactory = _ => 64 };
@@ -46,31 +49,42 @@ internal sealed class AttentionFigure : Figure
                 long length = (long)heads * tokens * size;
                 var inputs = new Inputs(new Attention(1, heads, heads, tokens, tokens, size), Values(length, random), Values(length, random), Values(length, random), Values(length, random), backward);
                 bool[] shared = inputs.Draw(1, hidden, random), own = inputs.Draw(heads, hidden, random);
-                var variants = new List<(string Name, Func<double> Run)>
+                bool[] kept = [.. Enumerable.Range(0, tokens).Select(_ => random.NextDouble() >= hidden)];
+                // What is timed, and which of the peer's results it must equal.
+                var passes = new List<(string Name, Action Pass, string Same)>
                 {
-                    ("dense", Hot(inputs.Pass())),
-                    ("causal", Hot(inputs.Causal())),
-                    ($"blocks per head, {hidden:P0} hidden", Hot(inputs.Blocks(heads, own))),
-                    ($"tokens, {hidden:P0} dropped", Hot(inputs.Subset(hidden, random))),
-                    ($"blocks as a bias, {hidden:P0} hidden", Hot(inputs.BlockBias(1, shared))),
+                    ("dense", inputs.Pass(), "dense"),
+                    ("causal", inputs.Causal(), "causal"),
+                    ($"blocks per head, {hidden:P0} hidden", inputs.Blocks(heads, own), "own"),
+                    ($"tokens, {hidden:P0} dropped", inputs.Subset(kept), "kept"),
+                    ($"blocks as a bias, {hidden:P0} hidden", inputs.BlockBias(1, shared), "shared"),
                 };
                 // A bias per head has as many numbers as there are scores: reading them is part of the time.
-                if ((long)heads * tokens * tokens <= 1 << 28) variants.Add(($"blocks per head as a bias, {hidden:P0} hidden", Hot(inputs.BlockBias(heads, own))));
-                using AttentionPeer? peer = arguments.GetValue(_alone) ? null : Start(heads, tokens, size, backward, context);
-                if (peer is not null) variants.Add((peer.Ready, Beside(peer.Run, PyTorchPeer.RestMilliseconds)));
+                if ((long)heads * tokens * tokens <= 1 << 28) passes.Add(($"blocks per head as a bias, {hidden:P0} hidden", inputs.BlockBias(heads, own), "own"));
+                using AttentionPeer? peer = arguments.GetValue(_alone) ? null : Start(heads, tokens, size, backward, inputs, (own, shared, kept), context);
+                List<(string Name, Func<double> Run)> variants = [.. passes.Select(p => (p.Name, Hot(p.Pass)))];
+                double[] deviations = peer is null ? [] : [.. passes.Select(p => Compared(p.Name, inputs.Deviation(p.Pass, peer.Results(p.Same))))];
+                if (peer is not null) context.Say($"{tokens} tokens{(backward ? ", with gradients" : "")}: results differ from PyTorch's by {deviations.Max():0.#e+0} of their size at most");
+                for (int i = 0; i < peer?.Variants.Count; i++)
+                {
+                    int variant = i;
+                    variants.Add((peer.Variants[i], Beside(() => peer.Run(variant), PyTorchPeer.RestMilliseconds)));
+                }
                 using EvenCores cores = EvenCores.For(context, options, rows);
                 IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, cores.Options, null, context.Cancellation);
+                Timing? other = peer?.Fastest(t);
                 var json = new JsonArray();
-                foreach (Timing timing in t)
+                for (int i = 0; i < t.Count; i++)
                 {
-                    double ours = TwinBenchmark.Ratio(t[0], timing).Median, theirs = peer is null ? double.NaN : TwinBenchmark.Ratio(t[^1], timing).Median;
-                    table.AddRow($"{tokens}", backward ? "forward + backward" : "forward", Markup.Escape(timing.Name), $"{timing.Median:0.00}", $"{timing.Interval.Low:0.00}..{timing.Interval.High:0.00}", $"{ours:0.00}", peer is null ? "" : $"{theirs:0.00}");
-                    JsonObject variant = ToJson(timing);
-                    variant["speedOfDense"] = Round(ours);
-                    if (peer is not null) variant["speedOfPeer"] = Round(theirs);
+                    Timing timing = t[i], ofDense = TwinBenchmark.Ratio(t[0], timing);
+                    Timing? ofPeer = other is null ? null : TwinBenchmark.Ratio(other, timing);
+                    table.AddRow($"{tokens}", backward ? "forward + backward" : "forward", Markup.Escape(timing.Name), $"{timing.Median:0.00}", $"{timing.Interval.Low:0.00}..{timing.Interval.High:0.00}", $"{ofDense.Median:0.00}", ofPeer is null ? "" : $"{ofPeer.Median:0.00}");
+                    JsonObject variant = ToJson(timing, i < deviations.Length ? Round(deviations[i]) : null);
+                    variant["speedOfDense"] = RatioJson(ofDense);
+                    if (ofPeer is not null) variant["speedOfPeer"] = RatioJson(ofPeer);
                     json.Add(variant);
                 }
-                rows.Add(new JsonObject { ["tokens"] = tokens, ["heads"] = heads, ["headSize"] = size, ["backward"] = backward, ["variants"] = json });
+                rows.Add(new JsonObject { ["tokens"] = tokens, ["heads"] = heads, ["headSize"] = size, ["backward"] = backward, ["peer"] = other?.Name, ["variants"] = json });
             }
         }
         context.Show(table);
@@ -84,15 +98,19 @@ internal sealed class AttentionFigure : Figure
         return () => last = last < LongMilliseconds ? hot() : once();
     }
 
-    private static AttentionPeer? Start(int heads, int tokens, int size, bool backward, VerbContext context)
+    /// <exception cref="VerbException">SL4051: PyTorch computes something else.</exception>
+    private static double Compared(string name, double deviation) => deviation <= MostDeviation ? deviation
+        : throw new VerbException(ExitCodes.GateNotMet, "SL4051", $"{name}: PyTorch computes something else: results differ by {deviation:g3} of their size");
+
+    private static AttentionPeer? Start(int heads, int tokens, int size, bool backward, Inputs inputs, (bool[] Own, bool[] Shared, bool[] Kept) seen, VerbContext context)
     {
         try
         {
-            return AttentionPeer.Start(heads, tokens, size, backward, WorkPool.Threads);
+            return AttentionPeer.Start(heads, tokens, size, WorkPool.Threads, backward, Block, inputs.Operands, seen);
         }
         catch (InvalidOperationException e)
         {
-            context.Warn($"{e.Message} Without the peer: {PyTorchPeer.InstallHint}");
+            context.Warn($"{e.Message} Without the peer, and without a comparison of results: {PyTorchPeer.InstallHint}");
             return null;
         }
     }
@@ -101,6 +119,30 @@ internal sealed class AttentionFigure : Figure
     private sealed class Inputs(Attention shape, float[] q, float[] k, float[] v, float[] g, bool backward)
     {
         private readonly float[] _y = new float[q.Length], _dq = new float[q.Length], _dk = new float[q.Length], _dv = new float[q.Length], _sums = new float[shape.QueryHeads * shape.Queries];
+
+        public IReadOnlyList<float[]> Operands => [q, k, v, g];
+
+        /// <summary>The largest difference of the result or of a gradient from what was expected, of its size (root of the sum of squares).</summary>
+        public double Deviation(Action pass, ReadOnlySpan<float> expected)
+        {
+            pass();
+            float[][] results = backward ? [_y, _dq, _dk, _dv] : [_y];
+            if (expected.Length != results.Length * q.Length) return double.PositiveInfinity;
+            double worst = 0;
+            for (int r = 0; r < results.Length; r++)
+            {
+                double difference = 0, size = 0;
+                for (int i = 0; i < q.Length; i++)
+                {
+                    double theirs = expected[(r * q.Length) + i];
+                    difference += Math.Pow(results[r][i] - theirs, 2);
+                    size += theirs * theirs;
+                }
+                double share = Math.Sqrt(difference / size);
+                worst = double.IsNaN(share) ? double.PositiveInfinity : Math.Max(worst, share);
+            }
+            return worst;
+        }
 
         public Action Pass() => () => Run(shape, []);
 
@@ -132,12 +174,8 @@ internal sealed class AttentionFigure : Figure
         /// <summary>Blocks as numbers that are added to the scores.</summary>
         public Action BlockBias(int heads, bool[] seen) => Biased(heads, (h, i, j) => seen[(((h * Side) + (i / Block)) * Side) + (j / Block)]);
 
-        /// <summary>Keeps a share of the tokens, as queries and as keys.</summary>
-        public Action Subset(double hidden, Random random)
-        {
-            bool[] kept = [.. Enumerable.Range(0, shape.Queries).Select(_ => random.NextDouble() >= hidden)];
-            return Biased(1, (_, i, j) => kept[i] && kept[j]);
-        }
+        /// <summary>Keeps some of the tokens, as queries and as keys.</summary>
+        public Action Subset(bool[] kept) => Biased(1, (_, i, j) => kept[i] && kept[j]);
 
         private Action Biased(int heads, Func<int, int, int, bool> seen)
         {

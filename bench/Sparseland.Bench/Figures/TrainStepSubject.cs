@@ -16,6 +16,7 @@ internal sealed class TrainStepSubject
     private readonly Sgd _optimizer;
     private readonly Tensor _x;
     private readonly int[] _y;
+    private long _exchangeBytes;
 
     public TrainStepSubject(string architecture, int width, int batch, double sparsity, int seed)
     {
@@ -34,6 +35,8 @@ internal sealed class TrainStepSubject
         }
         _optimizer = new Sgd(_model.Parameters, 0.01, momentum: 0.9, weightDecay: 1e-4);
         _model.MaskChanged += _optimizer.OnMaskChanged;
+        // The same batch whatever was removed.
+        random = new Random(seed);
         _x = architecture == "mlp" ? Tensor.Normal(random, batch, 784) : Tensor.Normal(random, batch, 3, 32, 32);
         _y = [.. Enumerable.Range(0, batch).Select(_ => random.Next(10))];
     }
@@ -41,6 +44,12 @@ internal sealed class TrainStepSubject
     public string Name { get; }
 
     public double Sparsity { get; }
+
+    /// <summary>The batch.</summary>
+    public float[] Images => _x.ToArray();
+
+    /// <summary>The batch's classes.</summary>
+    public long[] Classes => [.. _y.Select(y => (long)y)];
 
     private IEnumerable<Parameter> Masked => _model.Parameters.Where(p => p.Mask is not null);
 
@@ -52,12 +61,52 @@ internal sealed class TrainStepSubject
         _optimizer.Step();
     }
 
+    /// <summary>Every weight in the graph's order, removed ones as zeros.</summary>
+    public float[] Weights() => [.. _model.Parameters.SelectMany(p => p.Value.ToArray())];
+
+    /// <summary>Compares the loss and the gradients of kept weights, by the kernels that are timed, with those of another engine.</summary>
+    /// <param name="expected">The loss and, behind it, the gradient of every weight in the graph's order.</param>
+    /// <returns>The loss's relative difference, and the largest difference of a layer's gradient in relation to its size (root of the sum of squares).</returns>
+    public (double Loss, double Gradient) Deviation(ReadOnlySpan<float> expected)
+    {
+        float loss = 0;
+        // Code of sparse products is there in the third step.
+        for (int i = 0; i < 3; i++)
+        {
+            _optimizer.ZeroGrad();
+            Tensor result = Loss.CrossEntropy(_model.Forward(_x), _y);
+            result.Backward();
+            loss = result.ToArray()[0];
+        }
+        double worst = 0;
+        int at = 1;
+        foreach (Parameter p in _model.Parameters)
+        {
+            float[] ours = p.Grad!.ToArray();
+            ReadOnlySpan<float> theirs = expected.Slice(at, ours.Length);
+            double difference = 0, size = 0;
+            for (int i = 0; i < ours.Length; i++)
+            {
+                if (p.Mask is { } mask && !mask[i]) continue;
+                difference += Math.Pow(ours[i] - theirs[i], 2);
+                size += Math.Pow(theirs[i], 2);
+            }
+            double share = difference == 0 ? 0 : Math.Sqrt(difference / size);
+            worst = double.IsNaN(share) ? double.PositiveInfinity : Math.Max(worst, share);
+            at += ours.Length;
+        }
+        if (at != expected.Length) throw new InvalidOperationException($"the other engine has {expected.Length - 1} gradients and the model {at - 1}");
+        return (Math.Abs(loss - expected[0]) / Math.Abs(expected[0]), worst);
+    }
+
     /// <summary>A step of RigL that exchanges 30 % of the connections: dense gradients, new masks, no update (Evci et al. 2020, algorithm 1); and the two steps behind it.</summary>
     public void Exchange()
     {
         foreach (Parameter p in Masked) p.WantsDenseGradient = true;
         _optimizer.ZeroGrad();
         Loss.CrossEntropy(_model.Forward(_x), _y).Backward();
+        // The most that lies there at once: every layer's dense gradient, and the sizes of the largest one's, by which connections are chosen.
+        _exchangeBytes = Count().Values.Sum() + Masked.Max(p => 4L * p.Value.Length);
         foreach (Parameter p in Masked)
         {
             float[] growth = p.Grad!.ToArray();
@@ -87,8 +136,16 @@ internal sealed class TrainStepSubject
         return clock.Milliseconds.ToDictionary(p => p.Key, p => p.Value / steps);
     }
 
-    /// <summary>Bytes of weights, gradients and moments after a step.</summary>
+    /// <summary>Bytes of weights, gradients, moments and structure after a step, all of them, and all of them while connections were exchanged, where they were.</summary>
     public JsonObject Bytes()
+    {
+        IReadOnlyDictionary<string, long> parts = Count();
+        var json = new JsonObject([.. parts.Select(p => KeyValuePair.Create(p.Key, (JsonNode?)p.Value))]) { ["all"] = parts.Values.Sum() };
+        if (_exchangeBytes > 0) json["allInExchange"] = _exchangeBytes;
+        return json;
+    }
+
+    private OrderedDictionary<string, long> Count()
     {
         long weights = 0, gradients = 0, structure = 0;
         foreach (Parameter p in _model.Parameters)
@@ -97,8 +154,7 @@ internal sealed class TrainStepSubject
             gradients += 4L * (p.Value.StoredGrad?.Values.Length ?? (p.Value.HasGrad ? p.Value.Length : 0));
             structure += p.Sparse.PreparedBytes + (p.Mask?.Length ?? 0) / 8;
         }
-        long moments = _optimizer.MomentBytes;
-        return new JsonObject { ["weights"] = weights, ["gradients"] = gradients, ["moments"] = moments, ["structure"] = structure, ["all"] = weights + gradients + moments + structure };
+        return new OrderedDictionary<string, long> { ["weights"] = weights, ["gradients"] = gradients, ["moments"] = _optimizer.MomentBytes, ["structure"] = structure };
     }
 
     private static Mask RandomMask(Parameter p, double sparsity, Random random)

@@ -17,8 +17,11 @@ internal sealed record ResultRow(JsonObject Document, JsonObject Row, int Thread
     {
         JsonNode? node = Row;
         foreach (string part in path.Split('.')) node = node is JsonObject o ? o[part] : null;
-        return node is JsonObject ratio ? (double?)ratio["median"] ?? double.NaN : (double?)node ?? double.NaN;
+        return Median(node);
     }
+
+    /// <summary>A number, or the median of a ratio with its interval; NaN when there is none.</summary>
+    public static double Median(JsonNode? node) => (double?)(node is JsonObject ratio ? ratio["median"] : node) ?? double.NaN;
 
     /// <summary>The variant of that name, or the first whose name begins so; null when there is none.</summary>
     public JsonObject? Variant(string name) => Variants.FirstOrDefault(v => (string?)v["name"] == name) ?? Variants.FirstOrDefault(v => ((string?)v["name"])?.StartsWith(name, StringComparison.Ordinal) == true);

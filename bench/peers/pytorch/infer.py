@@ -3,7 +3,8 @@
 Usage: python3 infer.py FOLDER THREADS
 FOLDER holds graph.json (nodes of an ONNX graph), weights.bin and inputs.json, as Sparseland writes them.
 The graph's operators are executed with torch functions; a model with another operator is refused by name.
-What is timed is the faster of plain execution and a traced graph that PyTorch froze and optimised for inference.
+What is timed is the fastest of plain execution, channels last and traced graphs that PyTorch froze and optimised for inference, with as many
+threads as were given or one, of torch and of its BLAS: all of them are tried in turn, after a rest, as a benchmark has them run.
 Protocol, one line each way: "run" -> milliseconds; "outputs DIR" -> JSON of the outputs, written raw into DIR.
 """
 import json
@@ -13,6 +14,8 @@ import sys
 import time
 import warnings
 
+from peer import threads_to_try, use_threads  # before torch: it starts this program anew
+
 import torch
 import torch.nn.functional as F
 
@@ -21,6 +24,9 @@ TYPES = {
     "uint8": torch.uint8, "int8": torch.int8, "bool": torch.bool,
 }
 ONNX_TYPES = {1: torch.float32, 2: torch.uint8, 3: torch.int8, 6: torch.int32, 7: torch.int64, 9: torch.bool, 10: torch.float16, 11: torch.float64}
+
+
+WARM_MS = 10
 
 
 class Unsupported(Exception):
@@ -268,8 +274,8 @@ def milliseconds(run, inputs):
     return (time.perf_counter() - start) * 1000
 
 
-def fastest(model, inputs):
-    """Plain execution, the same with channels last, or a frozen trace: whichever runs fastest here and computes what plain execution does."""
+def candidates_of(model, inputs):
+    """Plain execution, the same with channels last, frozen traces: those that run here and compute what plain execution does."""
     expected = model(*inputs)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -283,25 +289,48 @@ def fastest(model, inputs):
             candidates["traced, frozen, optimised for inference"] = (torch.jit.optimize_for_inference(traced), inputs)
         except Exception as e:  # a trace that cannot be made is no reason to have no peer
             print(f"no trace: {e}", file=sys.stderr)
-        times = {}
+        sound = {}
         for name, (run, values) in candidates.items():
             try:
                 for _ in range(3):
                     outputs = run(*values)
                 # PyTorch 1.13's optimised graphs of some small networks are wrong (a MobileNet-v2 of quarter width is one).
-                if not all(torch.allclose(o, e, rtol=1e-3, atol=1e-3 * float(e.abs().max())) for o, e in zip(outputs, expected) if e.is_floating_point()):
+                if all(torch.allclose(o, e, rtol=1e-3, atol=1e-3 * float(e.abs().max())) for o, e in zip(outputs, expected) if e.is_floating_point()):
+                    sound[name] = (run, values)
+                else:
                     print(f"{name} computes something else", file=sys.stderr)
-                    continue
-                times[name] = statistics.median(milliseconds(run, values) for _ in range(5))
             except Exception as e:
                 print(f"{name} does not run: {e}", file=sys.stderr)
-    best = min(times, key=times.get)
-    return best, candidates[best]
+        return sound
+
+
+def fastest(candidates, threads):
+    """The fastest of the candidates and of the threads: rounds in turn, each pass after a rest and 10 ms untimed, so that none is measured in a state that it has alone."""
+    def hot(key):
+        run, values = candidates[key[0]]
+        use_threads(*settings[key[1]])
+        time.sleep(0.1 if threads > 1 else 0.003)
+        spent = 0
+        while spent < WARM_MS:
+            spent += milliseconds(run, values)
+        return milliseconds(run, values)
+
+    settings = threads_to_try(threads)
+    times = {(name, setting): [] for name in candidates for setting in settings}
+    for round in range(5):
+        for key in times:
+            times[key].append(hot(key))
+        if round == 1:
+            bound = 3 * min(min(t) for t in times.values())
+            times = {key: t for key, t in times.items() if min(t) <= bound}
+    name, setting = min(times, key=lambda key: statistics.median(times[key]))
+    use_threads(*settings[setting])
+    return name + (f", {setting}" if setting else ""), candidates[name]
 
 
 def main():
     folder, threads = sys.argv[1], int(sys.argv[2])
-    torch.set_num_threads(threads)
+    use_threads(threads, threads)
     try:
         model = Graph(folder).eval()
         inputs = []
@@ -316,7 +345,7 @@ def main():
         sys.exit(2)
 
     with torch.no_grad():
-        how, (run, values) = fastest(model, inputs)
+        how, (run, values) = fastest(candidates_of(model, inputs), threads)
     last = None
     print(f"pytorch {torch.__version__}, {how}", flush=True)
     with torch.no_grad():
