@@ -17,6 +17,7 @@ Verb[] commands =
     new TrainStepFigure(),
     new PruningOverheadFigure(),
     new AttentionFigure(),
+    new NeverSlowerFigure(),
     new ScalingFigure(),
     new FilesFigure(),
     new MeasureCommand(),

@@ -20,6 +20,16 @@ public sealed record BreakEven(KernelKind Kernel, long Size, double Density)
 
     /// <summary>Lower bound of the columns of a row; 0 for any. Masks over few bits have rules for short rows, which spend their time on scales and on adding up.</summary>
     public int Columns { get; init; }
+
+    /// <summary>Lower bound of the rows of a block; 0 for any. Blocks of 4, 8 and 16 rows meet one vector in registers of different widths.</summary>
+    public int BlockRows { get; init; }
+
+    /// <summary>Lower bound of the images of a batch; 0 for any. From 8 images on a convolution is computed image by image, one to a thread.</summary>
+    public int Images { get; init; }
+
+    /// <summary>Whether the rule is for such work.</summary>
+    internal bool Suits(KernelKind kernel, in KernelWork work) =>
+        Kernel == kernel && Values == work.Values && Size <= work.Size && Columns <= work.Columns && BlockRows <= work.BlockRows && Images <= work.Images;
 }
 
 /// <summary>At which density sparse kernels begin to win: data, not code.</summary>
@@ -34,7 +44,7 @@ public sealed class BreakEvenTable
     public const double Margin = 1.1;
 
     // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
-    private const int Version = 5;
+    private const int Version = 6;
 
     private readonly BreakEven[] _entries;
 
@@ -46,92 +56,83 @@ public sealed class BreakEvenTable
     {
         ArgumentNullException.ThrowIfNull(entries);
         ArgumentNullException.ThrowIfNull(origin);
-        _entries = [.. entries.OrderBy(e => e.Kernel).ThenBy(e => e.Values).ThenBy(e => e.Size).ThenBy(e => e.Columns)];
+        // The last that suits counts: the form of the work before its size.
+        _entries = [.. entries.OrderBy(e => e.Kernel).ThenBy(e => e.Values).ThenBy(e => e.Images).ThenBy(e => e.BlockRows).ThenBy(e => e.Size).ThenBy(e => e.Columns)];
         Origin = origin;
         for (int i = 0; i < _entries.Length; i++)
         {
             BreakEven e = _entries[i];
-            if (e.Size < 0 || e.Columns < 0 || !Enum.IsDefined(e.Values) || !(e.Density >= 0 && e.Density <= 1)) throw new ArgumentException($"{e} is no rule: sizes are at least 0, densities in 0..1.", nameof(entries));
+            if (e.Size < 0 || e.Columns < 0 || e.BlockRows < 0 || e.Images < 0 || !Enum.IsDefined(e.Values) || !(e.Density >= 0 && e.Density <= 1)) throw new ArgumentException($"{e} is no rule: sizes are at least 0, densities in 0..1.", nameof(entries));
             if (i > 0 && (_entries[i - 1] with { Density = e.Density }) == e) throw new ArgumentException($"{e.Kernel} from {e.Size} on is given twice.", nameof(entries));
         }
     }
 
     /// <summary>
-    /// The constants that are used when nothing was measured: nine tenths of the lesser of what one and two threads gave on a
-    /// 2-core x64 server, with compiled kernels (AVX-512) or, where there are none, without (AVX2). Masks over few bits from memory have the lesser itself; without AVX-512 none of their masks is taken.
-    /// Zero: the mask of 4-bit values in the caches, or in short rows, is slower than their dense product at every density.
+    /// The constants that are used when nothing was measured, for the instruction level in use and for whether kernels are compiled: nine tenths of the lesser of what one and two threads gave on an
+    /// x64 server with that level. Nothing was measured on other processors: they have half of these.
     /// </summary>
-    public static BreakEvenTable BuiltIn { get; } = new(
-    [
-        .. CompiledKernels.AreUsed ? (ReadOnlySpan<BreakEven>)[
-            new(KernelKind.Convolution, 0, 0.47), new(KernelKind.Convolution, 16, 0.9),
-            new(KernelKind.Csr, 2, 0.5), new(KernelKind.Csr, 16, 0.84), new(KernelKind.Csr, 24, 0.88),
-            new(KernelKind.Block, 2, 0.5), new(KernelKind.Block, 16, 0.85), new(KernelKind.Block, 24, 0.88),
-        ] :
-        [
-            new(KernelKind.Convolution, 0, 0.41), new(KernelKind.Convolution, 49, 0.57), new(KernelKind.Convolution, 3136, 0.43),
-            new(KernelKind.Csr, 2, 0.12), new(KernelKind.Csr, 8, 0.22), new(KernelKind.Csr, 16, 0.3), new(KernelKind.Csr, 32, 0.39),
-            new(KernelKind.Block, 2, 0.11), new(KernelKind.Block, 4, 0.15), new(KernelKind.Block, 8, 0.29), new(KernelKind.Block, 32, 0.37),
-        ],
-        .. Steps.LinearKernel.UsesWindows ? (ReadOnlySpan<BreakEven>)[
-            new(KernelKind.CsrVector, 0, 0.6), new(KernelKind.CsrVector, 4 << 20, 0.67), new(KernelKind.CsrVector, 32 << 20, 0.72),
-            .. FewBits(ValueKind.BFloat16, 0.89, 0.77, 0.9, 0.84, windows: true), .. FewBits(ValueKind.Int8, 0.59, 0.46, 0.85, 0.85, windows: true), .. FewBits(ValueKind.Int4, 0.9, 0.74, 0.9, 0.9, windows: true),
-            new(KernelKind.BitmaskVector, 0, 0.36), new(KernelKind.BitmaskVector, 4 << 20, 0.53), new(KernelKind.BitmaskVector, 32 << 20, 0.9),
-            .. FewBits(ValueKind.BFloat16, 0.43, 0.45, 0.69, 0.69), .. FewBits(ValueKind.Int8, 0.46, 0.47, 0.74, 0.74), .. FewBits(ValueKind.Int4, 0, 0, 0, 0.5),
-        ] :
-        [
-            new(KernelKind.CsrVector, 0, 0.12), new(KernelKind.CsrVector, 32 << 20, 0.24),
-            new(KernelKind.BitmaskVector, 0, 0.12), new(KernelKind.BitmaskVector, 4 << 20, 0.22), new(KernelKind.BitmaskVector, 32 << 20, 0.52),
-        ],
-        new(KernelKind.BlockVector, 0, 0.4), new(KernelKind.BlockVector, 4 << 20, 0.6),
-        // Asked for with 512-bit registers alone.
-        new(KernelKind.Depthwise, 0, 0.78), new(KernelKind.Depthwise, 196, 0.7),
-        new(KernelKind.Columns, 4 << 20, 0.65),
-    ], "built in");
+    public static BreakEvenTable BuiltIn => Planning.BuiltInPoints.Current;
 
-    // In the caches and beyond, in rows of fewer than 2048 columns and of more.
-    private static BreakEven[] FewBits(ValueKind values, double cachedShort, double cachedLong, double farShort, double farLong, bool windows = false) =>
-    [
-        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, 0, cachedShort) { Values = values },
-        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, 0, cachedLong) { Values = values, Columns = Planning.BreakEvenMeasurement.LongRow },
-        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, Planning.BreakEvenMeasurement.BeyondCaches, farShort) { Values = values },
-        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, Planning.BreakEvenMeasurement.BeyondCaches, farLong) { Values = values, Columns = Planning.BreakEvenMeasurement.LongRow },
-    ];
+    /// <summary>Name of the environment variable with the folder for what is measured once per machine; where it is not set, <c>sparseland</c> in the user's folder for local application data (<c>~/.local/share</c> on Linux).</summary>
+    public const string FolderVariable = "SPARSELAND_CACHE";
+
+    /// <summary>The file in that folder for this processor, instruction level and number of threads.</summary>
+    public static string MachinePath => Planning.MachinePoints.Path;
+
+    /// <summary>The points that were measured on this machine with the threads in use (see <see cref="MachinePath"/>) where there are any that hold, else <see cref="BuiltIn"/>: what sessions use by default.</summary>
+    /// <returns>Read once, and again when the file was written since.</returns>
+    public static BreakEvenTable ForThisMachine() => ForThisMachine(out _);
+
+    /// <inheritdoc cref="ForThisMachine()"/>
+    /// <param name="refusal">Why the file was not taken; null when it was, or when there is none.</param>
+    public static BreakEvenTable ForThisMachine(out string? refusal)
+    {
+        (BreakEvenTable? table, refusal) = Planning.MachinePoints.Read();
+        return table ?? BuiltIn;
+    }
+
+    /// <summary>Keeps these points for this machine, in <see cref="MachinePath"/>: every session from now on uses them by default.</summary>
+    /// <exception cref="IOException">The file cannot be written.</exception>
+    /// <exception cref="UnauthorizedAccessException">The folder is not to be written.</exception>
+    public void SaveForThisMachine()
+    {
+        string path = MachinePath;
+        Directory.CreateDirectory(System.IO.Path.GetDirectoryName(path)!);
+        Save(path);
+    }
 
     /// <summary>Where the numbers come from.</summary>
     public string Origin { get; }
 
+    /// <summary>What disturbed the measurement (other programs, cores that are far from each other); null when nothing was seen, or when nothing was measured. It is not kept in a file.</summary>
+    public string? Disturbance { get; init; }
+
     /// <summary>What the points were measured with; null when they were not, and hold anywhere.</summary>
     internal BreakEvenConditions? Conditions { get; init; }
 
-    /// <summary>The rules, sorted by kernel, type of the values, size and columns.</summary>
+    /// <summary>The rules, sorted by kernel, type of the values, images, rows of a block, size and columns.</summary>
     public IReadOnlyList<BreakEven> Entries => _entries;
 
-    /// <summary>The density at which a kernel breaks even for work of a size (see <see cref="BreakEven.Size"/>); 0 when it never wins.</summary>
+    /// <summary>The density at which a kernel breaks even for some work; 0 when it never wins.</summary>
     /// <param name="kernel">The kernel.</param>
-    /// <param name="size">See <see cref="BreakEven.Size"/>.</param>
-    /// <param name="values">What the values are held in.</param>
-    /// <param name="columns">Columns of a row.</param>
-    public double For(KernelKind kernel, long size, ValueKind values = ValueKind.Float32, int columns = int.MaxValue)
+    /// <param name="work">Its work.</param>
+    public double For(KernelKind kernel, in KernelWork work)
     {
         double density = 0;
         foreach (BreakEven e in _entries)
         {
-            if (e.Kernel == kernel && e.Values == values && e.Size <= size && e.Columns <= columns) density = e.Density;
+            if (e.Suits(kernel, work)) density = e.Density;
         }
         return density;
     }
 
     /// <summary>How many times faster than dense a kernel is expected to be; below 1 it loses.</summary>
     /// <param name="kernel">The kernel.</param>
-    /// <param name="size">See <see cref="BreakEven.Size"/>.</param>
+    /// <param name="work">Its work.</param>
     /// <param name="cost">Work as a fraction of the dense one: the stored fraction of the weight and, for products with many columns, what copying inputs adds.</param>
-    /// <param name="values">What the values are held in.</param>
-    /// <param name="columns">Columns of a row.</param>
-    public double Speedup(KernelKind kernel, long size, double cost, ValueKind values = ValueKind.Float32, int columns = int.MaxValue) =>
-        kernel == KernelKind.Dense ? 1 : For(kernel, size, values, columns) / Math.Max(cost, 0.005);
+    public double Speedup(KernelKind kernel, in KernelWork work, double cost) => kernel == KernelKind.Dense ? 1 : For(kernel, work) / Math.Max(cost, 0.005);
 
-    /// <summary>Measures the break-even points of this machine with the threads in use; takes a few seconds.</summary>
+    /// <summary>Measures the break-even points of this machine with the threads in use; takes some ten seconds. A point whose time was not the same twice is measured again.</summary>
     /// <param name="progress">Told the kernel and size that is measured.</param>
     /// <param name="cancellation">Stops between measurements.</param>
     public static BreakEvenTable Measure(IProgress<string>? progress = null, CancellationToken cancellation = default) =>
@@ -143,9 +144,18 @@ public sealed class BreakEvenTable
     public void Save(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
-        string temporary = path + ".tmp";
-        File.WriteAllText(temporary, JsonSerializer.Serialize(new BreakEvenFile(Version, Origin, Conditions, _entries), BreakEvenJson.Default.BreakEvenFile));
-        File.Move(temporary, path, overwrite: true);
+        // Two programs may write at once.
+        string temporary = $"{path}.{Guid.NewGuid():N}.tmp";
+        try
+        {
+            File.WriteAllText(temporary, JsonSerializer.Serialize(new BreakEvenFile(Version, Origin, Conditions, _entries), BreakEvenJson.Default.BreakEvenFile));
+            File.Move(temporary, path, overwrite: true);
+        }
+        catch
+        {
+            File.Delete(temporary);
+            throw;
+        }
     }
 
     /// <summary>Reads a table that <see cref="Save"/> wrote.</summary>

@@ -30,7 +30,7 @@ public sealed class InferenceSession
     public InferenceSession(ModelGraph graph, SessionOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(graph);
-        _options = options ?? SessionOptions.Default;
+        _options = Settled(options ?? SessionOptions.Default);
         ArgumentOutOfRangeException.ThrowIfLessThan(_options.CachedPlans, 1);
         GraphValidator.Validate(graph);
         _graph = graph.Clone();
@@ -41,7 +41,7 @@ public sealed class InferenceSession
     /// <summary>Prepares a model that keeps a key/value cache.</summary>
     internal InferenceSession(ModelGraph graph, SessionOptions options, KeyValueCachePass cachePass)
     {
-        _options = options;
+        _options = Settled(options);
         _graph = graph.Clone();
         _passes = Optimise(_graph, _options, cachePass);
     }
@@ -124,6 +124,9 @@ public sealed class InferenceSession
         void Apply(IGraphPass pass) => results.Add(new PassResult(pass.Name, pass.Apply(graph)));
     }
 
+    /// <summary>With one table for all plans: the machine's may be written anew meanwhile.</summary>
+    private static SessionOptions Settled(SessionOptions options) => options with { BreakEven = options.BreakEven };
+
     private TensorData[] Order(IReadOnlyDictionary<string, TensorData> inputs)
     {
         ArgumentNullException.ThrowIfNull(inputs);
@@ -165,7 +168,16 @@ public sealed class InferenceSession
             _plans.AddFirst(found);
             plan = found.Value.Plan;
         }
-        return plan.Value;
+        try
+        {
+            return plan.Value;
+        }
+        catch
+        {
+            // What failed once (memory, say) may not fail again.
+            lock (_gate) _plans.Remove((key, plan));
+            throw;
+        }
     }
 
     private Plan Compile(TensorData[] inputs)

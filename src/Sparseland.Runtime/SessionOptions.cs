@@ -5,6 +5,8 @@ namespace Sparseland.Runtime;
 /// <summary>How a session plans its work.</summary>
 public sealed record SessionOptions
 {
+    private readonly BreakEvenTable? _breakEven;
+
     /// <summary>The defaults.</summary>
     public static SessionOptions Default { get; } = new();
 
@@ -14,10 +16,14 @@ public sealed record SessionOptions
     /// <summary>Folds batch norms and fuses biases, residuals and activations.</summary>
     public bool Fuse { get; init; } = true;
 
-    /// <summary>At which densities sparse kernels are chosen.</summary>
-    public BreakEvenTable BreakEven { get; init; } = BreakEvenTable.BuiltIn;
+    /// <summary>At which densities sparse kernels are chosen; where it is not given, <see cref="BreakEvenTable.ForThisMachine()"/> at the time when a session is made.</summary>
+    public BreakEvenTable BreakEven
+    {
+        get => _breakEven ?? BreakEvenTable.ForThisMachine();
+        init => _breakEven = value;
+    }
 
-    /// <summary>Times the candidates of every sparse layer when a plan is made (tens of milliseconds a layer) and keeps the fastest, instead of trusting the table.</summary>
+    /// <summary>Times the candidates of every sparse layer when a plan is made (tens of milliseconds a layer; all of them are prepared) and keeps the fastest, instead of trusting the table.</summary>
     public bool AutoTune { get; init; }
 
     /// <summary>

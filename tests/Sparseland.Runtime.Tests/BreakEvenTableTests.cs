@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model;
 using Sparseland.Runtime.Planning;
@@ -11,12 +12,71 @@ public class BreakEvenTableTests
     public void The_largest_size_that_fits_decides()
     {
         var table = new BreakEvenTable([new(KernelKind.Csr, 16, 0.2), new(KernelKind.Csr, 2, 0.05), new(KernelKind.Convolution, 0, 0.3)], "test");
-        Assert.Equal(0, table.For(KernelKind.Csr, 1));
-        Assert.Equal(0.05, table.For(KernelKind.Csr, 15));
-        Assert.Equal(0.2, table.For(KernelKind.Csr, 1000));
-        Assert.Equal(0, table.For(KernelKind.Block, 1000));
-        Assert.Equal(2, table.Speedup(KernelKind.Csr, 16, 0.1), 12);
-        Assert.Equal(1, table.Speedup(KernelKind.Dense, 16, 0.1));
+        Assert.Equal(0, table.For(KernelKind.Csr, new KernelWork(1)));
+        Assert.Equal(0.05, table.For(KernelKind.Csr, new KernelWork(15)));
+        Assert.Equal(0.2, table.For(KernelKind.Csr, new KernelWork(1000)));
+        Assert.Equal(0, table.For(KernelKind.Block, new KernelWork(1000)));
+        Assert.Equal(2, table.Speedup(KernelKind.Csr, new KernelWork(16), 0.1), 12);
+        Assert.Equal(1, table.Speedup(KernelKind.Dense, new KernelWork(16), 0.1));
+    }
+
+    [Fact]
+    public void Batches_and_heights_of_blocks_have_rules_of_their_own()
+    {
+        var table = new BreakEvenTable(
+        [
+            new(KernelKind.Convolution, 0, 0.1), new(KernelKind.Convolution, 784, 0.2), new(KernelKind.Convolution, 0, 0.3) { Images = 8 },
+            new(KernelKind.BlockVector, 0, 0.2) { BlockRows = 4 }, new(KernelKind.BlockVector, 0, 0.6) { BlockRows = 16 }, new(KernelKind.BlockVector, 100, 0.5) { BlockRows = 4 },
+        ], "test");
+        // The form of the work counts before its size.
+        Assert.Equal([0.1, 0.2, 0.3, 0.3], new[] { (1, 7), (784, 7), (1, 8), (784, 9) }.Select(w => table.For(KernelKind.Convolution, new KernelWork(w.Item1) { Images = w.Item2 })));
+        Assert.Equal([0, 0.2, 0.2, 0.6, 0.6, 0.5], new[] { (0, 1), (0, 4), (0, 8), (0, 16), (100, 16), (100, 8) }.Select(w => table.For(KernelKind.BlockVector, new KernelWork(w.Item1) { BlockRows = w.Item2 })));
+        Assert.Throws<ArgumentException>(() => new BreakEvenTable([new(KernelKind.BlockVector, 0, 0.1) { BlockRows = -1 }], "test"));
+        Assert.Throws<ArgumentException>(() => new BreakEvenTable([new(KernelKind.Convolution, 0, 0.1) { Images = -1 }], "test"));
+    }
+
+    [Fact]
+    public void Built_in_points_are_those_of_the_level_and_code_in_use()
+    {
+        BreakEvenTable compiled = BuiltInPoints.For(SimdLevel.Vector512, compiled: true, windows: true), loops = BuiltInPoints.For(SimdLevel.Vector512, compiled: false, windows: true);
+        BreakEvenTable half = BuiltInPoints.For(SimdLevel.Vector256, compiled: false, windows: false), narrow = BuiltInPoints.For(SimdLevel.Vector128, compiled: false, windows: false);
+        double at(BreakEvenTable table, KernelKind kernel, long size) => table.For(kernel, new KernelWork(size) { Columns = 9, BlockRows = 4 });
+        Assert.True(at(compiled, KernelKind.Csr, 8) > at(half, KernelKind.Csr, 8) && at(half, KernelKind.Csr, 8) > at(loops, KernelKind.Csr, 8));
+        Assert.True(at(loops, KernelKind.CsrVector, 0) > at(half, KernelKind.CsrVector, 0));
+        foreach (BreakEvenTable table in new[] { compiled, loops, half, narrow })
+        {
+            Assert.Equal("built in", table.Origin);
+            Assert.All(new[] { KernelKind.Convolution, KernelKind.Pointwise, KernelKind.Grouped, KernelKind.Csr, KernelKind.Block, KernelKind.CsrVector, KernelKind.BitmaskVector, KernelKind.BlockVector }, k => Assert.InRange(at(table, k, 1L << 30), 0.01, 0.9));
+        }
+        // Nothing was measured with scalar code.
+        Assert.Equal(at(narrow, KernelKind.Csr, 8) / 2, at(BuiltInPoints.For(SimdLevel.Scalar, compiled: false, windows: false), KernelKind.Csr, 8), 3);
+    }
+
+    [Fact]
+    public void This_machines_points_come_from_its_file_and_follow_it()
+    {
+        string folder = Directory.CreateTempSubdirectory().FullName;
+        string? before = Environment.GetEnvironmentVariable(BreakEvenTable.FolderVariable);
+        Environment.SetEnvironmentVariable(BreakEvenTable.FolderVariable, Path.Combine(folder, "made"));
+        try
+        {
+            Assert.Equal("built in", BreakEvenTable.ForThisMachine(out string? refusal).Origin);
+            Assert.Null(refusal);
+            Assert.Equal("built in", SessionOptions.Default.BreakEven.Origin);
+            new BreakEvenTable([new(KernelKind.Csr, 2, 0.4)], "mine") { Conditions = BreakEvenConditions.Current }.SaveForThisMachine();
+            Assert.Equal(BreakEvenTable.MachinePath, Assert.Single(Directory.GetFiles(Path.Combine(folder, "made"))));
+            Assert.Equal("mine", BreakEvenTable.ForThisMachine().Origin);
+            Assert.Equal("mine", SessionOptions.Default.BreakEven.Origin);
+            File.WriteAllText(BreakEvenTable.MachinePath, "{}");
+            File.SetLastWriteTimeUtc(BreakEvenTable.MachinePath, DateTime.UtcNow.AddMinutes(1));
+            Assert.Equal("built in", BreakEvenTable.ForThisMachine(out refusal).Origin);
+            Assert.Contains("no break-even table", refusal);
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable(BreakEvenTable.FolderVariable, before);
+            Directory.Delete(folder, recursive: true);
+        }
     }
 
     [Fact]
@@ -24,7 +84,7 @@ public class BreakEvenTableTests
     {
         Assert.Equal(0.5, SparseCost.OfWindows(1L << 30, 1 << 15, 1 << 14));
         double cost = SparseCost.OfWindows(1L << 31, 1 << 16, 1 << 14);
-        Assert.Equal(0, new BreakEvenTable([new(KernelKind.CsrVector, 0, 0.9)], "test").Speedup(KernelKind.CsrVector, 1L << 32, cost));
+        Assert.Equal(0, new BreakEvenTable([new(KernelKind.CsrVector, 0, 0.9)], "test").Speedup(KernelKind.CsrVector, new KernelWork(1L << 32), cost));
     }
 
     [Fact]
@@ -35,10 +95,10 @@ public class BreakEvenTableTests
             new(KernelKind.BitmaskVector, 0, 0.9), new(KernelKind.BitmaskVector, 0, 0.1) { Values = ValueKind.Int4 }, new(KernelKind.BitmaskVector, 0, 0.2) { Values = ValueKind.Int4, Columns = 2048 },
             new(KernelKind.BitmaskVector, 1000, 0.3) { Values = ValueKind.Int4 }, new(KernelKind.BitmaskVector, 1000, 0.4) { Values = ValueKind.Int4, Columns = 2048 },
         ], "test");
-        Assert.Equal(0.9, table.For(KernelKind.BitmaskVector, 5000));
-        Assert.Equal([0.1, 0.2, 0.3, 0.4], new[] { (0, 768), (999, 2048), (1000, 2047), (5000, 4096) }.Select(s => table.For(KernelKind.BitmaskVector, s.Item1, ValueKind.Int4, s.Item2)));
-        Assert.Equal(0, table.For(KernelKind.BitmaskVector, 5000, ValueKind.Int8, 4096));
-        Assert.Equal(2, table.Speedup(KernelKind.BitmaskVector, 1000, 0.2, ValueKind.Int4, 4096), 12);
+        Assert.Equal(0.9, table.For(KernelKind.BitmaskVector, new KernelWork(5000)));
+        Assert.Equal([0.1, 0.2, 0.3, 0.4], new[] { (0, 768), (999, 2048), (1000, 2047), (5000, 4096) }.Select(s => table.For(KernelKind.BitmaskVector, new KernelWork(s.Item1) { Values = ValueKind.Int4, Columns = s.Item2 })));
+        Assert.Equal(0, table.For(KernelKind.BitmaskVector, new KernelWork(5000) { Values = ValueKind.Int8, Columns = 4096 }));
+        Assert.Equal(2, table.Speedup(KernelKind.BitmaskVector, new KernelWork(1000) { Values = ValueKind.Int4, Columns = 4096 }, 0.2), 12);
         Assert.Throws<ArgumentException>(() => new BreakEvenTable([new(KernelKind.BitmaskVector, 0, 0.1) { Columns = -1 }], "test"));
         Assert.Throws<ArgumentException>(() => new BreakEvenTable([new(KernelKind.BitmaskVector, 0, 0.1) { Values = ValueKind.Int4 }, new(KernelKind.BitmaskVector, 0, 0.2) { Values = ValueKind.Int4 }], "test"));
     }
@@ -53,8 +113,8 @@ public class BreakEvenTableTests
             BreakEvenTable loaded = BreakEvenTable.Load(path);
             Assert.Equal(BreakEvenTable.BuiltIn.Entries, loaded.Entries);
             Assert.Equal("built in", loaded.Origin);
-            Assert.False(File.Exists(path + ".tmp"));
-            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"version":4,"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"version":4,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"version":4,"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""", """{"version":4,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":0.1,"values":"int7"}]}""" })
+            Assert.Equal([path], Directory.GetFiles(Path.GetDirectoryName(path)!, Path.GetFileName(path) + "*"));
+            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"version":6,"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"version":6,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"version":6,"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""", """{"version":6,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":0.1,"values":"int7"}]}""" })
             {
                 File.WriteAllText(path, bad);
                 Assert.Equal("SL1090", Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path)).Code);
@@ -64,6 +124,16 @@ public class BreakEvenTableTests
         {
             File.Delete(path);
         }
+    }
+
+    [Fact]
+    public void A_file_is_for_one_processor_level_code_and_number_of_threads()
+    {
+        var conditions = new BreakEvenConditions("AMD EPYC  9R14", "Vector512", 2, true);
+        Assert.Equal("break-even-amd-epyc-9r14-vector512-2.json", MachinePoints.FileName(conditions));
+        string[] names = [.. new[] { conditions, conditions with { Threads = 1 }, conditions with { Level = "Vector256" }, conditions with { Compiled = false }, conditions with { Processor = "B" } }.Select(MachinePoints.FileName)];
+        Assert.Equal(5, names.Distinct().Count());
+        Assert.All(names, n => Assert.Equal(-1, n.IndexOfAny(Path.GetInvalidFileNameChars())));
     }
 
     [Fact]
@@ -87,7 +157,7 @@ public class BreakEvenTableTests
                 Assert.Contains("--calibrate", refused.Try);
             }
             // As files were before they had a version, and as a later version may write them.
-            foreach (string version in new[] { "", "\"version\":3,", "\"version\":99," })
+            foreach (string version in new[] { "", "\"version\":5,", "\"version\":99," })
             {
                 File.WriteAllText(path, "{" + version + "\"origin\":\"measured\",\"entries\":[{\"kernel\":\"Csr\",\"size\":1,\"density\":0.1}]}");
                 Assert.Equal("SL1091", Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path)).Code);
@@ -111,8 +181,11 @@ public class BreakEvenTableTests
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Convolution, Size: 0 });
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.CsrVector, Size: 0 });
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Csr, Size: 2 });
+        Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Convolution, Images: 8 });
+        foreach (int height in new[] { 4, 8, 16 }) Assert.Contains(table.Entries, e => e.Kernel == KernelKind.BlockVector && e.BlockRows == height);
         foreach (ValueKind values in Enum.GetValues<ValueKind>()) Assert.Contains(table.Entries, e => e.Kernel == KernelKind.BitmaskVector && e.Values == values && e.Density > 0);
-        foreach (KernelKind kernel in Enum.GetValues<KernelKind>().Where(k => k != KernelKind.Dense))
+        // Those that every machine has.
+        foreach (KernelKind kernel in Enum.GetValues<KernelKind>().Where(k => k is not (KernelKind.Dense or KernelKind.Depthwise or KernelKind.ConvolutionBlock)))
             Assert.Contains(table.Entries, e => e.Kernel == kernel && e.Density is >= 0 and <= 1);
         using var cancelled = new CancellationTokenSource();
         cancelled.Cancel();

@@ -1,9 +1,7 @@
 using System.Diagnostics;
-using System.Text.RegularExpressions;
+using Sparseland.Bench.Figures;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.Threading;
-using Sparseland.Model.Graph;
-using Sparseland.Runtime.Planning;
 using Xunit.Abstractions;
 
 namespace Sparseland.Runtime.Tests;
@@ -12,166 +10,107 @@ namespace Sparseland.Runtime.Tests;
 [CollectionDefinition(nameof(MeasuringCollection), DisableParallelization = true)]
 public sealed class MeasuringCollection;
 
-/// <summary>R3: with this machine's table a plan is within noise of the best candidate, the dense twin among them, over shape x density x batch x pattern.</summary>
+/// <summary>R3: with this machine's table a plan is within noise of the best candidate, and of the dense twin, over shape x density x batch x pattern (<see cref="PlanTrial"/>).</summary>
 /// <remarks>
-/// A miss counts only when nobody else had the processors just before and just after it; a table that may have been measured beside other work is measured again.
-/// Where three misses of that kind cannot be had the case is skipped: a busy machine says nothing about plans. With two threads the cores must be near as well: where a host has moved them apart, an
-/// exchange takes six times as long for seconds, which no table of this moment knows; a case that is skipped for that says so.
+/// No plan may be slower than its dense twin. Layers near the points where kernels break even have the best candidate too; of layers that are drawn from everything a few may not: a table knows classes of shapes, and in
+/// some shapes (few outputs, say) the dense kernel is slower than in its class. Those are printed, and their share is bounded.
+/// A busy machine says nothing about plans: layers that could not be judged there are counted, and too many of them skip the test, which then says why. With two threads the cores must be near as well: where a host has
+/// moved them apart, an exchange takes six times as long for seconds, which no table of this moment knows.
 /// </remarks>
 [Collection(nameof(MeasuringCollection))]
 public sealed class NeverSlowerTests(ITestOutputHelper output) : IDisposable
 {
+    /// <summary>Draws the same layers again: the seed that a run printed.</summary>
+    private const string SeedVariable = "SPARSELAND_TEST_SEED";
+
+    private const double DrawingSeconds = 40;
+    private const long MostMultiplyAdds = 60_000_000;
+
+    // Of all layers: so many may be undecided before the test says nothing, so many be excused by a session of the same kernel, and so many that are drawn not have the best candidate.
+    private const double MostUndecided = 0.1, MostExcused = 0.1, MostNotBest = 0.05;
+
+    private static readonly Dictionary<int, MeasuredPoints> s_points = [];
+
     private readonly int _threads = WorkPool.Threads;
 
     public void Dispose() => WorkPool.Threads = _threads;
 
-    private const double Noise = 1.25;
-    private const int Attempts = 12, MissesThatCount = 3, MostMeasurements = 4;
-
-    // What a call costs by itself: smaller differences are none.
-    private const double CallMicroseconds = 2;
-
-    // By the number of threads.
-    private static readonly Measured[] s_measured = [new(), new(), new()];
-
-    public static TheoryData<string, double, int, string, int> Cases
+    /// <summary>Layers near the points where kernels break even.</summary>
+    private static IEnumerable<LayerCase> Chosen(int threads)
     {
-        get
+        foreach ((int channels, int image, int kernel, int groups) in new[] { (16, 32, 3, 1), (128, 8, 3, 1), (64, 4, 3, 1), (256, 14, 1, 1), (32, 1, 1, 1), (128, 28, 3, 128), (256, 14, 3, 2), (128, 14, 3, 32), (256, 14, 1, 4) })
         {
-            var data = new TheoryData<string, double, int, string, int>();
-            foreach (int threads in new[] { 1, 2 })
+            foreach (double density in threads == 1 ? new[] { 0.7, 0.5, 0.15, 0.04 } : [0.5, 0.04])
             {
-                foreach (string layer in new[] { "conv3 16 32", "conv3 128 8", "conv3 64 4", "conv1 256 14", "conv1 32 1", "depthwise 128 28", "linear 256", "linear 768" })
+                foreach (int batch in new[] { 1, 9 }) yield return new LayerCase(channels, channels, batch, density) { Image = image, Kernel = kernel, Groups = groups };
+            }
+        }
+        foreach (int width in new[] { 256, 768 })
+        {
+            foreach (double density in threads == 1 ? new[] { 0.7, 0.5, 0.15, 0.04 } : [0.5, 0.04])
+            {
+                foreach (int batch in threads == 1 ? new[] { 1, 5, 24 } : [1, 24]) yield return new LayerCase(width, width, batch, density);
+            }
+            foreach (int batch in new[] { 1, 24 })
+            {
+                yield return new LayerCase(width, width, batch, 0.5, "2:4");
+                foreach (string pattern in new[] { "4x1", "8x1", "16x1" })
                 {
-                    foreach (double density in threads == 1 ? new[] { 0.7, 0.5, 0.15, 0.04 } : [0.5, 0.04])
-                    {
-                        foreach (int batch in threads == 1 ? new[] { 1, 5, 24 } : [1, 24])
-                        {
-                            data.Add(layer, density, batch, "unstructured", threads);
-                            if (batch == 24 && layer.StartsWith("linear", StringComparison.Ordinal)) data.Add(layer, density, batch, "4x1 blocks", threads);
-                            if (density == 0.5 && layer.StartsWith("linear", StringComparison.Ordinal)) data.Add(layer, density, batch, "2:4", threads);
-                        }
-                    }
+                    yield return new LayerCase(width, width, batch, 0.3, pattern);
+                    yield return new LayerCase(width, width, batch, 0.1, pattern) { Residual = true };
                 }
-                // Half of what a rectifier leaves is zero.
-                data.Add("rectified 1024 2048", 1, 1, "unstructured", threads);
             }
-            // Values of few bits, in matrices that fit the caches.
-            foreach (string type in new[] { "bf16", "int8", "int4" })
-            {
-                foreach (double density in new[] { 0.7, 0.5, 0.3, 0.1 }) data.Add($"{type} 768", density, 1, "unstructured", 1);
-                data.Add($"{type} 2048", 0.3, 1, "unstructured", 1);
-            }
-            return data;
+        }
+        // Half of what a rectifier leaves is zero.
+        yield return new LayerCase(1024, 2048, 1, 1) { Rectified = true };
+        if (threads > 1) yield break;
+        foreach (ValueKind values in new[] { ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4 })
+        {
+            foreach (double density in new[] { 0.7, 0.5, 0.3, 0.1 }) yield return new LayerCase(768, 768, 1, density) { Values = values };
+            yield return new LayerCase(2048, 2048, 1, 0.3) { Values = values };
         }
     }
 
-    [SkippableTheory, MemberData(nameof(Cases))]
-    public void Plans_are_within_noise_of_the_best_candidate(string layer, double density, int batch, string pattern, int threads)
+    [SkippableTheory, InlineData(1), InlineData(2)]
+    public void Plans_of_chosen_layers_are_within_noise_of_the_best_candidate(int threads) => Try(Chosen(threads), threads, mostNotBest: 0);
+
+    [SkippableTheory, InlineData(1), InlineData(2)]
+    public void Plans_of_drawn_layers_are_within_noise_of_the_best_candidate(int threads)
+    {
+        int seed = Environment.GetEnvironmentVariable(SeedVariable) is { Length: > 0 } given ? int.Parse(given) : (int)(DateTime.UtcNow - DateTime.UnixEpoch).TotalDays;
+        output.WriteLine($"{SeedVariable}={seed}");
+        var random = new Random(seed);
+        Try(Drawn(), threads, MostNotBest);
+
+        IEnumerable<LayerCase> Drawn()
+        {
+            long start = Stopwatch.GetTimestamp();
+            while (Stopwatch.GetElapsedTime(start).TotalSeconds < DrawingSeconds) yield return LayerCase.Draw(random, MostMultiplyAdds);
+        }
+    }
+
+    private void Try(IEnumerable<LayerCase> layers, int threads, double mostNotBest)
     {
         Skip.If(Environment.ProcessorCount < threads, $"{threads} threads on {Environment.ProcessorCount} processor");
         WorkPool.Threads = threads;
-        Measured measured = s_measured[threads];
-        string[] words = layer.Split(' ');
-        var b = new GraphBuilder(layer);
-        int width = int.Parse(words[1]);
-        ValueKind values = Enum.GetValues<ValueKind>().FirstOrDefault(v => v.ShortName() == words[0]);
-        bool isLinear = words[0] is "linear" or "rectified" || values != ValueKind.Float32;
-        Value x = isLinear ? b.Input("x", ElementType.Float32, batch, width) : b.Input("x", ElementType.Float32, batch, width, int.Parse(words[2]), int.Parse(words[2]));
-        ModelGraph graph = b.Build(words[0] switch { "conv3" => b.Conv(x, "w", width, 3, padding: 1), "conv1" => b.Conv(x, "w", width, 1), "depthwise" => b.Conv(x, "w", width, 3, padding: 1, groups: width), "rectified" => b.Linear(b.Relu(x), "w", int.Parse(words[2])), _ => b.Linear(x, "w", width) });
-        Weight weight = graph.Weights["w.weight"];
-        if (density < 1) Prune(weight, pattern, density);
-        if (measured.Table is null) measured.Again();
-        InferenceSession Planned() => new(graph, new SessionOptions { BreakEven = measured.Table!, Values = values });
-        // Times every candidate and keeps the fastest.
-        InferenceSession Tuned() => new(graph, new SessionOptions { AutoTune = true, Values = values });
-        InferenceSession session = Planned(), tuned = Tuned();
-        var twin = new InferenceSession(graph, new SessionOptions { ForceDense = true, Values = values });
-        TensorData input = RandomNetworks.Input(1, x.Shape!.ToSizes());
-
-        double ratio = 0;
-        int misses = 0;
-        string? before = "not looked yet", disturbed = null;
-        for (int attempt = 0; attempt < Attempts && misses < MissesThatCount; attempt++)
+        if (!s_points.TryGetValue(threads, out MeasuredPoints? points)) s_points[threads] = points = new MeasuredPoints();
+        _ = points.Table;
+        var found = new List<(Verdict Verdict, string Text)>();
+        foreach (LayerCase layer in layers)
         {
-            double[] times = KernelTimer.Best(20, () => twin.Run(input), () => tuned.Run(input), () => session.Run(input));
-            ratio = times[2] / (Math.Min(times[0], times[1]) + CallMicroseconds);
-            if (attempt == 0) output.WriteLine($"{layer} density {density} batch {batch} {pattern} threads {threads}: {times[0] / times[2]:0.00}x the dense twin, {times[1] / times[2]:0.00}x the best candidate");
-            if (ratio <= Noise) return;
-            string? after = Disturbance();
-            disturbed = after ?? disturbed;
-            if (!measured.InQuiet && measured.Count < MostMeasurements)
-            {
-                measured.Again();
-                (session, tuned) = (Planned(), Tuned());
-            }
-            else if (before is null && after is null && measured.InQuiet)
-            {
-                misses++;
-            }
-            before = after;
+            (Verdict verdict, string text) = PlanTrial.Run(layer, points);
+            found.Add((verdict, text));
+            output.WriteLine($"{verdict}: {text}");
         }
-        Skip.If(misses < MissesThatCount, $"{ratio:0.00} times the best candidate's time, but {disturbed ?? "the break-even table was measured beside other work"}");
-        var inputs = new Dictionary<string, TensorData> { ["x"] = input };
-        string planned = session.DescribePlan(inputs), best = tuned.DescribePlan(inputs);
-        // Both run the same kernel: whatever made one of them slow, a better choice there is not.
-        Skip.If(Kernels(planned) == Kernels(best), $"{ratio:0.00} times the best candidate's time, with the same kernel");
-        Assert.Fail($"{layer} density {density} batch {batch} {pattern} threads {threads}: {ratio:0.00} times the best candidate's time{Environment.NewLine}{planned}{best}");
-    }
+        string[] slower = [.. Of(Verdict.Slower)], notBest = [.. Of(Verdict.NotBest)], undecided = [.. Of(Verdict.Undecided)], excused = [.. Of(Verdict.SameKernel)];
+        AtMost(slower, 0, "are slower than their dense twins");
+        AtMost(notBest, mostNotBest, "are slower than the best candidate");
+        AtMost(excused, MostExcused, "are slower than a session with the same kernel");
+        Skip.If(undecided.Length > MostUndecided * found.Count, $"{undecided.Length} of {found.Count} layers could not be judged: {undecided.FirstOrDefault()}");
 
-    /// <summary>The lines of a plan up to the kernel that a step got, without counts and reasons.</summary>
-    private static string Kernels(string plan) => string.Join('\n', plan.Split('\n').Select(line => Regex.Match(line, @"^  \S.*?(?=\s+[\d.]+ [kMG] )").Value));
+        void AtMost(string[] those, double share, string are) =>
+            Assert.True(those.Length <= share * found.Count, $"{those.Length} of {found.Count} layers {are}, {threads} threads:{Environment.NewLine}{string.Join(Environment.NewLine, those)}");
 
-    private static void Prune(Weight weight, string pattern, double density)
-    {
-        int rows = weight.Shape[0];
-        SparsityPattern kept = pattern switch { "4x1 blocks" => SparsityPattern.Block(4, 1), "2:4" => SparsityPattern.NofM(2, 4), _ => SparsityPattern.Unstructured };
-        float[] scores = Array.ConvertAll(weight.Read().ToSingles(), Math.Abs);
-        weight.SetMask(PatternProjection.KeepBest(kept, scores, rows, weight.Length / rows, density).Reshape(weight.Shape));
-    }
-
-    /// <summary>Why a time of this moment would say nothing about plans; null when it would.</summary>
-    private static string? Disturbance()
-    {
-        if (!IsQuiet()) return "other programs use the processors";
-        if (WorkPool.Threads == 1) return null;
-        double nanoseconds = CoreDistance.Nanoseconds();
-        return nanoseconds > CoreDistance.NearNanoseconds ? $"the cores are far from each other ({nanoseconds:0} ns there and back)" : null;
-    }
-
-    /// <summary>Whether as many threads as kernels use get a processor each, for some milliseconds.</summary>
-    private static bool IsQuiet()
-    {
-        const int Milliseconds = 30;
-        int threads = Math.Min(WorkPool.Threads, Environment.ProcessorCount);
-        // Threads of the pool that still wait awake would count as others do.
-        Thread.Sleep(Milliseconds);
-        TimeSpan used = Environment.CpuUsage.TotalTime;
-        long start = Stopwatch.GetTimestamp();
-        Thread[] spinners = [.. Enumerable.Range(0, threads).Select(_ => new Thread(() =>
-        {
-            while (Stopwatch.GetElapsedTime(start).TotalMilliseconds < Milliseconds) Thread.SpinWait(20);
-        }))];
-        foreach (Thread spinner in spinners) spinner.Start();
-        foreach (Thread spinner in spinners) spinner.Join();
-        return Environment.CpuUsage.TotalTime - used > 0.9 * threads * Stopwatch.GetElapsedTime(start);
-    }
-
-    /// <summary>The break-even table of a number of threads.</summary>
-    private sealed class Measured
-    {
-        public BreakEvenTable? Table { get; private set; }
-
-        public bool InQuiet { get; private set; }
-
-        public int Count { get; private set; }
-
-        public void Again()
-        {
-            Count++;
-            bool before = Disturbance() is null;
-            Table = BreakEvenTable.Measure();
-            InQuiet = before && Disturbance() is null;
-        }
+        IEnumerable<string> Of(Verdict verdict) => found.Where(f => f.Verdict == verdict).Select(f => f.Text);
     }
 }

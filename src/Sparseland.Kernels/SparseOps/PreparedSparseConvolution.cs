@@ -139,7 +139,7 @@ public sealed unsafe partial class PreparedSparseConvolution
         PreparedSpMM.CheckOptional(bias.Length, Shape.OutChannels, nameof(bias));
         PreparedSpMM.CheckOptional(residual.Length, output.Length, nameof(residual));
         if (output.IsEmpty) return;
-        TiledMatrix? tiled = plan.IsDirect && Shape.Groups == 1 ? _tiled.Get(Shape.OutChannels, Shape.InChannels, _rowPointers, _columns, _values, _version) : null;
+        TiledMatrix? tiled = GetTiled(plan);
         fixed (float* pi = input, po = output, pb = bias, pr = residual)
         {
             SimdDispatch.Run(new ImagesCall
@@ -165,25 +165,11 @@ public sealed unsafe partial class PreparedSparseConvolution
 
     private bool TryDepthwise(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, Clamp activation, PlaneSpacing spacing)
     {
-        if (Shape.Groups != Shape.InChannels || height < 0 || width < 0 || batch < 0) return false;
-        SparseConvolutionShape s = Shape;
-        var geometry = new Convolution2D(batch, s.InChannels, height, width, s.OutChannels, s.KernelHeight, s.KernelWidth)
-        {
-            StrideY = s.StrideHeight,
-            StrideX = s.StrideWidth,
-            DilationY = s.DilationHeight,
-            DilationX = s.DilationWidth,
-            PadTop = s.PadTop,
-            PadLeft = s.PadLeft,
-            PadBottom = s.PadBottom,
-            PadRight = s.PadRight,
-            Groups = s.Groups,
-        };
-        if (!DepthwiseKernel.Fits(geometry)) return false;
+        if (IsDepthwise(batch, height, width) is not { } geometry) return false;
         spacing = new PlaneSpacing(PlaneSpacing.Of(spacing.Input, height * width, nameof(spacing)), PlaneSpacing.Of(spacing.Output, geometry.OutHeight * geometry.OutWidth, nameof(spacing)));
-        CheckImages(input.Length, batch, s.InChannels, spacing.Input, height, width, nameof(input));
-        CheckImages(output.Length, batch, s.OutChannels, spacing.Output, geometry.OutHeight, geometry.OutWidth, nameof(output));
-        PreparedSpMM.CheckOptional(bias.Length, s.OutChannels, nameof(bias));
+        CheckImages(input.Length, batch, Shape.InChannels, spacing.Input, height, width, nameof(input));
+        CheckImages(output.Length, batch, Shape.OutChannels, spacing.Output, geometry.OutHeight, geometry.OutWidth, nameof(output));
+        PreparedSpMM.CheckOptional(bias.Length, Shape.OutChannels, nameof(bias));
         fixed (float* pi = input, po = output, pb = bias, values = _values)
         fixed (int* rowPointers = _rowPointers, taps = _columns)
             DepthwiseKernel.Sparse(geometry, pi, values, rowPointers, taps, pb, po, activation, spacing);

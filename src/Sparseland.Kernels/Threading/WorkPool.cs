@@ -21,7 +21,7 @@ public static class WorkPool
     public const string EnvironmentVariable = "SPARSELAND_THREADS";
 
     private static readonly Lock s_gate = new();
-    private static int s_threads = InitialThreads();
+    private static int s_threads = Choose(Environment.GetEnvironmentVariable(EnvironmentVariable), Environment.ProcessorCount);
     private static volatile PoolWorker[] s_workers = [];
     private static volatile Job? s_job;
     private static int s_given;
@@ -120,10 +120,14 @@ public static class WorkPool
         Run(parts, new ActionParts(body));
     }
 
-    private static int InitialThreads() =>
-        int.TryParse(Environment.GetEnvironmentVariable(EnvironmentVariable), out int n) && n is >= 1 and <= 1024
-            ? n
-            : Environment.ProcessorCount;
+    /// <summary>The number of threads that results from a requested one.</summary>
+    /// <exception cref="ArgumentException">It is no number from 1 to 1024.</exception>
+    internal static int Choose(string? requested, int processors)
+    {
+        if (string.IsNullOrWhiteSpace(requested)) return processors;
+        return int.TryParse(requested, out int n) && n is >= 1 and <= 1024 ? n
+            : throw new ArgumentException($"{EnvironmentVariable} is '{requested}'; expected a number from 1 to 1024.", nameof(requested));
+    }
 
     private static PoolWorker[] EnsureWorkers(int count)
     {

@@ -10,22 +10,69 @@ namespace Sparseland.Runtime.Planning;
 /// <summary>Times sparse kernels beside dense ones at one density each and reads the break-even point off the ratio.</summary>
 internal static class BreakEvenMeasurement
 {
-    private const double BudgetMilliseconds = 60;
+    private const double BudgetMilliseconds = 40;
 
     // Near the point itself: what a table says matters most there.
-    private const double Density = 0.5, VectorDensity = 0.15, DepthwiseDensity = 0.2, BitmaskDensity = 0.4;
+    private const double Density = 0.5, VectorDensity = 0.15, DepthwiseDensity = 0.2, GroupedDensity = 0.3, BitmaskDensity = 0.4;
+
+    // A second look at a point that was disturbed: how far two halves of a measurement may be apart, and how often it is taken up again.
+    private const double Agreement = 1.1;
+    private const int MostHalves = 6;
 
     // Columns of a row from which on scales and adding up are a small part of it, and bytes that no cache holds.
     public const int LongRow = 2048;
     public const long BeyondCaches = 32 << 20;
 
+    // Images of a batch that are shared among threads.
+    public const int SharedImages = 8;
+
+    // Weights of a row in a group: fewer are those of one channel, or of few in 1 x 1 kernels.
+    public const int SeveralChannels = 32;
+
+    /// <summary>The convolutions that are timed: for each kernel the sizes of images, the smallest of which stands for all below.</summary>
+    private static IEnumerable<Layer> Layers =>
+    [
+        .. Of(KernelKind.Convolution, 3, 1, (256, 1), (256, 4), (256, 7), (128, 14), (64, 28), (64, 56)),
+        .. Of(KernelKind.Convolution, 3, 1, (256, 1), (256, 4), (128, 7), (64, 14), (32, 28)).Select(l => l with { Batch = SharedImages }),
+        .. Of(KernelKind.Pointwise, 1, 1, (512, 1), (512, 4), (512, 7), (256, 14), (128, 28), (64, 56)),
+        .. Of(KernelKind.Pointwise, 1, 1, (512, 1), (512, 4), (256, 7), (128, 14), (64, 28)).Select(l => l with { Batch = SharedImages }),
+        .. Of(KernelKind.ConvolutionBlock, 1, 1, (512, 1), (512, 4), (512, 7), (256, 14), (64, 56)).Select(l => l with { BlockRows = 4 }),
+        .. Of(KernelKind.ConvolutionBlock, 1, 1, (512, 1), (512, 4), (512, 7), (256, 14), (64, 56)).Select(l => l with { BlockRows = 8 }),
+        .. Of(KernelKind.Grouped, 5, 0, (256, 1), (256, 7), (128, 28)),
+        .. Of(KernelKind.Grouped, 3, 32, (512, 1), (512, 4), (256, 7), (256, 14), (128, 28), (128, 56)).Select(l => l with { LeastColumns = SeveralChannels }),
+        .. Of(KernelKind.Grouped, 3, 32, (512, 1), (256, 7), (128, 14), (128, 28)).Select(l => l with { Batch = SharedImages }),
+        .. Of(KernelKind.Depthwise, 3, 0, (256, 7), (128, 14), (128, 28)),
+    ];
+
+    private static IEnumerable<Layer> Of(KernelKind kernel, int side, int groups, params (int Channels, int Image)[] sizes) =>
+        sizes.Select(s => new Layer(kernel, s.Channels, s.Image, sizes[0].Image, side, groups == 0 ? s.Channels : groups));
+
+    /// <summary>A convolution of as many outputs as inputs whose result has the image's size.</summary>
+    private sealed record Layer(KernelKind Kernel, int Channels, int Image, int Smallest, int Side, int Groups)
+    {
+        public int BlockRows { get; init; } = 1;
+
+        public int Batch { get; init; } = 1;
+
+        public int LeastColumns { get; init; }
+
+        /// <summary>Whether this machine has the kernel.</summary>
+        public bool IsRun => Kernel switch { KernelKind.ConvolutionBlock => PreparedSparseConvolution.HasTiles(Shape), KernelKind.Depthwise => Geometry.HasDepthwiseKernel, _ => true };
+
+        public Convolution2D Geometry => new Convolution2D(Batch, Channels, Image, Image, Channels, Side, Side) { Groups = Groups }.WithPadding(Side / 2);
+
+        public SparseConvolutionShape Shape => new(Channels, Channels, Side, Side) { PadTop = Side / 2, PadLeft = Side / 2, PadBottom = Side / 2, PadRight = Side / 2, Groups = Groups };
+    }
+
     public static BreakEvenTable Run(IProgress<string>? progress, CancellationToken cancellation)
     {
         var entries = new List<BreakEven>();
-        foreach ((int channels, int image, long size) in new[] { (256, 1, 0L), (256, 4, 16L), (256, 7, 49L), (128, 14, 196L), (64, 28, 784L), (64, 56, 3136L) })
-            Add(new BreakEven(KernelKind.Convolution, size, 0), () => Convolution(channels, image));
-        foreach ((int channels, int image, long size) in new[] { (256, 7, 0L), (128, 14, 196L), (128, 28, 784L) })
-            Add(new BreakEven(KernelKind.Depthwise, size, 0), () => Depthwise(channels, image));
+        string? disturbance = Disturbance.Now();
+        foreach (Layer layer in Layers)
+        {
+            var rule = new BreakEven(layer.Kernel, layer.Image == layer.Smallest ? 0 : (long)layer.Image * layer.Image, 0) { BlockRows = layer.BlockRows > 1 ? layer.BlockRows : 0, Images = layer.Batch > 1 ? layer.Batch : 0, Columns = layer.LeastColumns };
+            if (layer.IsRun) Add(rule, () => Convolution(layer));
+        }
         foreach ((int rows, long size) in new[] { (2, 2L), (4, 4L), (8, 8L), (16, 16L), (24, 24L), (32, 32L), (128, 64L) })
         {
             Add(new BreakEven(KernelKind.Csr, size, 0), () => Matrix(rows, block: false));
@@ -33,9 +80,9 @@ internal static class BreakEvenMeasurement
         }
         foreach ((int side, long size) in new[] { (512, 0L), (1536, 4L << 20), (3072, 32L << 20) })
         {
-            Add(new BreakEven(KernelKind.CsrVector, size, 0), () => Vector(side, KernelKind.CsrVector));
-            Add(new BreakEven(KernelKind.BitmaskVector, size, 0), () => Vector(side, KernelKind.BitmaskVector));
-            Add(new BreakEven(KernelKind.BlockVector, size, 0), () => Vector(side, KernelKind.BlockVector));
+            Add(new BreakEven(KernelKind.CsrVector, size, 0), () => Vector(side, KernelKind.CsrVector, 1));
+            Add(new BreakEven(KernelKind.BitmaskVector, size, 0), () => Vector(side, KernelKind.BitmaskVector, 1));
+            foreach (int height in (ReadOnlySpan<int>)[4, 8, 16]) Add(new BreakEven(KernelKind.BlockVector, size, 0) { BlockRows = height }, () => Vector(side, KernelKind.BlockVector, height));
             Add(new BreakEven(KernelKind.Columns, size, 0), () => Columns(side));
         }
         foreach (ValueKind values in (ValueKind[])[ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4])
@@ -49,36 +96,28 @@ internal static class BreakEvenMeasurement
                 }
             }
         }
-        return new BreakEvenTable(entries, $"measured with {SimdSupport.Level}, {WorkPool.Threads} threads") { Conditions = BreakEvenConditions.Current };
+        return new BreakEvenTable(entries, $"measured with {SimdSupport.Level}, {WorkPool.Threads} threads") { Conditions = BreakEvenConditions.Current, Disturbance = disturbance ?? Disturbance.Now() };
 
         void Add(BreakEven rule, Func<double> measure)
         {
             cancellation.ThrowIfCancellationRequested();
-            progress?.Report($"{rule.Kernel}{(rule.Values == ValueKind.Float32 ? "" : " " + rule.Values.ShortName())} from {rule.Size}");
+            progress?.Report($"{rule.Kernel}{(rule.Values == ValueKind.Float32 ? "" : " " + rule.Values.ShortName())}{(rule.BlockRows > 0 ? $" of {rule.BlockRows} rows" : "")}{(rule.Images > 0 ? $" of {rule.Images} images" : "")} from {rule.Size}");
             entries.Add(rule with { Density = Math.Round(Math.Clamp(measure(), 0, 1), 3) });
         }
     }
 
-    private static double Convolution(int channels, int image)
+    private static double Convolution(Layer layer)
     {
         var random = new Random(1);
-        Convolution2D geometry = new Convolution2D(1, channels, image, image, channels, 3, 3).WithPadding(1);
+        SparseConvolutionShape shape = layer.Shape;
+        int rowLength = shape.WeightsPerOutput;
+        Convolution2D geometry = layer.Geometry;
         float[] weight = Uniform(random, (int)geometry.WeightLength), x = Uniform(random, (int)geometry.InputLength), y = new float[geometry.OutputLength];
         PackedConvolution packed = geometry.Pack(weight);
-        var shape = new SparseConvolutionShape(channels, channels, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 };
-        var sparse = new PreparedSparseConvolution(shape, CsrMatrix.FromMask(RandomMask(random, channels, channels * 9, 1, Density), weight, channels, channels * 9));
-        return BreakEvenOf(SparseCost.Of(Density, channels, (long)image * image), () => geometry.Forward(x, packed, default, y), () => sparse.Forward(x, 1, image, image, y));
-    }
-
-    private static double Depthwise(int channels, int image)
-    {
-        var random = new Random(4);
-        Convolution2D geometry = new Convolution2D(1, channels, image, image, channels, 3, 3) { Groups = channels }.WithPadding(1);
-        float[] weight = Uniform(random, (int)geometry.WeightLength), x = Uniform(random, (int)geometry.InputLength), y = new float[geometry.OutputLength];
-        PackedConvolution packed = geometry.Pack(weight);
-        var shape = new SparseConvolutionShape(channels, channels, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1, Groups = channels };
-        var sparse = new PreparedSparseConvolution(shape, CsrMatrix.FromMask(RandomMask(random, channels, 9, 1, DepthwiseDensity), weight, channels, 9));
-        return BreakEvenOf(SparseCost.OfDepthwise(DepthwiseDensity), () => geometry.Forward(x, packed, default, y), () => sparse.Forward(x, 1, image, image, y));
+        double density = layer.Kernel switch { KernelKind.Depthwise => DepthwiseDensity, KernelKind.Grouped => GroupedDensity, _ => Density };
+        var sparse = new PreparedSparseConvolution(shape, CsrMatrix.FromMask(RandomMask(random, layer.Channels, rowLength, layer.BlockRows, density), weight, layer.Channels, rowLength));
+        double cost = ConvolutionKernel.KindAndCost(geometry, shape, density, layer.BlockRows).Cost;
+        return BreakEvenOf(cost, () => geometry.Forward(x, packed, default, y), () => sparse.Forward(x, layer.Batch, layer.Image, layer.Image, y));
     }
 
     private static double Columns(int side)
@@ -107,7 +146,7 @@ internal static class BreakEvenMeasurement
         return BreakEvenOf(SparseCost.Of(Density, Side, rows), dense, () => sparse.Linear(x, rows, y));
     }
 
-    private static double Vector(int side, KernelKind kernel)
+    private static double Vector(int side, KernelKind kernel, int blockRows)
     {
         var random = new Random(3);
         // A bit-mask reads all its bits whatever the density, and windows fill with it: they are measured where they are meant to win.
@@ -115,7 +154,7 @@ internal static class BreakEvenMeasurement
         double density = windows || kernel == KernelKind.BitmaskVector ? BitmaskDensity : VectorDensity;
         float[] weight = Uniform(random, side * side), x = Uniform(random, side), y = new float[side];
         PackedMatrix packed = PackedMatrix.Right(true, side, side, weight, side);
-        Mask mask = RandomMask(random, side, side, kernel == KernelKind.BlockVector ? 16 : 1, density);
+        Mask mask = RandomMask(random, side, side, blockRows, density);
         Action dense = () => Gemm.Multiply(false, 1, x, side, packed, 0, y, side, default, default, Clamp.None);
         switch (kernel)
         {
@@ -128,7 +167,7 @@ internal static class BreakEvenMeasurement
                 CompactMatrix bits = CompactMatrix.FromMask(mask, weight, side, side, ValueKind.Float32);
                 return BreakEvenOf(SparseCost.OfBitmask(density), dense, () => Gemv.Multiply(bits, x, y));
             default:
-                BlockCsrMatrix tiles = BlockCsrMatrix.FromMask(mask, weight, side, side, 16, 1);
+                BlockCsrMatrix tiles = BlockCsrMatrix.FromMask(mask, weight, side, side, blockRows, 1);
                 return BreakEvenOf(density, dense, () => SpMV.Multiply(tiles, x, y));
         }
     }
@@ -163,10 +202,19 @@ internal static class BreakEvenMeasurement
             [.. Enumerable.Range(0, copies).Select(i => i == 0 ? w : CompactMatrix.FromParts(w.Rows, w.Columns, w.Kind, w.HasMask ? w.Bits.ToArray() : default(ReadOnlyMemory<byte>?), w.Values.ToArray(), w.Scales.ToArray(), w.Kind == ValueKind.Int4 ? w.GroupColumns : 0))];
     }
 
+    /// <summary>The point, from halves of the budget until two of them agree; the lesser of the two in the middle where they do not.</summary>
     private static double BreakEvenOf(double cost, Action dense, Action sparse)
     {
-        double[] times = KernelTimer.Best(BudgetMilliseconds, dense, sparse);
-        return cost * times[0] / times[1];
+        var points = new List<double>(MostHalves);
+        do
+        {
+            double[] times = KernelTimer.Best(BudgetMilliseconds / 2, dense, sparse);
+            points.Add(cost * times[0] / times[1]);
+            points.Sort();
+        }
+        while (points.Count < 2 || (points.Count < MostHalves && !Enumerable.Range(1, points.Count - 1).Any(i => points[i] <= points[i - 1] * Agreement)));
+        int middle = (points.Count - 1) / 2;
+        return points.Count == 2 ? points[0] : points[middle];
     }
 
     private static float[] Uniform(Random random, int length)

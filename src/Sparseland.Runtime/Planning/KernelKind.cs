@@ -12,7 +12,7 @@ public enum KernelKind
     /// <summary>Compressed rows against one vector, in windows where the machine has registers for them.</summary>
     CsrVector,
 
-    /// <summary>Bit-mask and packed values against one vector; N:M weights are of this kind.</summary>
+    /// <summary>Bit-mask and packed values against one vector.</summary>
     BitmaskVector,
 
     /// <summary>Tiles of at least 4 outputs by 1 input, against many rows of input.</summary>
@@ -21,7 +21,7 @@ public enum KernelKind
     /// <summary>Tiles of at least 4 outputs by 1 input, against one vector.</summary>
     BlockVector,
 
-    /// <summary>Direct sparse convolution.</summary>
+    /// <summary>Direct sparse convolution of one group: kernels of several taps, strides, padding.</summary>
     Convolution,
 
     /// <summary>Sparse depthwise 3 x 3 convolution, where the dense one has a kernel of its own too.</summary>
@@ -29,4 +29,13 @@ public enum KernelKind
 
     /// <summary>A full weight stored by columns against one vector behind a rectifier: columns beside zeros are not read.</summary>
     Columns,
+
+    /// <summary>Sparse 1 x 1 convolution of one group that reads the image where it is: no stride, no padding.</summary>
+    Pointwise,
+
+    /// <summary>Sparse convolution of several groups: loops over indices, on every machine.</summary>
+    Grouped,
+
+    /// <summary>Sparse convolution with blocks of at least 4 outputs, which are multiplied as tiles.</summary>
+    ConvolutionBlock,
 }

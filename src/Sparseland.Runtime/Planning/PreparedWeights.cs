@@ -64,6 +64,14 @@ internal sealed class WeightMatrix
     /// <summary>Bytes of a product with one vector in windows; counted once.</summary>
     public long WindowBytes => _windowBytes.Value;
 
+    /// <summary>The kept entries in blocks of <see cref="BlockRows"/> outputs by one input.</summary>
+    public BlockCsrMatrix ToBlocks()
+    {
+        var dense = new float[Csr.Rows * Csr.Columns];
+        Csr.ToDense(dense);
+        return BlockCsrMatrix.FromMask(Csr.ToMask(), dense, Csr.Rows, Csr.Columns, BlockRows, 1);
+    }
+
     public static WeightMatrix Of(Weight weight, bool transposed)
     {
         ReadOnlySpan<float> values = weight.Read().Span<float>();

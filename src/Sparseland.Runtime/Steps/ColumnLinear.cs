@@ -19,7 +19,7 @@ internal sealed class ColumnLinear : LinearKernel.VectorKernel
         LargePages.Ask<float>(columns);
     }
 
-    public override string Name => "dense GEMV by columns";
+    protected override string Name => "dense GEMV by columns";
 
     protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => ColumnGemv.Multiply(_columns, x, 0, y, bias, clamp);
 

@@ -34,7 +34,7 @@ internal static class CompactLinear
                 if (PreparedSpMV.IsFast(stored.Kind) && PreparedSpMV.Fits(prepared.Masked))
                     candidates.Add(new(KernelKind.CsrVector, SparseCost.OfWindows(prepared.WindowBytes, outputs, inputs, stored.Kind), Key("windows"), () => new Windows(prepared.Masked), ""));
             }
-            var rules = new KernelRules(context.CompactBytes, stored.Kind, inputs, $" of {stored.Kind.ShortName()} in rows of {inputs}, {context.CompactBytes / 1e6:0.0} MB of few bits in the model");
+            var rules = new KernelRules(new KernelWork(context.CompactBytes) { Values = stored.Kind, Columns = inputs }, $" of {stored.Kind.ShortName()} in rows of {inputs}, {context.CompactBytes / 1e6:0.0} MB of few bits in the model");
             return KernelChooser.Choose(candidates, rules, stored.Density, weight.Length, context, kernel =>
             {
                 var x = new float[inputs];
@@ -90,7 +90,7 @@ internal static class CompactLinear
     /// <summary>Row after row, with or without a mask.</summary>
     private sealed class Rows(CompactMatrix weight) : LinearKernel.VectorKernel(weight.Columns, weight.Rows)
     {
-        public override string Name => $"{weight.Kind.ShortName()} {(weight.HasMask ? "bit-mask" : "dense")} GEMV";
+        protected override string Name => $"{weight.Kind.ShortName()} {(weight.HasMask ? "bit-mask" : "dense")} GEMV";
 
         protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => Gemv.Multiply(weight, x, y, bias, clamp);
     }
@@ -99,7 +99,7 @@ internal static class CompactLinear
     {
         private readonly PreparedSpMV _weight = new(weight);
 
-        public override string Name => $"{_weight.Kind.ShortName()} windowed SpMV";
+        protected override string Name => $"{_weight.Kind.ShortName()} windowed SpMV";
 
         protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => _weight.Multiply(x, y, bias, clamp);
     }

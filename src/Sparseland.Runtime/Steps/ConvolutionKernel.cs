@@ -9,8 +9,8 @@ namespace Sparseland.Runtime.Steps;
 /// <summary>A prepared convolution weight and the convolution with it.</summary>
 internal abstract class ConvolutionKernel
 {
-    /// <summary>As the plan prints it.</summary>
-    public abstract string Name { get; }
+    /// <summary>What runs for images of a geometry, as the plan prints it.</summary>
+    public abstract string NameFor(in Convolution2D geometry);
 
     /// <summary>Whether planes may lie apart, and whether they may where there is no residual.</summary>
     public abstract bool TakesSpacing { get; }
@@ -28,16 +28,14 @@ internal abstract class ConvolutionKernel
         Convolution2D g = geometry;
         string layer = $"{g.StrideY},{g.StrideX},{g.PadTop},{g.PadLeft},{g.PadBottom},{g.PadRight},{g.DilationY},{g.DilationX},{g.Groups}";
         long pixels = (long)geometry.OutHeight * geometry.OutWidth;
-        bool depthwise = geometry.HasDepthwiseKernel;
-        double cost = depthwise
-            ? SparseCost.OfDepthwise(matrix.Density)
-            : SparseCost.Of(matrix.Density, Math.Max(1, geometry.OutChannels / Math.Max(1, geometry.Groups)), pixels);
+        SparseConvolutionShape shape = ShapeOf(geometry);
+        (KernelKind kind, double cost) = KindAndCost(geometry, shape, matrix.Density, matrix.BlockRows);
         Candidate<ConvolutionKernel>[] candidates =
         [
             new(KernelKind.Dense, 1, $"{weight.Name}|dense|{layer}|{g.Batch},{g.Height},{g.Width}", () => new DenseConvolution(weight, geometry), ""),
-            new(depthwise ? KernelKind.Depthwise : KernelKind.Convolution, cost, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, geometry), ""),
+            new(kind, cost, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, shape), kind == KernelKind.ConvolutionBlock ? $"{matrix.BlockRows}x1 blocks, " : ""),
         ];
-        return KernelChooser.Choose(candidates, new KernelRules(pixels), matrix.Density, geometry.MultiplyAdds, context, kernel =>
+        return KernelChooser.Choose(candidates, new KernelRules(new KernelWork(pixels) { BlockRows = matrix.BlockRows, Images = geometry.Batch, Columns = shape.WeightsPerOutput }, RulesText(kind, geometry)), matrix.Density, geometry.MultiplyAdds, context, kernel =>
         {
             var x = new float[geometry.InputLength];
             Array.Fill(x, 0.5f);
@@ -46,11 +44,38 @@ internal abstract class ConvolutionKernel
         });
     }
 
+    /// <summary>Which rules a sparse convolution has, and what it is expected to cost.</summary>
+    public static (KernelKind Kind, double Cost) KindAndCost(in Convolution2D geometry, SparseConvolutionShape shape, double density, int blockRows)
+    {
+        long pixels = (long)geometry.OutHeight * geometry.OutWidth;
+        int outputs = Math.Max(1, geometry.OutChannels / Math.Max(1, geometry.Groups));
+        if (geometry.HasDepthwiseKernel) return (KernelKind.Depthwise, SparseCost.OfDepthwise(density));
+        if (blockRows > 1 && PreparedSparseConvolution.HasTiles(shape)) return (KernelKind.ConvolutionBlock, SparseCost.Of(density, outputs, pixels, blockRows));
+        if (geometry.Groups > 1) return (KernelKind.Grouped, SparseCost.OfGroups(density, outputs, Math.Max(1, shape.WeightsPerOutput), geometry.KernelHeight * geometry.KernelWidth, geometry.StrideY * geometry.StrideX));
+        return (PreparedSparseConvolution.ReadsImage(shape) ? KernelKind.Pointwise : KernelKind.Convolution, SparseCost.Of(density, outputs, pixels));
+    }
+
+    private static string RulesText(KernelKind kind, in Convolution2D geometry) =>
+        $" of {kind switch { KernelKind.Depthwise => "depthwise", KernelKind.ConvolutionBlock => "block", KernelKind.Grouped => $"grouped ({geometry.Groups})", KernelKind.Pointwise => "1x1", _ => $"{geometry.KernelHeight}x{geometry.KernelWidth}" }} convolutions{(geometry.Batch > 1 ? $" of {geometry.Batch} images" : "")}";
+
+    private static SparseConvolutionShape ShapeOf(in Convolution2D geometry) => new(geometry.InChannels, geometry.OutChannels, geometry.KernelHeight, geometry.KernelWidth)
+    {
+        StrideHeight = geometry.StrideY,
+        StrideWidth = geometry.StrideX,
+        DilationHeight = geometry.DilationY,
+        DilationWidth = geometry.DilationX,
+        PadTop = geometry.PadTop,
+        PadLeft = geometry.PadLeft,
+        PadBottom = geometry.PadBottom,
+        PadRight = geometry.PadRight,
+        Groups = geometry.Groups,
+    };
+
     private sealed class DenseConvolution(Weight weight, Convolution2D geometry) : ConvolutionKernel
     {
         private readonly PackedConvolution _weight = geometry.Pack(weight.Read().Span<float>());
 
-        public override string Name => "dense packed convolution";
+        public override string NameFor(in Convolution2D geometry) => "dense packed convolution";
 
         public override bool TakesSpacing => false;
 
@@ -60,22 +85,18 @@ internal abstract class ConvolutionKernel
             geometry.Forward(input, _weight, bias, output, clamp.IsNone ? null : clamp, residual, spacing);
     }
 
-    private sealed class SparseConvolution(CsrMatrix weight, Convolution2D geometry) : ConvolutionKernel
+    private sealed class SparseConvolution(CsrMatrix weight, SparseConvolutionShape shape) : ConvolutionKernel
     {
-        private readonly PreparedSparseConvolution _weight = new(new SparseConvolutionShape(geometry.InChannels, geometry.OutChannels, geometry.KernelHeight, geometry.KernelWidth)
-        {
-            StrideHeight = geometry.StrideY,
-            StrideWidth = geometry.StrideX,
-            DilationHeight = geometry.DilationY,
-            DilationWidth = geometry.DilationX,
-            PadTop = geometry.PadTop,
-            PadLeft = geometry.PadLeft,
-            PadBottom = geometry.PadBottom,
-            PadRight = geometry.PadRight,
-            Groups = geometry.Groups,
-        }, weight);
+        private readonly PreparedSparseConvolution _weight = new(shape, weight);
 
-        public override string Name => "sparse convolution";
+        public override string NameFor(in Convolution2D geometry) => _weight.FormOf(geometry.Batch, geometry.Height, geometry.Width) switch
+        {
+            SparseForm.Compiled => "compiled sparse convolution",
+            SparseForm.Shifted => "shifted sparse convolution",
+            SparseForm.Tiles => "tiled sparse convolution",
+            SparseForm.Depthwise => "depthwise sparse convolution",
+            _ => "sparse convolution",
+        };
 
         public override bool TakesSpacing => true;
 

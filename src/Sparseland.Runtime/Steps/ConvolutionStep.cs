@@ -4,7 +4,7 @@ using Sparseland.Runtime.Planning;
 
 namespace Sparseland.Runtime.Steps;
 
-/// <summary>A 2-D convolution with a constant weight: y = clamp(w * x + bias + residual), all [batch, channels, height, width].</summary>
+/// <summary>A 1-D or 2-D convolution with a constant weight: y = clamp(w * x + bias + residual), all [batch, channels, width] or [batch, channels, height, width].</summary>
 internal sealed class ConvolutionStep : Step
 {
     private readonly KernelChoice<ConvolutionKernel> _choice;
@@ -18,7 +18,7 @@ internal sealed class ConvolutionStep : Step
         _clamp = clamp;
     }
 
-    public override string Kernel => _choice.Kernel.Name;
+    public override string Kernel => _choice.Kernel.NameFor(_geometry);
 
     public override string Reason => _choice.Reason;
 
@@ -32,11 +32,16 @@ internal sealed class ConvolutionStep : Step
 
     public override Slot? SpacedAsOutput => Inputs.Count > 3 ? Inputs[3] : null;
 
-    /// <summary>The step, or null when the node is no 2-D convolution with a constant weight and known shapes.</summary>
+    /// <summary>Why a convolution has no step of this kind; empty when there is nothing to say.</summary>
+    public static string WhyNot(Node node, StepContext context) =>
+        context.Weight(node.Input(1)) is { } weight && weight.Shape.Length > 4 ? $"{weight.Shape.Length - 2}-D convolutions are computed by definition, zeros and all" : "";
+
+    /// <summary>The step, or null when the node is no convolution of one or two dimensions with a constant weight and known shapes.</summary>
     public static Step? TryCreate(Node node, StepContext context, bool fused)
     {
-        if (context.Weight(node.Input(1)) is not { ElementType: ElementType.Float32 } weight || weight.Shape.Length != 4) return null;
-        if (context.FloatShape(node.Inputs[0]) is not { Length: 4 } x || context.FloatShape(node.Outputs[0]) is not { Length: 4 } y) return null;
+        if (context.Weight(node.Input(1)) is not { ElementType: ElementType.Float32 } weight || weight.Shape.Length is not (3 or 4)) return null;
+        int rank = weight.Shape.Length;
+        if (context.FloatShape(node.Inputs[0]) is not { } x || context.FloatShape(node.Outputs[0]) is not { } y || x.Length != rank || y.Length != rank) return null;
         if (node.HasInput(2) && context.FloatShape(node.Input(2)) is not { Length: 1 }) return null;
         if (Geometry(node, x, y, weight.Shape) is not { } geometry) return null;
 
@@ -55,6 +60,14 @@ internal sealed class ConvolutionStep : Step
     private static Convolution2D? Geometry(Node node, int[] x, int[] y, ReadOnlySpan<int> w)
     {
         long[] strides = node.Attributes.Ints("strides") ?? [1, 1], dilations = node.Attributes.Ints("dilations") ?? [1, 1];
+        long[]? pads = node.Attributes.Ints("pads");
+        if (x.Length == 3)
+        {
+            // One row.
+            (x, y) = ([x[0], x[1], 1, x[2]], [y[0], y[1], 1, y[2]]);
+            w = new int[] { w[0], w[1], 1, w[2] };
+            (strides, dilations, pads) = ([1, strides[^1]], [1, dilations[^1]], pads is null ? null : [0, pads[0], 0, pads[1]]);
+        }
         var geometry = new Convolution2D(x[0], x[1], x[2], x[3], w[0], w[2], w[3])
         {
             StrideY = (int)strides[0],
@@ -78,7 +91,7 @@ internal sealed class ConvolutionStep : Step
                 PadRight = upper ? totalX - smallX : smallX,
             };
         }
-        else if (autoPad == "NOTSET" && node.Attributes.Ints("pads") is { } pads)
+        else if (autoPad == "NOTSET" && pads is not null)
         {
             geometry = geometry with { PadTop = (int)pads[0], PadLeft = (int)pads[1], PadBottom = (int)pads[2], PadRight = (int)pads[3] };
         }

@@ -11,18 +11,21 @@ internal sealed class FallbackStep : Step
     private readonly Operator _operator;
     private readonly IReadOnlyDictionary<string, Slot> _captured;
 
-    private FallbackStep(Node node, Slot?[] inputs, Slot?[] outputs, Operator op, IReadOnlyDictionary<string, Slot> captured) : base(node, inputs, outputs)
+    private FallbackStep(Node node, Slot?[] inputs, Slot?[] outputs, Operator op, IReadOnlyDictionary<string, Slot> captured, string reason) : base(node, inputs, outputs)
     {
         _operator = op;
         _captured = captured;
+        Reason = reason;
     }
 
     public override string Kernel => "definition";
 
+    public override string Reason { get; }
+
     /// <summary>Slots that the bodies of If, Loop and Scan read from outside.</summary>
     public IEnumerable<Slot> Captured => _captured.Values;
 
-    public static Step Create(Node node, StepContext context)
+    public static Step Create(Node node, StepContext context, string reason = "")
     {
         Operator op = OperatorRegistry.Find(node.OpType, node.Domain) ?? throw new UnsupportedOperatorException(node.Name, node.Domain, node.OpType);
         Slot?[] inputs = context.Inputs(node);
@@ -32,7 +35,7 @@ internal sealed class FallbackStep : Step
             foreach (string name in GraphOrder.Captures(body)) captured[name] = context.Find(name);
         }
         Slot?[] outputs = [.. node.Outputs.Select(o => o.Length == 0 ? null : context.NewTensor(o))];
-        return new FallbackStep(node, inputs, outputs, op, captured);
+        return new FallbackStep(node, inputs, outputs, op, captured, reason);
     }
 
     public override void Run(RunState state)

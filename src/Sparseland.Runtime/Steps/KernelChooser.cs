@@ -1,4 +1,3 @@
-using Sparseland.Kernels.Sparse;
 using Sparseland.Runtime.Planning;
 
 namespace Sparseland.Runtime.Steps;
@@ -19,11 +18,9 @@ internal sealed record Candidate<T>(KernelKind Kind, double Cost, string Key, Fu
 internal sealed record KernelChoice<T>(T Kernel, KernelKind Kind, double Density, string Reason) where T : class;
 
 /// <summary>Which rules of the break-even table are asked.</summary>
-/// <param name="Size">What the table's sizes are compared with.</param>
-/// <param name="Values">What the values are held in.</param>
-/// <param name="Columns">Columns of a row.</param>
+/// <param name="Work">What the table's rules are compared with.</param>
 /// <param name="Text">The same for the plan's reason, beginning with a space, or empty.</param>
-internal sealed record KernelRules(long Size, ValueKind Values = ValueKind.Float32, int Columns = int.MaxValue, string Text = "");
+internal sealed record KernelRules(KernelWork Work, string Text = "");
 
 /// <summary>Chooses among kernels by the break-even table, or by timing them.</summary>
 internal static class KernelChooser
@@ -31,8 +28,11 @@ internal static class KernelChooser
     /// <summary>For how long each candidate is timed.</summary>
     public const double TuningMilliseconds = 20;
 
-    // Two microseconds or so: calls cost as much as the work.
-    private const long SmallestWorthwhile = 80_000;
+    // Half a microsecond or so: calls cost more than the work.
+    private const long SmallestWorthwhile = 20_000;
+
+    // No rule foretells groups of channels to within less than this: they are timed.
+    private const double Uncertain = 3;
 
     /// <summary>The density from which on a weight is full: its zeros are too few to gain from.</summary>
     public const double Full = 0.95;
@@ -51,15 +51,14 @@ internal static class KernelChooser
         if (density >= Full) candidates = [.. candidates.Where(c => c.Kind is KernelKind.Dense or KernelKind.Columns)];
         if (candidates.Count == 1) return Take(dense, density >= 1 ? "" : $"density {density:0.00}");
         if (context.Options.ForceDense) return Take(dense, "dense was asked for");
-        if (multiplyAdds < SmallestWorthwhile) return Take(dense, "too little work to gain from zeros");
+        if (multiplyAdds < SmallestWorthwhile && !context.Options.AutoTune) return Take(dense, "too little work to gain from zeros");
         BreakEvenTable table = context.Options.BreakEven;
-        var ranked = candidates.Skip(1).Select(c => (Candidate: c, Speedup: table.Speedup(c.Kind, rules.Size, c.Cost, rules.Values, rules.Columns))).OrderByDescending(c => c.Speedup).ToList();
+        var ranked = candidates.Skip(1).Select(c => (Candidate: c, Speedup: table.Speedup(c.Kind, rules.Work, c.Cost))).OrderByDescending(c => c.Speedup).ToList();
 
-        if (context.Options.AutoTune)
+        if (context.Options.AutoTune || (ranked[0] is { Candidate.Kind: KernelKind.Grouped, Speedup: > 1 / Uncertain and < Uncertain }))
         {
-            // Candidates that the table rules out by far are not worth preparing.
-            List<Candidate<T>> tried = [dense, .. ranked.Where(r => r.Speedup > 0.3).Select(r => r.Candidate)];
-            if (tried.Count == 1) return Take(dense, $"density {density:0.00}, no sparse kernel comes near (break-even {table.Origin})");
+            // All: a table that was not measured here may be wrong about any of them.
+            List<Candidate<T>> tried = [dense, .. ranked.Select(r => r.Candidate).Where(c => double.IsFinite(c.Cost))];
             T[] kernels = [.. tried.Select(c => context.Prepared.Get(c.Key, c.Prepare))];
             double[] times = KernelTimer.Best(TuningMilliseconds, [.. kernels.Select(work)]);
             int best = 0;
@@ -68,12 +67,16 @@ internal static class KernelChooser
                 // Within noise the dense kernel stays.
                 if (times[i] < times[best] / (best == 0 ? 1.05 : 1)) best = i;
             }
+            for (int i = 0; i < tried.Count; i++)
+            {
+                if (i != best) context.Prepared.Drop(tried[i].Key);
+            }
             string reason = tried[best].Note + "timed: " + string.Join(", ", tried.Select((c, i) => $"{c.Kind} {times[i]:0} us"));
             return new KernelChoice<T>(kernels[best], tried[best].Kind, density, reason);
         }
 
         (Candidate<T> first, double speedup) = ranked[0];
-        double breakEven = table.For(first.Kind, rules.Size, rules.Values, rules.Columns);
+        double breakEven = table.For(first.Kind, rules.Work);
         if (speedup < BreakEvenTable.Margin)
             return Take(dense, $"density {density:0.00}, cost {first.Cost:0.00} is not below break-even {breakEven:0.00} / {BreakEvenTable.Margin}{rules.Text} ({table.Origin})");
         return Take(first, $"{first.Note}density {density:0.000}, cost {first.Cost:0.000} below break-even {breakEven:0.00}{rules.Text} ({table.Origin})");

@@ -13,8 +13,8 @@ internal abstract class LinearKernel(int inputs, int outputs)
 
     public int Outputs { get; } = outputs;
 
-    /// <summary>As the plan prints it.</summary>
-    public abstract string Name { get; }
+    /// <summary>What runs for so many rows of x, as the plan prints it.</summary>
+    public abstract string NameFor(int rows);
 
     /// <summary>y [rows, Outputs] = clamp(x [rows, Inputs] w + bias + residual); residual [rows, Outputs] or empty.</summary>
     public abstract void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp);
@@ -48,10 +48,10 @@ internal abstract class LinearKernel(int inputs, int outputs)
         {
             candidates.Add(new(KernelKind.CsrVector, UsesWindows ? SparseCost.OfWindows(matrix.WindowBytes, outputs, inputs) : matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), ""));
             candidates.Add(new(KernelKind.BitmaskVector, SparseCost.OfBitmask(matrix.Density), Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.IsTwoOfFour ? "2:4 pattern, " : ""));
-            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockLinear(matrix), Tiles()));
+            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockVector(matrix), Tiles()));
         }
         long size = rows > 1 ? rows : (long)inputs * outputs * sizeof(float);
-        return KernelChooser.Choose(candidates, new KernelRules(size), matrix.Density, (long)rows * inputs * outputs, context, kernel =>
+        return KernelChooser.Choose(candidates, new KernelRules(new KernelWork(size) { BlockRows = matrix.BlockRows }), matrix.Density, (long)rows * inputs * outputs, context, kernel =>
         {
             var x = new float[rows * inputs];
             Array.Fill(x, 0.5f);
@@ -71,7 +71,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
     {
         private readonly PackedMatrix _weight = PackedMatrix.Right(transposed, inputs, outputs, weight.Read().Span<float>(), transposed ? inputs : outputs);
 
-        public override string Name => "dense packed GEMM";
+        public override string NameFor(int rows) => "dense packed GEMM";
 
         public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp)
         {
@@ -84,7 +84,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
     {
         private readonly PreparedSpMM _weight = new(weight);
 
-        public override string Name { get; } = CompiledKernels.AreUsed ? "compiled SpMM" : "CSR SpMM";
+        public override string NameFor(int rows) => _weight.LinearFormOf(rows) == SparseForm.Compiled ? "compiled SpMM" : "CSR SpMM";
 
         public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp) =>
             _weight.Linear(x, rows, y, bias, residual, clamp);
@@ -92,24 +92,22 @@ internal abstract class LinearKernel(int inputs, int outputs)
 
     private sealed class BlockLinear(WeightMatrix matrix) : LinearKernel(matrix.Csr.Columns, matrix.Csr.Rows)
     {
-        private readonly PreparedSpMM _weight = new(Tiles(matrix));
+        private readonly PreparedSpMM _weight = new(matrix.ToBlocks());
 
-        public override string Name { get; } = $"{(CompiledKernels.AreUsed ? "compiled " : "")}{matrix.BlockRows}x1 block SpMM";
+        public override string NameFor(int rows) => $"{(_weight.LinearFormOf(rows) == SparseForm.Compiled ? "compiled " : "")}{matrix.BlockRows}x1 block SpMM";
 
         public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp) =>
             _weight.Linear(x, rows, y, bias, residual, clamp);
-
-        private static BlockCsrMatrix Tiles(WeightMatrix matrix)
-        {
-            var dense = new float[matrix.Csr.Rows * matrix.Csr.Columns];
-            matrix.Csr.ToDense(dense);
-            return BlockCsrMatrix.FromMask(matrix.Csr.ToMask(), dense, matrix.Csr.Rows, matrix.Csr.Columns, matrix.BlockRows, 1);
-        }
     }
 
     /// <summary>Formats that multiply one vector; a residual is added before the clamp.</summary>
     internal abstract class VectorKernel(int inputs, int outputs) : LinearKernel(inputs, outputs)
     {
+        /// <summary>As the plan prints it.</summary>
+        protected abstract string Name { get; }
+
+        public sealed override string NameFor(int rows) => Name;
+
         public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp)
         {
             for (int r = 0; r < rows; r++)
@@ -134,7 +132,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
     {
         private readonly PreparedSpMV? _prepared = UsesWindows ? new PreparedSpMV(weight) : null;
 
-        public override string Name => _prepared is null ? "CSR SpMV" : "windowed SpMV";
+        protected override string Name => _prepared is null ? "CSR SpMV" : "windowed SpMV";
 
         protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp)
         {
@@ -143,11 +141,21 @@ internal abstract class LinearKernel(int inputs, int outputs)
         }
     }
 
+    /// <summary>The rows of a block lie along a register.</summary>
+    private sealed class BlockVector(WeightMatrix matrix) : VectorKernel(matrix.Csr.Columns, matrix.Csr.Rows)
+    {
+        private readonly BlockCsrMatrix _weight = matrix.ToBlocks();
+
+        protected override string Name => $"{matrix.BlockRows}x1 block SpMV";
+
+        protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => SpMV.Multiply(_weight, x, y, bias, clamp);
+    }
+
     private sealed class BitmaskVector(CsrMatrix weight) : VectorKernel(weight.Columns, weight.Rows)
     {
         private readonly CompactMatrix _weight = Encode(weight);
 
-        public override string Name => "bit-mask SpMV";
+        protected override string Name => "bit-mask SpMV";
 
         protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => Gemv.Multiply(_weight, x, y, bias, clamp);
 

@@ -19,7 +19,7 @@ internal sealed class LinearStep : Step
         _clamp = clamp;
     }
 
-    public override string Kernel => _choice.Kernel.Name;
+    public override string Kernel => _choice.Kernel.NameFor(_rows);
 
     public override string Reason => _choice.Reason;
 
@@ -29,6 +29,10 @@ internal sealed class LinearStep : Step
 
     public override long MultiplyAdds => (long)_rows * _choice.Kernel.Inputs * _choice.Kernel.Outputs;
 
+    /// <summary>Why a Gemm has no step of this kind; empty when there is nothing to say.</summary>
+    public static string WhyNot(Node node, StepContext context) =>
+        context.Weight(node.Input(1)) is not null && IsScaled(node) ? "a Gemm with transA, alpha or beta is computed by definition, zeros and all" : "";
+
     /// <summary>The step, or null when the node is no linear layer with a constant weight and known shapes.</summary>
     public static Step? TryCreate(Node node, StepContext context, bool fused)
     {
@@ -37,7 +41,7 @@ internal sealed class LinearStep : Step
         bool transposed = false;
         if (node.OpType == "Gemm")
         {
-            if (node.Attributes.Int("transA", 0) != 0 || node.Attributes.Float("alpha", 1) != 1 || node.Attributes.Float("beta", 1) != 1) return null;
+            if (IsScaled(node)) return null;
             transposed = node.Attributes.Int("transB", 0) != 0;
         }
         else if (node.Domain == FusionPass.Domain)
@@ -63,4 +67,6 @@ internal sealed class LinearStep : Step
         ReadOnlySpan<float> residual = Inputs.Count > 3 && Inputs[3] is { } r ? state.Read(r) : default;
         _choice.Kernel.Multiply(state.Read(Inputs[0]!), _rows, y, bias, residual, _clamp);
     }
+
+    private static bool IsScaled(Node node) => node.Attributes.Int("transA", 0) != 0 || node.Attributes.Float("alpha", 1) != 1 || node.Attributes.Float("beta", 1) != 1;
 }

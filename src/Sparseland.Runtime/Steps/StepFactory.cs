@@ -35,7 +35,7 @@ internal static class StepFactory
             "RotaryEmbedding" => RotaryStep.TryCreate(node, context),
             _ => ElementwiseSteps.TryUnary(node, context),
         };
-        return compiled ?? FallbackStep.Create(node, context);
+        return compiled ?? FallbackStep.Create(node, context, node.OpType switch { "Conv" => ConvolutionStep.WhyNot(node, context), "Gemm" => LinearStep.WhyNot(node, context), _ => "" });
     }
 
     private static Step CreateFused(Node node, StepContext context)

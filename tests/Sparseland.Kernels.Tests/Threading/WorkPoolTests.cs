@@ -5,6 +5,16 @@ namespace Sparseland.Kernels.Tests.Threading;
 public class WorkPoolTests
 {
     [Fact]
+    public void A_number_of_threads_that_is_none_is_refused()
+    {
+        Assert.Equal(7, WorkPool.Choose(null, 7));
+        Assert.Equal(7, WorkPool.Choose(" ", 7));
+        Assert.Equal(3, WorkPool.Choose("3", 7));
+        foreach (string bad in new[] { "abc", "0", "-1", "1025", "5000", "2.5" })
+            Assert.Contains($"SPARSELAND_THREADS is '{bad}'; expected a number from 1 to 1024", Assert.Throws<ArgumentException>(() => WorkPool.Choose(bad, 7)).Message);
+    }
+
+    [Fact]
     public void Every_part_runs_once_whatever_the_number_of_threads()
     {
         int before = WorkPool.Threads;

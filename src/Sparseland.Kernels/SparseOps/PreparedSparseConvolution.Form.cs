@@ -1,0 +1,55 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.SparseOps.Compiled;
+
+namespace Sparseland.Kernels.SparseOps;
+
+/// <content>Which kernel runs.</content>
+public sealed partial class PreparedSparseConvolution
+{
+    /// <summary>Whether a convolution's blocks are multiplied as tiles on this machine, where whole blocks of 4 or more outputs are kept or removed.</summary>
+    /// <param name="shape">The convolution.</param>
+    public static bool HasTiles(SparseConvolutionShape shape) => TileCode.IsUsable && ReadsImage(shape) && shape.Groups == 1;
+
+    /// <summary>Whether a convolution reads images where they are: 1 x 1, without stride and padding.</summary>
+    /// <param name="shape">The convolution.</param>
+    public static bool ReadsImage(SparseConvolutionShape shape)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        return shape is { KernelHeight: 1, KernelWidth: 1, StrideHeight: 1, StrideWidth: 1, PadTop: 0, PadLeft: 0, PadBottom: 0, PadRight: 0 };
+    }
+
+    /// <summary>How forward passes are computed on this machine; what they need is prepared as by the first of them.</summary>
+    /// <param name="batch">Images, at least 0.</param>
+    /// <param name="height">Rows of an image.</param>
+    /// <param name="width">Columns of an image.</param>
+    public SparseForm FormOf(int batch, int height, int width)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(batch);
+        if (IsDepthwise(batch, height, width) is not null) return SparseForm.Depthwise;
+        ConvolutionPlan plan = GetPlan(height, width);
+        if (GetTiled(plan) is not null) return SparseForm.Tiles;
+        return plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null) is { } code ? code.Planes is null ? SparseForm.Compiled : SparseForm.Shifted : SparseForm.Loops;
+    }
+
+    private TiledMatrix? GetTiled(ConvolutionPlan plan) => plan.IsDirect && Shape.Groups == 1 ? _tiled.Get(Shape.OutChannels, Shape.InChannels, _rowPointers, _columns, _values, _version) : null;
+
+    /// <summary>The geometry for the kernel of depthwise convolutions; null where that does not fit.</summary>
+    private Convolution2D? IsDepthwise(int batch, int height, int width)
+    {
+        SparseConvolutionShape s = Shape;
+        if (s.Groups != s.InChannels || height < 0 || width < 0 || batch < 0) return null;
+        var geometry = new Convolution2D(batch, s.InChannels, height, width, s.OutChannels, s.KernelHeight, s.KernelWidth)
+        {
+            StrideY = s.StrideHeight,
+            StrideX = s.StrideWidth,
+            DilationY = s.DilationHeight,
+            DilationX = s.DilationWidth,
+            PadTop = s.PadTop,
+            PadLeft = s.PadLeft,
+            PadBottom = s.PadBottom,
+            PadRight = s.PadRight,
+            Groups = s.Groups,
+        };
+        return DepthwiseKernel.Fits(geometry) ? geometry : null;
+    }
+}

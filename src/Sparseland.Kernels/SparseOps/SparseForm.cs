@@ -1,0 +1,20 @@
+namespace Sparseland.Kernels.SparseOps;
+
+/// <summary>How a prepared sparse weight is multiplied.</summary>
+public enum SparseForm
+{
+    /// <summary>Loops over indices.</summary>
+    Loops,
+
+    /// <summary>Machine code that was written for the structure.</summary>
+    Compiled,
+
+    /// <summary>Machine code for the structure and the images' size, which reads shifted planes of one image after the other.</summary>
+    Shifted,
+
+    /// <summary>Tiles of rows that share their columns.</summary>
+    Tiles,
+
+    /// <summary>The kernel for 3 x 3 weights of one channel each.</summary>
+    Depthwise,
+}

@@ -1,0 +1,121 @@
+using System.Runtime.InteropServices;
+using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using Sparseland.Runtime.Steps;
+
+namespace Sparseland.Runtime.Planning;
+
+/// <summary>Break-even points where nothing was measured: nine tenths of the lesser of what one and two threads gave (Zen 4, each level set by <see cref="SimdSupport.EnvironmentVariable"/>), less where runs differed.</summary>
+internal static class BuiltInPoints
+{
+    private static readonly Dictionary<(SimdLevel Level, bool Compiled, bool Windows), BreakEvenTable> s_tables = [];
+
+    /// <summary>Those for the calling thread's instruction level and code.</summary>
+    public static BreakEvenTable Current => For(SimdSupport.Level, CompiledKernels.AreUsed, LinearKernel.UsesWindows);
+
+    /// <summary>Those for an instruction level, with or without compiled kernels and windows in registers.</summary>
+    public static BreakEvenTable For(SimdLevel level, bool compiled, bool windows)
+    {
+        lock (s_tables)
+        {
+            if (!s_tables.TryGetValue((level, compiled, windows), out BreakEvenTable? table)) s_tables[(level, compiled, windows)] = table = Make(level, compiled, windows);
+            return table;
+        }
+    }
+
+    // With 256 bits and fewer there is one set of numbers each; with 512 bits code and windows in registers (AVX-512 VBMI) are there or not.
+    private static BreakEvenTable Make(SimdLevel level, bool compiled, bool windows)
+    {
+        bool wide = level == SimdLevel.Vector512;
+        BreakEven[] many = compiled ? Compiled : wide ? Loops512 : level == SimdLevel.Vector256 ? Loops256 : Loops128;
+        // Without windows one vector was measured with 256 bits; wider registers do no worse.
+        BreakEven[] vectors = windows ? Windows : Vectors;
+        BreakEven[] all = [.. many, .. vectors, .. wide ? Blocks512 : Blocks256];
+        // Scalar code, and processors of other makes.
+        bool measured = level != SimdLevel.Scalar && RuntimeInformation.ProcessArchitecture == Architecture.X64;
+        return new BreakEvenTable(measured ? all : all.Select(e => e with { Density = Math.Round(e.Density / 2, 3) }), "built in");
+    }
+
+    private static BreakEven[] Compiled =>
+    [
+        .. Rules(KernelKind.Convolution, (0, 0.47), (16, 0.9)), .. Batches(KernelKind.Convolution, (0, 0.55), (16, 0.85)),
+        .. Rules(KernelKind.Pointwise, (0, 0.25), (16, 0.88)), .. Batches(KernelKind.Pointwise, (0, 0.45), (16, 0.88)),
+        .. Blocks(KernelKind.ConvolutionBlock, 4, (0, 0.25), (16, 0.88)), .. Blocks(KernelKind.ConvolutionBlock, 8, (0, 0.5), (16, 0.88)),
+        .. Rules(KernelKind.Csr, (2, 0.5), (16, 0.84), (24, 0.88)),
+        .. Rules(KernelKind.Block, (2, 0.5), (16, 0.85), (24, 0.88)),
+        .. Rules(KernelKind.Grouped, (0, 0.37), (16, 0.65)),
+        // Asked for with 512-bit registers alone.
+        .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
+    ];
+
+    private static BreakEven[] Loops512 =>
+    [
+        .. Rules(KernelKind.Convolution, (0, 0.12), (16, 0.42), (49, 0.6), (3136, 0.52)), .. Batches(KernelKind.Convolution, (0, 0.15), (16, 0.56)),
+        .. Rules(KernelKind.Pointwise, (0, 0.06), (16, 0.3), (49, 0.4), (3136, 0.5)), .. Batches(KernelKind.Pointwise, (0, 0.12), (16, 0.3), (49, 0.45)),
+        .. Rules(KernelKind.Csr, (2, 0.12), (16, 0.24), (24, 0.28), (32, 0.37)),
+        .. Rules(KernelKind.Block, (2, 0.17), (16, 0.39), (24, 0.43), (32, 0.55)),
+        .. Rules(KernelKind.Grouped, (0, 0.37), (16, 0.65)),
+        .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
+    ];
+
+    private static BreakEven[] Loops256 =>
+    [
+        .. Rules(KernelKind.Convolution, (0, 0.3), (16, 0.37), (49, 0.57), (784, 0.5), (3136, 0.43)), .. Batches(KernelKind.Convolution, (0, 0.12), (16, 0.3), (49, 0.55)),
+        .. Rules(KernelKind.Pointwise, (0, 0.22), (49, 0.28)), .. Batches(KernelKind.Pointwise, (0, 0.12), (16, 0.22), (49, 0.39)),
+        .. Rules(KernelKind.Csr, (2, 0.1), (8, 0.22), (16, 0.26), (32, 0.33)),
+        .. Rules(KernelKind.Block, (2, 0.11), (4, 0.14), (8, 0.26), (32, 0.34)),
+        .. Rules(KernelKind.Grouped, (0, 0.45), (49, 0.65)),
+    ];
+
+    private static BreakEven[] Loops128 =>
+    [
+        .. Rules(KernelKind.Convolution, (0, 0.3), (16, 0.5)), .. Batches(KernelKind.Convolution, (0, 0.11), (16, 0.55)),
+        .. Rules(KernelKind.Pointwise, (0, 0.25), (16, 0.45)), .. Batches(KernelKind.Pointwise, (0, 0.12), (16, 0.44)),
+        .. Rules(KernelKind.Csr, (2, 0.2), (8, 0.38)),
+        .. Rules(KernelKind.Block, (2, 0.27), (8, 0.4)),
+        .. Rules(KernelKind.Grouped, (0, 0.6)),
+    ];
+
+    private static BreakEven[] Windows =>
+    [
+        .. Rules(KernelKind.CsrVector, (0, 0.6), (4 << 20, 0.67), (32 << 20, 0.72)),
+        .. FewBits(ValueKind.BFloat16, 0.89, 0.77, 0.9, 0.84, windows: true), .. FewBits(ValueKind.Int8, 0.59, 0.44, 0.85, 0.85, windows: true), .. FewBits(ValueKind.Int4, 0.9, 0.74, 0.9, 0.9, windows: true),
+        .. Rules(KernelKind.BitmaskVector, (0, 0.36), (4 << 20, 0.53), (32 << 20, 0.9)),
+        // The lesser itself from memory. Zero: the mask of 4-bit values in the caches, or in short rows, is slower than their dense product at every density.
+        .. FewBits(ValueKind.BFloat16, 0.43, 0.45, 0.69, 0.69), .. FewBits(ValueKind.Int8, 0.46, 0.41, 0.74, 0.74), .. FewBits(ValueKind.Int4, 0, 0, 0, 0.5),
+    ];
+
+    // None for masks over few bits: without windows they are taken after a calibration alone.
+    private static BreakEven[] Vectors =>
+    [
+        .. Rules(KernelKind.CsrVector, (0, 0.12), (32 << 20, 0.16)),
+        .. Rules(KernelKind.BitmaskVector, (0, 0.12), (4 << 20, 0.22), (32 << 20, 0.29)),
+    ];
+
+    private static BreakEven[] Blocks512 =>
+    [
+        .. Blocks(KernelKind.BlockVector, 4, (0, 0.22), (4 << 20, 0.28), (32 << 20, 0.36)), .. Blocks(KernelKind.BlockVector, 8, (0, 0.44), (4 << 20, 0.5), (32 << 20, 0.45)),
+        .. Blocks(KernelKind.BlockVector, 16, (0, 0.63), (4 << 20, 0.8), (32 << 20, 0.5)), .. Rules(KernelKind.Columns, (4 << 20, 0.65)),
+    ];
+
+    private static BreakEven[] Blocks256 =>
+    [
+        .. Blocks(KernelKind.BlockVector, 4, (0, 0.26)), .. Blocks(KernelKind.BlockVector, 8, (0, 0.48), (32 << 20, 0.38)), .. Blocks(KernelKind.BlockVector, 16, (0, 0.5), (32 << 20, 0.38)), .. Rules(KernelKind.Columns, (4 << 20, 0.57)),
+    ];
+
+    private static IEnumerable<BreakEven> Rules(KernelKind kernel, params (long Size, double Density)[] points) => points.Select(p => new BreakEven(kernel, p.Size, p.Density));
+
+    private static IEnumerable<BreakEven> Batches(KernelKind kernel, params (long Size, double Density)[] points) => Rules(kernel, points).Select(r => r with { Images = BreakEvenMeasurement.SharedImages });
+
+    private static IEnumerable<BreakEven> Blocks(KernelKind kernel, int rows, params (long Size, double Density)[] points) => Rules(kernel, points).Select(r => r with { BlockRows = rows });
+
+    // In the caches and beyond, in rows of fewer than 2048 columns and of more.
+    private static BreakEven[] FewBits(ValueKind values, double cachedShort, double cachedLong, double farShort, double farLong, bool windows = false) =>
+    [
+        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, 0, cachedShort) { Values = values },
+        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, 0, cachedLong) { Values = values, Columns = BreakEvenMeasurement.LongRow },
+        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, BreakEvenMeasurement.BeyondCaches, farShort) { Values = values },
+        new(windows ? KernelKind.CsrVector : KernelKind.BitmaskVector, BreakEvenMeasurement.BeyondCaches, farLong) { Values = values, Columns = BreakEvenMeasurement.LongRow },
+    ];
+}

@@ -1,0 +1,124 @@
+using Sparseland.Bench.Figures;
+using Sparseland.Model.Graph;
+using Sparseland.Runtime.Planning;
+
+namespace Sparseland.Runtime.Tests;
+
+/// <summary>What came of a trial.</summary>
+internal enum Verdict
+{
+    /// <summary>Most attempts were within noise of the better of dense twin and best candidate.</summary>
+    Passed,
+
+    /// <summary>Most attempts were slower than the dense twin, nobody else using the processors.</summary>
+    Slower,
+
+    /// <summary>Not slower than the dense twin, but most attempts were slower than the best candidate.</summary>
+    NotBest,
+
+    /// <summary>Slower than the best candidate alone, which runs the kernel that the plan runs: a better choice there is not.</summary>
+    SameKernel,
+
+    /// <summary>The machine was never quiet for long enough.</summary>
+    Undecided,
+}
+
+/// <summary>Whether the plan of one layer is as fast as its dense twin and as the best of all kernels that can compute it.</summary>
+/// <remarks>
+/// The median of up to five attempts decides: three within noise, or three misses. A miss counts only when nobody else had the processors just before and just after it; a table that may have been measured beside
+/// other work is measured again. After each miss all sessions are made anew: one of two equal sessions may be slow for as long as it lives.
+/// </remarks>
+internal static class PlanTrial
+{
+    /// <summary>A plan may take so many times as long as another session of the same kernel.</summary>
+    public const double Noise = 1.25;
+
+    // What a call costs by itself: smaller differences are none.
+    private const double CallMicroseconds = 2;
+
+    private const double BudgetMilliseconds = 20;
+    private const int Attempts = 12, Majority = 3;
+
+    /// <summary>Measures.</summary>
+    /// <param name="layer">The layer.</param>
+    /// <param name="points">The table of the threads in use.</param>
+    /// <returns>The verdict, and what was measured, with the plans where it failed.</returns>
+    public static (Verdict Verdict, string Text) Run(LayerCase layer, MeasuredPoints points)
+    {
+        ModelGraph graph = layer.Build();
+        Dictionary<string, TensorData> inputs = graph.Inputs.Select((g, i) => (g.Name, Value: RandomNetworks.Input(i + 1, g.Type.Shape!.ToSizes()))).ToDictionary(i => i.Name, i => i.Value);
+        InferenceSession session = Planned(), twin = Twin(), tuned = Tuned();
+        int passes = 0, misses = 0, missesOfTwin = 0;
+        string text = layer.ToString();
+        string? before = "not looked yet", disturbed = null;
+        for (int attempt = 0; attempt < Attempts && passes < Majority && misses < Majority; attempt++)
+        {
+            double[] times = KernelTimer.Best(BudgetMilliseconds, () => twin.Run(inputs), () => tuned.Run(inputs), () => session.Run(inputs));
+            text = $"{layer}: {times[0] / times[2]:0.00}x the dense twin, {times[1] / times[2]:0.00}x the best candidate ({times[2]:0} us)";
+            bool losesToTwin = times[2] > Noise * (times[0] + CallMicroseconds), loses = times[2] > Noise * (times[1] + CallMicroseconds);
+            if (!losesToTwin && !loses)
+            {
+                passes++;
+                continue;
+            }
+            string? after = Disturbance.Now();
+            disturbed = after ?? disturbed;
+            if (points.MeasureAgain())
+            {
+                (passes, misses, missesOfTwin) = (0, 0, 0);
+            }
+            else if (before is null && after is null && points.InQuiet)
+            {
+                misses++;
+                if (losesToTwin) missesOfTwin++;
+            }
+            (session, twin, tuned) = (Planned(), Twin(), Tuned());
+            before = after;
+        }
+        if (passes >= Majority) return (Verdict.Passed, text);
+        if (misses < Majority) return (Verdict.Undecided, $"{text}, but {disturbed ?? points.Table.Disturbance ?? "it is slow in some attempts alone"}");
+        if (missesOfTwin <= misses / 2 && KernelOf(session) is { Length: > 0 } kernel && kernel == KernelOf(tuned)) return (Verdict.SameKernel, $"{text}, with the same kernel ({kernel})");
+        return (missesOfTwin > misses / 2 ? Verdict.Slower : Verdict.NotBest, $"{text}{Environment.NewLine}{session.DescribePlan(inputs)}{tuned.DescribePlan(inputs)}");
+
+        InferenceSession Planned() => new(graph, new SessionOptions { BreakEven = points.Table, Values = Values() });
+
+        InferenceSession Twin() => new(graph, new SessionOptions { ForceDense = true, Values = Values() });
+
+        // Times every candidate and keeps the fastest.
+        InferenceSession Tuned() => new(graph, new SessionOptions { AutoTune = true, Values = Values() });
+
+        Kernels.Sparse.ValueKind? Values() => layer.Values == Kernels.Sparse.ValueKind.Float32 ? null : layer.Values;
+
+        // Of the step that holds the weight: the one with multiply-adds.
+        string KernelOf(InferenceSession s) => s.TimeSteps(inputs, 1).SingleOrDefault(t => t.MultiplyAdds > 0)?.Kernel ?? "";
+    }
+}
+
+/// <summary>The break-even table of a number of threads, measured when it is first asked for.</summary>
+internal sealed class MeasuredPoints
+{
+    private const int MostMeasurements = 4;
+
+    private BreakEvenTable? _table;
+    private int _count;
+
+    /// <summary>The latest measurement.</summary>
+    public BreakEvenTable Table => _table ??= Measure();
+
+    /// <summary>Whether nobody else had the processors before and after it.</summary>
+    public bool InQuiet => Table.Disturbance is null;
+
+    /// <summary>Measures once more where the table may be wrong, a few times at most.</summary>
+    public bool MeasureAgain()
+    {
+        if (InQuiet || _count >= MostMeasurements) return false;
+        _table = Measure();
+        return true;
+    }
+
+    private BreakEvenTable Measure()
+    {
+        _count++;
+        return BreakEvenTable.Measure();
+    }
+}

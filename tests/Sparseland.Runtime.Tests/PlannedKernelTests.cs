@@ -1,0 +1,115 @@
+using Sparseland.Bench.Figures;
+using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Model.Graph;
+using Sparseland.Runtime.Planning;
+
+namespace Sparseland.Runtime.Tests;
+
+/// <summary>Plans name what runs, whatever a layer is, and what runs gives the dense result.</summary>
+public class PlannedKernelTests
+{
+    // Takes the sparse kernel of any layer that has one.
+    private static BreakEvenTable Always => new(Enum.GetValues<KernelKind>().Where(k => k != KernelKind.Dense).Select(k => new BreakEven(k, 0, 1)), "always");
+
+    private static Dictionary<string, TensorData> Inputs(ModelGraph graph) => graph.Inputs.Select((g, i) => (g.Name, Value: RandomNetworks.Input(i + 3, g.Type.Shape!.ToSizes()))).ToDictionary(i => i.Name, i => i.Value);
+
+    private static string Plan(ModelGraph graph, BreakEvenTable table)
+    {
+        Dictionary<string, TensorData> inputs = Inputs(graph);
+        var session = new InferenceSession(graph, new SessionOptions { BreakEven = table });
+        float[] actual = session.Run(inputs).Values.First().ToSingles(), expected = new InferenceSession(graph, new SessionOptions { ForceDense = true }).Run(inputs).Values.First().ToSingles();
+        for (int i = 0; i < expected.Length; i++) Assert.Equal(expected[i], actual[i], 1e-4 * (1 + Math.Abs(expected[i])));
+        return session.DescribePlan(inputs);
+    }
+
+    [Theory]
+    [InlineData("4x1", false), InlineData("8x1", false), InlineData("16x1", false), InlineData("4x1", true), InlineData("8x1", true), InlineData("16x1", true)]
+    public void Blocks_meet_one_vector_in_a_kernel_of_their_own_with_and_without_a_residual(string pattern, bool residual)
+    {
+        ModelGraph graph = new LayerCase(320, 288, 1, 0.3, pattern) { Residual = residual, Activation = residual }.Build();
+        int height = int.Parse(pattern.Split('x')[0]);
+        var heights = new BreakEvenTable([new(KernelKind.BlockVector, 0, 0.01), new(KernelKind.BlockVector, 0, 1) { BlockRows = height }, new(KernelKind.BlockVector, 0, 0.01) { BlockRows = height + 1 }], "always");
+        Assert.Contains($"{pattern} block SpMV", Plan(graph, heights), StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData(1, 1, 1, "unstructured", " of 1x1 convolutions"), InlineData(3, 1, 1, "unstructured", " of 3x3 convolutions"), InlineData(3, 2, 1, "unstructured", "")]
+    [InlineData(3, 64, 1, "unstructured", ""), InlineData(3, 1, 9, "unstructured", " of 3x3 convolutions of 9 images"), InlineData(1, 1, 1, "8x1", "convolutions")]
+    public void Convolutions_say_which_rules_they_have_and_in_what_form_they_run(int kernel, int groups, int batch, string pattern, string rules)
+    {
+        ModelGraph graph = new LayerCase(64, 64, batch, 0.2, pattern) { Image = 9, Kernel = kernel, Groups = groups, Residual = groups == 2 }.Build();
+        string plan = Plan(graph, Always);
+        Assert.Contains(rules, plan, StringComparison.Ordinal);
+        string form = !CompiledKernels.AreUsed ? "sparse convolution"
+            : pattern != "unstructured" ? "tiled sparse convolution"
+            : groups == 64 ? "depthwise sparse convolution" : batch > 8 && kernel > 1 ? "shifted sparse convolution" : "compiled sparse convolution";
+        // Groups are timed, whatever the table says.
+        if (groups == 2) Assert.Contains("timed: Dense ", plan, StringComparison.Ordinal);
+        else if (groups != 64 || CompiledKernels.AreUsed) Assert.Contains($" {form} ", plan, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Kernels_are_named_by_what_runs_and_not_by_what_the_machine_could_run()
+    {
+        // Two stored values for a used column at least make code worth while.
+        ModelGraph thin = new LayerCase(2000, 64, 24, 0.02).Build();
+        Assert.Contains(" CSR SpMM ", Plan(thin, Always), StringComparison.Ordinal);
+        ModelGraph thick = new LayerCase(200, 64, 24, 0.2).Build();
+        Assert.Contains(CompiledKernels.AreUsed ? " compiled SpMM " : " CSR SpMM ", Plan(thick, Always), StringComparison.Ordinal);
+    }
+
+    [Theory, InlineData(1, 1, 0), InlineData(2, 1, 1), InlineData(1, 2, 3), InlineData(3, 2, 2)]
+    public void Convolutions_of_one_dimension_are_planned(int stride, int dilation, int padding)
+    {
+        const int Channels = 32, Outputs = 24, Length = 50, Kernel = 3;
+        var b = new GraphBuilder("signal", seed: 2);
+        Value x = b.Input("x", ElementType.Float32, 2, Channels, Length);
+        Value w = b.Weight("w", Initializer.Uniform(1), Outputs, Channels, Kernel);
+        ModelGraph graph = b.Build(b.Add("Conv", [x, w], a => a.Set("strides", [(long)stride]).Set("dilations", [(long)dilation]).Set("pads", [(long)padding, padding + 1])));
+        Weight weight = graph.Weights["w"];
+        float[] scores = Array.ConvertAll(weight.Read().ToSingles(), Math.Abs);
+        weight.SetMask(PatternProjection.KeepBest(SparsityPattern.Unstructured, scores, Outputs, Channels * Kernel, 0.2).Reshape(weight.Shape));
+        string plan = Plan(graph, Always);
+        Assert.Contains("convolution", plan, StringComparison.Ordinal);
+        Assert.DoesNotContain("definition", plan, StringComparison.Ordinal);
+
+        TensorData input = Inputs(graph)["x"];
+        TensorData output = new InferenceSession(graph).Run(input).Values.First();
+        float[] values = input.ToSingles(), weights = weight.Read().ToSingles(), actual = output.ToSingles();
+        int length = (Length + (2 * padding) + 1 - ((Kernel - 1) * dilation) - 1) / stride + 1;
+        Assert.Equal([2, Outputs, length], output.Shape.ToArray());
+        for (int image = 0; image < 2; image++)
+        {
+            for (int o = 0; o < Outputs; o++)
+            {
+                for (int at = 0; at < length; at++)
+                {
+                    double sum = 0;
+                    for (int c = 0; c < Channels; c++)
+                    {
+                        for (int k = 0; k < Kernel; k++)
+                        {
+                            int from = (at * stride) + (k * dilation) - padding;
+                            if (from is >= 0 and < Length && weight.Mask![(((o * Channels) + c) * Kernel) + k]) sum += (double)weights[(((o * Channels) + c) * Kernel) + k] * values[(((image * Channels) + c) * Length) + from];
+                        }
+                    }
+                    Assert.Equal(sum, actual[(((image * Outputs) + o) * length) + at], 1e-4);
+                }
+            }
+        }
+    }
+
+    [Fact]
+    public void Layers_that_are_computed_by_definition_say_why()
+    {
+        var b = new GraphBuilder("definitions", seed: 2);
+        Value x = b.Input("x", ElementType.Float32, 3, 8);
+        ModelGraph scaled = b.Build(b.Add("Gemm", [x, b.Weight("w", Initializer.Uniform(1), 8, 4)], a => a.Set("alpha", 0.5f)));
+        Assert.Contains("alpha or beta is computed by definition", Plan(scaled, Always), StringComparison.Ordinal);
+        b = new GraphBuilder("volume", seed: 2);
+        x = b.Input("x", ElementType.Float32, 1, 2, 5, 5, 5);
+        ModelGraph volume = b.Build(b.Add("Conv", [x, b.Weight("w", Initializer.Uniform(1), 4, 2, 3, 3, 3)]));
+        Assert.Contains("3-D convolutions are computed by definition", Plan(volume, Always), StringComparison.Ordinal);
+    }
+}
