@@ -52,7 +52,7 @@ internal abstract class ConvolutionKernel
         if (geometry.HasDepthwiseKernel) return (KernelKind.Depthwise, SparseCost.OfDepthwise(density));
         if (blockRows > 1 && PreparedSparseConvolution.HasTiles(shape)) return (KernelKind.ConvolutionBlock, SparseCost.Of(density, outputs, pixels, blockRows));
         if (geometry.Groups > 1) return (KernelKind.Grouped, SparseCost.OfGroups(density, outputs, Math.Max(1, shape.WeightsPerOutput), geometry.KernelHeight * geometry.KernelWidth, geometry.StrideY * geometry.StrideX));
-        return (PreparedSparseConvolution.ReadsImage(shape) ? KernelKind.Pointwise : KernelKind.Convolution, SparseCost.Of(density, outputs, pixels));
+        return (PreparedSparseConvolution.ReadsImage(shape) ? KernelKind.Pointwise : KernelKind.Convolution, SparseCost.Of(density, outputs, pixels, weights: (long)outputs * shape.WeightsPerOutput));
     }
 
     private static string RulesText(KernelKind kind, in Convolution2D geometry) =>

@@ -41,8 +41,8 @@ internal abstract class LinearKernel(int inputs, int outputs)
         }
         else if (!full && rows > 1)
         {
-            candidates.Add(new(KernelKind.Csr, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), ""));
-            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows, matrix.BlockRows), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
+            candidates.Add(new(KernelKind.Csr, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows, weights: (long)inputs * outputs), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), ""));
+            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows, matrix.BlockRows, (long)inputs * outputs), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
         }
         else if (!full)
         {
