@@ -58,9 +58,9 @@ public class InferenceSessionTests
             Value a = b.Relu(b.Conv(x, "stem", 24, 3, stride: 2, padding: 1));
             Value d = b.Relu(b.Conv(a, "depthwise", 24, 3, padding: 1, groups: 24)), p = b.Conv(d, "point", 40, 1);
             Value q = b.Relu(b.Conv(p, "wide", 24, 3, padding: 1)), r = b.Relu(b.Add(b.Conv(q, "expand", 40, 1), p));
-            Value s = b.Relu(b.Conv(r, "far", 24, 3, padding: 2, dilation: 2)), t = b.Conv(b.Conv(s, "half", 24, 1, stride: 2), "third", 24, 3, stride: 2, padding: 1);
+            Value s = b.Relu(b.Conv(r, "far", 24, 3, padding: 2, dilation: 2)), h = b.Conv(s, "half", 24, 1, stride: 2), t = b.Conv(h, "third", 24, 3, stride: 2, padding: 1);
             Value y = b.Add(b.Linear(b.Flatten(b.GlobalAveragePool(r)), "head", 5), b.Linear(b.Flatten(b.GlobalAveragePool(t)), "other", 5));
-            ModelGraph graph = outputs ? b.Build(y, a, d, p, q, r, s, t) : b.Build(y);
+            ModelGraph graph = outputs ? b.Build(y, a, d, p, q, r, s, h, t) : b.Build(y);
             RandomNetworks.Prune(graph, 5, density);
             return graph;
         }

@@ -23,7 +23,7 @@ public sealed class NeverSlowerTests(ITestOutputHelper output) : IDisposable
     /// <summary>Draws the same layers again: the seed that a run printed.</summary>
     private const string SeedVariable = "SPARSELAND_TEST_SEED";
 
-    private const double DrawingSeconds = 40;
+    private const double DrawingSeconds = 30;
     private const long MostMultiplyAdds = 60_000_000;
 
     // Of all layers: so many may be undecided before the test says nothing, so many be excused by a session of the same kernel, and so many that are drawn not have the best candidate.
