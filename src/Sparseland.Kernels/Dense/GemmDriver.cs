@@ -72,9 +72,6 @@ internal unsafe struct GemmCall : ILevelWork
     /// <summary>B in panels, or null.</summary>
     public float* PackedB;
 
-    /// <summary>Memory of the caller's next step that is asked for tile by tile, or null.</summary>
-    public BiasAhead* Ahead;
-
     public readonly void Run<V>() where V : unmanaged, IVector<V> => GemmDriver.Run<V>(this);
 }
 
@@ -111,24 +108,6 @@ internal static unsafe class GemmDriver
         else if (call.M <= DotKernel.MaxRows && call.TransB) Dots<V>(call);
         else if (call.M <= 2 && !call.TransB) RunParts((call.N + GemmRows<V>.Columns - 1) / GemmRows<V>.Columns, new GemmRows<V>(call), (long)call.M * call.N * call.K);
         else Blocked<V>(call);
-    }
-
-    /// <summary>Floats that <see cref="PackLeft"/> writes for [m, k] at most, on every level.</summary>
-    public static long LeftLength(int m, int k) => (m + 7L) * k;
-
-    /// <summary>Packs alpha * a [m, k] as <see cref="GemmCall.PackedA"/>, for an operand of several products; they take alpha as done.</summary>
-    public static void PackLeft<V>(int m, int k, float alpha, float* a, nint lda, float* to) where V : unmanaged, IVector<V>
-    {
-        int mr = MicroKernel.Rows<V>(), block = Packing.BlockLength(k);
-        for (int k0 = 0; k0 < k; k0 += block)
-        {
-            int length = Math.Min(block, k - k0);
-            for (int i = 0; i < m; i += mr)
-            {
-                Packing.Left(false, a + (i * lda) + k0, lda, Math.Min(mr, m - i), length, mr, alpha, to);
-                to += (nint)mr * length;
-            }
-        }
     }
 
     private static void ScaleOnly<V>(in GemmCall call) where V : unmanaged, IVector<V>
@@ -338,7 +317,6 @@ internal static unsafe class GemmDriver
                         float* a = step.A(k0, k, i0 + i);
                         float* to = c + (i * call.Ldc) + j;
                         int height = Math.Min(mr, rows - i);
-                        if (call.Ahead != null) call.Ahead->Step();
                         if (height == 1) MicroKernel.RunOneRow<V>(k, a, mr, b, stride, edge);
                         else if (height == mr && width == nr)
                         {

@@ -49,6 +49,15 @@ internal interface IVector<TSelf> where TSelf : unmanaged, IVector<TSelf>
 
     /// <summary>The smaller of both, NaN if either is NaN (IEEE 754:2019 minimum).</summary>
     static abstract TSelf Min(TSelf a, TSelf b);
+
+    /// <summary>a &gt; b ? a : b, in one instruction. Which of both it is when one is NaN depends on the processor, except that a NaN in b comes through when a is a number.</summary>
+    static abstract TSelf Larger(TSelf a, TSelf b);
+
+    /// <summary>a &lt; b ? a : b, as <see cref="Larger"/>.</summary>
+    static abstract TSelf Smaller(TSelf a, TSelf b);
+
+    /// <summary>2^n of <paramref name="shifted"/> = n + 1.5 * 2^23 with an integer n from -127 (which gives 0) to 128 (infinity), by moving its bits.</summary>
+    static abstract TSelf PowerOfTwo(TSelf shifted);
 }
 
 /// <summary>The number of partial sums that every level keeps when it reduces a contiguous dimension.</summary>

@@ -50,4 +50,13 @@ internal readonly struct V1 : IVector<V1>
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V1 Min(V1 a, V1 b) => new(MathF.Min(a._value, b._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V1 Larger(V1 a, V1 b) => a._value > b._value ? a : b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V1 Smaller(V1 a, V1 b) => a._value < b._value ? a : b;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static V1 PowerOfTwo(V1 shifted) => new(BitConverter.Int32BitsToSingle((BitConverter.SingleToInt32Bits(shifted._value) << 23) + 0x3F800000));
 }

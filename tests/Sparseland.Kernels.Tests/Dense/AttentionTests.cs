@@ -15,6 +15,10 @@ public sealed class AttentionTests
         yield return [new Attention(2, 2, 1, 1, 300, 16) { Causal = true, CausalOffset = 299 }];
         yield return [new Attention(2, 2, 2, 5, 20, 8) { Causal = true, CausalOffset = 10, SoftCap = 3f, KeyCapacity = 32 }];
         yield return [new Attention(1, 2, 2, 6, 6, 4) { Causal = true, CausalOffset = -3, Scale = 0.7f }];
+        // Whole registers on every level: nothing is copied but the rows that no product may read beyond; two query heads for each key head.
+        yield return [new Attention(2, 4, 2, 133, 141, 32) { ValueSize = 16 }];
+        yield return [new Attention(1, 2, 1, 80, 200, 48) { ValueSize = 64, Causal = true, CausalOffset = 70, SoftCap = 4f, KeyCapacity = 201 }];
+        yield return [new Attention(1, 1, 1, 66, 3, 16)];
     }
 
     [Theory]
@@ -279,6 +283,36 @@ public sealed class AttentionTests
             }
         }
         return new Case(shape, bias);
+    }
+
+    [Theory]
+    [InlineData(float.NaN, float.NaN)]
+    [InlineData(float.PositiveInfinity, float.NaN)]
+    [InlineData(float.NegativeInfinity, 0f)]
+    public void ScoresThatAreNotNumbersReachTheirQueryAlone(float score, float expected)
+    {
+        // One score of one query, in the second tile of keys and in a row without another visible key.
+        foreach ((int query, int key) in ((int, int)[])[(5, 130), (9, 2), (66, 199)])
+        {
+            foreach (bool alone in (bool[])[false, true])
+            {
+                var shape = new Attention(1, 1, 1, 67, 200, 16) { BiasQueryStride = 200 };
+                float[] q = Random(67 * 16, 1), k = Random(200 * 16, 2), v = Random(200 * 16, 3), bias = new float[67 * 200];
+                if (alone) bias.AsSpan(query * 200, 200).Fill(float.NegativeInfinity);
+                bias[(query * 200) + key] = score;
+                float[] y = SameEverywhere(() =>
+                {
+                    var result = new float[67 * 16];
+                    shape.Forward(q, k, v, result, default, bias);
+                    return result;
+                }, $"{score} at {query}, {key}");
+                for (int i = 0; i < y.Length; i++)
+                {
+                    if (i / 16 != query || (!alone && expected == 0f)) Assert.True(float.IsFinite(y[i]), $"{y[i]} at {i}");
+                    else Assert.Equal(expected, y[i]);
+                }
+            }
+        }
     }
 
     [Fact]

@@ -1,0 +1,205 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Simd;
+
+namespace Sparseland.Kernels.Dense;
+
+// Tiles whose left operand is read where it lies: element (i, p) at a + i * row + p * step, so that a matrix and its transpose need no copy.
+internal static unsafe partial class MicroKernel
+{
+    /// <summary>Rows of a direct tile, on every level.</summary>
+    public const int DirectRows = 8;
+
+    /// <summary>c [8, columns] = or += a b for two registers of columns, or for one; b [k, columns] with rows <paramref name="stride"/> apart.</summary>
+    /// <param name="k">Length of the sums.</param>
+    /// <param name="a">Element (0, 0) of the left operand.</param>
+    /// <param name="row">Distance of its rows.</param>
+    /// <param name="step">Distance of its columns.</param>
+    /// <param name="b">The right operand.</param>
+    /// <param name="stride">Distance of its rows.</param>
+    /// <param name="c">The tile.</param>
+    /// <param name="ldc">Distance of its rows.</param>
+    /// <param name="two">Two registers of columns.</param>
+    /// <param name="accumulate">Whether the sums are added to what is there.</param>
+    /// <param name="ahead">Memory that is asked for, a line at each step of the sums.</param>
+    /// <param name="pace">Bytes from there to what the next step asks for.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void RunDirect<V>(int k, float* a, nint row, nint step, float* b, nint stride, float* c, nint ldc, bool two, bool accumulate, float* ahead, nint pace) where V : unmanaged, IVector<V>
+    {
+        TileStore to = TileStore.Plain(c, ldc, V.Count, accumulate);
+        if (V.Count == 16)
+        {
+            if (two) Direct8<V>(k, a, row, step, b, stride, to, ahead, pace);
+            else DirectNarrow8<V>(k, a, row, step, b, stride, to);
+            return;
+        }
+        // Sixteen registers hold four rows of sums: 8, 2 of b, 1 of a.
+        TileStore below = TileStore.Plain(c + (4 * ldc), ldc, V.Count, accumulate);
+        if (two)
+        {
+            Direct4<V>(k, a, row, step, b, stride, to, ahead, pace);
+            Direct4<V>(k, a + (4 * row), row, step, b, stride, below, a, 0);
+            return;
+        }
+        DirectNarrow4<V>(k, a, row, step, b, stride, to);
+        DirectNarrow4<V>(k, a + (4 * row), row, step, b, stride, below);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float At(float* a, nint bytes) => *(float*)((byte*)a + bytes);
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Direct8<V>(int k, float* a, nint row, nint step, float* b, nint stride, in TileStore to, float* ahead, nint pace) where V : unmanaged, IVector<V>
+    {
+        V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero, s60 = V.Zero, s70 = V.Zero;
+        V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero, s61 = V.Zero, s71 = V.Zero;
+        if (to.Accumulate) Expect(to, 8);
+        float* a4 = a + (4 * row);
+        nint r1 = row * sizeof(float), r2 = 2 * r1, r3 = 3 * r1;
+        for (int p = 0; p < k; p++)
+        {
+            V x0 = V.Load(b), x1 = V.Load(b + V.Count), w;
+            w = V.Broadcast(*a); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01);
+            w = V.Broadcast(At(a, r1)); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11);
+            w = V.Broadcast(At(a, r2)); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21);
+            w = V.Broadcast(At(a, r3)); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31);
+            w = V.Broadcast(*a4); s40 = V.MultiplyAdd(w, x0, s40); s41 = V.MultiplyAdd(w, x1, s41);
+            w = V.Broadcast(At(a4, r1)); s50 = V.MultiplyAdd(w, x0, s50); s51 = V.MultiplyAdd(w, x1, s51);
+            w = V.Broadcast(At(a4, r2)); s60 = V.MultiplyAdd(w, x0, s60); s61 = V.MultiplyAdd(w, x1, s61);
+            w = V.Broadcast(At(a4, r3)); s70 = V.MultiplyAdd(w, x0, s70); s71 = V.MultiplyAdd(w, x1, s71);
+            a += step;
+            a4 += step;
+            b += stride;
+            if (Sse.IsSupported) Sse.Prefetch0(ahead);
+            ahead = (float*)((byte*)ahead + pace);
+        }
+        float* c0 = to.C0, c1 = to.C1;
+        nint ldc = to.Stride;
+        if (to.Accumulate)
+        {
+            s00 = V.Add(V.Load(c0), s00); s01 = V.Add(V.Load(c1), s01);
+            s10 = V.Add(V.Load(c0 + ldc), s10); s11 = V.Add(V.Load(c1 + ldc), s11);
+            s20 = V.Add(V.Load(c0 + (2 * ldc)), s20); s21 = V.Add(V.Load(c1 + (2 * ldc)), s21);
+            s30 = V.Add(V.Load(c0 + (3 * ldc)), s30); s31 = V.Add(V.Load(c1 + (3 * ldc)), s31);
+            s40 = V.Add(V.Load(c0 + (4 * ldc)), s40); s41 = V.Add(V.Load(c1 + (4 * ldc)), s41);
+            s50 = V.Add(V.Load(c0 + (5 * ldc)), s50); s51 = V.Add(V.Load(c1 + (5 * ldc)), s51);
+            s60 = V.Add(V.Load(c0 + (6 * ldc)), s60); s61 = V.Add(V.Load(c1 + (6 * ldc)), s61);
+            s70 = V.Add(V.Load(c0 + (7 * ldc)), s70); s71 = V.Add(V.Load(c1 + (7 * ldc)), s71);
+        }
+        V.Store(s00, c0); V.Store(s01, c1);
+        V.Store(s10, c0 + ldc); V.Store(s11, c1 + ldc);
+        V.Store(s20, c0 + (2 * ldc)); V.Store(s21, c1 + (2 * ldc));
+        V.Store(s30, c0 + (3 * ldc)); V.Store(s31, c1 + (3 * ldc));
+        V.Store(s40, c0 + (4 * ldc)); V.Store(s41, c1 + (4 * ldc));
+        V.Store(s50, c0 + (5 * ldc)); V.Store(s51, c1 + (5 * ldc));
+        V.Store(s60, c0 + (6 * ldc)); V.Store(s61, c1 + (6 * ldc));
+        V.Store(s70, c0 + (7 * ldc)); V.Store(s71, c1 + (7 * ldc));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void DirectNarrow8<V>(int k, float* a, nint row, nint step, float* b, nint stride, in TileStore to) where V : unmanaged, IVector<V>
+    {
+        V s0 = V.Zero, s1 = V.Zero, s2 = V.Zero, s3 = V.Zero, s4 = V.Zero, s5 = V.Zero, s6 = V.Zero, s7 = V.Zero;
+        float* a4 = a + (4 * row);
+        nint r1 = row * sizeof(float), r2 = 2 * r1, r3 = 3 * r1;
+        for (int p = 0; p < k; p++)
+        {
+            V x = V.Load(b);
+            s0 = V.MultiplyAdd(V.Broadcast(*a), x, s0);
+            s1 = V.MultiplyAdd(V.Broadcast(At(a, r1)), x, s1);
+            s2 = V.MultiplyAdd(V.Broadcast(At(a, r2)), x, s2);
+            s3 = V.MultiplyAdd(V.Broadcast(At(a, r3)), x, s3);
+            s4 = V.MultiplyAdd(V.Broadcast(*a4), x, s4);
+            s5 = V.MultiplyAdd(V.Broadcast(At(a4, r1)), x, s5);
+            s6 = V.MultiplyAdd(V.Broadcast(At(a4, r2)), x, s6);
+            s7 = V.MultiplyAdd(V.Broadcast(At(a4, r3)), x, s7);
+            a += step;
+            a4 += step;
+            b += stride;
+        }
+        float* c = to.C0;
+        nint ldc = to.Stride;
+        if (to.Accumulate)
+        {
+            s0 = V.Add(V.Load(c), s0);
+            s1 = V.Add(V.Load(c + ldc), s1);
+            s2 = V.Add(V.Load(c + (2 * ldc)), s2);
+            s3 = V.Add(V.Load(c + (3 * ldc)), s3);
+            s4 = V.Add(V.Load(c + (4 * ldc)), s4);
+            s5 = V.Add(V.Load(c + (5 * ldc)), s5);
+            s6 = V.Add(V.Load(c + (6 * ldc)), s6);
+            s7 = V.Add(V.Load(c + (7 * ldc)), s7);
+        }
+        V.Store(s0, c);
+        V.Store(s1, c + ldc);
+        V.Store(s2, c + (2 * ldc));
+        V.Store(s3, c + (3 * ldc));
+        V.Store(s4, c + (4 * ldc));
+        V.Store(s5, c + (5 * ldc));
+        V.Store(s6, c + (6 * ldc));
+        V.Store(s7, c + (7 * ldc));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Direct4<V>(int k, float* a, nint row, nint step, float* b, nint stride, in TileStore to, float* ahead, nint pace) where V : unmanaged, IVector<V>
+    {
+        V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero;
+        V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero;
+        nint r1 = row * sizeof(float), r2 = 2 * r1, r3 = 3 * r1;
+        for (int p = 0; p < k; p++)
+        {
+            V x0 = V.Load(b), x1 = V.Load(b + V.Count), w;
+            w = V.Broadcast(*a); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01);
+            w = V.Broadcast(At(a, r1)); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11);
+            w = V.Broadcast(At(a, r2)); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21);
+            w = V.Broadcast(At(a, r3)); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31);
+            a += step;
+            b += stride;
+            if (Sse.IsSupported) Sse.Prefetch0(ahead);
+            ahead = (float*)((byte*)ahead + pace);
+        }
+        float* c0 = to.C0, c1 = to.C1;
+        nint ldc = to.Stride;
+        if (to.Accumulate)
+        {
+            s00 = V.Add(V.Load(c0), s00); s01 = V.Add(V.Load(c1), s01);
+            s10 = V.Add(V.Load(c0 + ldc), s10); s11 = V.Add(V.Load(c1 + ldc), s11);
+            s20 = V.Add(V.Load(c0 + (2 * ldc)), s20); s21 = V.Add(V.Load(c1 + (2 * ldc)), s21);
+            s30 = V.Add(V.Load(c0 + (3 * ldc)), s30); s31 = V.Add(V.Load(c1 + (3 * ldc)), s31);
+        }
+        V.Store(s00, c0); V.Store(s01, c1);
+        V.Store(s10, c0 + ldc); V.Store(s11, c1 + ldc);
+        V.Store(s20, c0 + (2 * ldc)); V.Store(s21, c1 + (2 * ldc));
+        V.Store(s30, c0 + (3 * ldc)); V.Store(s31, c1 + (3 * ldc));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void DirectNarrow4<V>(int k, float* a, nint row, nint step, float* b, nint stride, in TileStore to) where V : unmanaged, IVector<V>
+    {
+        V s0 = V.Zero, s1 = V.Zero, s2 = V.Zero, s3 = V.Zero;
+        nint r1 = row * sizeof(float), r2 = 2 * r1, r3 = 3 * r1;
+        for (int p = 0; p < k; p++)
+        {
+            V x = V.Load(b);
+            s0 = V.MultiplyAdd(V.Broadcast(*a), x, s0);
+            s1 = V.MultiplyAdd(V.Broadcast(At(a, r1)), x, s1);
+            s2 = V.MultiplyAdd(V.Broadcast(At(a, r2)), x, s2);
+            s3 = V.MultiplyAdd(V.Broadcast(At(a, r3)), x, s3);
+            a += step;
+            b += stride;
+        }
+        float* c = to.C0;
+        nint ldc = to.Stride;
+        if (to.Accumulate)
+        {
+            s0 = V.Add(V.Load(c), s0);
+            s1 = V.Add(V.Load(c + ldc), s1);
+            s2 = V.Add(V.Load(c + (2 * ldc)), s2);
+            s3 = V.Add(V.Load(c + (3 * ldc)), s3);
+        }
+        V.Store(s0, c);
+        V.Store(s1, c + ldc);
+        V.Store(s2, c + (2 * ldc));
+        V.Store(s3, c + (3 * ldc));
+    }
+}
