@@ -15,7 +15,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <para>Each output starts from bias + residual and adds its products in the order of the columns, rounding once each: the bits of <see cref="RowKernel"/>.</para>
 /// <para>Measured before it was written (one thread, Zen 4, 15 shapes of ResNet-50, ViT and Llama): 1 register of columns and 28 rows beat 2 registers and 14 rows, and 4 and 7 rows: more rows
 /// use each input more often.</para>
-/// <para>What limits it at 95 % zeros, where a load serves one or two values: loads, and where they find their inputs. Blocks of 384 lines and all panels in turn on one tile keep inputs in the first cache; code
+/// <para>What limits it at 95 % zeros, where a load serves one or two values: loads, and where they find their inputs. Blocks of 256 lines and all panels in turn on one tile keep inputs in the first cache; code
 /// may stream from beyond it. Lines of a matrix are packed by the first panel while it multiplies (<see cref="RunInPlace"/>). What was tried besides: docs/performance.md, section 2. The figure
 /// <c>spmm</c> prints what comes of it.</para>
 /// <para>Code and values of the next panels are asked for ahead, a few lines after each panel: layers with few pixels and many weights otherwise wait for code from memory.</para>
@@ -27,9 +27,9 @@ internal sealed unsafe class CompiledMatrix
 
     private const int LineBytes = Lanes * sizeof(float);
 
-    // Inputs of a block of lines stay in the first cache while all panels use them: 24 KiB. Where a line serves so many values that loads do not matter, sums are
-    // rather kept twice as long.
-    private const int ThinDepth = 384, DenseDepth = 768, ValuesThatHideALoad = 4;
+    // Inputs of a block of lines stay in the first cache while all panels use them, beside the lines of the matrix that the first panel reads: 16 KiB. 24 KiB where that makes one block and no sums
+    // have to wait, and for convolutions, most of which pack their lines beforehand. Where a line serves so many values that loads do not matter, sums are rather kept twice as long.
+    private const int ThinDepth = 256, MediumDepth = 384, DenseDepth = 768, ValuesThatHideALoad = 4;
 
     // Code of the panels that share a tile: it stays in the second cache from tile to tile. Where all code comes from memory and panels are thick, each is a group.
     private const int GroupCode = 96 * 1024;
@@ -129,7 +129,7 @@ internal sealed unsafe class CompiledMatrix
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
     /// <param name="leastReuse">Stored values that a used column must hold on average.</param>
     /// <param name="planes">Where the inputs lie when code reads them in place; null for packed lines.</param>
-    /// <param name="comesFromFar">Whether other code of a network drives this out of the second cache between its uses, however short it is.</param>
+    /// <param name="comesFromFar">Whether this is a convolution of a network, whose other code drives this out of the second cache between its uses, however short it is.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static CompiledMatrix? TryCompile(int rows, int columns, ReadOnlySpan<int> rowPointers, ReadOnlySpan<int> indices, int leastReuse = 0, ShiftedPlanes? planes = null, bool comesFromFar = false)
     {
@@ -147,7 +147,7 @@ internal sealed unsafe class CompiledMatrix
 
         // Panels of whole blocks of four rows where there are enough: tiles of 4 x 1 weights are not torn.
         int quads = (rows + 3) / 4, panels = (quads + PanelCode.Rows / 4 - 1) / (PanelCode.Rows / 4);
-        int most = indices.Length > (long)ValuesThatHideALoad * panels * used ? DenseDepth : ThinDepth, blocks = (used + most - 1) / most;
+        int most = indices.Length > (long)ValuesThatHideALoad * panels * used ? DenseDepth : used <= MediumDepth || planes is not null || comesFromFar ? MediumDepth : ThinDepth, blocks = (used + most - 1) / most;
         // Blocks of one size: a short last one would spill all sums for little.
         int depth = (used + blocks - 1) / blocks;
         var pieces = new Piece[panels * blocks + 1];
@@ -193,7 +193,7 @@ internal sealed unsafe class CompiledMatrix
                 // Each start has moved to the next line's.
                 pieces[b * panels + p] = new Piece(assembler.Length, first, at);
                 PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: p + 1 < panels ? FirstRow(p + 2) - end : 0, asksAhead: comesFromFar || indices.Length > StaysInCache);
-                PanelCode.EmitNext(assembler, endsBlock: p == panels - 1 && b < blocks - 1);
+                PanelCode.EmitNext(assembler, endsBlock: p == panels - 1 && b < blocks - 1, nextIsLast: b == blocks - 2);
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }
         }
@@ -226,6 +226,9 @@ internal sealed unsafe class CompiledMatrix
         }
     }
 
+    /// <summary>Floats that the sums of so many rows of a tile take while they wait between blocks.</summary>
+    public long SumsOf(int rows) => Blocks == 1 ? 0 : (long)rows * Lanes;
+
     /// <summary>The rows of panels first .. end-1.</summary>
     public (int First, int End) Rows(int first, int end) => (_pieces[first].FirstRow, end == Panels ? RowCount : _pieces[end].FirstRow);
 
@@ -234,9 +237,9 @@ internal sealed unsafe class CompiledMatrix
 
     /// <summary>Multiplies all panels and blocks of lines with tiles that are read where they are.</summary>
     /// <remarks>
-    /// Tile after tile: all code runs on 16 columns, the first panel of each block packs the block's inputs, sums that wait between blocks stay in the first cache.
+    /// Tile after tile: all code runs on 16 columns, the first panel of each block packs the block's inputs, sums that wait between blocks stay in the near caches.
     /// </remarks>
-    /// <param name="tiles">Input: room for a block of lines of one tile; no tail.</param>
+    /// <param name="tiles">Input and Sums: room for a block of lines and for the sums of one tile; no tail.</param>
     /// <param name="source">Row 0 of the matrix, at the first tile's columns; every line is followed by 16 readable floats for each tile.</param>
     /// <param name="stride">Floats between rows of the matrix.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -252,6 +255,7 @@ internal sealed unsafe class CompiledMatrix
                 Clamp = tiles.Clamp.IsNone ? null : clamp,
                 Input = (byte*)tiles.Input,
                 OutputTile = tiles.OutputTile * sizeof(float),
+                Sums = tiles.Sums,
                 RowStride = tiles.RowStride * sizeof(float),
                 Values = values,
                 Panel = _memory.Address + _pieces[0].Start,
@@ -266,7 +270,7 @@ internal sealed unsafe class CompiledMatrix
                 a.Tiles = Math.Min(most, tiles.Whole - t);
                 a.Source = source + t * Lanes;
                 a.Output = tiles.Output + t * tiles.OutputTile;
-                a.Residual = tiles.Residual == null ? null : tiles.Residual + t * tiles.OutputTile;
+                Place(ref a, 0, tiles.Residual == null ? null : tiles.Residual + t * tiles.OutputTile, tiles.Sums, 0);
                 Call(ref a);
             }
         }
@@ -303,32 +307,43 @@ internal sealed unsafe class CompiledMatrix
                 {
                     next = GroupEnd(b, p, end);
                     ref readonly Piece piece = ref _pieces[b * Panels + p];
-                    nint row = piece.FirstRow * tiles.RowStride;
                     a.Values = values + piece.Value;
                     a.Panel = _memory.Address + piece.Start;
                     if (tiles.Whole > 0)
                     {
+                        nint row = piece.FirstRow * tiles.RowStride;
                         a.Input = (byte*)(tiles.Input + block);
                         (a.Tiles, a.Panels) = (tiles.Whole, next - p);
                         a.Output = tiles.Output + row;
                         a.OutputTile = tiles.OutputTile * sizeof(float);
-                        a.Residual = tiles.Residual == null ? null : tiles.Residual + row;
                         a.RowStride = tiles.RowStride * sizeof(float);
+                        Place(ref a, b, tiles.Residual == null ? null : tiles.Residual + row, tiles.Sums + piece.FirstRow * Lanes, tiles.SumsTile);
                         Call(ref a);
                     }
                     if (tiles.Tail != null)
                     {
+                        nint row = piece.FirstRow * Lanes;
                         a.Input = (byte*)(tiles.Input + tiles.Whole * tiles.InputTile + block);
                         (a.Tiles, a.Panels) = (1, next - p);
-                        a.Output = tiles.Tail + piece.FirstRow * Lanes;
-                        a.Residual = tiles.TailResidual == null ? null : tiles.TailResidual + piece.FirstRow * Lanes;
+                        a.Output = tiles.Tail + row;
                         a.RowStride = LineBytes;
+                        Place(ref a, b, tiles.TailResidual == null ? null : tiles.TailResidual + row, tiles.Sums + tiles.Whole * tiles.SumsTile + row, tiles.SumsTile);
                         Call(ref a);
                     }
                 }
             }
         }
         GC.KeepAlive(_memory);
+    }
+
+    /// <summary>Where the sums of a block come from and go to.</summary>
+    private void Place(ref PanelCode.Arguments a, int block, float* residual, float* sums, nint sumsTile)
+    {
+        bool isFirst = block == 0, isLast = block == Blocks - 1;
+        a.To = isLast ? a.Output : sums;
+        a.ToTile = isLast ? a.OutputTile : sumsTile * sizeof(float);
+        a.From = isFirst ? residual : isLast ? sums : null;
+        a.FromTile = isFirst ? a.OutputTile : sumsTile * sizeof(float);
     }
 
     private void Call(ref PanelCode.Arguments arguments)
@@ -339,7 +354,7 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>The panel behind those that follow one tile after the other, from panel p on.</summary>
     private int GroupEnd(int block, int p, int end)
     {
-        if (StoredCount > MostStoredInPlace && Depth > ThinDepth) return p + 1;
+        if (StoredCount > MostStoredInPlace && Depth > MediumDepth) return p + 1;
         int next = p + 1, limit = _pieces[block * Panels + p].Start + GroupCode;
         while (next < end && _pieces[block * Panels + next + 1].Start <= limit) next++;
         return next;
@@ -374,6 +389,12 @@ internal sealed unsafe class CompiledMatrix
 
         /// <summary>Floats between tiles.</summary>
         public nint OutputTile;
+
+        /// <summary>Where sums wait between blocks, unless there is one block alone: element (row, tile t, lane) is at t * SumsTile + row * 16 + lane. In lines of the cache.</summary>
+        public float* Sums;
+
+        /// <summary>Floats between tiles of sums.</summary>
+        public nint SumsTile;
 
         /// <summary>[rows, 16] for the last tile, or null.</summary>
         public float* Tail;

@@ -192,10 +192,11 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     {
         const int Lanes = CompiledMatrix.Lanes;
         int start = tile * Lanes, whole = Math.Min(tiles, Columns / Lanes - tile), rest = tiles > whole ? Columns % Lanes : 0;
-        using Scratch.Buffer packed = Scratch.Rent(Matrix.Depth * (nint)Lanes);
+        using Scratch.Buffer packed = Scratch.Rent(Matrix.Depth * (nint)Lanes), sums = Scratch.Rent(Matrix.SumsOf(Matrix.RowCount));
         var call = new CompiledMatrix.Tiles
         {
             Input = packed.Pointer,
+            Sums = sums.Pointer,
             Whole = whole,
             Output = Output + start,
             Residual = Residual == null ? null : Residual + start,
@@ -254,6 +255,7 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             Residual = Residual == null ? null : origin,
             RowStride = CompiledMatrix.Lanes,
             OutputTile = size,
+            Sums = origin,
             Bias = Bias,
             Clamp = Clamp,
         }, tile, tiles, firstPanel, endPanel);
@@ -265,8 +267,11 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     {
         int lines = Matrix.Lines.Length;
         call.InputTile = CompiledMatrix.TileStride(Math.Min(lines, Matrix.Depth));
-        using Scratch.Buffer packed = Scratch.Rent(tiles * call.InputTile);
+        (int firstRow, int endRow) = Matrix.Rows(firstPanel, endPanel);
+        call.SumsTile = (nint)(endRow - firstRow) * CompiledMatrix.Lanes;
+        using Scratch.Buffer packed = Scratch.Rent(tiles * call.InputTile), sums = Scratch.Rent(call.Sums == null ? tiles * Matrix.SumsOf(endRow - firstRow) : 0);
         call.Input = packed.Pointer;
+        if (call.Sums == null) call.Sums = sums.Pointer - (nint)firstRow * CompiledMatrix.Lanes;
         for (int b = 0; b < Matrix.Blocks; b++)
         {
             int first = b * Matrix.Depth;

@@ -5,9 +5,10 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>Writes the machine code of <see cref="CompiledMatrix"/>: a loop over tiles, and for each panel of rows and block of lines straight-line code that it calls.</summary>
 /// <remarks>
-/// <para>Registers: Rdi arguments, R10 input tile, R11 output row, Rsi residual row or zero, R8 bytes between rows, R9 panels left, Rdx values; Rax walks through inputs,
-/// Rcx through the rest. Vectors 0..27 are sums, 28..31 inputs. A panel leaves the pointers at the rows and values of the next, which lies behind it; behind the last
+/// <para>Registers: Rdi arguments, R10 input tile, R11 the row that is written, Rsi residual row or zero, in the last of several blocks the row of the sums; R8 bytes between rows, R9 panels left, Rdx values;
+/// Rax walks through inputs, Rcx through the rest. Vectors 0..27 are sums, 28..31 inputs. A panel leaves the pointers at the rows and values of the next, which lies behind it; behind the last
 /// panel of a block lies the first of the next block.</para>
+/// <para>Between blocks sums wait in lines of their own, one behind the other: rows of an output may begin inside a line, and a store across two of them is dear.</para>
 /// <para>The first panel of a block can read its inputs out of a matrix and leave them packed for the other panels: what a copy beforehand would take hides behind its products.
 /// Where the matrix is much larger than the second cache, it asks for the inputs of the next tile on the way.</para>
 /// <para>Each panel asks for the outputs of the next while it multiplies: a store to a line that is in no near cache holds up all that follow.</para>
@@ -26,20 +27,19 @@ internal static class PanelCode
     {
         int top = code.Length;
         code.Load(Register.R10, Register.Rdi, Arguments.InputAt);
-        code.Load(Register.R11, Register.Rdi, Arguments.OutputAt);
+        code.Load(Register.R11, Register.Rdi, Arguments.ToAt);
         code.Load(Register.R8, Register.Rdi, Arguments.RowStrideAt);
         code.Load(Register.R9, Register.Rdi, Arguments.PanelsAt);
-        code.Load(Register.Rsi, Register.Rdi, Arguments.ResidualAt);
+        code.Load(Register.Rsi, Register.Rdi, Arguments.FromAt);
         code.Load(Register.Rdx, Register.Rdi, Arguments.ValuesAt);
         code.Load(Register.Rax, Register.Rdi, Arguments.PanelAt);
         code.Call(Register.Rax);
-        code.Load(Register.Rax, Register.Rdi, Arguments.InputTileAt);
-        code.AddTo(Register.Rdi, Arguments.InputAt, Register.Rax);
-        code.Load(Register.Rax, Register.Rdi, Arguments.OutputTileAt);
-        code.AddTo(Register.Rdi, Arguments.OutputAt, Register.Rax);
-        code.Load(Register.Rcx, Register.Rdi, Arguments.ResidualAt);
+        Advance(Arguments.InputAt, Arguments.InputTileAt);
+        Advance(Arguments.OutputAt, Arguments.OutputTileAt);
+        Advance(Arguments.ToAt, Arguments.ToTileAt);
+        code.Load(Register.Rcx, Register.Rdi, Arguments.FromAt);
         int without = code.SkipIfZero(Register.Rcx);
-        code.AddTo(Register.Rdi, Arguments.ResidualAt, Register.Rax);
+        Advance(Arguments.FromAt, Arguments.FromTileAt);
         code.Land(without);
         code.Load(Register.Rcx, Register.Rdi, Arguments.SourceAt);
         int packed = code.SkipIfZero(Register.Rcx);
@@ -50,6 +50,12 @@ internal static class PanelCode
         code.JumpIfNotZero(top);
         code.ClearUpperHalves();
         code.Return();
+
+        void Advance(int at, int tileAt)
+        {
+            code.Load(Register.Rax, Register.Rdi, tileAt);
+            code.AddTo(Register.Rdi, at, Register.Rax);
+        }
     }
 
     /// <summary>Writes one panel's code for one block of lines.</summary>
@@ -84,16 +90,12 @@ internal static class PanelCode
         }
         else
         {
-            code.Move(Register.Rcx, Register.R11);
-            for (int r = 0; r < rows; r++)
-            {
-                code.Load(r, Register.Rcx, 0);
-                code.Add(Register.Rcx, Register.R8);
-            }
+            for (int r = 0; r < rows; r++) code.Load(r, block.IsLast ? Register.Rsi : Register.R11, r * LineBytes);
+            if (block.IsLast) code.Add(Register.Rsi, rows * LineBytes);
         }
 
         // The outputs of the panel that comes next; behind the last panel, about those of the next tile.
-        var outputs = new Lines(Register.Rcx, !block.IsFirst ? 0 : nextRows > 0 ? nextRows : rows, nextRows > 0 ? rows : 0);
+        var outputs = new Lines(Register.Rcx, !block.IsLast ? 0 : nextRows > 0 ? nextRows : rows, nextRows > 0 ? rows : 0);
         if (packs)
         {
             code.Load(Register.Rcx, Register.Rdi, Arguments.SourceAt);
@@ -120,19 +122,22 @@ internal static class PanelCode
             EmitProducts(code, entries, ends, block, Inputs.Ready, asksAhead, outputs);
         }
 
-        if (block.IsLast)
+        if (!block.IsLast)
         {
-            code.Load(Register.Rcx, Register.Rdi, Arguments.ClampAt);
-            int none = code.SkipIfZero(Register.Rcx);
-            for (int i = 0; i < 3; i++) code.Load(Rows + i, Register.Rcx, i * LineBytes);
-            for (int r = 0; r < rows; r++)
-            {
-                code.Max(r, Rows, r);
-                code.Min(r, Rows + 1, r);
-                code.Add(r, r, Rows + 2);
-            }
-            code.Land(none);
+            for (int r = 0; r < rows; r++) code.Store(r, Register.R11, r * LineBytes);
+            code.Add(Register.R11, rows * LineBytes);
+            return;
         }
+        code.Load(Register.Rcx, Register.Rdi, Arguments.ClampAt);
+        int unbounded = code.SkipIfZero(Register.Rcx);
+        for (int i = 0; i < 3; i++) code.Load(Rows + i, Register.Rcx, i * LineBytes);
+        for (int r = 0; r < rows; r++)
+        {
+            code.Max(r, Rows, r);
+            code.Min(r, Rows + 1, r);
+            code.Add(r, r, Rows + 2);
+        }
+        code.Land(unbounded);
         for (int r = 0; r < rows; r++)
         {
             code.Store(r, Register.R11, 0);
@@ -231,7 +236,8 @@ internal static class PanelCode
     /// <summary>Goes on to the next panel, which is written behind this, unless that was the last.</summary>
     /// <param name="code">Where to.</param>
     /// <param name="endsBlock">Whether the next panel is the first of another block.</param>
-    public static void EmitNext(Assembler code, bool endsBlock)
+    /// <param name="nextIsLast">Whether that block is the last one.</param>
+    public static void EmitNext(Assembler code, bool endsBlock, bool nextIsLast)
     {
         code.Decrement(Register.R9);
         int next = code.SkipIfNotZero();
@@ -239,7 +245,8 @@ internal static class PanelCode
         if (!endsBlock) code.Align();
         code.Land(next);
         if (!endsBlock) return;
-        code.Load(Register.R11, Register.Rdi, Arguments.OutputAt);
+        code.Load(Register.R11, Register.Rdi, nextIsLast ? Arguments.OutputAt : Arguments.SumsAt);
+        if (nextIsLast) code.Load(Register.Rsi, Register.Rdi, Arguments.SumsAt);
         code.Align();
     }
 
@@ -247,8 +254,8 @@ internal static class PanelCode
     [StructLayout(LayoutKind.Sequential)]
     public unsafe struct Arguments
     {
-        public const int InputAt = 0, InputTileAt = 8, OutputAt = 16, OutputTileAt = 24, ResidualAt = 32, RowStrideAt = 40, BiasAt = 48, ClampAt = 56, ValuesAt = 64, PanelAt = 72, TilesAt = 80, PanelsAt = 88,
-            SourceAt = 96, SourceStrideAt = 104, SourceIsFarAt = 112;
+        public const int InputAt = 0, InputTileAt = 8, OutputAt = 16, OutputTileAt = 24, ToAt = 32, ToTileAt = 40, FromAt = 48, FromTileAt = 56, SumsAt = 64, RowStrideAt = 72, BiasAt = 80, ClampAt = 88, ValuesAt = 96,
+            PanelAt = 104, TilesAt = 112, PanelsAt = 120, SourceAt = 128, SourceStrideAt = 136, SourceIsFarAt = 144;
 
         public byte* Input;
 
@@ -259,10 +266,18 @@ internal static class PanelCode
         public float* Output;
         public nint OutputTile;
 
-        /// <summary>As Output, or null.</summary>
-        public float* Residual;
+        /// <summary>Where the first block's sums go: the output where it is the last one, too, else where they wait.</summary>
+        public float* To;
+        public nint ToTile;
 
-        /// <summary>Bytes.</summary>
+        /// <summary>What the first block's sums begin with: a residual where no block is before it, or null; where they waited when it is the last one.</summary>
+        public float* From;
+        public nint FromTile;
+
+        /// <summary>Where sums wait between blocks of one call: a line of 64 bytes for each row.</summary>
+        public float* Sums;
+
+        /// <summary>Bytes between rows of output and residual.</summary>
         public nint RowStride;
 
         /// <summary>Of all rows, or null.</summary>
@@ -313,8 +328,8 @@ internal static class PanelCode
     /// <param name="Numbers">The row of the input that each line is, for all lines.</param>
     /// <param name="First">The block's first line.</param>
     /// <param name="Count">How many.</param>
-    /// <param name="IsFirst">Whether sums begin here, with bias and residual, or go on from the output.</param>
-    /// <param name="IsLast">Whether sums end here and are clamped.</param>
+    /// <param name="IsFirst">Whether sums begin here, with bias and residual, or go on.</param>
+    /// <param name="IsLast">Whether sums end here, are clamped and go to the output.</param>
     /// <param name="Offsets">Where each of the block's lines is from the tile's address on, in bytes; null for one behind the other.</param>
     public readonly record struct Block(int[] Numbers, int First, int Count, bool IsFirst, bool IsLast, int[]? Offsets);
 }

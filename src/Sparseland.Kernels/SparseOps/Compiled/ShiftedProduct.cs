@@ -11,8 +11,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// </remarks>
 internal sealed class ShiftedPlanes
 {
-    /// <summary>Tiles of a band.</summary>
-    private const int MostTiles = 16;
+    /// <summary>Tiles of a band at most.</summary>
+    public const int MostTiles = 16;
 
     // Narrower images are read across several rows by one register.
     private const int LeastWidth = 8;
@@ -128,7 +128,8 @@ internal unsafe struct ShiftedProduct
         int most = 0;
         for (int b = 0; b < Matrix.Blocks; b++) most = Math.Max(most, Matrix.Copies(b).End - Matrix.Copies(b).First);
         int stage = ((pass.Height * pass.Width + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes / planes.Bands + 1 | 1) * CompiledMatrix.Lanes;
-        using Scratch.Buffer copies = Scratch.Rent(((long)most * planes.Stride) + CompiledMatrix.Lanes), plane = Scratch.Rent(planes.Layout.PlaneStride + planes.Layout.RowStride + 128), results = Scratch.Rent((long)Matrix.RowCount * stage);
+        using Scratch.Buffer copies = Scratch.Rent(((long)most * planes.Stride) + CompiledMatrix.Lanes), plane = Scratch.Rent(planes.Layout.PlaneStride + planes.Layout.RowStride + 128);
+        using Scratch.Buffer results = Scratch.Rent((long)Matrix.RowCount * stage), sums = Scratch.Rent(ShiftedPlanes.MostTiles * Matrix.SumsOf(Matrix.RowCount));
         for (int band = 0; band < planes.Bands; band++)
         {
             (int first, int end, int row, int rows) = planes.Band(band);
@@ -146,6 +147,8 @@ internal unsafe struct ShiftedProduct
                 Residual = Residual == null ? null : results.Pointer,
                 RowStride = stage,
                 OutputTile = CompiledMatrix.Lanes,
+                Sums = sums.Pointer,
+                SumsTile = (nint)Matrix.RowCount * CompiledMatrix.Lanes,
                 Bias = Bias,
                 Clamp = Clamp,
             };
