@@ -11,6 +11,12 @@ namespace Sparseland.Kernels.Dense;
 /// </remarks>
 public readonly partial record struct Convolution2D
 {
+    /// <summary>The most rows or columns of an image, of its padding on one side, of what a dilated kernel spans and of a stride: 2^28. Sums of a few of them are counted in 32 bits.</summary>
+    public const int LargestSide = 1 << 28;
+
+    /// <summary>The most values of one padded channel: 2^30.</summary>
+    public const long LargestPlane = 1L << 30;
+
     /// <summary>A convolution without padding, stride or dilation; set the rest with an initialiser.</summary>
     /// <param name="batch">Images, at least 0.</param>
     /// <param name="inChannels">Channels of the input, at least 1.</param>
@@ -234,12 +240,11 @@ public readonly partial record struct Convolution2D
         fixed (float* pi = outputGradient, pw = weight, po = inputGradient, pb = bias)
         {
             // The pixels of one remainder modulo the stride see the same taps: each remainder is a convolution of stride 1.
-            for (int py = 0; py < StrideY; py++)
+            for (int py = 0; py < Math.Min(StrideY, Height); py++)
             {
-                for (int px = 0; px < StrideX; px++)
+                for (int px = 0; px < Math.Min(StrideX, Width); px++)
                 {
                     int gridHeight = (Height - py + StrideY - 1) / StrideY, gridWidth = (Width - px + StrideX - 1) / StrideX;
-                    if (gridHeight <= 0 || gridWidth <= 0) continue;
                     (int[] taps, int[] dy, int[] dx) = TapsOfRemainder(py, px);
                     if (OutHeight == 0 || OutWidth == 0) (taps, dy, dx) = ([], [], []);
                     var spec = new PlanarSpec(inner, OutHeight, OutWidth, dy, dx, 1, 1, gridHeight, gridWidth, joinRows: StrideY == 1 && StrideX == 1)
@@ -272,6 +277,30 @@ public readonly partial record struct Convolution2D
         }
     }
 
+    /// <summary>Throws when one axis of a window is beyond <see cref="LargestSide"/>.</summary>
+    /// <param name="size">Of the image.</param>
+    /// <param name="kernel">Of the window.</param>
+    /// <param name="stride">Distance of windows.</param>
+    /// <param name="dilation">Distance of taps.</param>
+    /// <param name="before">Padding before the image; negative crops.</param>
+    /// <param name="after">Padding behind it; negative crops.</param>
+    /// <exception cref="ArgumentException">A number is too large; the message names them all.</exception>
+    public static void RequireSides(int size, int kernel, int stride, int dilation, int before, int after)
+    {
+        long span = ((long)(kernel - 1) * dilation) + 1, most = Math.Max(Math.Max(size, stride), Math.Max(span, Math.Max(Math.Abs((long)before), Math.Abs((long)after))));
+        if (most > LargestSide) throw new ArgumentException($"An axis of {size} with pads of {before} and {after}, stride {stride} and a kernel that spans {span}: each is at most {LargestSide}.");
+    }
+
+    /// <summary>The product of the axes of a padded channel so far and one more.</summary>
+    /// <param name="plane">Of the axes before; 1 for none.</param>
+    /// <param name="side">Of this axis.</param>
+    /// <exception cref="ArgumentException">It is beyond <see cref="LargestPlane"/>.</exception>
+    public static long RequirePlane(long plane, long side)
+    {
+        long product = plane * Math.Max(side, 1);
+        return product <= LargestPlane ? product : throw new ArgumentException($"A padded channel of {product} values; at most {LargestPlane}.");
+    }
+
     /// <summary>Throws unless sizes, strides, dilations and groups are possible.</summary>
     /// <exception cref="ArgumentException">They are not; the message names the value.</exception>
     public void Validate()
@@ -281,6 +310,14 @@ public readonly partial record struct Convolution2D
         if (KernelHeight < 1 || KernelWidth < 1) throw new ArgumentException($"Kernel is {KernelHeight} x {KernelWidth}; at least 1 x 1.");
         if (StrideY < 1 || StrideX < 1 || DilationY < 1 || DilationX < 1) throw new ArgumentException($"Strides {StrideY} x {StrideX} and dilations {DilationY} x {DilationX} must be at least 1.");
         if (Groups < 1 || InChannels % Groups != 0 || OutChannels % Groups != 0) throw new ArgumentException($"{Groups} groups do not divide {InChannels} and {OutChannels} channels.");
+        RequireGeometry();
+    }
+
+    private void RequireGeometry()
+    {
+        RequireSides(Height, KernelHeight, StrideY, DilationY, PadTop, PadBottom);
+        RequireSides(Width, KernelWidth, StrideX, DilationX, PadLeft, PadRight);
+        RequirePlane(RequirePlane(1, Math.Max(Height, Height + PadTop + PadBottom)), Math.Max(Width, Width + PadLeft + PadRight));
     }
 
     internal PlanarSpec ForwardSpec() => ForwardSpec(0, OutHeight);

@@ -178,8 +178,10 @@ public sealed class BlockCsrMatrix
     }
 
     /// <summary>The mask of the stored tiles, of shape [rows, columns]; zeros inside a stored tile count as kept.</summary>
+    /// <exception cref="InvalidOperationException">The matrix has more entries than a mask counts (2^31 - 1).</exception>
     public Mask ToMask()
     {
+        CsrMatrix.RequireCountable(Rows, Columns);
         var kept = new bool[Rows * Columns];
         for (int br = 0; br < GridRows; br++)
         {

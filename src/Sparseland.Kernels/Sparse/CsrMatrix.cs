@@ -149,8 +149,10 @@ public sealed class CsrMatrix
     }
 
     /// <summary>The mask of the stored entries, of shape [rows, columns].</summary>
+    /// <exception cref="InvalidOperationException">The matrix has more entries than a mask counts (2^31 - 1).</exception>
     public Mask ToMask()
     {
+        RequireCountable(Rows, Columns);
         var words = new ulong[((long)Rows * Columns + 63) / 64];
         for (int r = 0; r < Rows; r++)
         {
@@ -191,6 +193,11 @@ public sealed class CsrMatrix
         ArgumentOutOfRangeException.ThrowIfNegative(rows);
         ArgumentOutOfRangeException.ThrowIfNegative(columns);
         if (length != (long)rows * columns) throw new ArgumentException($"{length} entries for a matrix of [{rows}, {columns}].", name);
+    }
+
+    internal static void RequireCountable(int rows, int columns)
+    {
+        if ((long)rows * columns > int.MaxValue) throw new InvalidOperationException($"A matrix of [{rows}, {columns}] has more entries than a mask counts.");
     }
 
     private static void Validate(int rows, int columns, int[] rowPointers, int[] columnIndices, float[] values)

@@ -34,6 +34,15 @@ internal sealed class ConvolutionPlan
     /// <summary>Whether the planes are the image itself.</summary>
     public required bool IsDirect { get; init; }
 
+    /// <summary>No fewer floats than the planes of an image take.</summary>
+    public static double MostFloats(SparseConvolutionShape s, int height, int width)
+    {
+        long rows = s.OutHeight(height) + (long)(s.KernelHeight - 1) * s.DilationHeight / s.StrideHeight, columns = s.OutWidth(width) + (long)(s.KernelWidth - 1) * s.DilationWidth / s.StrideWidth;
+        long phases = (long)Math.Min(s.KernelHeight, s.StrideHeight) * Math.Min(s.KernelWidth, s.StrideWidth);
+        // A plane ends with up to two cache lines more.
+        return ((double)rows * Math.Max(columns, 1) + 32) * phases * s.InChannels;
+    }
+
     /// <summary>Plans the forward pass; values are shared, not copied.</summary>
     public static ConvolutionPlan Create(SparseConvolutionShape s, int height, int width, int[] rowPointers, int[] columns, float[] values, CompiledOnce compiled, bool compileOnReuse)
     {

@@ -29,6 +29,7 @@ internal sealed unsafe class PlaneLayout
     /// <param name="rows">Rows of a plane that are read.</param>
     /// <param name="columns">Columns of a plane that are read.</param>
     /// <param name="maxShift">columns minus the columns of the output: how far right of an output taps reach.</param>
+    /// <exception cref="ArgumentException">The planes have more floats than an int counts.</exception>
     public PlaneLayout(int channels, int height, int width, int padTop, int padLeft, int strideHeight, int strideWidth,
         (int Row, int Column)[] phases, int rows, int columns, int maxShift)
     {
@@ -44,8 +45,9 @@ internal sealed unsafe class PlaneLayout
         RowStride = Math.Max(columns - shared, 1);
         _columns = Math.Min(columns, RowStride);
         // An odd number of cache lines, so that channels do not fall onto the same cache sets.
-        int lines = (rows * RowStride + shared + 15) / 16;
-        PlaneStride = (lines | 1) * 16;
+        long lines = ((long)rows * RowStride + shared + 15) / 16 | 1;
+        if (lines * 16 * channels * phases.Length > int.MaxValue) throw new ArgumentException($"{channels} x {phases.Length} planes of {rows} x {RowStride} pixels: shifts of sparse convolutions are counted in 32 bits.");
+        PlaneStride = (int)lines * 16;
     }
 
     /// <summary>Floats between rows of a plane.</summary>
@@ -70,7 +72,7 @@ internal sealed unsafe class PlaneLayout
     public int Planes => _phases.Length * _channels;
 
     /// <summary>The first float of a channel in a phase, given by its index in the list of phases.</summary>
-    public int PlaneStart(int phase, int channel) => checked((phase * _channels + channel) * PlaneStride);
+    public int PlaneStart(int phase, int channel) => (phase * _channels + channel) * PlaneStride;
 
     /// <summary>Fills one plane from an image [channels, height, width].</summary>
     /// <param name="plane">Which plane.</param>

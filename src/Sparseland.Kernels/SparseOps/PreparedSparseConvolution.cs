@@ -56,6 +56,16 @@ public sealed unsafe partial class PreparedSparseConvolution
     /// <summary>The convolution.</summary>
     public SparseConvolutionShape Shape { get; }
 
+    /// <summary>Whether images of a size are small enough: shifts within all planes of one are counted in 32 bits, those of dense convolutions within a channel.</summary>
+    /// <param name="shape">A valid convolution.</param>
+    /// <param name="height">Rows of an image, at least 0.</param>
+    /// <param name="width">Columns of an image, at least 0.</param>
+    public static bool Fits(SparseConvolutionShape shape, int height, int width)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        return ConvolutionPlan.MostFloats(shape, height, width) <= int.MaxValue;
+    }
+
     /// <summary>Number of stored weights.</summary>
     public int StoredCount => _values.Length;
 
@@ -114,7 +124,7 @@ public sealed unsafe partial class PreparedSparseConvolution
     /// <param name="bias">[outChannels], or empty.</param>
     /// <param name="residual">As output, or empty; may be output itself.</param>
     /// <param name="activation">Applied last.</param>
-    /// <exception cref="ArgumentException">A span has the wrong length.</exception>
+    /// <exception cref="ArgumentException">A span has the wrong length, or images are too large (<see cref="Fits"/>).</exception>
     public void Forward(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp activation) =>
         Forward(input, batch, height, width, output, bias, residual, activation, PlaneSpacing.None);
 
@@ -231,6 +241,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             ConvolutionPlan? plan = _plans.Find(p => p.Height == height && p.Width == width);
             if (plan is null)
             {
+                Shape.RequireImage(height, width);
                 plan = ConvolutionPlan.Create(Shape, height, width, _rowPointers, _columns, _values, _compiled, _compileOnReuse);
                 if (_plans.Count == 8) _plans.RemoveAt(0);
                 _plans.Add(plan);

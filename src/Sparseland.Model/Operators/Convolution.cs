@@ -1,4 +1,5 @@
 using System.Numerics;
+using Sparseland.Kernels.Dense;
 using Sparseland.Model.Graph;
 using Sparseland.Model.Operators.Coupling;
 using Sparseland.Model.Operators.Support;
@@ -203,21 +204,24 @@ internal sealed class ConvTranspose() : Operator("ConvTranspose", minInputs: 2, 
         int[] wanted = Window.Narrow(node.Attributes.Ints("output_shape"));
         string auto = node.Attributes.String("auto_pad", "NOTSET");
         int[] before = pads[..rank], after = pads[rank..], output = new int[rank];
+        long plane = 1;
         for (int i = 0; i < rank; i++)
         {
-            int extent = ((kernel[i] - 1) * dilations[i]) + 1;
-            int full = (strides[i] * (input[i] - 1)) + extra[i] + extent;
+            if (kernel[i] < 1 || strides[i] < 1 || dilations[i] < 1) throw new ArgumentException("kernel, strides and dilations must be positive");
+            Convolution2D.RequireSides(input[i], kernel[i], strides[i], dilations[i], before[i], after[i]);
+            int full = checked((strides[i] * (input[i] - 1)) + extra[i] + ((kernel[i] - 1) * dilations[i]) + 1);
             if (wanted.Length > 0 || auto is "SAME_UPPER" or "SAME_LOWER")
             {
-                output[i] = wanted.Length > 0 ? wanted[wanted.Length - rank + i] : input[i] * strides[i];
-                int total = Math.Max(0, full - output[i]);
+                output[i] = wanted.Length > 0 ? wanted[wanted.Length - rank + i] : checked(input[i] * strides[i]);
+                int total = Math.Max(0, checked(full - output[i]));
                 (before[i], after[i]) = auto == "SAME_UPPER" ? (total / 2, total - (total / 2)) : (total - (total / 2), total / 2);
             }
             else
             {
                 if (auto == "VALID") (before[i], after[i]) = (0, 0);
-                output[i] = full - before[i] - after[i];
+                output[i] = checked(full - before[i] - after[i]);
             }
+            plane = Convolution2D.RequirePlane(plane, Math.Max(full, output[i]));
         }
         return new Window { Kernel = kernel.ToArray(), Strides = strides, Dilations = dilations, Before = before, After = after, Input = output, Output = input.ToArray() };
     }

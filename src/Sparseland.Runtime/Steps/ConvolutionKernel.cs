@@ -35,6 +35,7 @@ internal abstract class ConvolutionKernel
             new(KernelKind.Dense, 1, $"{weight.Name}|dense|{layer}|{g.Batch},{g.Height},{g.Width}", () => new DenseConvolution(weight, geometry), ""),
             new(kind, cost, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, shape), kind == KernelKind.ConvolutionBlock ? $"{matrix.BlockRows}x1 blocks, " : ""),
         ];
+        if (!PreparedSparseConvolution.Fits(shape, geometry.Height, geometry.Width)) candidates = candidates[..1];
         return KernelChooser.Choose(candidates, new KernelRules(new KernelWork(pixels) { BlockRows = matrix.BlockRows, Images = geometry.Batch, Columns = shape.WeightsPerOutput }, RulesText(kind, geometry)), matrix.Density, geometry.MultiplyAdds, context, kernel =>
         {
             var x = new float[geometry.InputLength];

@@ -162,7 +162,7 @@ internal sealed class GraphExecutor
             step.IsFused = fuse && outputs is not null;
             outputs ??= Evaluate(step, inputs, seed, values);
         }
-        catch (ArgumentException e)
+        catch (Exception e) when (e is ArgumentException or OverflowException)
         {
             // Kernels speak of their arguments; a user needs the node.
             throw new GraphException("SL2003", $"{step.Node.OpType} node '{step.Node.Name}': {e.Message}", e)

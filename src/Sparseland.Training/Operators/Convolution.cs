@@ -109,15 +109,15 @@ internal static class Convolution
         int[] size = new int[axes], begin = [.. window.Begin], end = [.. window.End];
         for (int d = 0; d < axes; d++)
         {
-            int full = (window.Strides[d] * (x.Shape[2 + d] - 1)) + (int)extra[d] + ((w.Shape[2 + d] - 1) * window.Dilations[d]) + 1;
+            int full = checked((window.Strides[d] * (x.Shape[2 + d] - 1)) + (int)extra[d] + ((w.Shape[2 + d] - 1) * window.Dilations[d]) + 1);
             bool same = auto is "SAME_UPPER" or "SAME_LOWER";
             if (wanted is null && !same)
             {
-                size[d] = full - begin[d] - end[d];
+                size[d] = checked(full - begin[d] - end[d]);
                 continue;
             }
-            size[d] = wanted is null ? x.Shape[2 + d] * window.Strides[d] : (int)wanted[wanted.Length - axes + d];
-            int total = full - size[d];
+            size[d] = checked(wanted is null ? x.Shape[2 + d] * window.Strides[d] : (int)wanted[wanted.Length - axes + d]);
+            int total = checked(full - size[d]);
             // An output that is longer than the full product is padded with zeros: negative pads of the convolution.
             (begin[d], end[d]) = auto == "SAME_UPPER" ? (total / 2, total - (total / 2)) : (total - (total / 2), total / 2);
         }

@@ -1,3 +1,5 @@
+using Sparseland.Kernels.Dense;
+
 namespace Sparseland.Training.Operators;
 
 /// <summary>Strides, dilations and pads of a sliding window, per spatial axis.</summary>
@@ -24,6 +26,7 @@ internal sealed record Window(int[] Kernel, int[] Strides, int[] Dilations, int[
         for (int i = 0; i < axes; i++)
         {
             if (strides[i] < 1 || dilations[i] < 1 || k[i] < 1) throw c.Error("kernel, strides and dilations must be at least 1");
+            Convolution2D.RequireSides(sizes[i], k[i], strides[i], dilations[i], begin[i], end[i]);
             if (transposed || auto == "NOTSET" || auto.Length == 0) continue;
             int extent = ((k[i] - 1) * dilations[i]) + 1;
             int output = (sizes[i] + strides[i] - 1) / strides[i];

@@ -30,6 +30,23 @@ public sealed class BadModelTests
         Assert.Equal(before, Directory.GetFileSystemEntries(folder.Path));
     }
 
+    [Theory]
+    [InlineData(92681, 46341, 46340)]
+    [InlineData(int.MaxValue, int.MaxValue, int.MaxValue)]
+    [InlineData((1L << 32) + 1, 1, 0)]
+    public async Task A_convolution_beyond_32_bits_is_named_and_never_run(long dilation, long before, long after)
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder["m.onnx"], input = folder["x.npy"];
+        HostileFiles.Convolution(path, dilation, before, after);
+        Sparseland.Model.Formats.Numpy.NpyWriter.Write(input, Sparseland.Model.Graph.TensorData.Wrap(new float[64], 1, 64, 1, 1));
+        foreach (string[] verb in (string[][])[["bench", path, "--seconds", "0"], ["run", path, "--input", input]])
+        {
+            ProcessResult result = await CommandLine.FailsAsync(3, "SL2", verb);
+            Assert.Contains("far", result.Error, StringComparison.Ordinal);
+        }
+    }
+
     [Fact]
     public async Task An_unknown_operator_can_be_inspected_and_is_named_when_it_would_have_to_run()
     {

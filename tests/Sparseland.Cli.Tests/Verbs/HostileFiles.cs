@@ -53,6 +53,23 @@ internal static class HostileFiles
         File.WriteAllBytes(path, [.. Number(1, 8), .. Field(7, graph), .. Field(8, Number(2, 17))]);
     }
 
+    /// <summary>An ONNX model of one convolution of 2 x 2 taps over an image of one pixel, whose padding and dilation are so large that their products do not fit 32 bits.</summary>
+    public static void Convolution(string path, long dilation, long before, long after)
+    {
+        byte[] weight = [.. Number(1, 64), .. Number(1, 64), .. Number(1, 2), .. Number(1, 2), .. Number(2, 1), .. Text(8, "w"), .. Field(9, new byte[64 * 64 * 16])];
+        byte[] graph =
+        [
+            .. Field(1, [.. Text(1, "x"), .. Text(1, "w"), .. Text(2, "y"), .. Text(3, "far"), .. Text(4, "Conv"), .. Ints("dilations", dilation, dilation), .. Ints("pads", before, before, after, after)]),
+            .. Text(2, "g"), .. Field(5, weight), .. Field(11, Typed("x", 1, 64, 1, 1)), .. Field(12, Typed("y", 1, 64, 1, 1)),
+        ];
+        File.WriteAllBytes(path, [.. Number(1, 8), .. Field(7, graph), .. Field(8, Number(2, 17))]);
+
+        static byte[] Ints(string name, params long[] values) => Field(5, [.. Text(1, name), .. values.SelectMany(v => Number(8, v)), .. Number(20, 7)]);
+
+        static byte[] Typed(string name, params long[] shape) =>
+            [.. Text(1, name), .. Field(2, Field(1, [.. Number(1, 1), .. Field(2, [.. shape.SelectMany(d => Field(1, Number(1, d)))])]))];
+    }
+
     private static byte[] Text(int field, string value) => Field(field, Encoding.UTF8.GetBytes(value));
 
     private static byte[] Field(int field, byte[] value) => [.. Varint((ulong)(field << 3 | 2)), .. Varint((ulong)value.Length), .. value];

@@ -172,4 +172,16 @@ public class FormatTests
         }
         Assert.Throws<ArgumentException>(() => Mask.Ones([3]).Blend(new float[3], new float[2], new float[3]));
     }
+
+    [Fact]
+    public void A_matrix_with_more_entries_than_a_mask_counts_says_so()
+    {
+        var csr = new CsrMatrix(100_000, 100_000, [.. Enumerable.Repeat(0, 100_000), 1], [99_999], [1f]);
+        Assert.Equal(1e-10, csr.Density, 1e-15);
+        Assert.Contains("[100000, 100000]", Assert.Throws<InvalidOperationException>(csr.ToMask).Message, StringComparison.Ordinal);
+        Assert.Throws<ArgumentException>(() => csr.ToDense(new float[10]));
+        Assert.Equal(1, csr.Transpose().StoredCount);
+        var blocks = new BlockCsrMatrix(100_000, 100_000, 4, 1, [.. Enumerable.Repeat(0, 25_000), 1], [99_999], new float[4]);
+        Assert.Throws<InvalidOperationException>(blocks.ToMask);
+    }
 }

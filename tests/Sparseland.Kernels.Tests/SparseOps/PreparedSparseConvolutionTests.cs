@@ -46,6 +46,13 @@ public class PreparedSparseConvolutionTests
                 { "padding beyond the kernel", new(2, 3, 1, 1) { PadTop = 2, PadLeft = 1, PadBottom = 1, PadRight = 4 }, 2, 3, 4 },
                 { "stride beyond the kernel", new(2, 3, 2, 2) { StrideHeight = 3, StrideWidth = 4 }, 2, 9, 11 },
                 { "one pixel", Same3x3(2, 2), 1, 1, 1 },
+                { "cropped", new(4, 6, 3, 3) { PadTop = -1, PadLeft = -2, PadBottom = -1, PadRight = -3 }, 2, 11, 16 },
+                { "cropped, images side by side", new(4, 6, 3, 3) { PadTop = -1, PadLeft = -2, PadBottom = -1, PadRight = -3 }, 9, 12, 17 },
+                { "cropped at the left, padded at the right", new(4, 6, 3, 3) { PadTop = 3, PadLeft = -1, PadBottom = -1, PadRight = 3 }, 1, 9, 13 },
+                { "cropped stride 2, rows of half the length", new(4, 6, 3, 3) { PadTop = 5, PadLeft = -3, PadBottom = -4, PadRight = 5, StrideHeight = 2, StrideWidth = 2 }, 1, 16, 34 },
+                { "cropped 1x1", new(24, 64, 1, 1) { PadTop = -1, PadLeft = -1, PadBottom = -1, PadRight = -1 }, 1, 28, 28 },
+                { "cropped depthwise", Same3x3(6, 6) with { Groups = 6, PadRight = -2, PadBottom = -3 }, 2, 17, 25 },
+                { "cropped by more than the kernel, groups", new(4, 6, 2, 2) { PadTop = -5, PadLeft = -4, PadBottom = 7, PadRight = -3, Groups = 2, StrideWidth = 3 }, 2, 8, 15 },
             };
             return data;
         }
@@ -220,6 +227,41 @@ public class PreparedSparseConvolutionTests
         Array.Fill(dx, 5f);
         large.InputGradient([], 1, 3, 3, dx);
         Assert.All(dx, v => Assert.Equal(0f, v));
+    }
+
+    [Fact]
+    public void Numbers_that_32_bits_do_not_count_are_refused_and_the_largest_strides_are_right()
+    {
+        const int Most = Convolution2D.LargestSide;
+        // Planes of 2^33 pixels for one of an image, of which a single row would be filled: rows times their length came to 4096 in 32 bits.
+        var wide = new SparseConvolutionShape(64, 64, 2, 2) { Groups = 2, DilationHeight = 92681, DilationWidth = 92681, PadTop = 46341, PadLeft = 46341, PadBottom = 46340, PadRight = 46340 };
+        var convolution = new PreparedSparseConvolution(wide, new CsrMatrix(64, 128, [0, .. Enumerable.Repeat(1, 64)], [0], [1f]));
+        Assert.Contains("at most", Assert.Throws<ArgumentException>(() => convolution.Forward(new float[64], 1, 1, 1, new float[64])).Message);
+        Assert.Throws<ArgumentException>(() => convolution.InputGradient(new float[64], 1, 1, 1, new float[64]));
+        Assert.Throws<ArgumentException>(() => convolution.WeightGradient(new float[64], new float[64], 1, 1, 1, new float[1]));
+        foreach (SparseConvolutionShape far in (SparseConvolutionShape[])[new(1, 1, 3, 3) { DilationWidth = int.MaxValue }, new(1, 1, 1, 1) { PadTop = int.MaxValue, PadBottom = int.MinValue }, new(1, 1, 1, 1) { StrideHeight = Most + 1 }])
+            Assert.Throws<ArgumentException>(far.Validate);
+        Assert.False(PreparedSparseConvolution.Fits(Same3x3(1 << 16, 1), 256, 256));
+        Assert.True(PreparedSparseConvolution.Fits(Same3x3(1 << 12, 1), 256, 256));
+
+        var random = new Random(3);
+        SparseConvolutionShape stride = Same3x3(2, 3) with { StrideHeight = Most, StrideWidth = Most };
+        CsrMatrix weight = Csr(random, 3, 18, 1);
+        var strided = new PreparedSparseConvolution(stride, weight);
+        float[] x = Uniform(random, 2 * 30), dy = Uniform(random, 3), values = weight.Values.ToArray(), y = new float[3], dx = new float[x.Length];
+        strided.VisitProducts(1, 5, 6, (o, i, j) =>
+        {
+            y[o] += values[j] * x[i];
+            dx[i] += values[j] * dy[o];
+        });
+        Near.Equal(y, SameEverywhere(3, r => strided.Forward(x, 1, 5, 6, r)), 1e-5, 1e-5, "strides");
+        Near.Equal(dx, SameEverywhere(dx.Length, r => strided.InputGradient(dy, 1, 5, 6, r)), 1e-5, 1e-5, "strides back");
+        Convolution2D dense = new Convolution2D(1, 2, 5, 6, 3, 3, 3).WithPadding(1).WithStride(Most);
+        var result = new float[dx.Length];
+        var full = new float[54];
+        weight.ToDense(full);
+        dense.BackwardInput(dy, full, result);
+        Near.Equal(dx, result, 1e-5, 1e-5, "dense strides back");
     }
 
     private static SparseConvolutionShape Same3x3(int inChannels, int outChannels) =>

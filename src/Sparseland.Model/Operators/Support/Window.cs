@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Dense;
 using Sparseland.Model.Graph;
 
 namespace Sparseland.Model.Operators.Support;
@@ -29,7 +30,8 @@ internal sealed class Window
     /// <param name="node">The node.</param>
     /// <param name="input">Spatial sizes of the input.</param>
     /// <param name="kernel">Window sizes when the attribute is absent (from a weight).</param>
-    public static Window Of(Node node, ReadOnlySpan<int> input, ReadOnlySpan<int> kernel = default)
+    /// <param name="known">Whether the sizes are those of an image: of one that is padded to too many values there is no window.</param>
+    public static Window Of(Node node, ReadOnlySpan<int> input, ReadOnlySpan<int> kernel = default, bool known = true)
     {
         int rank = input.Length;
         int[] size = node.Attributes.Ints("kernel_shape") is { } k ? Narrow(k) : kernel.ToArray();
@@ -42,9 +44,12 @@ internal sealed class Window
         string auto = node.Attributes.String("auto_pad", "NOTSET");
         bool ceil = node.Attributes.Int("ceil_mode", 0) == 1;
         int[] before = new int[rank], after = new int[rank], output = new int[rank];
+        long padded = 1;
         for (int i = 0; i < rank; i++)
         {
+            Convolution2D.RequireSides(input[i], size[i], strides[i], dilations[i], pads[i], pads[rank + i]);
             (before[i], after[i], output[i]) = Geometry(auto, ceil, input[i], size[i], strides[i], dilations[i], pads[i], pads[rank + i]);
+            if (known) padded = Convolution2D.RequirePlane(padded, Math.Max(input[i], input[i] + before[i] + after[i]));
         }
         return new Window { Kernel = size, Strides = strides, Dilations = dilations, Before = before, After = after, Input = input.ToArray(), Output = output };
     }
@@ -57,7 +62,7 @@ internal sealed class Window
         if (rank < 1) throw new ArgumentException($"{x} has no spatial axes");
         var sizes = new int[rank];
         for (int i = 0; i < rank; i++) sizes[i] = x[i + 2].IsKnown ? x[i + 2].Value : 1 << 16;
-        Window window = Of(node, sizes, kernel);
+        Window window = Of(node, sizes, kernel, x.Skip(2).All(d => d.IsKnown));
         return new TensorShape([x[0], channels, .. window.Output.Select((o, i) => x[i + 2].IsKnown ? o : Dimension.Unknown)]);
     }
 
