@@ -4,6 +4,7 @@ using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
 
+[Collection("threads")]
 public class ColumnGemvTests
 {
     public static TheoryData<int, int> Sizes => new() { { 1, 1 }, { 5, 1 }, { 1, 70 }, { 16, 3 }, { 37, 129 }, { 300, 64 }, { 1000, 40 }, { 2500, 31 } };

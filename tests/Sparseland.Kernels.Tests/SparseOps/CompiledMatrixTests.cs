@@ -8,6 +8,7 @@ using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 namespace Sparseland.Kernels.Tests.SparseOps;
 
 /// <summary>Compiled kernels against the scalar reference and against the kernels without code. On machines without AVX-512 both sides are the latter.</summary>
+[Collection("threads")]
 public class CompiledMatrixTests
 {
     /// <summary>Rows around panels of 28, columns around blocks of 384 (few values a column) and 768 (many), widths around tiles of 16 and beyond the shared ones; the last of those that are not square have more code than stays in a cache; some leave many columns unused, and one has an input that is much larger than the second cache.</summary>

@@ -11,6 +11,7 @@ namespace Sparseland.Kernels.Tests.SparseOps;
 /// What no network should hold and some do, in the sparse kernels of single precision, at every level, beside the scalar reference: a removed weight times an infinity is left out, all else follows
 /// IEEE 754. Values of few bits are finite by their making and not among these.
 /// </summary>
+[Collection("threads")]
 public class EdgeTests
 {
     private static readonly float[] s_special = [float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.Epsilon, -float.Epsilon * 7, -0f, 0f, float.MaxValue, float.MinValue, 1e-38f];
@@ -135,7 +136,7 @@ public class EdgeTests
 
     private static float Moderate(float value) => float.IsFinite(value) && Math.Abs(value) > 1e30 ? 1 : value;
 
-    /// <summary>At every level, with one thread and with two, small ones with many more than there is work for; NaN has many bit patterns, all else has one.</summary>
+    /// <summary>At every level, with one thread, with two and with more than most have rows; NaN has many bit patterns, all else has one.</summary>
     private static void Everywhere(int length, float[] expected, Action<float[]> kernel, string what, bool near = false)
     {
         int before = WorkPool.Threads;
@@ -143,7 +144,7 @@ public class EdgeTests
         {
             foreach (SimdLevel level in Levels)
             {
-                foreach (int threads in length < 200 ? (int[])[1, 19] : [1, 2])
+                foreach (int threads in (int[])[1, 2, 19])
                 {
                     WorkPool.Threads = threads;
                     var actual = new float[length];

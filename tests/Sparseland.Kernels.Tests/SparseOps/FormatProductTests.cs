@@ -5,6 +5,7 @@ using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
 
+[Collection("threads")]
 public class FormatProductTests
 {
     public static TheoryData<int, int> Sizes => new() { { 1, 1 }, { 5, 1 }, { 1, 70 }, { 13, 64 }, { 37, 129 }, { 64, 300 }, { 700, 260 } };

@@ -7,6 +7,7 @@ using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
 
+[Collection("threads")]
 public class GemvTests
 {
     public static TheoryData<int, int> Sizes => new()

@@ -5,6 +5,7 @@ using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
 
+[Collection("threads")]
 public class PreparedSpMVTests
 {
     public static TheoryData<int, int> Sizes => new()

@@ -5,6 +5,7 @@ using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
 
+[Collection("threads")]
 public class PreparedSparseConvolutionTests
 {
     public static TheoryData<string, SparseConvolutionShape, int, int, int> Cases

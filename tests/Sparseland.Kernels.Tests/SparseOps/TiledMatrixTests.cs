@@ -8,6 +8,7 @@ using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 namespace Sparseland.Kernels.Tests.SparseOps;
 
 /// <summary>Products with matrices whose rows share their columns, against the scalar reference. On machines without AVX-512 both sides are kernels without code.</summary>
+[Collection("threads")]
 public class TiledMatrixTests
 {
     /// <summary>Rows that fill their tiles and rows that do not; widths of no register, of columns with rows in the lanes, of masks, of several chunks, and a stride that is a power of two.</summary>

@@ -2,6 +2,7 @@ using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.Tests.Threading;
 
+[Collection("threads")]
 public class WorkPoolTests
 {
     [Fact]
@@ -32,6 +33,26 @@ public class WorkPoolTests
                         Assert.All(runs, r => Assert.Equal(1, r));
                     }
                 }
+            }
+        }
+        finally
+        {
+            WorkPool.Threads = before;
+        }
+    }
+
+    [Fact]
+    public void As_many_threads_as_are_set_run_at_the_same_time()
+    {
+        int before = WorkPool.Threads;
+        try
+        {
+            foreach (int threads in new[] { 2, 3, 19 })
+            {
+                WorkPool.Threads = threads;
+                // Every part waits until all have begun: fewer threads would never end.
+                using var all = new Barrier(threads);
+                WorkPool.For(threads, _ => Assert.True(all.SignalAndWait(TimeSpan.FromSeconds(60)), $"{threads} threads did not meet"));
             }
         }
         finally

@@ -1,0 +1,73 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.Threading;
+using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
+
+namespace Sparseland.Kernels.Tests.SparseOps;
+
+/// <summary>Kernels with fewer rows than threads: their parts are really given to the pool, and the bits are those of one thread.</summary>
+[Collection("threads")]
+public class ThreadSweepTests
+{
+    private const int Rows = 12, Columns = 3000, Pixels = 400, Threads = 19;
+
+    [Fact]
+    public void More_threads_than_rows_share_the_work_of_every_sparse_kernel()
+    {
+        var random = new Random(5);
+        float[] dense = SparseDense(random, Rows, Columns, 0.3), x = Uniform(random, Columns * Pixels), dy = Uniform(random, Rows * Pixels);
+        CsrMatrix csr = CsrMatrix.FromDense(dense, Rows, Columns);
+        BlockCsrMatrix blocks = BlockCsrMatrix.FromDense(dense, Rows, Columns, 4, 1);
+        PreparedSpMM single = new(csr), tiled = new(blocks);
+        var images = new PreparedSparseConvolution(new SparseConvolutionShape(Columns / 10, Rows, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 }, Csr(random, Rows, Columns / 10 * 9, 0.3));
+        float[] image = x[..(Columns / 10 * Pixels)];
+        Shared("product", Rows * Pixels, y => single.Multiply(x, Pixels, y));
+        Shared("product of tiles", Rows * Pixels, y => tiled.Multiply(x, Pixels, y));
+        Shared("linear layer", Rows * Pixels, y => single.Linear(x, Pixels, y));
+        Shared("linear layer of tiles", Rows * Pixels, y => tiled.Linear(x, Pixels, y));
+        Shared("input gradient", Columns * Pixels, y => single.MultiplyTransposed(dy, Pixels, y));
+        Shared("weight gradient", csr.StoredCount, y => single.WeightGradient(x, dy, Pixels, y));
+        Shared("convolution", Rows * Pixels, y => images.Forward(image, 1, 20, 20, y));
+        Shared("convolution's input gradient", image.Length, y => images.InputGradient(dy, 1, 20, 20, y));
+        // Sums over images are cut by images alone.
+        float[] several = x[..(3 * image.Length)], gradients = Uniform(random, 3 * dy.Length);
+        Shared("convolution's weight gradient", images.StoredCount, y => images.WeightGradient(several, gradients, 3, 20, 20, y));
+
+        // One vector is shared by rows alone.
+        const int Long = 40_000;
+        float[] wide = SparseDense(random, Rows, Long, 0.3), vector = Uniform(random, Long);
+        CsrMatrix wideRows = CsrMatrix.FromDense(wide, Rows, Long);
+        Shared("vector", Rows, y => SpMV.Multiply(wideRows, vector, y));
+        foreach (ValueKind kind in Enum.GetValues<ValueKind>())
+        {
+            CompactMatrix bits = CompactMatrix.FromMask(Mask.FromNonZeros([Rows, Long], wide), wide, Rows, Long, kind);
+            Shared($"bit-mask {kind}", Rows, y => Gemv.Multiply(bits, vector, y));
+        }
+        // Windows hold 16 rows or more.
+        var windows = new PreparedSpMV(Csr(random, 8 * Threads, Columns, 0.3));
+        if (PreparedSpMV.IsFast(ValueKind.Float32)) Shared("windows", 8 * Threads, y => windows.Multiply(vector.AsSpan(0, Columns), y, default, Clamp.None));
+        Shared("columns", Long, y => ColumnGemv.Multiply(wide, vector.AsSpan(0, Rows), 0, y));
+    }
+
+    private static void Shared(string what, int length, Action<float[]> kernel)
+    {
+        float[] expected = new float[length], actual = new float[length];
+        int before = WorkPool.Threads;
+        try
+        {
+            WorkPool.Threads = 1;
+            int given = WorkPool.JobsGiven;
+            kernel(expected);
+            Assert.True(WorkPool.JobsGiven == given, $"{what}: one thread gave out work");
+            WorkPool.Threads = Threads;
+            kernel(actual);
+            Assert.True(WorkPool.JobsGiven > given, $"{what}: {Threads} threads were there and none was asked");
+        }
+        finally
+        {
+            WorkPool.Threads = before;
+        }
+        Near.BitEqual(expected, actual, what);
+    }
+}
