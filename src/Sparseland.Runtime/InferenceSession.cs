@@ -11,6 +11,11 @@ namespace Sparseland.Runtime;
 /// The graph is copied; later edits of it do not reach the session. <c>Run</c> may be called from several threads
 /// at once: each call has memory of its own, and calls share the compiled plans. The threads of kernels serve one kernel at a time; a kernel that
 /// begins meanwhile runs on its caller's thread alone. So several callers use as many cores as there are callers, and one caller uses them all.
+/// <para>Inputs that are not finite: a kernel that skips zeros never multiplies by them. Where a removed weight meets an infinity or a NaN, a dense kernel gives NaN (zero times infinity), a sparse one gives what the kept weights say;
+/// a layer behind a rectifier that skips columns beside zero inputs skips infinite weights there as well. Which kernel a layer gets depends on density, shape and break-even points, so the same model may answer such inputs differently on
+/// another machine or after a calibration; kept weights and inputs that are not zero follow IEEE 754 everywhere. Weights of 8 and 4 bits round inputs in blocks of 256: one that is not finite makes its whole block NaN. Vectors that are
+/// not finite run in portable loops where weights lie under masks or in windows: right, and tens of times slower. <see cref="SessionOptions.ForceDense"/> gives the dense answer.</para>
+/// <para>What a session holds beside the graph is printed with the plan: a copy of each weight as its kernel reads it. Code that was compiled for it is freed with the session by the garbage collector, which knows of its size.</para>
 /// </remarks>
 public sealed class InferenceSession
 {

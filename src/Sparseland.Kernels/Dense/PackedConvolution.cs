@@ -32,6 +32,9 @@ public sealed unsafe class PackedConvolution
     /// <summary>The geometry that the weights were packed for; calls may change its batch only.</summary>
     public Convolution2D Geometry { get; }
 
+    /// <summary>Bytes of the packed values.</summary>
+    public long Bytes => (long)_values.Length * sizeof(float);
+
     /// <summary>Whether planes may lie apart (<see cref="PlaneSpacing"/>): where the depthwise kernel runs.</summary>
     public bool TakesSpacing { get; }
 

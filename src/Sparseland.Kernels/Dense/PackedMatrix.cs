@@ -37,6 +37,9 @@ public sealed unsafe class PackedMatrix
     /// <summary>Columns of the operand as it enters the product (k or n).</summary>
     public int Columns { get; }
 
+    /// <summary>Bytes of the packed values.</summary>
+    public long Bytes => (long)_values.Length * sizeof(float);
+
     /// <summary>The level whose panels these are.</summary>
     internal SimdLevel Level { get; }
 

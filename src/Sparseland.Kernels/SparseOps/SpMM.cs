@@ -40,13 +40,6 @@ public static unsafe partial class SpMM
         }
     }
 
-    /// <inheritdoc cref="Multiply(CsrMatrix, ReadOnlySpan{float}, int, Span{float})"/>
-    public static void Multiply(NmMatrix w, ReadOnlySpan<float> b, int n, Span<float> c)
-    {
-        ArgumentNullException.ThrowIfNull(w);
-        Multiply(w.ToCsr(), b, n, c);
-    }
-
     /// <summary>c [rows, n] = w b [columns, n]. Zeros inside stored tiles take part.</summary>
     /// <inheritdoc cref="Multiply(BlockCsrMatrix, ReadOnlySpan{float}, int, Span{float}, ReadOnlySpan{float}, ReadOnlySpan{float}, Clamp)"/>
     public static void Multiply(BlockCsrMatrix w, ReadOnlySpan<float> b, int n, Span<float> c) => Multiply(w, b, n, c, default, default, Clamp.None);

@@ -11,7 +11,7 @@ namespace Sparseland.Kernels.SparseOps;
 /// <summary>Sparse matrix times one vector: y [rows] = clamp(w x [columns] + bias). For bit-masks see <see cref="Gemv"/>.</summary>
 /// <remarks>
 /// Each row keeps 16 partial sums on every instruction set, folded in one order. Which sum an entry joins belongs to the
-/// format: for CSR and N:M its place in the row. So formats agree within rounding, and
+/// format: for CSR its place in the row. So formats agree within rounding, and
 /// each format gives the same bits on every instruction set and for every number of threads. Stored entries alone take part.
 /// </remarks>
 public static unsafe class SpMV
@@ -42,28 +42,6 @@ public static unsafe class SpMV
     /// <summary>y = w x from compressed rows.</summary>
     /// <inheritdoc cref="Multiply(CsrMatrix, ReadOnlySpan{float}, Span{float}, ReadOnlySpan{float}, Clamp)"/>
     public static void Multiply(CsrMatrix w, ReadOnlySpan<float> x, Span<float> y) => Multiply(w, x, y, default, Clamp.None);
-
-    /// <summary>y = clamp(w x + bias) from N:M slots.</summary>
-    /// <inheritdoc cref="Multiply(CsrMatrix, ReadOnlySpan{float}, Span{float}, ReadOnlySpan{float}, Clamp)"/>
-    public static void Multiply(NmMatrix w, ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp activation)
-    {
-        ArgumentNullException.ThrowIfNull(w);
-        Check(w.Rows, w.Columns, x, y, bias);
-        int slots = w.GroupsPerRow * w.N;
-        var pointers = new int[w.Rows + 1];
-        for (int r = 0; r <= w.Rows; r++) pointers[r] = r * slots;
-        fixed (int* rows = pointers)
-        fixed (byte* positions = w.Positions)
-        fixed (ushort* used = w.UsedSlots)
-        fixed (float* values = w.Values, px = x, py = y, pBias = bias)
-        {
-            Run(w.Rows, rows, new NmRows { N = w.N, M = w.M, Groups = w.GroupsPerRow, Positions = positions, Used = used, Values = values, X = px }, py, pBias, activation);
-        }
-    }
-
-    /// <summary>y = w x from N:M slots.</summary>
-    /// <inheritdoc cref="Multiply(CsrMatrix, ReadOnlySpan{float}, Span{float}, ReadOnlySpan{float}, Clamp)"/>
-    public static void Multiply(NmMatrix w, ReadOnlySpan<float> x, Span<float> y) => Multiply(w, x, y, default, Clamp.None);
 
     /// <summary>y = clamp(w x + bias) from r x c tiles; zeros inside stored tiles take part.</summary>
     /// <inheritdoc cref="Multiply(CsrMatrix, ReadOnlySpan{float}, Span{float}, ReadOnlySpan{float}, Clamp)"/>
@@ -184,38 +162,6 @@ public static unsafe class SpMV
                 }
             }
             for (int t = 0; j < end; j++, t++) lanes[t] = MathF.FusedMultiplyAdd(Values[j], X[Columns[j]], lanes[t]);
-        }
-    }
-
-    private struct NmRows : IRowSums
-    {
-        public int N, M, Groups;
-        public byte* Positions;
-        public ushort* Used;
-        public float* Values;
-        public float* X;
-
-        public readonly void Rows(int row, int count, float* lanes)
-        {
-            for (int i = 0; i < count; i++) Row(row + i, lanes + i * Lanes.Count);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Row(int row, float* lanes)
-        {
-            new Span<float>(lanes, Lanes.Count).Clear();
-            int group = row * Groups;
-            float* values = Values + (nint)group * N;
-            byte* positions = Positions + (nint)group * N;
-            float* x = X;
-            int lane = 0;
-            for (int g = 0; g < Groups; g++, x += M, values += N, positions += N)
-            {
-                int used = Used[group + g];
-                for (int s = 0; s < used; s++)
-                    lanes[(lane + s) & 15] = MathF.FusedMultiplyAdd(values[s], x[positions[s]], lanes[(lane + s) & 15]);
-                lane += N;
-            }
         }
     }
 }

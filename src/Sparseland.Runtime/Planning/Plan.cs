@@ -47,6 +47,11 @@ internal sealed class Plan
     /// <summary>Bytes of all intermediate values at the fullest moment.</summary>
     public long ArenaBytes => (long)_arenaLength * sizeof(float);
 
+    /// <summary>Bytes of the weights that were prepared for layers, each once; code is written in the first run.</summary>
+    public long WeightBytes => _steps.Where(s => s.Weight is not null).DistinctBy(s => s.Weight).Sum(s => s.WeightBytes);
+
+    private long DenseWeightBytes => _steps.Where(s => s.Weight is not null).DistinctBy(s => s.Weight).Sum(s => s.DenseWeightBytes);
+
     /// <summary>Compiles an optimised graph.</summary>
     /// <param name="graph">A graph after the passes.</param>
     /// <param name="inference">Types and constants of all values with the input shapes filled in.</param>
@@ -96,6 +101,7 @@ internal sealed class Plan
         double done = _steps.Sum(s => s.MultiplyAdds * (s.SkipsZeros ? s.Density : 1));
         int apart = _slots.Count(s => s.PlaneDistance > 0);
         text.AppendLine($"steps: {_steps.Count(s => !s.IsView)}, intermediate memory {ArenaBytes / 1e6:0.00} MB{(apart > 0 ? $" (planes of {apart} values begin with cache lines)" : "")}, {_multiplyAdds / 1e6:0.0} M multiply-adds when dense, {done / 1e6:0.0} M as planned");
+        text.AppendLine($"prepared weights: {WeightBytes / 1e6:0.00} MB so far, {DenseWeightBytes / 1e6:0.00} MB as dense singles");
         foreach (Step step in _steps)
         {
             if (step.IsView) continue;

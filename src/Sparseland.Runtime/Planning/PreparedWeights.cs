@@ -21,7 +21,13 @@ internal sealed class PreparedWeights
         }
     }
 
-    /// <summary>Forgets a prepared form that lost against another.</summary>
+    /// <summary>Whether the form under a key was made.</summary>
+    public bool Has(string key)
+    {
+        lock (_prepared) return _prepared.ContainsKey(key);
+    }
+
+    /// <summary>Forgets a prepared form that lost against another and that no plan uses.</summary>
     public void Drop(string key)
     {
         lock (_prepared) _prepared.Remove(key);
@@ -34,32 +40,74 @@ internal sealed class PreparedWeights
         Get($"{weight.Name}|matrix|{transposed}", () => WeightMatrix.Of(weight, transposed));
 }
 
-/// <summary>A weight as a matrix: its structure, and the patterns that kernels make use of.</summary>
+/// <summary>A weight as a matrix: how much of it is kept, and the patterns that kernels make use of. The kept entries themselves are listed for those who prepare a kernel, and not held.</summary>
 internal sealed class WeightMatrix
 {
     private static readonly int[] s_tileRows = [16, 8, 4];
 
-    private readonly Lazy<long> _windowBytes;
+    // The tightest first: what keeps 1 of 4 keeps 2 of 4 as well.
+    private static readonly (int N, int M)[] s_groups = [(1, 8), (1, 4), (2, 4), (4, 8)];
 
-    private WeightMatrix(CsrMatrix csr, int blockRows, bool isTwoOfFour)
+    // A weight that keeps far less than a pattern allows has it by chance.
+    private const double FilledGroups = 0.75;
+
+    // Above, no kernel makes use of a pattern.
+    private const double DensestPattern = 0.75;
+
+    private readonly Weight _weight;
+    private readonly bool _transposed;
+    private readonly Lazy<long> _windowBytes;
+    private readonly WeakReference<CsrMatrix> _csr = new(null!);
+
+    private WeightMatrix(Weight weight, bool transposed)
     {
-        Csr = csr;
-        BlockRows = blockRows;
-        IsTwoOfFour = isTwoOfFour;
-        _windowBytes = new Lazy<long>(() => PreparedSpMV.CountBytes(csr));
+        (_weight, _transposed) = (weight, transposed);
+        int rows = weight.Shape[0], columns = rows == 0 ? 0 : weight.Length / rows;
+        (Rows, Columns) = transposed ? (columns, rows) : (rows, columns);
+        // The mask says what is removed; without one the zeros do.
+        long kept = weight.Mask is { } mask ? mask.KeptCount : CountKept(weight.Read().Span<float>());
+        Density = weight.Length == 0 ? 1 : (double)kept / weight.Length;
+        _windowBytes = new Lazy<long>(() => PreparedSpMV.CountBytes(Csr));
+        if (Density > DensestPattern) return;
+        Mask pattern = Csr.ToMask();
+        if (kept > 0) BlockRows = s_tileRows.FirstOrDefault(r => Rows % r == 0 && PatternCheck.Conforms(SparsityPattern.Block(r, 1), pattern, Rows, Columns), 1);
+        foreach ((int n, int m) in s_groups)
+        {
+            if (Density < FilledGroups * n / m || !PatternCheck.Conforms(SparsityPattern.NofM(n, m), pattern, Rows, Columns)) continue;
+            Note = $"{n}:{m} pattern, ";
+            break;
+        }
     }
 
-    /// <summary>The kept entries.</summary>
-    public CsrMatrix Csr { get; }
+    /// <summary>Outputs.</summary>
+    public int Rows { get; }
+
+    /// <summary>Inputs.</summary>
+    public int Columns { get; }
+
+    /// <summary>The kept entries: listed anew when nobody holds them any more. A full weight takes twice its bytes as a list.</summary>
+    public CsrMatrix Csr
+    {
+        get
+        {
+            if (_csr.TryGetTarget(out CsrMatrix? csr)) return csr;
+            ReadOnlySpan<float> values = _weight.Read().Span<float>();
+            (int rows, int columns) = _transposed ? (Columns, Rows) : (Rows, Columns);
+            csr = _weight.Mask is { } mask ? CsrMatrix.FromMask(mask, values, rows, columns) : CsrMatrix.FromDense(values, rows, columns);
+            if (_transposed) csr = csr.Transpose();
+            _csr.SetTarget(csr);
+            return csr;
+        }
+    }
 
     /// <summary>16, 8 or 4 when whole tiles of that many outputs by one input are kept or removed; otherwise 1.</summary>
-    public int BlockRows { get; }
+    public int BlockRows { get; } = 1;
 
-    /// <summary>Whether every four consecutive inputs keep at most two.</summary>
-    public bool IsTwoOfFour { get; }
+    /// <summary>The N:M pattern of consecutive inputs that the weight has, for a plan's reason: it is computed as any other weight of its density. Empty when there is none.</summary>
+    public string Note { get; } = "";
 
     /// <summary>Kept fraction.</summary>
-    public double Density => Csr.Density;
+    public double Density { get; }
 
     /// <summary>Bytes of a product with one vector in windows; counted once.</summary>
     public long WindowBytes => _windowBytes.Value;
@@ -67,21 +115,18 @@ internal sealed class WeightMatrix
     /// <summary>The kept entries in blocks of <see cref="BlockRows"/> outputs by one input.</summary>
     public BlockCsrMatrix ToBlocks()
     {
-        var dense = new float[Csr.Rows * Csr.Columns];
-        Csr.ToDense(dense);
-        return BlockCsrMatrix.FromMask(Csr.ToMask(), dense, Csr.Rows, Csr.Columns, BlockRows, 1);
+        CsrMatrix csr = Csr;
+        var dense = new float[csr.Rows * csr.Columns];
+        csr.ToDense(dense);
+        return BlockCsrMatrix.FromMask(csr.ToMask(), dense, csr.Rows, csr.Columns, BlockRows, 1);
     }
 
-    public static WeightMatrix Of(Weight weight, bool transposed)
+    public static WeightMatrix Of(Weight weight, bool transposed) => new(weight, transposed);
+
+    private static int CountKept(ReadOnlySpan<float> values)
     {
-        ReadOnlySpan<float> values = weight.Read().Span<float>();
-        int rows = weight.Shape[0], columns = rows == 0 ? 0 : weight.Length / rows;
-        // The mask says what is removed; without one the zeros do.
-        CsrMatrix csr = weight.Mask is { } mask ? CsrMatrix.FromMask(mask, values, rows, columns) : CsrMatrix.FromDense(values, rows, columns);
-        if (transposed) csr = csr.Transpose();
-        if (csr.Density > 0.75) return new WeightMatrix(csr, 1, false);
-        Mask kept = csr.ToMask();
-        int block = s_tileRows.FirstOrDefault(r => csr.Rows % r == 0 && PatternCheck.Conforms(SparsityPattern.Block(r, 1), kept, csr.Rows, csr.Columns), 1);
-        return new WeightMatrix(csr, csr.StoredCount == 0 ? 1 : block, PatternCheck.Conforms(SparsityPattern.NofM(2, 4), kept, csr.Rows, csr.Columns));
+        int kept = 0;
+        foreach (float v in values) kept += v != 0 ? 1 : 0;
+        return kept;
     }
 }

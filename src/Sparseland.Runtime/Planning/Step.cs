@@ -29,6 +29,15 @@ internal abstract class Step(Node node, IReadOnlyList<Slot?> inputs, IReadOnlyLi
     /// <summary>Whether the kernel's cost follows the density.</summary>
     public virtual bool SkipsZeros => false;
 
+    /// <summary>The prepared weight, which other steps and plans may share; null for steps without one.</summary>
+    public virtual object? Weight => null;
+
+    /// <summary>Bytes of the prepared weight so far.</summary>
+    public virtual long WeightBytes => 0;
+
+    /// <summary>Bytes of the weight as dense singles.</summary>
+    public virtual long DenseWeightBytes => 0;
+
     /// <summary>Whether the step only gives memory another shape.</summary>
     public virtual bool IsView => false;
 

@@ -21,6 +21,8 @@ internal sealed class ColumnLinear : LinearKernel.VectorKernel
 
     protected override string Name => "dense GEMV by columns";
 
+    public override long Bytes => (long)_columns.Length * sizeof(float);
+
     protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => ColumnGemv.Multiply(_columns, x, 0, y, bias, clamp);
 
     /// <summary>Whether a full weight's columns may be worth skipping.</summary>

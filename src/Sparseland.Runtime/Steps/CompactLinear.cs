@@ -92,6 +92,8 @@ internal static class CompactLinear
     {
         protected override string Name => $"{weight.Kind.ShortName()} {(weight.HasMask ? "bit-mask" : "dense")} GEMV";
 
+        public override long Bytes => weight.ByteCount;
+
         protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => Gemv.Multiply(weight, x, y, bias, clamp);
     }
 
@@ -100,6 +102,8 @@ internal static class CompactLinear
         private readonly PreparedSpMV _weight = new(weight);
 
         protected override string Name => $"{_weight.Kind.ShortName()} windowed SpMV";
+
+        public override long Bytes => _weight.Bytes;
 
         protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => _weight.Multiply(x, y, bias, clamp);
     }

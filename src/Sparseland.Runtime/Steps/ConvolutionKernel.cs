@@ -12,6 +12,9 @@ internal abstract class ConvolutionKernel
     /// <summary>What runs for images of a geometry, as the plan prints it.</summary>
     public abstract string NameFor(in Convolution2D geometry);
 
+    /// <summary>Bytes of the prepared weight so far: code is written when it is first needed.</summary>
+    public abstract long Bytes { get; }
+
     /// <summary>Whether planes may lie apart, and whether they may where there is no residual.</summary>
     public abstract bool TakesSpacing { get; }
 
@@ -33,7 +36,7 @@ internal abstract class ConvolutionKernel
         Candidate<ConvolutionKernel>[] candidates =
         [
             new(KernelKind.Dense, 1, $"{weight.Name}|dense|{layer}|{g.Batch},{g.Height},{g.Width}", () => new DenseConvolution(weight, geometry), ""),
-            new(kind, cost, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, shape), kind == KernelKind.ConvolutionBlock ? $"{matrix.BlockRows}x1 blocks, " : ""),
+            new(kind, cost, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, shape), kind == KernelKind.ConvolutionBlock ? $"{matrix.BlockRows}x1 blocks, " : matrix.Note),
         ];
         if (!PreparedSparseConvolution.Fits(shape, geometry.Height, geometry.Width)) candidates = candidates[..1];
         return KernelChooser.Choose(candidates, new KernelRules(new KernelWork(pixels) { BlockRows = matrix.BlockRows, Images = geometry.Batch, Columns = shape.WeightsPerOutput }, RulesText(kind, geometry)), matrix.Density, geometry.MultiplyAdds, context, kernel =>
@@ -78,6 +81,8 @@ internal abstract class ConvolutionKernel
 
         public override string NameFor(in Convolution2D geometry) => "dense packed convolution";
 
+        public override long Bytes => _weight.Bytes;
+
         public override bool TakesSpacing => false;
 
         public override bool TakesSpacingAlone => _weight.TakesSpacing;
@@ -98,6 +103,8 @@ internal abstract class ConvolutionKernel
             SparseForm.Depthwise => "depthwise sparse convolution",
             _ => "sparse convolution",
         };
+
+        public override long Bytes => _weight.PreparedBytes;
 
         public override bool TakesSpacing => true;
 

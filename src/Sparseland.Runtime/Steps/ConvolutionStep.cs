@@ -24,6 +24,12 @@ internal sealed class ConvolutionStep : Step
 
     public override double Density => _choice.Density;
 
+    public override object? Weight => _choice.Kernel;
+
+    public override long WeightBytes => _choice.Kernel.Bytes;
+
+    public override long DenseWeightBytes => _geometry.WeightLength * sizeof(float);
+
     public override bool SkipsZeros => _choice.Kind != KernelKind.Dense;
 
     public override long MultiplyAdds => _geometry.MultiplyAdds;
@@ -47,7 +53,9 @@ internal sealed class ConvolutionStep : Step
 
         KernelChoice<ConvolutionKernel> choice = ConvolutionKernel.Choose(weight, geometry, context);
         Clamp clamp = fused ? new Clamp(node.Attributes.Float("low", float.NegativeInfinity), node.Attributes.Float("high", float.PositiveInfinity)) : Clamp.None;
-        return new ConvolutionStep(node, context.Inputs(node), context.NewArena(node.Outputs[0], y), choice, geometry, clamp);
+        // The kernel has the weight; as a constant it would be there twice.
+        Slot?[] slots = [.. node.Inputs.Select((n, i) => i == 1 || n.Length == 0 ? null : context.Find(n))];
+        return new ConvolutionStep(node, slots, context.NewArena(node.Outputs[0], y), choice, geometry, clamp);
     }
 
     public override void Run(RunState state)

@@ -59,6 +59,7 @@ internal static class KernelChooser
         {
             // All: a table that was not measured here may be wrong about any of them.
             List<Candidate<T>> tried = [dense, .. ranked.Select(r => r.Candidate).Where(c => double.IsFinite(c.Cost))];
+            bool[] known = [.. tried.Select(c => context.Prepared.Has(c.Key))];
             T[] kernels = [.. tried.Select(c => context.Prepared.Get(c.Key, c.Prepare))];
             double[] times = KernelTimer.Best(TuningMilliseconds, [.. kernels.Select(work)]);
             int best = 0;
@@ -67,9 +68,10 @@ internal static class KernelChooser
                 // Within noise the dense kernel stays.
                 if (times[i] < times[best] / (best == 0 ? 1.05 : 1)) best = i;
             }
+            // What lost and no other plan has is not held.
             for (int i = 0; i < tried.Count; i++)
             {
-                if (i != best) context.Prepared.Drop(tried[i].Key);
+                if (i != best && !known[i]) context.Prepared.Drop(tried[i].Key);
             }
             string reason = tried[best].Note + "timed: " + string.Join(", ", tried.Select((c, i) => $"{c.Kind} {times[i]:0} us"));
             return new KernelChoice<T>(kernels[best], tried[best].Kind, density, reason);

@@ -16,6 +16,9 @@ internal abstract class LinearKernel(int inputs, int outputs)
     /// <summary>What runs for so many rows of x, as the plan prints it.</summary>
     public abstract string NameFor(int rows);
 
+    /// <summary>Bytes of the prepared weight so far: code is written when it is first needed.</summary>
+    public abstract long Bytes { get; }
+
     /// <summary>y [rows, Outputs] = clamp(x [rows, Inputs] w + bias + residual); residual [rows, Outputs] or empty.</summary>
     public abstract void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp);
 
@@ -41,13 +44,13 @@ internal abstract class LinearKernel(int inputs, int outputs)
         }
         else if (!full && rows > 1)
         {
-            candidates.Add(new(KernelKind.Csr, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows, weights: (long)inputs * outputs), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), ""));
+            candidates.Add(new(KernelKind.Csr, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows, weights: (long)inputs * outputs), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), matrix.Note));
             if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.Of(matrix.Density, Math.Max(1, outputs), rows, matrix.BlockRows, (long)inputs * outputs), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
         }
         else if (!full)
         {
-            candidates.Add(new(KernelKind.CsrVector, UsesWindows ? SparseCost.OfWindows(matrix.WindowBytes, outputs, inputs) : matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), ""));
-            candidates.Add(new(KernelKind.BitmaskVector, SparseCost.OfBitmask(matrix.Density), Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.IsTwoOfFour ? "2:4 pattern, " : ""));
+            candidates.Add(new(KernelKind.CsrVector, UsesWindows ? SparseCost.OfWindows(matrix.WindowBytes, outputs, inputs) : matrix.Density, Key(KernelKind.CsrVector), () => new CsrVector(matrix.Csr), matrix.Note));
+            candidates.Add(new(KernelKind.BitmaskVector, SparseCost.OfBitmask(matrix.Density), Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.Note));
             if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockVector(matrix), Tiles()));
         }
         long size = rows > 1 ? rows : (long)inputs * outputs * sizeof(float);
@@ -73,6 +76,8 @@ internal abstract class LinearKernel(int inputs, int outputs)
 
         public override string NameFor(int rows) => "dense packed GEMM";
 
+        public override long Bytes => _weight.Bytes;
+
         public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp)
         {
             if (!residual.IsEmpty) residual.CopyTo(y);
@@ -86,15 +91,19 @@ internal abstract class LinearKernel(int inputs, int outputs)
 
         public override string NameFor(int rows) => _weight.LinearFormOf(rows) == SparseForm.Compiled ? "compiled SpMM" : "CSR SpMM";
 
+        public override long Bytes => _weight.PreparedBytes;
+
         public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp) =>
             _weight.Linear(x, rows, y, bias, residual, clamp);
     }
 
-    private sealed class BlockLinear(WeightMatrix matrix) : LinearKernel(matrix.Csr.Columns, matrix.Csr.Rows)
+    private sealed class BlockLinear(WeightMatrix matrix) : LinearKernel(matrix.Columns, matrix.Rows)
     {
         private readonly PreparedSpMM _weight = new(matrix.ToBlocks());
 
         public override string NameFor(int rows) => $"{(_weight.LinearFormOf(rows) == SparseForm.Compiled ? "compiled " : "")}{matrix.BlockRows}x1 block SpMM";
+
+        public override long Bytes => _weight.PreparedBytes;
 
         public override void Multiply(ReadOnlySpan<float> x, int rows, Span<float> y, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp clamp) =>
             _weight.Linear(x, rows, y, bias, residual, clamp);
@@ -132,21 +141,28 @@ internal abstract class LinearKernel(int inputs, int outputs)
     {
         private readonly PreparedSpMV? _prepared = UsesWindows ? new PreparedSpMV(weight) : null;
 
+        // Windows have a copy of their own.
+        private readonly CsrMatrix? _rows = UsesWindows ? null : weight;
+
         protected override string Name => _prepared is null ? "CSR SpMV" : "windowed SpMV";
+
+        public override long Bytes => _prepared?.Bytes ?? 4L * (_rows!.RowPointers.Length + 2L * _rows.StoredCount);
 
         protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp)
         {
-            if (_prepared is null) SpMV.Multiply(weight, x, y, bias, clamp);
+            if (_prepared is null) SpMV.Multiply(_rows!, x, y, bias, clamp);
             else _prepared.Multiply(x, y, bias, clamp);
         }
     }
 
     /// <summary>The rows of a block lie along a register.</summary>
-    private sealed class BlockVector(WeightMatrix matrix) : VectorKernel(matrix.Csr.Columns, matrix.Csr.Rows)
+    private sealed class BlockVector(WeightMatrix matrix) : VectorKernel(matrix.Columns, matrix.Rows)
     {
         private readonly BlockCsrMatrix _weight = matrix.ToBlocks();
 
         protected override string Name => $"{matrix.BlockRows}x1 block SpMV";
+
+        public override long Bytes => 4L * (_weight.StoredCount + _weight.BlockCount + _weight.RowPointers.Length);
 
         protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => SpMV.Multiply(_weight, x, y, bias, clamp);
     }
@@ -156,6 +172,8 @@ internal abstract class LinearKernel(int inputs, int outputs)
         private readonly CompactMatrix _weight = Encode(weight);
 
         protected override string Name => "bit-mask SpMV";
+
+        public override long Bytes => _weight.ByteCount;
 
         protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => Gemv.Multiply(_weight, x, y, bias, clamp);
 

@@ -25,6 +25,12 @@ internal sealed class LinearStep : Step
 
     public override double Density => _choice.Density;
 
+    public override object? Weight => _choice.Kernel;
+
+    public override long WeightBytes => _choice.Kernel.Bytes;
+
+    public override long DenseWeightBytes => (long)_choice.Kernel.Inputs * _choice.Kernel.Outputs * sizeof(float);
+
     public override bool SkipsZeros => _choice.Kind != KernelKind.Dense;
 
     public override long MultiplyAdds => (long)_rows * _choice.Kernel.Inputs * _choice.Kernel.Outputs;

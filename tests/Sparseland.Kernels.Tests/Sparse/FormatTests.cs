@@ -33,14 +33,6 @@ public class FormatTests
                     Assert.True(mask.IsSubsetOf(block.ToMask()));
                     Assert.True(PatternCheck.Conforms(SparsityPattern.Block(r, c), block.ToMask(), rows, columns));
                 }
-                foreach ((int n, int m) in new[] { (2, 4), (1, 2), (3, 7), (256, 256) })
-                {
-                    float[] pruned = (float[])dense.Clone();
-                    PatternProjection.KeepBest(SparsityPattern.NofM(n, m), Array.ConvertAll(dense, Math.Abs), rows, columns, 1).Apply(pruned);
-                    NmMatrix nm = NmMatrix.FromDense(pruned, rows, columns, n, m);
-                    nm.ToDense(back);
-                    Near.BitEqual(pruned, back);
-                }
             }
         }
     }
@@ -51,7 +43,6 @@ public class FormatTests
         Mask mask = Mask.FromFlags([2, 2], [true, true, false, true]);
         float[] dense = [1f, 0f, 9f, -0f];
         Assert.Equal(3, CsrMatrix.FromMask(mask, dense, 2, 2).StoredCount);
-        Assert.Equal(mask, NmMatrix.FromMask(mask, dense, 2, 2, 2, 2).ToMask());
         // A convolution's mask has four dimensions.
         Assert.Equal(3, CsrMatrix.FromMask(mask.Reshape(2, 1, 1, 2), dense, 2, 2).StoredCount);
     }
@@ -68,7 +59,6 @@ public class FormatTests
         Assert.Throws<ArgumentException>(() => new CsrMatrix(2, 3, [1, 1, 2], [0, 1], [1f, 2f]));
         Assert.Throws<ArgumentException>(() => new BlockCsrMatrix(3, 3, 2, 2, [0, 1, 1], [1], [1f, 1f, 5f, 0f]));
         Assert.Throws<ArgumentException>(() => new BlockCsrMatrix(3, 3, 2, 2, [0, 1, 1], [1], [1f, 1f]));
-        Assert.Throws<ArgumentException>(() => NmMatrix.FromDense([1f, 1f, 1f, 0f], 1, 4, 2, 4));
     }
 
     [Fact]

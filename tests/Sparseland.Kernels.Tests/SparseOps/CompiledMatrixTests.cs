@@ -214,4 +214,28 @@ public class CompiledMatrixTests
         using (CompiledMatrix.Forbid()) convolution.Forward(x, batch, height, width, plain);
         Near.BitEqual(plain, y.AsSpan(1));
     }
+
+    [SkippableFact]
+    public void Code_of_matrices_that_nobody_holds_is_freed_as_new_ones_come()
+    {
+        Skip.IfNot(CompiledMatrix.Usable, "this machine runs no code of ours");
+        var random = new Random(8);
+        CsrMatrix csr = Csr(random, 512, 512, 0.4);
+        float[] x = Uniform(random, 512 * 16), y = new float[512 * 16];
+        long most = 0, one = Prepare();
+        Assert.True(one > 512 * 1024, $"{one} bytes");
+        for (int i = 0; i < 300; i++)
+        {
+            Prepare();
+            most = Math.Max(most, ExecutableMemory.BytesAlive);
+        }
+        Assert.True(most < 200L << 20, $"{most / 1e6:0} MB of code alive of {300 * one / 1e6:0} MB");
+
+        long Prepare()
+        {
+            long before = ExecutableMemory.BytesAlive;
+            new PreparedSpMM(csr).Multiply(x, 16, y);
+            return ExecutableMemory.BytesAlive - before;
+        }
+    }
 }

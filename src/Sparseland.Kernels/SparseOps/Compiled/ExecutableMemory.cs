@@ -3,19 +3,26 @@ using System.Runtime.InteropServices;
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>Machine code that was written once and can be called, never written again; freed when nobody holds it.</summary>
+/// <remarks>The garbage collector is told of its size: code of some megabytes hangs on objects of some bytes, and sessions that come and go would pile it up.</remarks>
 internal sealed unsafe partial class ExecutableMemory : SafeHandle
 {
     private const int ProtectRead = 1, ProtectWrite = 2, ProtectExecute = 4, PrivateAnonymous = 0x22, Populate = 0x8000, AdviseHugePages = 14;
     private const int HugePage = 2 << 20;
 
     private static readonly Lazy<bool> s_works = new(Probe);
+    private static long s_bytesAlive;
     private readonly nuint _length;
 
     private ExecutableMemory(nint address, nuint length) : base(0, ownsHandle: true)
     {
         SetHandle(address);
         _length = length;
+        Interlocked.Add(ref s_bytesAlive, (long)length);
+        GC.AddMemoryPressure((long)length);
     }
+
+    /// <summary>Bytes of all code of this process that was not freed yet.</summary>
+    public static long BytesAlive => Interlocked.Read(ref s_bytesAlive);
 
     /// <summary>Whether this process may make memory executable: 64-bit x86 under Linux, unless the system forbids it.</summary>
     public static bool Works => s_works.Value;
@@ -51,7 +58,12 @@ internal sealed unsafe partial class ExecutableMemory : SafeHandle
     }
 
     /// <inheritdoc/>
-    protected override bool ReleaseHandle() => Unmap(handle, _length) == 0;
+    protected override bool ReleaseHandle()
+    {
+        GC.RemoveMemoryPressure((long)_length);
+        Interlocked.Add(ref s_bytesAlive, -(long)_length);
+        return Unmap(handle, _length) == 0;
+    }
 
     private static bool Probe()
     {
