@@ -45,6 +45,13 @@ public sealed class NeverSlowerTests(ITestOutputHelper output) : IDisposable
                 foreach (int batch in new[] { 1, 9 }) yield return new LayerCase(channels, channels, batch, density) { Image = image, Kernel = kernel, Groups = groups };
             }
         }
+        foreach ((int channels, int image, int kernel, int groups) in new[] { (16, 32, 3, 1), (128, 14, 3, 1), (64, 4, 3, 1), (256, 14, 1, 1), (256, 14, 3, 2) })
+        {
+            foreach ((string pattern, double density) in new[] { ("4x1", 0.5), ("4x1", 0.05), ("16x1", 0.1) })
+            {
+                foreach (int batch in threads == 1 ? new[] { 1, 9 } : [1]) yield return new LayerCase(channels, channels, batch, density, pattern) { Image = image, Kernel = kernel, Groups = groups };
+            }
+        }
         foreach (int width in new[] { 256, 768 })
         {
             foreach (double density in threads == 1 ? new[] { 0.7, 0.5, 0.15, 0.04 } : [0.5, 0.04])

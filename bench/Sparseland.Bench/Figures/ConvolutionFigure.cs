@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
@@ -41,8 +42,9 @@ internal sealed class ConvolutionFigure : Figure
     ];
 
     private readonly Option<int> _batch = new("--batch") { Description = "Images per call.", DefaultValueFactory = _ => 1 };
-    private readonly Option<double> _sparsity = new("--sparsity") { Description = "Fraction of weights that the sparse kernel lacks.", DefaultValueFactory = _ => 0.9 };
+    private readonly Option<string> _sparsity = new("--sparsity") { Description = "Fractions of weights that the sparse kernel lacks, separated by commas.", DefaultValueFactory = _ => "0.9" };
     private readonly Option<string?> _layers = new("--layers") { Description = "Only layers whose name contains one of these words, separated by commas." };
+    private readonly Option<string> _kernels = new("--kernels") { Description = SpmmFigure.KernelsText, DefaultValueFactory = _ => "unstructured" };
     private readonly Option<bool> _forward = new("--forward") { Description = "Without the gradients." };
     private readonly Option<bool> _alone = new("--alone") { Description = "Without OpenBLAS." };
 
@@ -50,44 +52,27 @@ internal sealed class ConvolutionFigure : Figure
 
     protected override void DeclareOwn(Command command)
     {
-        Option[] options = [_batch, _sparsity, _layers, _forward, _alone];
+        Option[] options = [_batch, _sparsity, _layers, _kernels, _forward, _alone];
         foreach (Option option in options) command.Options.Add(option);
     }
 
     protected override JsonArray Measure(ParseResult arguments, VerbContext context, TimingOptions options)
     {
         int batch = arguments.GetValue(_batch);
-        double sparsity = arguments.GetValue(_sparsity);
+        double[] densities = [.. arguments.GetValue(_sparsity)!.Split(',').Select(d => double.TryParse(d, CultureInfo.InvariantCulture, out double v) && v is >= 0 and < 1 ? 1 - v : throw VerbException.Usage($"--sparsity has '{d}'", "use numbers from 0 to below 1"))];
         bool peer = GemmFigure.UseOpenBlas(arguments.GetValue(_alone), context), gradients = !arguments.GetValue(_forward);
-        if (batch is < 1 or > 1024 || sparsity is not (>= 0 and < 1)) throw VerbException.Usage("--batch is 1 to 1024, --sparsity 0 to below 1");
+        if (batch is < 1 or > 1024) throw VerbException.Usage("--batch is 1 to 1024");
+        (string Name, SparsityPattern Pattern)[] kernels = SpmmFigure.ChosenKernels(arguments.GetValue(_kernels));
         var rows = new JsonArray();
-        Table table = NewTable("layer", "forward", "d input", "d weight", "openblas", "sparse", "forward ms", "sparse ms", "speed-up", "e, dense", "e, OpenBLAS");
-        var random = new Random(context.Settings.Seed);
+        Table table = NewTable("layer", "kernel", "density", "forward", "d input", "d weight", "openblas", "sparse", "forward ms", "sparse ms", "speed-up", "e, dense", "e, OpenBLAS");
         foreach ((string where, Convolution2D layer) in s_layers.Where(l => SpmmFigure.Chosen(l.Where, arguments.GetValue(_layers))))
         {
             Convolution2D g = layer with { Batch = batch };
+            var random = new Random(context.Settings.Seed);
             int weights = g.InChannels * g.KernelHeight * g.KernelWidth, pixels = g.OutHeight * g.OutWidth;
-            float[] x = Values(g.InputLength, random), gradient = Values(g.OutputLength, random), w = SpmmFigure.Weight(g.OutChannels, weights, 1 - sparsity, 1, random);
-            float[] dense = new float[g.OutputLength], sparse = new float[g.OutputLength], gx = new float[g.InputLength], gw = new float[g.WeightLength];
-            CsrMatrix csr = CsrMatrix.FromDense(w, g.OutChannels, weights);
-            var prepared = new PreparedSparseConvolution(new SparseConvolutionShape(g.InChannels, g.OutChannels, g.KernelHeight, g.KernelWidth)
-            {
-                StrideHeight = g.StrideY,
-                StrideWidth = g.StrideX,
-                PadTop = g.PadTop,
-                PadLeft = g.PadLeft,
-                PadBottom = g.PadBottom,
-                PadRight = g.PadRight,
-            }, csr);
+            float[] x = Values(g.InputLength, random), gradient = Values(g.OutputLength, random), dense = new float[g.OutputLength], gx = new float[g.InputLength], gw = new float[g.WeightLength], w = Values(g.WeightLength, random);
             PackedConvolution packed = g.Pack(w);
-            g.Forward(x, packed, default, dense);
-            prepared.Forward(x, batch, g.Height, g.Width, sparse);
-            SpmmFigure.Compare(dense, sparse, weights);
-            var variants = new List<(string Name, Action Run)>
-            {
-                ("forward", () => g.Forward(x, packed, default, dense)),
-                ("sparse forward", () => prepared.Forward(x, batch, g.Height, g.Width, sparse)),
-            };
+            var variants = new List<(string Name, Action Run)> { ("forward", () => g.Forward(x, packed, default, dense)) };
             if (gradients)
             {
                 variants.Add(("input gradient", () => g.BackwardInput(gradient, w, gx)));
@@ -102,28 +87,64 @@ internal sealed class ConvolutionFigure : Figure
                 }
                 ));
             }
+            int baselines = variants.Count;
+            var cases = new List<(string Kernel, double Density)>();
+            foreach ((string kernel, SparsityPattern pattern, double wanted) in SpmmFigure.Cases(kernels, densities))
+            {
+                (Action run, double density) = Sparse(g, SpmmFigure.Weight(g.OutChannels, weights, wanted, pattern, random), x);
+                variants.Add(("sparse forward", run));
+                cases.Add((kernel, density));
+            }
             using EvenCores cores = EvenCores.For(context, options, rows);
             IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Name, v.Run))], cores.Options, null, context.Cancellation);
-            double flops = 2.0 * g.MultiplyAdds, speedUp = TwinBenchmark.Ratio(t[0], t[1]).Median, e = speedUp * csr.Density;
-            double? overPeer = peer ? TwinBenchmark.Ratio(t[^1], t[1]).Median * csr.Density : null;
-            double[] gflops = [.. t.Select((v, i) => flops * (i == 1 ? csr.Density : 1) / v.Median / 1e6)];
-            table.AddRow(where, $"{gflops[0]:0.0}", gradients ? $"{gflops[2]:0.0}" : "", gradients ? $"{gflops[3]:0.0}" : "", peer ? $"{gflops[^1]:0.0}" : "", $"{gflops[1]:0.0}",
-                $"{t[0].Median:0.0000}", $"{t[1].Median:0.0000}", $"{speedUp:0.00}", $"{e:0.00}", $"{overPeer:0.00}");
-            var row = new JsonObject
+            double flops = 2.0 * g.MultiplyAdds;
+            double[] gflops = [.. t.Take(baselines).Select(v => flops / v.Median / 1e6)];
+            for (int i = 0; i < cases.Count; i++)
             {
-                ["layer"] = where,
-                ["batch"] = batch,
-                ["density"] = Round(csr.Density),
-                ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
-                ["gflops"] = new JsonArray([.. gflops.Select(v => (JsonNode)Round(v))]),
-                ["speedUp"] = Round(speedUp),
-                ["effectiveness"] = Round(e),
-            };
-            if (overPeer is { } o) row["effectivenessOverOpenBlas"] = Round(o);
-            rows.Add(row);
+                (string kernel, double density) = cases[i];
+                Timing sparse = t[baselines + i];
+                double speedUp = TwinBenchmark.Ratio(t[0], sparse).Median, e = speedUp * density, rate = flops * density / sparse.Median / 1e6;
+                double? overPeer = peer ? TwinBenchmark.Ratio(t[baselines - 1], sparse).Median * density : null;
+                table.AddRow(where, kernel, $"{density:0.000}", $"{gflops[0]:0.0}", gradients ? $"{gflops[1]:0.0}" : "", gradients ? $"{gflops[2]:0.0}" : "", peer ? $"{gflops[^1]:0.0}" : "", $"{rate:0.0}",
+                    $"{t[0].Median:0.0000}", $"{sparse.Median:0.0000}", $"{speedUp:0.00}", $"{e:0.00}", $"{overPeer:0.00}");
+                var row = new JsonObject
+                {
+                    ["layer"] = where,
+                    ["batch"] = batch,
+                    ["kernel"] = kernel,
+                    ["density"] = Round(density),
+                    ["variants"] = new JsonArray([.. t.Take(baselines).Append(sparse).Select(v => ToJson(v))]),
+                    ["gflops"] = Round(rate),
+                    ["speedUp"] = Round(speedUp),
+                    ["effectiveness"] = Round(e),
+                };
+                if (overPeer is { } o) row["effectivenessOverOpenBlas"] = Round(o);
+                rows.Add(row);
+            }
         }
         context.Show(table);
         context.Say("GFLOP/s of dense forward, both gradients, OpenBLAS's product and the sparse kernel (of its stored weights); speed-up of sparse over dense forward; e = speed-up x density");
         return rows;
+    }
+
+    /// <summary>A convolution with a sparse weight, compared with the dense one, and its density.</summary>
+    private static (Action Run, double Density) Sparse(Convolution2D g, float[] w, float[] x)
+    {
+        int weights = g.InChannels * g.KernelHeight * g.KernelWidth;
+        float[] expected = new float[g.OutputLength], actual = new float[g.OutputLength];
+        CsrMatrix csr = CsrMatrix.FromDense(w, g.OutChannels, weights);
+        var prepared = new PreparedSparseConvolution(new SparseConvolutionShape(g.InChannels, g.OutChannels, g.KernelHeight, g.KernelWidth)
+        {
+            StrideHeight = g.StrideY,
+            StrideWidth = g.StrideX,
+            PadTop = g.PadTop,
+            PadLeft = g.PadLeft,
+            PadBottom = g.PadBottom,
+            PadRight = g.PadRight,
+        }, csr);
+        g.Forward(x, g.Pack(w), default, expected);
+        prepared.Forward(x, g.Batch, g.Height, g.Width, actual);
+        SpmmFigure.Compare(expected, actual, weights);
+        return (() => prepared.Forward(x, g.Batch, g.Height, g.Width, actual), csr.Density);
     }
 }

@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
 using Sparseland.Cli.Verbs;
+using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.Threading;
 using Sparseland.Model.Analysis;
 using Sparseland.Model.Graph;
@@ -20,7 +21,8 @@ namespace Sparseland.Bench.Figures;
 /// <param name="Batch">Samples per run.</param>
 /// <param name="Sparsity">Fraction of every layer's weights that is removed by magnitude.</param>
 /// <param name="Channels">Fraction of the multiply-accumulates that leaves with whole channels first.</param>
-internal sealed record NetworkCase(string Label, ModelGraph Graph, int Batch, double Sparsity, double Channels = 0);
+/// <param name="Pattern">In what shape; unstructured where it is not given.</param>
+internal sealed record NetworkCase(string Label, ModelGraph Graph, int Batch, double Sparsity, double Channels = 0, SparsityPattern? Pattern = null);
 
 /// <summary>One network in turn on our dense plan, our sparse plan and dense peers; outputs compared first.</summary>
 internal static class NetworkComparison
@@ -103,7 +105,7 @@ internal static class NetworkComparison
         {
             graph = graph.Clone();
             // The same fraction in every layer: weights that were never trained have no honest global ranking.
-            var method = (OneShotSparsifier)MethodCatalog.Get("magnitude").Build(new PruningSettings { Sparsity = network.Sparsity }, new Dictionary<string, string> { ["allocation"] = "uniform" }, 0);
+            var method = (OneShotSparsifier)MethodCatalog.Get("magnitude").Build(new PruningSettings { Sparsity = network.Sparsity, Pattern = network.Pattern ?? SparsityPattern.Unstructured }, new Dictionary<string, string> { ["allocation"] = "uniform" }, 0);
             method.Apply(PruningTarget.Of(graph));
         }
         return graph;

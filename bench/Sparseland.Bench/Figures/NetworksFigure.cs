@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
+using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Architectures;
 
 namespace Sparseland.Bench.Figures;
@@ -9,21 +10,27 @@ namespace Sparseland.Bench.Figures;
 /// <summary>Whole networks, dense and sparse, against dense peers in the same run.</summary>
 internal sealed class NetworksFigure : Figure
 {
-    /// <summary>Id on the command line, label, architecture, its options, batch, sparsity, share of multiply-accumulates that leaves with channels.</summary>
-    private static readonly (string Id, string Label, string Architecture, string Options, int Batch, double Sparsity, double Channels)[] s_cases =
+    // Networks with other patterns have files of their own.
+    private const string Unstructured = "unstructured";
+
+    /// <summary>Id on the command line, label, architecture, its options, batch, sparsity, share of multiply-accumulates that leaves with channels, pattern.</summary>
+    private static readonly (string Id, string Label, string Architecture, string Options, int Batch, double Sparsity, double Channels, string Pattern)[] s_cases =
     [
-        ("resnet20", "ResNet-20, dense", "resnet20", "", 1, 0, 0),
-        ("resnet50", "ResNet-50, dense", "resnet50", "", 1, 0, 0),
-        ("resnet50-90", "ResNet-50, 90 % unstructured", "resnet50", "", 1, 0.9, 0),
-        ("resnet50-95", "ResNet-50, 95 % unstructured", "resnet50", "", 1, 0.95, 0),
-        ("mobilenet-90", "MobileNet-v1, 90 % unstructured", "mobilenet-v1", "", 1, 0.9, 0),
-        ("wide-90", "ResNet-20-wide, 90 % unstructured", "resnet20-wide", "", 1, 0.9, 0),
-        ("mlp-90", "MLP 784-2048-2048-10, 90 % unstructured", "mlp", "width=2048", 1, 0.9, 0),
-        ("resnet50-channels-80", "ResNet-50, half of its work removed by channels, then 80 % unstructured", "resnet50", "", 1, 0.8, 0.5),
-        ("wide-channels-80", "ResNet-20-wide, half of its work removed by channels, then 80 % unstructured", "resnet20-wide", "", 1, 0.8, 0.5),
+        ("resnet20", "ResNet-20, dense", "resnet20", "", 1, 0, 0, Unstructured),
+        ("resnet50", "ResNet-50, dense", "resnet50", "", 1, 0, 0, Unstructured),
+        ("resnet50-90", "ResNet-50, 90 % unstructured", "resnet50", "", 1, 0.9, 0, Unstructured),
+        ("resnet50-95", "ResNet-50, 95 % unstructured", "resnet50", "", 1, 0.95, 0, Unstructured),
+        ("mobilenet-90", "MobileNet-v1, 90 % unstructured", "mobilenet-v1", "", 1, 0.9, 0, Unstructured),
+        ("wide-90", "ResNet-20-wide, 90 % unstructured", "resnet20-wide", "", 1, 0.9, 0, Unstructured),
+        ("mlp-90", "MLP 784-2048-2048-10, 90 % unstructured", "mlp", "width=2048", 1, 0.9, 0, Unstructured),
+        ("resnet50-channels-80", "ResNet-50, half of its work removed by channels, then 80 % unstructured", "resnet50", "", 1, 0.8, 0.5, Unstructured),
+        ("resnet50-90-blocks", "ResNet-50, 90 % in blocks of 4x1", "resnet50", "", 1, 0.9, 0, "4x1"),
+        ("resnet50-95-blocks", "ResNet-50, 95 % in blocks of 4x1", "resnet50", "", 1, 0.95, 0, "4x1"),
+        ("wide-90-blocks", "ResNet-20-wide, 90 % in blocks of 4x1", "resnet20-wide", "", 1, 0.9, 0, "4x1"),
+        ("wide-channels-80", "ResNet-20-wide, half of its work removed by channels, then 80 % unstructured", "resnet20-wide", "", 1, 0.8, 0.5, Unstructured),
     ];
 
-    private readonly Option<string> _networks = new("--networks") { Description = $"Which, separated by commas: {string.Join(", ", s_cases.Select(c => c.Id))}.", DefaultValueFactory = _ => string.Join(",", s_cases.Select(c => c.Id)) };
+    private readonly Option<string> _networks = new("--networks") { Description = $"Which, separated by commas: {string.Join(", ", s_cases.Select(c => c.Id))}; without it those without blocks.", DefaultValueFactory = _ => string.Join(",", s_cases.Where(c => c.Pattern == Unstructured).Select(c => c.Id)) };
     private readonly Option<string> _against = InferenceFigure.AgainstOption("onnxruntime,pytorch");
     private readonly Option<bool> _plan = new("--plan") { Description = "Print the plans: which kernel each layer got and why; and how each peer runs." };
 
@@ -53,6 +60,6 @@ internal sealed class NetworksFigure : Figure
     {
         if (s_cases.FirstOrDefault(c => c.Id == id) is not { Id: not null } c) return null;
         Architecture architecture = ArchitectureCatalog.Get(c.Architecture);
-        return new NetworkCase(c.Label, architecture.Build(architecture.DefaultOptions().Parse(c.Options), seed), c.Batch, c.Sparsity, c.Channels);
+        return new NetworkCase(c.Label, architecture.Build(architecture.DefaultOptions().Parse(c.Options), seed), c.Batch, c.Sparsity, c.Channels, SparsityPattern.Parse(c.Pattern));
     }
 }

@@ -32,7 +32,8 @@ internal static class OnnxProductPeer
         return convolution ? y : Transposed(y, n, m);
     }
 
-    private static float[] Transposed(float[] a, int rows, int columns)
+    /// <summary>A matrix [rows, columns] as [columns, rows].</summary>
+    public static float[] Transposed(ReadOnlySpan<float> a, int rows, int columns)
     {
         var t = new float[a.Length];
         for (int r = 0; r < rows; r++)

@@ -72,7 +72,7 @@ internal sealed class ScalingFigure : Figure
             var counts = new List<double>();
             foreach (double density in s_densities)
             {
-                CsrMatrix csr = CsrMatrix.FromDense(SpmmFigure.Weight(m, k, density, 1, random), m, k);
+                CsrMatrix csr = CsrMatrix.FromDense(SpmmFigure.Weight(m, k, density, SparsityPattern.Unstructured, random), m, k);
                 var prepared = new PreparedSpMM(csr);
                 counts.Add(csr.StoredCount);
                 variants.Add(Hot($"{density:0.00}", () => prepared.Multiply(x, n, y)));
@@ -182,7 +182,7 @@ internal sealed class ScalingFigure : Figure
     private static Action Sparse(int m, int k, int n, double density, Random random)
     {
         float[] x = Values((long)k * n, random), y = new float[m * n];
-        var prepared = new PreparedSpMM(CsrMatrix.FromDense(SpmmFigure.Weight(m, k, density, 1, random), m, k));
+        var prepared = new PreparedSpMM(CsrMatrix.FromDense(SpmmFigure.Weight(m, k, density, SparsityPattern.Unstructured, random), m, k));
         return () => prepared.Multiply(x, n, y);
     }
 

@@ -5,6 +5,8 @@ namespace Sparseland.Kernels.SparseOps;
 /// <summary>A sparse convolution's passes and layouts for one image size.</summary>
 internal sealed class ConvolutionPlan
 {
+    private TilePlanes? _tilePlanes;
+
     private ConvolutionPlan()
     {
     }
@@ -41,6 +43,15 @@ internal sealed class ConvolutionPlan
         long phases = (long)Math.Min(s.KernelHeight, s.StrideHeight) * Math.Min(s.KernelWidth, s.StrideWidth);
         // A plane ends with up to two cache lines more.
         return ((double)rows * Math.Max(columns, 1) + 32) * phases * s.InChannels;
+    }
+
+    /// <summary>Where the tiles of the weight find their inputs; made on first use.</summary>
+    public TilePlanes GetTilePlanes(SparseConvolutionShape shape, TiledMatrix matrix)
+    {
+        TilePlanes? known = Volatile.Read(ref _tilePlanes);
+        if (known is not null) return known;
+        var made = new TilePlanes(shape, matrix, Height, Width);
+        return Interlocked.CompareExchange(ref _tilePlanes, made, null) ?? made;
     }
 
     /// <summary>Plans the forward pass; values are shared, not copied.</summary>

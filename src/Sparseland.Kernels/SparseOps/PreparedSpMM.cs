@@ -125,7 +125,7 @@ public sealed unsafe class PreparedSpMM
         Check(c.Length, Rows, n, nameof(c));
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, c.Length, nameof(residual));
-        TiledMatrix? tiled = n < 2 ? null : _tiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version);
+        TiledMatrix? tiled = GetTiled(n);
         CompiledMatrix? compiled = tiled is null ? GetCompiled(n) : null;
         if (tiled is null && compiled is null && _tiles is { } tiles)
         {
@@ -245,8 +245,9 @@ public sealed unsafe class PreparedSpMM
         Check(y.Length, batch, Rows, nameof(y));
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, y.Length, nameof(residual));
-        CompiledMatrix? compiled = GetCompiled(batch);
-        if (compiled is null && _tiles is { } tiles)
+        TiledMatrix? tiled = GetTiled(batch);
+        CompiledMatrix? compiled = tiled is null ? GetCompiled(batch) : null;
+        if (tiled is null && compiled is null && _tiles is { } tiles)
         {
             SpMM.Linear(x, batch, tiles, y, bias, residual, activation);
             return;
@@ -254,6 +255,11 @@ public sealed unsafe class PreparedSpMM
         fixed (int* rows = _rowPointers, columns = _columns)
         fixed (float* values = _values, px = x, py = y, pBias = bias, pResidual = residual)
         {
+            if (tiled is not null)
+            {
+                new TiledLinear { Matrix = tiled, Input = px, Batch = batch, Output = py, Bias = pBias, Residual = pResidual, Clamp = activation }.Run();
+                return;
+            }
             if (compiled is not null)
             {
                 RunTurned(compiled, px, Columns, batch, py, Rows, pBias, pResidual, activation);
@@ -278,7 +284,7 @@ public sealed unsafe class PreparedSpMM
 
     /// <summary>How a linear layer is computed on this machine; what it needs is prepared as by the first product.</summary>
     /// <param name="batch">Rows of x, at least 0.</param>
-    public SparseForm LinearFormOf(int batch) => GetCompiled(batch) is null ? SparseForm.Loops : SparseForm.Compiled;
+    public SparseForm LinearFormOf(int batch) => GetTiled(batch) is not null ? SparseForm.Tiles : GetCompiled(batch) is null ? SparseForm.Loops : SparseForm.Compiled;
 
     /// <summary>dx [batch, columns] = dy [batch, rows] W: the gradient of the input of a linear layer.</summary>
     /// <param name="dy">[batch, rows], the gradient of the output.</param>
@@ -384,6 +390,8 @@ public sealed unsafe class PreparedSpMM
     }
 
     // One column is a matrix times a vector, which other kernels are for.
+    private TiledMatrix? GetTiled(int n) => n > 1 && _tiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version) is { } tiled && TiledProduct.Pays(tiled, n) ? tiled : null;
+
     private CompiledMatrix? GetCompiled(int n) => n < 2 ? null : _compiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version);
 
     private CompiledMatrix? GetCompiled(Transposed t, int n) => n < 2 ? null : t.Compiled.Get(Columns, Rows, t.Pointers, t.Indices, t.Values, t.Version);

@@ -6,9 +6,13 @@ namespace Sparseland.Kernels.SparseOps;
 /// <content>Which kernel runs.</content>
 public sealed partial class PreparedSparseConvolution
 {
-    /// <summary>Whether a convolution's blocks are multiplied as tiles on this machine, where whole blocks of 4 or more outputs are kept or removed.</summary>
+    /// <summary>Whether a convolution's blocks are multiplied as tiles on this machine, where whole blocks of 4 or more outputs of a group are kept or removed and results have more than 16 pixels.</summary>
     /// <param name="shape">The convolution.</param>
-    public static bool HasTiles(SparseConvolutionShape shape) => TileCode.IsUsable && ReadsImage(shape) && shape.Groups == 1;
+    public static bool HasTiles(SparseConvolutionShape shape)
+    {
+        ArgumentNullException.ThrowIfNull(shape);
+        return TileCode.IsUsable && shape.Groups < shape.OutChannels;
+    }
 
     /// <summary>Whether a convolution reads images where they are: 1 x 1, without stride and padding.</summary>
     /// <param name="shape">The convolution.</param>
@@ -30,8 +34,6 @@ public sealed partial class PreparedSparseConvolution
         if (GetTiled(plan) is not null) return SparseForm.Tiles;
         return plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null) is { } code ? code.Planes is null ? SparseForm.Compiled : SparseForm.Shifted : SparseForm.Loops;
     }
-
-    private TiledMatrix? GetTiled(ConvolutionPlan plan) => plan.IsDirect && Shape.Groups == 1 ? _tiled.Get(Shape.OutChannels, Shape.InChannels, _rowPointers, _columns, _values, _version) : null;
 
     /// <summary>The geometry for the kernel of depthwise convolutions; null where that does not fit.</summary>
     private Convolution2D? IsDepthwise(int batch, int height, int width)

@@ -29,7 +29,6 @@ public sealed unsafe partial class PreparedSparseConvolution
     private readonly List<ConvolutionPlan> _plans = [];
     private readonly bool _compileOnReuse;
     private readonly CompiledOnce _compiled;
-    private readonly TiledOnce _tiled = new();
     private int _version;
 
     /// <summary>Prepares a weight; it is copied.</summary>
@@ -157,6 +156,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                 Layout = plan.Input,
                 Passes = [plan.Forward],
                 Tiled = tiled,
+                TilePlanes = tiled is null || plan.IsDirect ? null : plan.GetTilePlanes(Shape, tiled),
                 Compiled = [tiled is not null ? null : plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null)],
                 IsDirect = plan.IsDirect,
                 Batch = batch,
@@ -266,8 +266,11 @@ public sealed unsafe partial class PreparedSparseConvolution
         public PlaneLayout Layout;
         public ConvolutionPass[] Passes;
 
-        /// <summary>The only pass, where it reads the image where it is and its rows share their columns.</summary>
+        /// <summary>The only pass, where its rows share their columns.</summary>
         public TiledMatrix? Tiled;
+
+        /// <summary>Where tiles find their inputs; null where they read the image where it is.</summary>
+        public TilePlanes? TilePlanes;
 
         /// <summary>The code of each pass, or null.</summary>
         public CompiledMatrix?[] Compiled;
@@ -301,18 +304,7 @@ public sealed unsafe partial class PreparedSparseConvolution
         {
             if (Tiled is { } tiled)
             {
-                new TiledProduct
-                {
-                    Matrix = tiled,
-                    Input = Input + image * InputImage,
-                    InputStride = InputPlane,
-                    Columns = Passes[0].Height * Passes[0].Width,
-                    Output = Output + image * OutputImage,
-                    OutputStride = OutputPlane,
-                    Bias = Bias,
-                    Residual = Residual == null ? null : Residual + image * OutputImage,
-                    Clamp = Clamp,
-                }.Run();
+                Tiles(tiled, image);
                 return;
             }
             if (IsDirect && Compiled[0] is { } direct)

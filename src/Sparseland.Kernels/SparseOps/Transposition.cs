@@ -4,12 +4,30 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Sparseland.Kernels.SparseOps;
 
-/// <summary>Copies a small matrix transposed: pure data movement, in 4 x 4 squares.</summary>
+/// <summary>Copies a small matrix transposed: pure data movement, in squares of 16 x 16 where registers are wide enough, so that whole lines are written, and of 4 x 4 elsewhere.</summary>
 internal static unsafe class Transposition
 {
+    private const int Side = 16;
+
     /// <summary>to[c * ldto + r] = from[r * ldfrom + c].</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Copy(float* from, nint ldfrom, int rows, int columns, float* to, nint ldto)
+    {
+        int r = 0;
+        if (Avx512F.IsSupported)
+        {
+            for (; r + Side <= rows; r += Side)
+            {
+                int c = 0;
+                for (; c + Side <= columns; c += Side) Square(from + r * ldfrom + c, ldfrom, to + c * ldto + r, ldto);
+                if (c < columns) Small(from + r * ldfrom + c, ldfrom, Side, columns - c, to + c * ldto + r, ldto);
+            }
+        }
+        if (r < rows) Small(from + r * ldfrom, ldfrom, rows - r, columns, to + r, ldto);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Small(float* from, nint ldfrom, int rows, int columns, float* to, nint ldto)
     {
         int r = 0;
         for (; r + 4 <= rows; r += 4)
@@ -36,6 +54,41 @@ internal static unsafe class Transposition
         {
             for (int c = 0; c < columns; c++) to[c * ldto + r] = from[r * ldfrom + c];
         }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Square(float* from, nint ldfrom, float* to, nint ldto)
+    {
+        // Four rows at a time: quarter q of abcd[i] holds elements 4q + i of rows 4g .. 4g + 3.
+        Four(from, ldfrom, out Vector512<float> a0, out Vector512<float> a1, out Vector512<float> a2, out Vector512<float> a3);
+        Four(from + 4 * ldfrom, ldfrom, out Vector512<float> b0, out Vector512<float> b1, out Vector512<float> b2, out Vector512<float> b3);
+        Four(from + 8 * ldfrom, ldfrom, out Vector512<float> c0, out Vector512<float> c1, out Vector512<float> c2, out Vector512<float> c3);
+        Four(from + 12 * ldfrom, ldfrom, out Vector512<float> d0, out Vector512<float> d1, out Vector512<float> d2, out Vector512<float> d3);
+        Quarters(a0, b0, c0, d0, to, ldto);
+        Quarters(a1, b1, c1, d1, to + ldto, ldto);
+        Quarters(a2, b2, c2, d2, to + 2 * ldto, ldto);
+        Quarters(a3, b3, c3, d3, to + 3 * ldto, ldto);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Four(float* from, nint ldfrom, out Vector512<float> e0, out Vector512<float> e1, out Vector512<float> e2, out Vector512<float> e3)
+    {
+        Vector512<float> a = Vector512.Load(from), b = Vector512.Load(from + ldfrom), c = Vector512.Load(from + 2 * ldfrom), d = Vector512.Load(from + 3 * ldfrom);
+        Vector512<double> ab0 = Avx512F.UnpackLow(a, b).AsDouble(), ab1 = Avx512F.UnpackHigh(a, b).AsDouble(), cd0 = Avx512F.UnpackLow(c, d).AsDouble(), cd1 = Avx512F.UnpackHigh(c, d).AsDouble();
+        e0 = Avx512F.UnpackLow(ab0, cd0).AsSingle();
+        e1 = Avx512F.UnpackHigh(ab0, cd0).AsSingle();
+        e2 = Avx512F.UnpackLow(ab1, cd1).AsSingle();
+        e3 = Avx512F.UnpackHigh(ab1, cd1).AsSingle();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Quarters(Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d, float* to, nint ldto)
+    {
+        Vector512<float> ab0 = Avx512F.Shuffle4x128(a, b, 0b10_00_10_00), ab1 = Avx512F.Shuffle4x128(a, b, 0b11_01_11_01), cd0 = Avx512F.Shuffle4x128(c, d, 0b10_00_10_00), cd1 = Avx512F.Shuffle4x128(c, d, 0b11_01_11_01);
+        Avx512F.Shuffle4x128(ab0, cd0, 0b10_00_10_00).Store(to);
+        Avx512F.Shuffle4x128(ab1, cd1, 0b10_00_10_00).Store(to + 4 * ldto);
+        Avx512F.Shuffle4x128(ab0, cd0, 0b11_01_11_01).Store(to + 8 * ldto);
+        Avx512F.Shuffle4x128(ab1, cd1, 0b11_01_11_01).Store(to + 12 * ldto);
     }
 
     // Halves of 64 bits are slow on x64, so SSE's own moves are named.

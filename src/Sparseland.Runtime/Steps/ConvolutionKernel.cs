@@ -54,7 +54,7 @@ internal abstract class ConvolutionKernel
         long pixels = (long)geometry.OutHeight * geometry.OutWidth;
         int outputs = Math.Max(1, geometry.OutChannels / Math.Max(1, geometry.Groups));
         if (geometry.HasDepthwiseKernel) return (KernelKind.Depthwise, SparseCost.OfDepthwise(density));
-        if (blockRows > 1 && PreparedSparseConvolution.HasTiles(shape)) return (KernelKind.ConvolutionBlock, SparseCost.Of(density, outputs, pixels, blockRows));
+        if (blockRows > 1 && outputs % blockRows == 0 && PreparedSparseConvolution.HasTiles(shape)) return (KernelKind.ConvolutionBlock, SparseCost.Of(density, outputs, pixels, blockRows));
         if (geometry.Groups > 1) return (KernelKind.Grouped, SparseCost.OfGroups(density, outputs, Math.Max(1, shape.WeightsPerOutput), geometry.KernelHeight * geometry.KernelWidth, geometry.StrideY * geometry.StrideX));
         return (PreparedSparseConvolution.ReadsImage(shape) ? KernelKind.Pointwise : KernelKind.Convolution, SparseCost.Of(density, outputs, pixels, weights: (long)outputs * shape.WeightsPerOutput));
     }

@@ -85,11 +85,14 @@ internal abstract class LinearKernel(int inputs, int outputs)
         }
     }
 
+    /// <summary>What stands before the name of a product with many rows; null for loops.</summary>
+    private static string? Form(PreparedSpMM weight, int rows) => weight.LinearFormOf(rows) switch { SparseForm.Compiled => "compiled ", SparseForm.Tiles => "tiled ", _ => null };
+
     private sealed class CsrLinear(CsrMatrix weight) : LinearKernel(weight.Columns, weight.Rows)
     {
         private readonly PreparedSpMM _weight = new(weight);
 
-        public override string NameFor(int rows) => _weight.LinearFormOf(rows) == SparseForm.Compiled ? "compiled SpMM" : "CSR SpMM";
+        public override string NameFor(int rows) => $"{Form(_weight, rows) ?? "CSR "}SpMM";
 
         public override long Bytes => _weight.PreparedBytes;
 
@@ -101,7 +104,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
     {
         private readonly PreparedSpMM _weight = new(matrix.ToBlocks());
 
-        public override string NameFor(int rows) => $"{(_weight.LinearFormOf(rows) == SparseForm.Compiled ? "compiled " : "")}{matrix.BlockRows}x1 block SpMM";
+        public override string NameFor(int rows) => $"{Form(_weight, rows)}{matrix.BlockRows}x1 block SpMM";
 
         public override long Bytes => _weight.PreparedBytes;
 

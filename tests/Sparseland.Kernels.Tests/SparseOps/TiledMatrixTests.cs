@@ -16,7 +16,7 @@ public class TiledMatrixTests
     {
         { 4, 4, 40, 2, 0.5 }, { 4, 8, 40, 3, 0.5 }, { 4, 64, 30, 49, 0.2 }, { 4, 50, 64, 196, 0.1 }, { 4, 13, 20, 95, 0.3 }, { 4, 12, 7, 16, 1 }, { 4, 20, 9, 100, 0.5 },
         { 8, 8, 40, 4, 0.5 }, { 8, 64, 300, 49, 0.05 }, { 8, 61, 64, 49, 0.1 }, { 8, 40, 64, 196, 0.1 }, { 8, 24, 20, 500, 0.2 }, { 8, 9, 12, 48, 0.5 }, { 8, 16, 30, 31, 0.3 },
-        { 16, 64, 64, 784, 0.1 }, { 16, 50, 33, 20, 0.2 }, { 12, 36, 50, 37, 0.2 }, { 4, 32, 30, 1024, 0.2 }, { 16, 32, 30, 2048, 0.1 }, { 300, 300, 70, 66, 0.3 }, { 4, 64, 64, 33, 1 }, { 8, 400, 200, 17, 0.05 },
+        { 16, 64, 64, 784, 0.1 }, { 16, 50, 33, 20, 0.2 }, { 12, 36, 50, 37, 0.2 }, { 4, 32, 30, 1024, 0.2 }, { 16, 32, 30, 2048, 0.1 }, { 300, 300, 70, 66, 0.3 }, { 4, 64, 64, 33, 1 }, { 8, 400, 200, 17, 0.05 }, { 8, 72, 1400, 230, 0.02 }, { 4, 130, 3000, 120, 0.02 },
     };
 
     [Theory, MemberData(nameof(Shapes))]
@@ -34,7 +34,12 @@ public class TiledMatrixTests
                 SpMM.MultiplyReference(csr, b, n, expected, added, toAdd, clamp);
                 var w = new PreparedSpMM(csr);
                 Near.BitEqual(expected, SameEverywhere(rows * n, c => w.Multiply(b, n, c, added, toAdd, clamp)));
+                // A linear layer has the same bits, turned.
+                float[] x = Transpose(b, columns, n), toAddTurned = hasResidual ? Transpose(residual, rows, n) : [];
+                Near.BitEqual(Transpose(expected, rows, n), SameEverywhere(rows * n, y => w.Linear(x, n, y, added, toAddTurned, clamp)));
                 if (!hasResidual) continue;
+                w.Linear(x, n, toAddTurned, added, toAddTurned, clamp);
+                Near.BitEqual(Transpose(expected, rows, n), toAddTurned);
                 float[] inPlace = (float[])residual.Clone();
                 w.Multiply(b, n, inPlace, added, inPlace, clamp);
                 Near.BitEqual(expected, inPlace);
@@ -66,6 +71,9 @@ public class TiledMatrixTests
         SpMM.MultiplyReference(w.ToCsr(), b, n, expected, default, default, Clamp.None);
         w.Multiply(b, n, c);
         Near.BitEqual(expected, c);
+        var y = new float[n * rows];
+        w.Linear(Transpose(b, columns, n), n, y);
+        Near.BitEqual(Transpose(expected, rows, n), y);
     }
 
     [SkippableFact]
@@ -131,6 +139,62 @@ public class TiledMatrixTests
         }
     }
 
+    /// <summary>Every geometry that a convolution may have: strides with and without pixels to spare, dilation, uneven padding, more padding than image, groups, one pixel, bands of several sizes.</summary>
+    public static TheoryData<string, SparseConvolutionShape, int, int, int> Convolutions => new()
+    {
+        { "3x3", Same3x3(6, 32), 4, 9, 13 }, { "3x3, few pixels", Same3x3(24, 64), 8, 7, 7 }, { "3x3, bands", Same3x3(200, 16), 8, 28, 28 }, { "3x3, wide bands", Same3x3(70, 20), 4, 20, 150 },
+        { "3x3 stride 2", Same3x3(9, 24) with { StrideHeight = 2, StrideWidth = 2 }, 4, 28, 28 }, { "3x3 stride 2, odd sizes", Same3x3(9, 24) with { StrideHeight = 2, StrideWidth = 2 }, 8, 15, 17 },
+        { "3x3 stride 3 by 1", Same3x3(5, 12) with { StrideHeight = 3 }, 4, 15, 18 }, { "1x1 stride 2", new(12, 20, 1, 1) { StrideHeight = 2, StrideWidth = 2 }, 4, 14, 14 },
+        { "3x3 dilated", new(5, 12, 3, 3) { DilationHeight = 2, DilationWidth = 3, PadTop = 2, PadLeft = 3, PadBottom = 2, PadRight = 3 }, 4, 11, 13 },
+        { "without padding", new(5, 12, 3, 3), 4, 10, 11 }, { "more padding than image", new(4, 8, 3, 3) { PadTop = 4, PadLeft = 1, PadBottom = 3, PadRight = 6 }, 4, 5, 3 },
+        { "taps that reach no pixel", new(4, 8, 3, 3) { PadTop = 9, PadLeft = 9, PadBottom = 9, PadRight = 9, DilationHeight = 9, DilationWidth = 9 }, 4, 4, 5 },
+        { "7x7 stride 2", new(3, 16, 7, 7) { StrideHeight = 2, StrideWidth = 2, PadTop = 3, PadLeft = 3, PadBottom = 3, PadRight = 3 }, 8, 31, 42 },
+        { "patches", new(3, 16, 4, 4) { StrideHeight = 4, StrideWidth = 4 }, 4, 16, 32 }, { "uneven", new(3, 10, 2, 4) { StrideHeight = 3, StrideWidth = 2, PadTop = 1, PadRight = 3 }, 4, 10, 12 },
+        { "groups", Same3x3(8, 32) with { Groups = 2 }, 8, 12, 12 }, { "groups that tiles do not fill", Same3x3(8, 12) with { Groups = 2 }, 6, 9, 9 }, { "1x1 groups", new(8, 16, 1, 1) { Groups = 4 }, 4, 6, 7 },
+        { "one pixel", Same3x3(4, 8), 4, 1, 1 }, { "a row", Same3x3(4, 9), 8, 1, 40 }, { "a column", Same3x3(4, 9), 8, 40, 1 }, { "5x5", new(4, 8, 5, 5) { PadTop = 2, PadLeft = 2, PadBottom = 2, PadRight = 2 }, 4, 8, 21 },
+    };
+
+    [Theory, MemberData(nameof(Convolutions))]
+    public void Convolutions_give_the_same_bits_with_and_without_tiles(string name, SparseConvolutionShape shape, int height, int imageHeight, int imageWidth)
+    {
+        var random = new Random(name.Length);
+        foreach (double density in new[] { 0.15, 1 })
+        {
+            var convolution = new PreparedSparseConvolution(shape, Tiles(random, height, shape.OutChannels, shape.WeightsPerOutput, density));
+            foreach (int batch in new[] { 1, 9 })
+            {
+                int outputs = batch * shape.OutChannels * shape.OutHeight(imageHeight) * shape.OutWidth(imageWidth);
+                float[] x = Uniform(random, batch * shape.InChannels * imageHeight * imageWidth), residual = Uniform(random, outputs), bias = Uniform(random, shape.OutChannels), plain = new float[outputs];
+                x[0] = float.PositiveInfinity;
+                x[^1] = float.NaN;
+                using (CompiledMatrix.Forbid()) convolution.Forward(x, batch, imageHeight, imageWidth, plain, bias, residual, Clamp.Relu);
+                Near.BitEqual(plain, SameEverywhere(outputs, y => convolution.Forward(x, batch, imageHeight, imageWidth, y, bias, residual, Clamp.Relu)));
+                float[] inPlace = (float[])residual.Clone();
+                convolution.Forward(x, batch, imageHeight, imageWidth, inPlace, bias, inPlace, Clamp.Relu);
+                Near.BitEqual(plain, inPlace);
+                using (CompiledMatrix.Forbid()) convolution.Forward(x, batch, imageHeight, imageWidth, plain);
+                Near.BitEqual(plain, SameEverywhere(outputs, y => convolution.Forward(x, batch, imageHeight, imageWidth, y)));
+            }
+        }
+    }
+
+    [Fact]
+    public void A_convolution_s_new_values_and_other_image_sizes_are_taken_over()
+    {
+        var random = new Random(21);
+        SparseConvolutionShape shape = Same3x3(6, 16);
+        CsrMatrix weight = Tiles(random, 8, 16, 54, 0.3);
+        var convolution = new PreparedSparseConvolution(shape, weight);
+        foreach (int size in new[] { 7, 12, 7 })
+        {
+            float[] x = Uniform(random, 6 * size * size), y = new float[16 * size * size], plain = new float[y.Length];
+            convolution.SetValues(Uniform(random, weight.StoredCount));
+            convolution.Forward(x, 1, size, size, y);
+            using (CompiledMatrix.Forbid()) convolution.Forward(x, 1, size, size, plain);
+            Near.BitEqual(plain, y);
+        }
+    }
+
     [Fact]
     public void Nothing_outside_the_output_is_written()
     {
@@ -146,6 +210,8 @@ public class TiledMatrixTests
             Assert.All(c[..32].Concat(c[^32..]), v => Assert.Equal(7f, v));
         }
     }
+
+    private static SparseConvolutionShape Same3x3(int inputs, int outputs) => new(inputs, outputs, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 };
 
     /// <summary>Columns are present or not for whole tiles of rows; about every seventh tile is empty.</summary>
     private static CsrMatrix Tiles(Random random, int height, int rows, int columns, double density)

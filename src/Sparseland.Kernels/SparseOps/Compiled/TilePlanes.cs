@@ -1,0 +1,274 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Dense;
+
+namespace Sparseland.Kernels.SparseOps.Compiled;
+
+/// <summary>How tiles find the inputs of a convolution: copies of each channel, one for each shift sideways (and phase of a stride) that a tap needs, whose rows are as long as the result's.</summary>
+/// <remarks>
+/// In such a copy, consecutive pixels of a result meet consecutive floats under every tap, and taps above each other are rows of one copy: three copies serve a 3 x 3 kernel. What lies beyond an edge is zero there. A band of rows whose
+/// copies fit the second cache is laid out at a time, and all tiles are multiplied with it. Channels that no stored weight reads are left out.
+/// </remarks>
+internal sealed unsafe class TilePlanes
+{
+    // Floats of a band's copies, and the fewest registers of pixels that a band has.
+    private const int NearFloats = 160 * 1024, LeastRegisters = 12;
+
+    private const int Lanes = CompiledMatrix.Lanes;
+
+    // Floats before and behind a plane that was taken apart, and the furthest shift that they allow.
+    private const int Margin = 4 * Lanes, MostShift = 2 * Lanes;
+
+    private readonly int _channels, _height, _width, _strideHeight, _strideWidth, _outHeight, _outWidth, _lowest, _highest, _phases;
+    private readonly int[] _offsets;
+    private readonly Variant[] _variants;
+    private readonly (int Channel, int Variant)[] _copies;
+
+    /// <summary>The layout for tiles and an image's size.</summary>
+    /// <param name="s">The convolution.</param>
+    /// <param name="matrix">Its weight; columns are channel * taps + tap over the channels of all groups.</param>
+    /// <param name="height">Rows of an image.</param>
+    /// <param name="width">Columns of an image.</param>
+    public TilePlanes(SparseConvolutionShape s, TiledMatrix matrix, int height, int width)
+    {
+        (_channels, _height, _width, _strideHeight, _strideWidth, _outHeight, _outWidth) = (s.InChannels, height, width, s.StrideHeight, s.StrideWidth, s.OutHeight(height), s.OutWidth(width));
+        int taps = s.KernelHeight * s.KernelWidth;
+        var shifts = new (int Down, int Variant)[taps];
+        var variants = new List<Variant>();
+        var phases = new List<(int, int)>();
+        for (int t = 0; t < taps; t++)
+        {
+            (int down, int phaseRow) = Part(t / s.KernelWidth * s.DilationHeight - s.PadTop, s.StrideHeight);
+            (int right, int phaseColumn) = Part(t % s.KernelWidth * s.DilationWidth - s.PadLeft, s.StrideWidth);
+            int at = variants.FindIndex(v => (v.PhaseRow, v.PhaseColumn, v.Right) == (phaseRow, phaseColumn, right));
+            if (at < 0)
+            {
+                at = variants.Count;
+                int inside = CeilDiv(width - phaseColumn, s.StrideWidth), left = Math.Clamp(-right, 0, _outWidth);
+                bool isFlat = s is { StrideHeight: 1, StrideWidth: 1 } && width == _outWidth, isApart = !isFlat && inside <= _outWidth && Math.Abs(right) <= MostShift;
+                if (isApart && !phases.Contains((phaseRow, phaseColumn))) phases.Add((phaseRow, phaseColumn));
+                variants.Add(new Variant(phaseRow, phaseColumn, right, left, Math.Clamp(inside - right, left, _outWidth), isFlat, isApart ? phases.IndexOf((phaseRow, phaseColumn)) : -1));
+            }
+            shifts[t] = (down, at);
+        }
+        (_lowest, _highest, _variants, _phases) = (shifts.Min(t => t.Down), shifts.Max(t => t.Down), [.. variants], phases.Count);
+
+        // By channel, as they are read; planes before those that are shifted.
+        int[] order = [.. Enumerable.Range(0, taps).OrderBy(t => Math.Abs(_variants[shifts[t].Variant].Right))];
+        ReadOnlySpan<int> columns = new(matrix.Columns, matrix.Pointers[^1]);
+        var used = new bool[s.InChannels * taps];
+        foreach (int column in columns) used[column] = true;
+        var copies = new List<(int, int)>();
+        var copyOf = new int[used.Length];
+        for (int channel = 0; channel < s.InChannels; channel++)
+        {
+            int before = copies.Count;
+            foreach (int t in order)
+            {
+                if (!used[channel * taps + t]) continue;
+                int at = copies.IndexOf((channel, shifts[t].Variant), before);
+                if (at < 0)
+                {
+                    at = copies.Count;
+                    copies.Add((channel, shifts[t].Variant));
+                }
+                copyOf[channel * taps + t] = at;
+            }
+        }
+        _copies = [.. copies];
+
+        int all = (int)(((long)_outHeight * _outWidth + Lanes - 1) / Lanes), halo = _highest - _lowest, near = NearFloats / Math.Max(1, _copies.Length);
+        BandRegisters = Math.Min(all, Math.Max(LeastRegisters, (int)Math.Min(((long)near - (long)(halo + 1) * _outWidth) / Lanes, all)));
+        int rows = Math.Min(_outHeight, (int)(((long)BandRegisters * Lanes + 2L * _outWidth - 2) / _outWidth));
+        // An odd number of lines between copies, so that they are spread over the sets of the caches.
+        Stride = checked((((rows + halo) * _outWidth + Lanes - 1) / Lanes | 1) * Lanes);
+        _offsets = GC.AllocateUninitializedArray<int>(columns.Length, pinned: true);
+        for (int i = 0; i < columns.Length; i++) _offsets[i] = checked(copyOf[columns[i]] * Stride + (shifts[columns[i] % taps].Down - _lowest) * _outWidth);
+    }
+
+    /// <summary>Registers of 16 pixels in a band; the last band may have fewer.</summary>
+    public int BandRegisters { get; }
+
+    /// <summary>Floats between copies.</summary>
+    public int Stride { get; }
+
+    /// <summary>Floats of a band's copies, with a margin.</summary>
+    public long Length => (long)_copies.Length * Stride + 2 * Margin;
+
+    /// <summary>Bytes of the layout.</summary>
+    public long Bytes => 4L * _offsets.Length + 8L * _copies.Length;
+
+    /// <summary>For each column of each tile where its line begins, in floats; they do not move.</summary>
+    public int* Offsets => (int*)Marshal.UnsafeAddrOfPinnedArrayElement(_offsets, 0);
+
+    /// <summary>Lays out what registers first .. end-1 of the result's pixels read.</summary>
+    /// <param name="image">[channels, height, width].</param>
+    /// <param name="imagePlane">Floats between planes of the image; what lies in gaps plays no part.</param>
+    /// <param name="first">First register.</param>
+    /// <param name="end">The one after the last, at most <see cref="BandRegisters"/> further.</param>
+    /// <param name="copies"><see cref="Length"/> floats.</param>
+    /// <returns>Where pixel 0 of a line at offset 0 would be.</returns>
+    public float* Fill(float* image, nint imagePlane, int first, int end, float* copies)
+    {
+        int firstRow = first * Lanes / _outWidth, endRow = (Math.Min(end * Lanes, _outHeight * _outWidth) - 1) / _outWidth + 1;
+        int from = firstRow + _lowest, until = endRow + _highest, size = ((until - from) * _outWidth + Lanes - 1) / Lanes * Lanes;
+        // Whole registers are read, so a shifted plane begins and ends inside a margin.
+        nint slot = size + 2 * Margin;
+        using Scratch.Buffer masks = Scratch.Rent((long)_variants.Length * size), apart = Scratch.Rent(_phases * slot);
+        for (int v = 0; v < _variants.Length; v++) Mask(_variants[v], from, until, (int*)masks.Pointer + (nint)v * size, size);
+        int* filled = stackalloc int[_phases];
+        nint* sources = stackalloc nint[_phases];
+        new Span<int>(filled, _phases).Fill(-1);
+        copies += Margin;
+        float* limit = image + _channels * imagePlane, to = copies;
+        foreach (ref readonly (int Channel, int Variant) copy in _copies.AsSpan())
+        {
+            Variant v = _variants[copy.Variant];
+            float* plane = image + copy.Channel * imagePlane, line = null;
+            if (v.Phase >= 0)
+            {
+                bool isWhole = v.Right == 0 && v.Left == 0 && v.End == _outWidth;
+                if (filled[v.Phase] != copy.Channel)
+                {
+                    // A plane that nothing shifts is its own copy, and others are shifted out of it.
+                    sources[v.Phase] = (nint)(isWhole ? to : apart.Pointer + v.Phase * slot + Margin);
+                    TakeApart(v, plane, from, until, (float*)sources[v.Phase], limit);
+                    filled[v.Phase] = copy.Channel;
+                    if (isWhole)
+                    {
+                        ClearOutside(v, from, until, to);
+                        to += Stride;
+                        continue;
+                    }
+                }
+                line = (float*)sources[v.Phase] + v.Right;
+            }
+            else if (v.IsFlat)
+            {
+                line = plane + (nint)from * _width + v.Right;
+                if (line < image || line + size > limit) line = null;
+            }
+            if (line != null) Masked(line, (int*)masks.Pointer + (nint)copy.Variant * size, to, size);
+            else ByRows(v, plane, from, until, to);
+            to += Stride;
+        }
+        return copies - (nint)firstRow * _outWidth;
+    }
+
+    /// <summary>Which of rows first .. end-1 of a shifted plane lie in the image.</summary>
+    private (int From, int Until) Rows(in Variant v, int first, int end)
+    {
+        int from = Math.Clamp(0, first, end);
+        return (from, Math.Clamp(CeilDiv(_height - v.PhaseRow, _strideHeight), from, end));
+    }
+
+    private void ClearOutside(in Variant v, int first, int end, float* to)
+    {
+        (int from, int until) = Rows(v, first, end);
+        new Span<float>(to, (from - first) * _outWidth).Clear();
+        new Span<float>(to + (nint)(until - first) * _outWidth, (end - until) * _outWidth).Clear();
+    }
+
+    private void Mask(in Variant v, int first, int end, int* mask, int size)
+    {
+        new Span<int>(mask, size).Clear();
+        (int from, int until) = Rows(v, first, end);
+        for (int r = from; r < until; r++) new Span<int>(mask + (nint)(r - first) * _outWidth + v.Left, v.End - v.Left).Fill(-1);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Masked(float* from, int* mask, float* to, int size)
+    {
+        for (int i = 0; i < size; i += Lanes) (Vector512.Load(from + i) & Vector512.Load(mask + i).AsSingle()).Store(to + i);
+    }
+
+    /// <summary>Every stride-th pixel of every stride-th row; what the last registers of a row spoil is written afterwards, or lies in the margin.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void TakeApart(in Variant v, float* plane, int first, int end, float* to, float* limit)
+    {
+        (int from, int until) = Rows(v, first, end);
+        int count = CeilDiv(_width - v.PhaseColumn, _strideWidth), whole = (count + Lanes - 1) / Lanes * Lanes;
+        float* line = plane + ((nint)from * _strideHeight + v.PhaseRow) * _width;
+        Vector512<int> index = Vector512.Create(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) + Vector512.Create(v.PhaseColumn);
+        to += (nint)(from - first) * _outWidth;
+        for (int r = from; r < until; r++, line += (nint)_strideHeight * _width, to += _outWidth)
+        {
+            if (_strideWidth == 1) Unsafe.CopyBlockUnaligned(to, line, (uint)count * sizeof(float));
+            else if (_strideWidth != 2 || line + 2 * whole > limit) EveryNth.Copy(line + v.PhaseColumn, _strideWidth, to, count);
+            else for (int i = 0; i < count; i += Lanes) Avx512F.PermuteVar16x32x2(Vector512.Load(line + 2 * i), index, Vector512.Load(line + 2 * i + Lanes)).Store(to + i);
+        }
+    }
+
+    /// <summary>Rows first .. end-1 of a shifted plane one by one; row r holds row r * stride + phase of the image.</summary>
+    private void ByRows(in Variant v, float* plane, int first, int end, float* to)
+    {
+        (int from, int until) = Rows(v, first, end);
+        new Span<float>(to, (end - first) * _outWidth).Clear();
+        int count = v.End - v.Left;
+        if (count == 0) return;
+        float* line = plane + ((nint)from * _strideHeight + v.PhaseRow) * _width + (nint)(v.Left + v.Right) * _strideWidth + v.PhaseColumn;
+        to += (nint)(from - first) * _outWidth + v.Left;
+        for (int r = from; r < until; r++, line += (nint)_strideHeight * _width, to += _outWidth)
+        {
+            if (_strideWidth == 1) Unsafe.CopyBlockUnaligned(to, line, (uint)count * sizeof(float));
+            else EveryNth.Copy(line, _strideWidth, to, count);
+        }
+    }
+
+    private static (int Whole, int Remainder) Part(int distance, int stride)
+    {
+        int rest = (distance % stride + stride) % stride;
+        return ((distance - rest) / stride, rest);
+    }
+
+    private static int CeilDiv(int a, int b) => a <= 0 ? 0 : (a + b - 1) / b;
+
+    /// <summary>Every stride-th pixel of a plane from a phase on, shifted to the left.</summary>
+    /// <param name="PhaseRow">First row of the image.</param>
+    /// <param name="PhaseColumn">First column of the image.</param>
+    /// <param name="Right">How far the pixels of the result are shifted to the left, in pixels of the result.</param>
+    /// <param name="Left">First column of the result whose pixel lies in the image.</param>
+    /// <param name="End">The one after the last.</param>
+    /// <param name="IsFlat">Whether it is the plane itself, shifted.</param>
+    /// <param name="Phase">Which of the planes that are taken apart it is, shifted; -1 for none.</param>
+    private readonly record struct Variant(int PhaseRow, int PhaseColumn, int Right, int Left, int End, bool IsFlat, int Phase);
+}
+
+/// <summary>output = clamp(bias + residual + W * image) for one image with a W of tiles.</summary>
+internal unsafe struct TiledConvolution : ITiledWork
+{
+    public TilePlanes Planes;
+
+    /// <summary>[channels, height, width].</summary>
+    public float* Image;
+
+    /// <summary>Floats between its planes.</summary>
+    public nint ImagePlane;
+
+    /// <summary>Everything but its inputs.</summary>
+    public TiledProduct Product;
+
+    public void Run()
+    {
+        Product.Offsets = Planes.Offsets;
+        Product.InputStride = 1;
+        if (Product.Columns > 0) Product.Share(this, Threading.WorkPool.IsAlone ? 1 : Threading.WorkPool.Threads);
+        GC.KeepAlive(Planes);
+    }
+
+    /// <summary>Every thread lays out what it reads: nobody waits in between.</summary>
+    public readonly void Run(int first, int end, int firstTile, int endTile)
+    {
+        int bands = (end - first + Planes.BandRegisters - 1) / Planes.BandRegisters;
+        using Scratch.Buffer copies = Scratch.Rent(Planes.Length);
+        for (int b = 0; b < bands; b++)
+        {
+            int from = first + (int)((long)(end - first) * b / bands), until = first + (int)((long)(end - first) * (b + 1) / bands);
+            TiledProduct call = Product;
+            call.Input = Planes.Fill(Image, ImagePlane, from, until, copies.Pointer);
+            call.RunColumns(from, until, firstTile, endTile);
+        }
+    }
+}
