@@ -14,6 +14,7 @@ internal sealed class FlatPlanes
 
     private readonly int _imagePlane, _channels, _width, _strideHeight, _strideWidth, _outWidth, _rows, _taps, _highest, _lowest;
     private readonly (int Row, int Column)[] _phases;
+    private readonly (int Phase, int Row, int Column)[] _shifts;
 
     private FlatPlanes(SparseConvolutionShape s, int height, int width, int imagePlane, int outHeight, int outWidth)
     {
@@ -30,6 +31,7 @@ internal sealed class FlatPlanes
             shifts[t] = (phases.IndexOf((phaseRow, phaseColumn)), down, right);
         }
         _phases = [.. phases];
+        _shifts = shifts;
         IsImage = s is { StrideHeight: 1, StrideWidth: 1 };
         PlaneStride = IsImage ? imagePlane : checked(_rows * outWidth);
         (_lowest, _highest) = (shifts.Min(t => t.Row), shifts.Max(t => t.Row));
@@ -132,6 +134,45 @@ internal sealed class FlatPlanes
             }
         }
     }
+
+    /// <summary>Floats from one plane of a band of rows to the next: an odd number of cache lines, so that planes do not fall onto the same cache sets.</summary>
+    public int BandStride(int rows) => (checked(rows * _outWidth + Lanes - 1) / Lanes | 1) * Lanes;
+
+    /// <summary>Floats that taps may reach before the first or behind the last plane of a band; what they find there is masked.</summary>
+    public int BandMargin => checked(_shifts.Max(t => Math.Abs(t.Row)) * _outWidth + _shifts.Max(t => Math.Abs(t.Column)) + Lanes - 1) / Lanes * Lanes + 2 * Lanes;
+
+    /// <summary>As <see cref="Fill"/>, to planes [channel, phase] of a band of rows.</summary>
+    /// <param name="image">[channels, height, width].</param>
+    /// <param name="band">The first plane of the first channel.</param>
+    /// <param name="stride">Floats between planes.</param>
+    /// <param name="firstChannel">First channel.</param>
+    /// <param name="endChannel">Channel after the last.</param>
+    /// <param name="first">First row of the planes.</param>
+    /// <param name="end">Row after the last.</param>
+    public unsafe void FillBand(float* image, float* band, nint stride, int firstChannel, int endChannel, int first, int end)
+    {
+        for (int channel = firstChannel; channel < endChannel; channel++)
+        {
+            for (int phase = 0; phase < _phases.Length; phase++, band += stride)
+            {
+                (int row, int column) = _phases[phase];
+                float* from = image + (nint)channel * _imagePlane + ((nint)first * _strideHeight + row) * _width, to = band;
+                for (int r = first; r < end; r++, from += (nint)_strideHeight * _width, to += _outWidth) EveryNth.Copy(from, column, _strideWidth, to, _outWidth);
+            }
+        }
+    }
+
+    /// <summary>The shift of each tap in a band that <see cref="FillBand"/> filled from row <paramref name="first"/> on.</summary>
+    public void BandOffsets(int first, int stride, Span<int> offsets)
+    {
+        for (int t = 0; t < _taps; t++) offsets[t] = _shifts[t].Phase * stride + (_shifts[t].Row - first) * _outWidth + _shifts[t].Column;
+    }
+
+    /// <summary>Planes of a channel.</summary>
+    public int Phases => _phases.Length;
+
+    /// <summary>Columns of a plane, and of the result.</summary>
+    public int Width => _outWidth;
 
     private static (int Whole, int Remainder) Part(int distance, int stride)
     {

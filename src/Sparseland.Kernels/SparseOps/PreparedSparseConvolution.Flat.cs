@@ -15,7 +15,13 @@ public sealed unsafe partial class PreparedSparseConvolution
             ConvolutionPass pass = Passes[0];
             if (layout.IsImage) Product(code, new FlatSource { Planes = from, Lines = code.Lines, Layout = layout }, pass, image);
             else if (layout.IsUnmasked) Apart(layout, Call(code, new LineSource { Stride = layout.PlaneStride, Columns = pass.Height * pass.Width, Lines = code.Lines }, pass, image), from);
-            else Apart(layout, Call(code, new FlatSource { Lines = code.Lines, Layout = layout }, pass, image), from);
+            else
+            {
+                CompiledProduct<ApartSource> call = Call(code, new ApartSource { Image = from, Lines = code.Lines, Layout = layout, Pixels = pass.Height * pass.Width }, pass, image);
+                int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
+                if (threads == 1 || call.SharesTiles(threads)) call.Run();
+                else Apart(layout, Call(code, new FlatSource { Lines = code.Lines, Layout = layout }, pass, image), from);
+            }
         }
 
         /// <summary>Takes an image apart and multiplies.</summary>
