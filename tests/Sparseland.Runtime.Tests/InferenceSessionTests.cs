@@ -94,6 +94,41 @@ public class InferenceSessionTests
     }
 
     [Fact]
+    public void Outputs_have_memory_of_their_own_whatever_else_they_are_used_for()
+    {
+        var b = new GraphBuilder("g");
+        Value x = b.Input("x", ElementType.Float32, 2, 8), y = b.Relu(x), view = b.Reshape(y, 4, 4), next = b.Relu(b.Linear(y, "w", 8)), last = b.Reshape(b.Add(next, y), 16);
+        // One that is read further, one that is the same memory under another shape, one that only a view of it leaves, and an input.
+        var session = new InferenceSession(b.Build(y, view, next, last));
+        float[] values = [.. Enumerable.Range(0, 16).Select(i => i - 7f)];
+        OrderedDictionary<string, TensorData> one = session.Run(TensorData.Wrap(values, 2, 8)), two = session.Run(TensorData.Wrap([.. values.Select(v => -v)], 2, 8)), again = session.Run(TensorData.Wrap(values, 2, 8));
+        float[][] first = [.. one.Values.Select(v => v.Array<float>())], second = [.. two.Values.Select(v => v.Array<float>())], third = [.. again.Values.Select(v => v.Array<float>())];
+        Assert.Equal(first.Length + second.Length + third.Length, first.Concat(second).Concat(third).Distinct().Count());
+        Assert.Equal(values.Select(v => Math.Max(v, 0)), first[0]);
+        Assert.Equal(first[0], first[1]);
+        Assert.Equal(first[2].Zip(first[0], (p, q) => p + q), first[3]);
+        Assert.Equal(values.Select(v => Math.Max(-v, 0)), second[1]);
+        for (int i = 0; i < first.Length; i++) Assert.Equal(first[i], third[i]);
+        Assert.Equal([4, 4], one.Values.ElementAt(1).Shape.ToArray());
+    }
+
+    [Fact]
+    public void Large_outputs_are_written_where_they_stay()
+    {
+        var b = new GraphBuilder("g");
+        ModelGraph graph = b.Build(b.Relu(b.Input("x", ElementType.Float32, 1, 3 << 20)));
+        var session = new InferenceSession(graph);
+        float[] values = Enumerable.Range(0, 3 << 20).Select(i => (i & 1) == 0 ? i : -1f).ToArray();
+        TensorData input = TensorData.Wrap(values, 1, values.Length);
+        Assert.Contains("intermediate memory 0.00 MB", session.DescribePlan(new Dictionary<string, TensorData> { ["x"] = input }), StringComparison.Ordinal);
+        session.Run(input);
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        float[] output = session.Run(input).Values.Single().Array<float>();
+        Assert.InRange(GC.GetAllocatedBytesForCurrentThread() - before, 4L * values.Length, 4L * values.Length + 20_000);
+        Assert.Equal(values.Select(v => Math.Max(v, 0)), output);
+    }
+
+    [Fact]
     public void Steps_are_timed_run_by_run_in_the_order_of_the_plan()
     {
         ModelGraph graph = RandomNetworks.Convolutional(3, 0.2);

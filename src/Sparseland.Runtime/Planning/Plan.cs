@@ -18,6 +18,7 @@ internal sealed class Plan
     private readonly List<Step> _steps = [];
     private readonly Slot[] _inputs;
     private readonly Slot[] _outputs;
+    private readonly Slot[] _handed;
     private readonly ConcurrentBag<RunState> _states = [];
     private readonly int _arenaLength;
     private readonly long _multiplyAdds;
@@ -34,6 +35,9 @@ internal sealed class Plan
         }
         _outputs = [.. graph.Outputs.Select(o => context.Find(o.Name))];
         SpacedPlanes.Apply(_steps, _slots, _outputs);
+        // A value under two names is copied, so that each output has memory of its own.
+        _handed = [.. _outputs.Where(o => o.Kind == SlotKind.Arena).GroupBy(o => o.Owner).Where(g => g.Count() == 1 && g.Key.Length == g.Single().Length).Select(g => g.Key)];
+        for (int i = 0; i < _handed.Length; i++) _handed[i].Handed = i;
         _arenaLength = PlaceMemory();
         _multiplyAdds = _steps.Sum(s => s.MultiplyAdds);
     }
@@ -44,7 +48,7 @@ internal sealed class Plan
     /// <summary>The steps in order.</summary>
     public IReadOnlyList<Step> Steps => _steps;
 
-    /// <summary>Bytes of all intermediate values at the fullest moment.</summary>
+    /// <summary>Bytes of all intermediate values at the fullest moment; outputs are none.</summary>
     public long ArenaBytes => (long)_arenaLength * sizeof(float);
 
     /// <summary>Bytes of the weights that were prepared for layers, each once; code is written in the first run.</summary>
@@ -69,10 +73,11 @@ internal sealed class Plan
     /// <returns>In the graph's order; memory of their own.</returns>
     public TensorData[] Run(IReadOnlyList<TensorData> inputs, KeyValueCache? cache, CancellationToken cancellation, Span<long> times = default)
     {
-        if (!_states.TryTake(out RunState? state)) state = new RunState(_slots, _arenaLength);
+        if (!_states.TryTake(out RunState? state)) state = new RunState(_slots, _arenaLength, _handed);
         try
         {
             state.Cache = cache;
+            state.Begin();
             for (int i = 0; i < _inputs.Length; i++) state.Set(_inputs[i], inputs[i]);
             using (_multiplyAdds >= WorthKeepingAwake ? WorkPool.KeepAwake() : default)
             {
@@ -84,7 +89,7 @@ internal sealed class Plan
                     if (!times.IsEmpty) times[i + 1] = Stopwatch.GetTimestamp();
                 }
             }
-            return [.. _outputs.Select(o => o.Kind == SlotKind.Constant ? o.Constant!.Clone() : state.Tensor(o))];
+            return [.. _outputs.Select(state.Output)];
         }
         finally
         {
@@ -150,6 +155,6 @@ internal sealed class Plan
         {
             if (slot.Kind == SlotKind.Arena) last[slot.Owner] = _steps.Count;
         }
-        return MemoryPlan.Place([.. first.Select(f => new MemoryPlan.Life(f.Key, f.Value, last[f.Key]))]);
+        return MemoryPlan.Place([.. first.Where(f => f.Key.Handed < 0).Select(f => new MemoryPlan.Life(f.Key, f.Value, last[f.Key]))]);
     }
 }

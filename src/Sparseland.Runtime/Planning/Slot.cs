@@ -42,6 +42,9 @@ internal sealed class Slot(int id, string name, SlotKind kind)
     /// <summary>First element in the arena, set by the memory plan.</summary>
     public int Offset { get; set; }
 
+    /// <summary>Number among the values that steps write straight into memory that a run hands to its caller; negative for all others.</summary>
+    public int Handed { get; set; } = -1;
+
     /// <summary>The slot that owns the memory.</summary>
     public Slot Owner => AliasOf?.Owner ?? this;
 }
