@@ -68,6 +68,7 @@ internal static class ProgressDisplay
     {
         private readonly Stopwatch _watch = Stopwatch.StartNew();
         private readonly Lock _gate = new();
+        private readonly RemainingTime _remaining = new();
         private TimeSpan _last = -s_plainInterval;
         private string _detail = "";
 
@@ -77,15 +78,30 @@ internal static class ProgressDisplay
             {
                 if (detail is not null) _detail = detail;
                 TimeSpan now = _watch.Elapsed;
+                double fraction = total > 0 ? Math.Clamp(done / total, 0, 1) : 0;
+                TimeSpan? remaining = _remaining.After(now, fraction);
                 if (now - _last < s_plainInterval || done <= 0) return;
                 _last = now;
-                double fraction = total > 0 ? Math.Clamp(done / total, 0, 1) : 0;
-                string left = fraction > 0 ? $", {Format(now * ((1 - fraction) / fraction))} left" : "";
+                string left = remaining is { } time ? $", {Format(time)} left" : "";
                 context.Say($"{title}: {fraction:P0}{left}{(_detail.Length > 0 ? "  " + _detail : "")}");
             }
         }
 
         public void Finish() => context.Say($"{title}: done in {Format(_watch.Elapsed)}{(_detail.Length > 0 ? "  " + _detail : "")}");
+    }
+
+    /// <summary>How long work will still take, from its pace since it first said how far it was: what came before (loading, compiling, warming up, or what an interrupted run had done) says nothing about that.</summary>
+    internal sealed class RemainingTime
+    {
+        private (TimeSpan Time, double Fraction)? _first;
+
+        /// <summary>Takes note of how far the work is, 0 to 1, and estimates; null while the pace is not known.</summary>
+        public TimeSpan? After(TimeSpan now, double fraction)
+        {
+            _first ??= (now, fraction);
+            (TimeSpan time, double begun) = _first.Value;
+            return fraction > begun ? (now - time) * ((1 - fraction) / (fraction - begun)) : null;
+        }
     }
 
     /// <summary>A duration as people say it.</summary>

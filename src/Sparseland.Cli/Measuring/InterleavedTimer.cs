@@ -89,7 +89,7 @@ internal static class InterleavedTimer
     /// <summary>Warms up until the last times of every variant are steady, then measures.</summary>
     /// <param name="variants">Names and functions that run once and return their milliseconds (a peer in another process knows its own).</param>
     /// <param name="options">How long.</param>
-    /// <param name="progress">0 to 1.</param>
+    /// <param name="progress">0 after the warm-up, then up to 1.</param>
     /// <param name="cancellation">Stops between repetitions.</param>
     public static IReadOnlyList<Timing> MeasureSelfTimed(
         IReadOnlyList<(string Name, Func<double> Run)> variants, TimingOptions options, Action<double>? progress = null, CancellationToken cancellation = default)
@@ -97,6 +97,8 @@ internal static class InterleavedTimer
         for (int v = 0; v < variants.Count; v++) WarmUp(variants[v].Run, cancellation);
 
         var times = variants.Select(_ => new List<double>()).ToArray();
+        // Here the pace begins: nothing is known about it from the warm-up.
+        progress?.Invoke(0);
         var total = Stopwatch.StartNew();
         for (int repetition = 0; repetition < TimingOptions.MostRepetitions; repetition++)
         {
@@ -116,10 +118,14 @@ internal static class InterleavedTimer
                 if (options.PauseMilliseconds > 0) Thread.Sleep(options.PauseMilliseconds);
                 times[index].Add(variants[index].Run());
             }
-            progress?.Invoke(Math.Min((repetition + 1.0) / options.Repetitions, total.Elapsed.TotalSeconds / options.Seconds));
+            progress?.Invoke(Done(repetition + 1, total.Elapsed.TotalSeconds, options));
         }
         return [.. variants.Select((v, i) => new Timing(v.Name, [.. times[i]]))];
     }
+
+    /// <summary>The share of the work that is done: repetitions and seconds must both be reached, or the budget.</summary>
+    private static double Done(int repetitions, double seconds, TimingOptions options) =>
+        Math.Min(1, Math.Max(Math.Min((double)repetitions / options.Repetitions, options.Seconds > 0 ? seconds / options.Seconds : 1), seconds / options.MostSeconds));
 
     private static void WarmUp(Func<double> run, CancellationToken cancellation)
     {

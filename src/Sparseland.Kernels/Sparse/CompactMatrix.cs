@@ -197,7 +197,12 @@ public sealed class CompactMatrix
     public CompactMatrix WithoutMask() => HasMask ? CompactEncoding.Fill(this) : this;
 
     /// <summary>The mask of the entries that have a value, of shape [rows, columns].</summary>
-    public Mask ToMask() => HasMask ? CompactEncoding.FlatMask(MemoryMarshal.Cast<byte, ulong>(_bits.Span), Rows, Columns) : Mask.Ones([Rows, Columns]);
+    /// <exception cref="InvalidOperationException">The matrix has more entries than a mask holds (2^31 - 1).</exception>
+    public Mask ToMask()
+    {
+        CsrMatrix.RequireCountable(Rows, Columns);
+        return HasMask ? CompactEncoding.FlatMask(MemoryMarshal.Cast<byte, ulong>(_bits.Span), Rows, Columns) : Mask.Ones([Rows, Columns]);
+    }
 
     /// <inheritdoc/>
     public override string ToString() => $"{Kind.ShortName()}{(HasMask ? " bit-mask" : "")} [{Rows}, {Columns}] {StoredCount} stored ({Density:P1}), {ByteCount} bytes";

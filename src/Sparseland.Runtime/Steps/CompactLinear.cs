@@ -72,7 +72,7 @@ internal static class CompactLinear
         private static CompactMatrix Turned(CompactMatrix stored, bool masked)
         {
             int rows = stored.Rows, columns = stored.Columns;
-            var dense = new float[rows * columns];
+            var dense = new float[checked(rows * columns)];
             stored.ToDense(dense);
             var turned = new float[dense.Length];
             Permute.Transpose(dense, turned, 1, rows, columns);

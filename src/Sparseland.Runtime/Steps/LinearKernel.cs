@@ -182,7 +182,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
 
         private static CompactMatrix Encode(CsrMatrix csr)
         {
-            var dense = new float[csr.Rows * csr.Columns];
+            var dense = new float[checked(csr.Rows * csr.Columns)];
             csr.ToDense(dense);
             return CompactMatrix.FromMask(csr.ToMask(), dense, csr.Rows, csr.Columns, ValueKind.Float32);
         }

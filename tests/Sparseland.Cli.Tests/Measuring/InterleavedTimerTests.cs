@@ -25,6 +25,24 @@ public class InterleavedTimerTests
         Assert.True(a > 10 && b > 10);
     }
 
+    [Theory]
+    [InlineData(10, 0, double.PositiveInfinity)]
+    [InlineData(10, 0.05, double.PositiveInfinity)]
+    [InlineData(1000, 60, 0.05)]
+    public void ProgressBeginsWhereTheWarmUpEndsAndGrowsToTheWhole(int repetitions, double seconds, double mostSeconds)
+    {
+        var reports = new List<double>();
+        bool warm = true;
+        InterleavedTimer.Measure([("a", () => Thread.Sleep(warm ? 5 : 2))], new TimingOptions(repetitions, seconds, MostSeconds: mostSeconds), done =>
+        {
+            warm = false;
+            reports.Add(done);
+        });
+        Assert.Equal(0, reports[0]);
+        Assert.Equal(reports.Order(), reports);
+        Assert.InRange(reports[^1], 0.9, 1);
+    }
+
     [Fact]
     public void ASlowerSparseVariantIsCalledSlower()
     {
