@@ -26,6 +26,14 @@ internal sealed unsafe class ReadLoop : IDisposable
 
     public void Run() => WorkPool.For(Parts, part => _found[part * 16] = Read(_memory + (_length / Parts * part), _length / Parts));
 
+    /// <summary>Reads all of it so many times on the calling thread.</summary>
+    public long RunAlone(long passes)
+    {
+        long found = 0;
+        for (long pass = 0; pass < passes; pass++) found ^= Read(_memory, _length);
+        return found;
+    }
+
     public void Dispose() => NativeMemory.AlignedFree(_memory);
 
     /// <summary>Four streams: one alone does not keep the memory busy.</summary>

@@ -16,6 +16,9 @@ internal sealed class RooflineFigure : Figure
     private const int Line = 16;
     private const double SampleMilliseconds = 20;
 
+    /// <summary>With a smaller share of its threads' time something else ran, and the machine can do more than was measured.</summary>
+    internal const double EnoughShare = 0.95;
+
     private static readonly (string Name, long Bytes, string What)[] s_levels =
     [
         ("L1", 16 << 10, "16 KiB a thread"), ("L2", 512 << 10, "512 KiB a thread"), ("L3", 6L << 20, "6 MiB a thread"), ("memory", 256L << 20, "256 MiB a thread"),
@@ -36,8 +39,9 @@ internal sealed class RooflineFigure : Figure
                 foreach ((string name, Func<long, float> loop, double flopsPerRound) in Peaks()) Row(name, threads, "GFLOP/s", Rate(threads, rounds => loop(rounds), flopsPerRound, options, context));
                 foreach ((string name, long bytes, string what) in s_levels)
                 {
-                    float[][] buffers = [.. Enumerable.Range(0, threads).Select(_ => Filled(bytes / sizeof(float)))];
-                    Row($"read {name}", threads, "GB/s", Rate(threads, (thread, passes) => Read(buffers[thread], passes), bytes, options, context), what);
+                    ReadLoop[] loops = [.. Enumerable.Range(0, threads).Select(_ => new ReadLoop(bytes))];
+                    Row($"read {name}", threads, "GB/s", Rate(threads, (thread, passes) => loops[thread].RunAlone(passes), bytes, options, context), what);
+                    foreach (ReadLoop loop in loops) loop.Dispose();
                 }
                 float[][] from = [.. Enumerable.Range(0, threads).Select(_ => Filled(32 << 20))], to = [.. Enumerable.Range(0, threads).Select(_ => Filled(32 << 20))];
                 Row("copy memory", threads, "GB/s", Rate(threads, (thread, passes) => Copy(from[thread], to[thread], passes), 2.0 * sizeof(float) * (32 << 20), options, context), "128 MiB a thread, bytes read and written");
@@ -48,14 +52,16 @@ internal sealed class RooflineFigure : Figure
             WorkPool.Threads = all;
         }
         context.Show(table);
-        context.Say("multiply-adds from registers alone (2 FLOP each), and bytes that a loop of vector loads and additions reads");
+        context.Say("multiply-adds from registers alone (2 FLOP each), and bytes that a loop of vector loads reads, four streams a thread");
         return rows;
 
-        void Row(string what, int threads, string unit, Timing rate, string note = "")
+        void Row(string what, int threads, string unit, (Timing Rate, double Share) measured, string note = "")
         {
+            (Timing rate, double share) = measured;
             (double low, double high) = rate.Interval;
+            if (share < EnoughShare) context.Warn($"{what}, threads {threads}: {share:P0} of the cores' time was this program's; beside other work the machine shows less than it can do");
             table.AddRow(what, $"{threads}", $"{rate.Median:0.0}", $"{low:0.0}..{high:0.0}", unit);
-            rows.Add(new JsonObject { ["what"] = what, ["threads"] = threads, ["unit"] = unit, ["median"] = Round(rate.Median), ["low"] = Round(low), ["high"] = Round(high), ["note"] = note });
+            rows.Add(new JsonObject { ["what"] = what, ["threads"] = threads, ["unit"] = unit, ["median"] = Round(rate.Median), ["low"] = Round(low), ["high"] = Round(high), ["processorShare"] = Round(share), ["note"] = note });
         }
     }
 
@@ -70,22 +76,24 @@ internal sealed class RooflineFigure : Figure
         }
     }
 
-    private static Timing Rate(int threads, Func<long, float> loop, double workPerRound, TimingOptions options, VerbContext context) =>
+    private static (Timing Rate, double Share) Rate(int threads, Func<long, float> loop, double workPerRound, TimingOptions options, VerbContext context) =>
         Rate(threads, (_, rounds) => loop(rounds), workPerRound, options, context);
 
-    /// <summary>Billions of work per second over all threads together; each sample long enough to drown the call.</summary>
-    private static Timing Rate(int threads, Func<int, long, float> loop, double workPerRound, TimingOptions options, VerbContext context)
+    /// <summary>Billions of work per second over all threads together, each sample long enough to drown the call; and how much of its threads' time the cores gave to this program.</summary>
+    private static (Timing Rate, double Share) Rate(int threads, Func<int, long, float> loop, double workPerRound, TimingOptions options, VerbContext context)
     {
         var sums = new float[threads * 16];
         long rounds = 1;
         while (Milliseconds(rounds) < SampleMilliseconds && rounds < 1L << 40) rounds *= 2;
         var rates = new double[Math.Max(5, options.Repetitions)];
+        TimeSpan used = Environment.CpuUsage.TotalTime;
+        long begun = Stopwatch.GetTimestamp();
         for (int i = 0; i < rates.Length; i++)
         {
             context.Cancellation.ThrowIfCancellationRequested();
             rates[i] = workPerRound * rounds * threads / Milliseconds(rounds) / 1e6;
         }
-        return new Timing("rate", rates);
+        return (new Timing("rate", rates), (Environment.CpuUsage.TotalTime - used) / (threads * Stopwatch.GetElapsedTime(begun)));
 
         double Milliseconds(long count)
         {
@@ -153,44 +161,6 @@ internal sealed class RooflineFigure : Figure
             i = MathF.FusedMultiplyAdd(i, x, y); j = MathF.FusedMultiplyAdd(j, x, y); k = MathF.FusedMultiplyAdd(k, x, y); l = MathF.FusedMultiplyAdd(l, x, y);
         }
         return a + b + c + d + e + f + g + h + i + j + k + l;
-    }
-
-    private static unsafe float Read(float[] data, long passes) => Avx512F.IsSupported ? Read512(data, passes) : Read256(data, passes);
-
-    private static unsafe float Read512(float[] data, long passes)
-    {
-        Vector512<float> a = default, b = default, c = default, d = default, e = default, f = default, g = default, h = default;
-        fixed (float* start = data)
-        {
-            float* first = (float*)(((nint)start + 63) & ~63), end = first + data.Length - Line;
-            for (long pass = 0; pass < passes; pass++)
-            {
-                for (float* p = first; p < end; p += 128)
-                {
-                    a += Vector512.Load(p); b += Vector512.Load(p + 16); c += Vector512.Load(p + 32); d += Vector512.Load(p + 48);
-                    e += Vector512.Load(p + 64); f += Vector512.Load(p + 80); g += Vector512.Load(p + 96); h += Vector512.Load(p + 112);
-                }
-            }
-        }
-        return Vector512.Sum(a + b + c + d + e + f + g + h);
-    }
-
-    private static unsafe float Read256(float[] data, long passes)
-    {
-        Vector256<float> a = default, b = default, c = default, d = default, e = default, f = default, g = default, h = default;
-        fixed (float* start = data)
-        {
-            float* first = (float*)(((nint)start + 63) & ~63), end = first + data.Length - Line;
-            for (long pass = 0; pass < passes; pass++)
-            {
-                for (float* p = first; p < end; p += 64)
-                {
-                    a += Vector256.Load(p); b += Vector256.Load(p + 8); c += Vector256.Load(p + 16); d += Vector256.Load(p + 24);
-                    e += Vector256.Load(p + 32); f += Vector256.Load(p + 40); g += Vector256.Load(p + 48); h += Vector256.Load(p + 56);
-                }
-            }
-        }
-        return Vector256.Sum(a + b + c + d + e + f + g + h);
     }
 
     private static float Copy(float[] from, float[] to, long passes)

@@ -5,20 +5,34 @@ namespace Sparseland.Bench.Page;
 /// <summary>What must be reached, and every measured case of it.</summary>
 /// <param name="Text">The aim in words.</param>
 /// <param name="Bound">The number that every case must reach.</param>
-/// <param name="Cases">Where it was measured, and what.</param>
+/// <param name="Cases">Where it was measured, what the median is, and the end of its interval that is nearer to missing (NaN where none is stored).</param>
 /// <param name="AtMost">Whether the bound is an upper one.</param>
-internal sealed record Aim(string Text, double Bound, IEnumerable<(string Where, double Value)> Cases, bool AtMost = false)
+internal sealed record Aim(string Text, double Bound, IEnumerable<(string Where, double Value, double End)> Cases, bool AtMost = false)
 {
+    /// <summary>Cases without intervals.</summary>
+    public Aim(string text, double bound, IEnumerable<(string Where, double Value)> cases, bool AtMost = false) : this(text, bound, cases.Select(c => (c.Where, c.Value, double.NaN)), AtMost)
+    {
+    }
+
+    /// <summary>What the aim asks for and no file has, in words; empty when nothing is missing.</summary>
+    public string Missing { get; init; } = "";
+
     /// <summary>A line of the table of aims: aim, measured, verdict.</summary>
+    /// <remarks>The verdict is by medians. How many intervals reach across the bound stands behind it, and so does what was not measured.</remarks>
     public string Line()
     {
-        (string Where, double Value)[] cases = [.. Cases.Where(c => double.IsFinite(c.Value)).OrderBy(c => AtMost ? -c.Value : c.Value)];
+        (string Where, double Value, double End)[] all = [.. Cases], cases = [.. all.Where(c => double.IsFinite(c.Value)).OrderBy(c => AtMost ? -c.Value : c.Value)];
         if (cases.Length == 0) return $"| {Text} | not measured | **open** |";
-        int missed = cases.Count(c => AtMost ? c.Value > Bound : c.Value < Bound);
+        bool misses(double value) => AtMost ? value > Bound : value < Bound;
+        int missed = cases.Count(c => misses(c.Value));
         double median = cases.Length % 2 == 1 ? cases[cases.Length / 2].Value : (cases[cases.Length / 2 - 1].Value + cases[cases.Length / 2].Value) / 2;
         string measured = cases.Length == 1 ? $"{Number(cases[0].Value)} ({cases[0].Where})"
             : $"median {Number(median)}, worst {Number(cases[0].Value)} ({cases[0].Where}), best {Number(cases[^1].Value)}";
         string verdict = missed == 0 ? "met" : cases.Length == 1 ? "**missed**" : $"**missed** in {missed} of {cases.Length}";
+        double[] ends = [.. cases.Select(c => c.End).Where(double.IsFinite)];
+        if (ends.Length > 0) verdict += $"; {(AtMost ? "upper" : "lower")} bounds: {ends.Count(misses)} of {ends.Length} {(AtMost ? "above" : "below")}";
+        if (all.Length > cases.Length) verdict += $"; {all.Length - cases.Length} without its peer";
+        if (Missing.Length > 0) verdict += $"; **open**: {Missing}";
         return $"| {Text} | {measured} | {verdict} |";
     }
 

@@ -19,8 +19,8 @@ internal static class PerformancePage
 
             <!-- made from bench/results: measure, then run: dotnet run -c Release --project bench/Sparseland.Bench -- page -->
 
-            Every number here was measured beside its dense twin or a peer in the same run, in turn (how often, the files say), after outputs were compared;
-            medians throughout. A case that loses stays in its table. How it is measured, and the commands: [bench/README.md](../bench/README.md). The files with
+            Every number here was measured beside its dense twin or a peer in the same run, in turn, after outputs were compared (llama.cpp's excepted, which draws
+            its own weights); medians throughout, and verdicts are by medians: behind each stands how many intervals end beyond the bound, and what was not measured. A case that loses stays in its table. How it is measured, and the commands: [bench/README.md](../bench/README.md). The files with
             every interval: [bench/results](../bench/results).
 
             **e** (effectiveness) = speed-up x density over the fastest dense product of the same shape: 1 when a sparse kernel costs exactly what its non-zeros cost there. It breaks even at 1 - e zeros.
@@ -63,9 +63,21 @@ internal static class PerformancePage
         int[] threads = [.. results.Rows("roofline").Select(r => (int)r.Number("threads")).Distinct().Order()];
         if (threads.Length == 0) return;
         var table = new MarkdownTable(["what", .. threads.Select(t => t == 1 ? "1 thread" : $"{t} threads"), ""], 1);
+        bool disturbed = false;
         foreach (var group in results.Rows("roofline").GroupBy(r => r.Text("what")))
-            table.Add([group.Key, .. threads.Select(t => group.Where(r => r.Number("threads") == t).Select(r => $"{r.Number("median"):0.0}").LastOrDefault("")), group.First().Text("unit")]);
-        page.Append("## What the machine can do\n\nMultiply-adds from registers alone, and bytes that a loop of vector loads reads. Shares of peak below are of these.\n\n").Append(table).Append('\n');
+        {
+            table.Add([group.Key, .. threads.Select(t => group.Where(r => r.Number("threads") == t).Select(Cell).LastOrDefault("")), group.First().Text("unit")]);
+            string Cell(ResultRow r)
+            {
+                // A file from before shares of processors were counted has none.
+                bool unknown = double.IsNaN(r.Number("processorShare")), busy = unknown || r.Number("processorShare") < RooflineFigure.EnoughShare;
+                disturbed |= busy;
+                return $"{r.Number("median"):0.0}{(busy ? " ‡" : "")}";
+            }
+        }
+        page.Append("## What the machine can do\n\nMultiply-adds from registers alone, and bytes that a loop of vector loads reads in four streams a thread, from pages of 2 MiB (the same loop as in section 4). Shares of peak below are of these.");
+        if (disturbed) page.Append(" ‡ Beside other work, or not known to be alone: the machine can do more.");
+        page.Append("\n\n").Append(table).Append('\n');
     }
 
     private static void Files(Results results, StringBuilder page)
@@ -91,7 +103,10 @@ internal sealed record Section(string Id, string Title, IReadOnlyList<Aim> Aims,
 /// <param name="left">So many columns are left-aligned, the others right-aligned.</param>
 internal sealed class MarkdownTable(string[] columns, int left)
 {
+    private const int Enough = 30;
+
     private readonly List<string[]> _rows = [];
+    private readonly List<int> _repetitions = [];
 
     /// <summary>Number of rows.</summary>
     public int Count => _rows.Count;
@@ -100,12 +115,21 @@ internal sealed class MarkdownTable(string[] columns, int left)
     public string Caption { get; init; } = "";
 
     /// <summary>Adds a row.</summary>
-    public void Add(string[] cells) => _rows.Add(cells);
+    /// <param name="cells">Its cells.</param>
+    /// <param name="measured">What of a figure's row it shows: a row of fewer than 30 repetitions gets a mark.</param>
+    public void Add(string[] cells, JsonNode? measured = null)
+    {
+        int repetitions = ResultRow.Repetitions(measured);
+        if (repetitions < int.MaxValue) _repetitions.Add(repetitions);
+        _rows.Add(repetitions < Enough ? [cells[0] + " †", .. cells[1..]] : cells);
+    }
 
     public override string ToString()
     {
         var text = new StringBuilder();
-        if (Caption.Length > 0) text.Append(Caption).Append("\n\n");
+        int few = _repetitions.Count(r => r < Enough);
+        string counted = _repetitions.Count == 0 ? "" : $" At least {_repetitions.Min()} repetitions{(few > 0 ? $"; † fewer than {Enough}: {few} of {_repetitions.Count} rows" : "")}.";
+        if (Caption.Length > 0) text.Append(Caption).Append(counted).Append("\n\n");
         text.Append("| ").AppendJoin(" | ", columns).Append(" |\n| ").AppendJoin(" | ", columns.Select((_, i) => i < left ? "---" : "---:")).Append(" |\n");
         foreach (string[] row in _rows) text.Append("| ").AppendJoin(" | ", row).Append(" |\n");
         return text.ToString();

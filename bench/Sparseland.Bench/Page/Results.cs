@@ -20,6 +20,19 @@ internal sealed record ResultRow(JsonObject Document, JsonObject Row, int Thread
         return Median(node);
     }
 
+    /// <summary>An end of the interval of a ratio of the row; NaN when it has none.</summary>
+    /// <param name="path">The ratio, as for <see cref="Number"/>.</param>
+    /// <param name="end">low or high.</param>
+    public double End(string path, string end = "low") => Number(path + "." + end);
+
+    /// <summary>The fewest repetitions of what was timed in a part of a row; int.MaxValue where none are stored.</summary>
+    public static int Repetitions(JsonNode? part) => part switch
+    {
+        JsonObject o => o.Select(p => p.Key == "repetitions" ? (int)(double)p.Value! : Repetitions(p.Value)).DefaultIfEmpty(int.MaxValue).Min(),
+        JsonArray a => a.Select(Repetitions).DefaultIfEmpty(int.MaxValue).Min(),
+        _ => int.MaxValue,
+    };
+
     /// <summary>A number, or the median of a ratio with its interval; NaN when there is none.</summary>
     public static double Median(JsonNode? node) => (double?)(node is JsonObject ratio ? ratio["median"] : node) ?? double.NaN;
 

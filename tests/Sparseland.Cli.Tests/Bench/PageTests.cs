@@ -17,6 +17,23 @@ public class PageTests
     }
 
     [Fact]
+    public void AVerdictSaysWhatIntervalsLeaveOpenAndWhatIsMissing()
+    {
+        Assert.Equal("| x | median 1.10, worst 0.950 (a), best 1.10 | met; lower bounds: 1 of 2 below; 1 without its peer; **open**: not measured with 2 threads |",
+            new Aim("x", 0.9, [("a", 0.95, 0.89), ("b", 1.1, 1.0), ("c", 1.1, double.NaN), ("d", double.NaN, double.NaN)]) { Missing = "not measured with 2 threads" }.Line());
+        Assert.Equal("| x | 4.00 (a) | met; upper bounds: 1 of 1 above |", new Aim("x", 5, [("a", 4.0, 6.0)], AtMost: true).Line());
+    }
+
+    [Fact]
+    public void RowsOfFewRepetitionsAreMarked()
+    {
+        var table = new MarkdownTable(["a", "b"], 1) { Caption = "Table." };
+        table.Add(["one", "1"], JsonNode.Parse("""{ "variants": [{ "repetitions": 40 }, { "repetitions": 12 }] }"""));
+        table.Add(["two", "2"], JsonNode.Parse("""{ "time": { "repetitions": 31 } }"""));
+        Assert.Equal("Table. At least 12 repetitions; † fewer than 30: 1 of 2 rows.\n\n| a | b |\n| --- | ---: |\n| one † | 1 |\n| two | 2 |\n", table.ToString());
+    }
+
+    [Fact]
     public void LosingCasesStayInTheTables()
     {
         using var folder = new TemporaryFolder();
@@ -28,7 +45,7 @@ public class PageTests
                 { "m": 512, "n": 512, "k": 512, "layout": "nn", "where": "square", "gflops": { "plain": 100, "packed": 110, "openblas": 100 }, "plainToOpenBlas": { "median": 1 }, "packedToOpenBlas": { "median": 1.1 } } ] }
             """);
         string page = PerformancePage.Make(folder.Path);
-        Assert.Contains("| products of 256 to 2048: at least 0.9x OpenBLAS | median 0.750, worst 0.500 (256 nn, 2 threads), best 1.00 | **missed** in 1 of 2 |", page, StringComparison.Ordinal);
+        Assert.Contains("| products of 256 to 2048: at least 0.9x OpenBLAS | median 0.750, worst 0.500 (256 nn, 2 threads), best 1.00 | **missed** in 1 of 2; **open**: not measured with 1 thread |", page, StringComparison.Ordinal);
         Assert.Contains("| 256 | nn | 2 | 50.0 | 55.0 | 100 | 0.500 | 0.550 |", page, StringComparison.Ordinal);
         Assert.Contains("[gemm.json](../bench/results/gemm.json)", page, StringComparison.Ordinal);
         File.WriteAllText(Path.Combine(folder.Path, "other.json"), "{ }");
