@@ -156,21 +156,22 @@ internal abstract class Figure : Verb
         return File.Exists(file) && double.TryParse(File.ReadAllText(file).Split(' ')[0], CultureInfo.InvariantCulture, out double load) ? load : null;
     }
 
-    /// <summary>The commit of the checkout, marked when its code has changes (results and texts are no code); outside a checkout the commit that the program was built from.</summary>
+    /// <summary>The commit that the program was built from, marked when the checkout's code is another by now or has changes (results and texts are no code).</summary>
     private static string Commit()
     {
+        string version = typeof(Figure).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
+        int plus = version.IndexOf('+');
+        if (plus < 0) return "unknown";
+        string built = version[(plus + 1)..], commit = built[..Math.Min(built.Length, 7)];
         try
         {
-            (int failed, string commit) = Git("describe --always");
-            if (failed == 0) return Git("diff --quiet HEAD -- :/src :/bench/Sparseland.Bench :/bench/peers").Exit == 0 ? commit : commit + "-dirty";
+            return Git("rev-parse --git-dir").Exit != 0 || Git($"diff --quiet {built} -- :/src :/bench/Sparseland.Bench :/bench/peers :/Directory.Build.props :/Directory.Packages.props").Exit == 0 ? commit : commit + "-dirty";
         }
         catch (System.ComponentModel.Win32Exception)
         {
             // No git: what the build recorded is all there is.
+            return commit;
         }
-        string version = typeof(Figure).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
-        int plus = version.IndexOf('+');
-        return plus < 0 ? "unknown" : version[(plus + 1)..Math.Min(version.Length, plus + 8)];
     }
 
     private static (int Exit, string Output) Git(string arguments)

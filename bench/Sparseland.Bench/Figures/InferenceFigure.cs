@@ -31,8 +31,8 @@ internal sealed class InferenceFigure : Figure
         foreach (string id in list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
         {
             PeerEntry peer = PeerCatalog.Find(id) ?? throw VerbException.Usage($"--against has '{id}'", $"use {string.Join(", ", PeerCatalog.All.Select(p => p.Id))}");
-            if (peer.IsInstalled()) peers.Add(peer);
-            else context.Warn($"{peer.Title} is not installed; without it: {peer.InstallHint}");
+            if (peer.Missing() is not { } reason) peers.Add(peer);
+            else context.Warn($"without {peer.Title}: {reason.What}; try: {reason.Try}");
         }
         return peers;
     }

@@ -27,7 +27,8 @@ internal sealed record NetworkCase(string Label, ModelGraph Graph, int Batch, do
 /// <summary>One network in turn on our dense plan, our sparse plan and dense peers; outputs compared first.</summary>
 internal static class NetworkComparison
 {
-    private const double UntimedMilliseconds = 10;
+    // Of the largest output.
+    private const double MostDeviation = 1e-3;
 
     /// <summary>Measures, prints a table, returns the row for the file.</summary>
     public static JsonObject Run(NetworkCase network, IReadOnlyList<PeerEntry> peers, bool describe, VerbContext context, TimingOptions options)
@@ -40,11 +41,11 @@ internal static class NetworkComparison
         // With channels gone the network computes something else: peers keep the original, and each side is compared with its own reference.
         ModelGraph reference = smaller ? original : pruned;
         var variants = new List<(string Name, Func<double> Run)>();
-        var deviations = new List<double>();
+        // Largest differences, each with the largest output of what it was compared with.
+        var deviations = new List<(double Deviation, double Size)>();
         OrderedDictionary<string, TensorData> expected = Ours("dense", reference, forceDense: true, null);
         OrderedDictionary<string, TensorData> twin = smaller ? Ours("dense, channels removed", pruned, forceDense: true, null) : expected;
         if (sparse) Ours("sparse", pruned, forceDense: false, twin);
-        double size = expected.Values.Where(t => t.ElementType == ElementType.Float32).SelectMany(t => t.ToSingles()).Select(v => (double)Math.Abs(v)).DefaultIfEmpty(0).Max();
 
         var started = new List<(string Name, InferencePeer Peer)>();
         try
@@ -53,16 +54,18 @@ internal static class NetworkComparison
             foreach ((string name, InferencePeer peer) in started)
             {
                 variants.Add((name, peer.Run));
-                deviations.Add(TwinBenchmark.Deviation(peer.Outputs(), expected));
+                deviations.Add((TwinBenchmark.Deviation(expected, peer.Outputs()), TwinBenchmark.Size(expected)));
                 if (describe) context.Say(peer.Ready);
             }
-            if (deviations.Max() > 1e-3 * Math.Max(size, 1e-6))
-                throw new InvalidOperationException($"the engines disagree on {original.Name}: largest deviation {deviations.Max():g3}, largest output {size:g3}");
+            foreach ((double deviation, double size) in deviations)
+            {
+                if (!(deviation <= MostDeviation * size)) throw new InvalidOperationException($"the engines disagree on {original.Name}: largest deviation {deviation:g3}, largest output {size:g3}");
+            }
 
-            (string Name, Func<double> Run)[] timed = [.. variants.Select(v => (v.Name, UnderLoad(v.Run)))];
+            (string Name, Func<double> Run)[] timed = [.. variants.Select(v => (v.Name, InterleavedTimer.UnderLoad(v.Run)))];
             int pause = started.Count == 0 ? 0 : TimingOptions.PauseBesidePeer(WorkPool.Threads);
             IReadOnlyList<Timing> timings = InterleavedTimer.MeasureSelfTimed(timed, options with { PauseMilliseconds = pause }, null, context.Cancellation);
-            return Row(network, pruned, inputs, timings, deviations, size, context);
+            return Row(network, pruned, inputs, timings, deviations, context);
         }
         finally
         {
@@ -75,22 +78,10 @@ internal static class NetworkComparison
             OrderedDictionary<string, TensorData> outputs = session.Run(inputs, context.Cancellation);
             if (describe) context.Say(session.DescribePlan(inputs));
             variants.Add((name, InterleavedTimer.Timed(() => session.Run(inputs, context.Cancellation))));
-            deviations.Add(compare is null ? 0 : TwinBenchmark.Deviation(outputs, compare));
+            deviations.Add((compare is null ? 0 : TwinBenchmark.Deviation(compare, outputs), TwinBenchmark.Size(compare ?? outputs)));
             return outputs;
         }
     }
-
-    /// <summary>
-    /// Runs untimed for some milliseconds, at least once, before each timed run, as in a service under load: threads are awake, the host has given the second core back, and
-    /// weights are where the engine left them.
-    /// </summary>
-    internal static Func<double> UnderLoad(Func<double> run) => () =>
-    {
-        long start = Stopwatch.GetTimestamp();
-        do run();
-        while (Stopwatch.GetElapsedTime(start).TotalMilliseconds < UntimedMilliseconds);
-        return run();
-    };
 
     /// <summary>The network of a case as it is measured; the original stays as it is.</summary>
     internal static ModelGraph Prune(NetworkCase network)
@@ -111,14 +102,21 @@ internal static class NetworkComparison
         return graph;
     }
 
-    private static JsonObject Row(NetworkCase network, ModelGraph pruned, Dictionary<string, TensorData> inputs, IReadOnlyList<Timing> timings, List<double> deviations, double size, VerbContext context)
+    private static JsonObject Variant(Timing timing, double deviation, double size)
+    {
+        JsonObject json = Figure.ToJson(timing, deviation);
+        json["deviationOfLargest"] = size > 0 ? Figure.Round(deviation / size) : 0;
+        return json;
+    }
+
+    private static JsonObject Row(NetworkCase network, ModelGraph pruned, Dictionary<string, TensorData> inputs, IReadOnlyList<Timing> timings, List<(double Deviation, double Size)> deviations, VerbContext context)
     {
         int batch = network.Batch;
         Table table = Figure.NewTable($"{network.Label}, batch {batch}", "median ms", "95 % interval", "samples/s", "deviation");
         for (int i = 0; i < timings.Count; i++)
         {
             Timing t = timings[i];
-            table.AddRow(t.Name, $"{t.Median:0.000}", $"{t.Interval.Low:0.000}..{t.Interval.High:0.000}", $"{batch * 1000 / t.Median:0.0}", $"{deviations[i]:0.#e+0}");
+            table.AddRow(t.Name, $"{t.Median:0.000}", $"{t.Interval.Low:0.000}..{t.Interval.High:0.000}", $"{batch * 1000 / t.Median:0.0}", $"{deviations[i].Deviation:0.#e+0}");
         }
         context.Show(table);
 
@@ -144,8 +142,8 @@ internal static class NetworkComparison
             ["channels"] = network.Channels,
             ["macs"] = ModelCost.Of(network.Graph).Macs * batch,
             ["effectiveMacs"] = ModelCost.Of(pruned).EffectiveMacs * batch,
-            ["largestOutput"] = Figure.Round(size),
-            ["variants"] = new JsonArray([.. timings.Select((t, i) => Figure.ToJson(t, deviations[i]))]),
+            ["largestOutput"] = Figure.Round(deviations[0].Size),
+            ["variants"] = new JsonArray([.. timings.Select((t, i) => Variant(t, deviations[i].Deviation, deviations[i].Size))]),
             ["speeds"] = ratios,
         };
     }

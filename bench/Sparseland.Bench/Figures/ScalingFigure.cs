@@ -126,7 +126,7 @@ internal sealed class ScalingFigure : Figure
                     WorkPool.Threads = threads;
                     var session = new InferenceSession(graph);
                     session.Run(inputs, context.Cancellation);
-                    Func<double> hot = NetworkComparison.UnderLoad(InterleavedTimer.Timed(() => session.Run(inputs, context.Cancellation)));
+                    Func<double> hot = InterleavedTimer.UnderLoad(InterleavedTimer.Timed(() => session.Run(inputs, context.Cancellation)));
                     variants.Add((threads == 1 ? "1 thread" : $"{threads} threads", () =>
                     {
                         WorkPool.Threads = threads;

@@ -6,12 +6,15 @@ namespace Sparseland.Cli.Hosting;
 internal static class ErrorPresenter
 {
     /// <summary>The exit code and the text for standard error.</summary>
-    public static (int ExitCode, string Text) Present(Exception error, bool verbose)
+    /// <param name="error">What was thrown.</param>
+    /// <param name="verbose">Whether the text has the stack trace of an unexpected error.</param>
+    /// <param name="resumes">Whether the verb goes on where it was cancelled.</param>
+    public static (int ExitCode, string Text) Present(Exception error, bool verbose, bool resumes)
     {
         (int code, string text) = error switch
         {
             VerbException e => (e.ExitCode, e.Describe()),
-            OperationCanceledException => (ExitCodes.Cancelled, "cancelled; what was finished is kept. Run the same command with --resume to go on."),
+            OperationCanceledException => (ExitCodes.Cancelled, resumes ? "cancelled; what was finished is kept. Run the same command with --resume to go on." : "cancelled; nothing was written"),
             // The one file error that is about a target and not about an input.
             ModelFormatException { Code: "SL1003" } e => (ExitCodes.OverLimit, e.Describe()),
             ModelFormatException e => (ExitCodes.BadInputFile, e.Describe()),

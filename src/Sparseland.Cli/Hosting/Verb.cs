@@ -17,6 +17,9 @@ internal abstract class Verb
     /// <summary>Does the work; returns the exit code.</summary>
     protected abstract Task<int> RunAsync(ParseResult arguments, VerbContext context);
 
+    /// <summary>Whether a run that was cancelled goes on with --resume.</summary>
+    protected virtual bool Resumes => true;
+
     /// <summary>The command for System.CommandLine.</summary>
     public Command ToCommand()
     {
@@ -46,7 +49,7 @@ internal abstract class Verb
         }
         catch (Exception e)
         {
-            (int code, string text) = ErrorPresenter.Present(e, verbose);
+            (int code, string text) = ErrorPresenter.Present(e, verbose, Resumes);
             await Console.Error.WriteLineAsync(text).ConfigureAwait(false);
             return code;
         }

@@ -33,10 +33,16 @@ internal abstract class InferencePeer : PeerProcess
         var outputs = new OrderedDictionary<string, TensorData>(StringComparer.Ordinal);
         foreach (JsonNode? entry in JsonNode.Parse(Ask($"outputs {_folder}"))!.AsArray())
         {
-            if ((string)entry!["type"]! != "float32") continue;
-            byte[] bytes = File.ReadAllBytes(Path.Combine(_folder, (string)entry["file"]!));
+            byte[] bytes = File.ReadAllBytes(Path.Combine(_folder, (string)entry!["file"]!));
             int[] shape = [.. entry["shape"]!.AsArray().Select(d => (int)d!)];
-            outputs[(string)entry["name"]!] = TensorData.Wrap(MemoryMarshal.Cast<byte, float>(bytes).ToArray(), shape);
+            TensorData? output = (string)entry["type"]! switch
+            {
+                "float32" => TensorData.Wrap(MemoryMarshal.Cast<byte, float>(bytes).ToArray(), shape),
+                "float64" => TensorData.Wrap(MemoryMarshal.Cast<byte, double>(bytes).ToArray(), shape),
+                "float16" => TensorData.Wrap(MemoryMarshal.Cast<byte, Half>(bytes).ToArray(), shape),
+                _ => null,
+            };
+            if (output is not null) outputs[(string)entry["name"]!] = output;
         }
         return outputs;
     }

@@ -64,6 +64,8 @@ internal sealed record TimingOptions(int Repetitions = 30, double Seconds = 10, 
 /// <summary>Times several variants in turn (A B C A B C ...), so that drift of the machine meets all of them alike.</summary>
 internal static class InterleavedTimer
 {
+    private const double UntimedMilliseconds = 10;
+
     /// <summary>Times actions by the clock of this process.</summary>
     public static IReadOnlyList<Timing> Measure(
         IReadOnlyList<(string Name, Action Run)> variants, TimingOptions options, Action<double>? progress = null, CancellationToken cancellation = default) =>
@@ -84,6 +86,18 @@ internal static class InterleavedTimer
         long start = Stopwatch.GetTimestamp();
         run();
         return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+    };
+
+    /// <summary>
+    /// Runs untimed for some milliseconds, at least once, before each timed run, as in a service under load: threads are awake, the host has given the second core back, and
+    /// weights are where the engine left them.
+    /// </summary>
+    public static Func<double> UnderLoad(Func<double> run) => () =>
+    {
+        long start = Stopwatch.GetTimestamp();
+        do run();
+        while (Stopwatch.GetElapsedTime(start).TotalMilliseconds < UntimedMilliseconds);
+        return run();
     };
 
     /// <summary>Warms up until the last times of every variant are steady, then measures.</summary>

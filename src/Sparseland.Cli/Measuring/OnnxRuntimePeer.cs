@@ -10,6 +10,10 @@ internal sealed class OnnxRuntimePeer : InferencePeer
     /// <summary>How to install the peer.</summary>
     public const string InstallHint = "npm install --ignore-scripts (in bench/peers/onnxruntime)";
 
+    /// <summary>The same as a line to paste.</summary>
+    /// <param name="folder">The peer's folder.</param>
+    public static string InstallIn(string folder) => $"cd {folder} && npm install --ignore-scripts";
+
     private OnnxRuntimePeer(string folder, string[] arguments) : base("ONNX Runtime", "node", arguments, folder)
     {
     }

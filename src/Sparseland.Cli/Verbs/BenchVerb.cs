@@ -18,8 +18,8 @@ internal sealed class BenchVerb : Verb
     private readonly Option<int> _batch = SharedOptions.Batch(1);
     private readonly Option<int> _sequence = new("--sequence") { Description = "Tokens per sample for text models.", DefaultValueFactory = _ => 64 };
     private readonly Option<int> _repetitions = new("--repetitions") { Description = "At least this many per variant.", DefaultValueFactory = _ => 30 };
-    private readonly Option<double> _seconds = new("--seconds") { Description = "Measure at least this long.", DefaultValueFactory = _ => 10 };
-    private readonly Option<string?> _against = new("--against") { Description = "Other engines as further variants: onnxruntime, pytorch, or both separated by a comma (optional; the install command is printed when one is missing)." };
+    private readonly Option<double> _seconds = new("--seconds") { Description = $"Measure at least this long, or {TimingOptions.MostRepetitions} repetitions.", DefaultValueFactory = _ => 10 };
+    private readonly Option<string?> _against = new("--against") { Description = "Other engines as further variants: onnxruntime, pytorch, or both separated by a comma (optional; one that is missing is left out, and the command that installs it is printed)." };
     private readonly Option<bool> _plan = new("--plan") { Description = "Print the plan: which kernel each layer got and why." };
 
     protected override (string Name, string Description) Title => ("bench", "Time a model beside its dense twin, interleaved, with an interval.");
@@ -35,9 +35,11 @@ internal sealed class BenchVerb : Verb
     {
         int batch = arguments.GetValue(_batch), repetitions = arguments.GetValue(_repetitions);
         double seconds = arguments.GetValue(_seconds);
-        if (batch < 1 || arguments.GetValue(_sequence) < 1 || repetitions < 3 || seconds is < 0 or > 3600)
-            throw VerbException.Usage("--batch and --sequence start at 1, --repetitions at 3, --seconds is 0 to 3600");
-        IReadOnlyList<PeerEntry> against = Peers(arguments.GetValue(_against));
+        if (batch < 1) throw VerbException.Usage($"--batch is {batch}", "use 1 or more");
+        if (arguments.GetValue(_sequence) < 1) throw VerbException.Usage($"--sequence is {arguments.GetValue(_sequence)}", "use 1 or more");
+        if (repetitions is < 3 or > TimingOptions.MostRepetitions) throw VerbException.Usage($"--repetitions is {repetitions}", $"use 3 to {TimingOptions.MostRepetitions}");
+        if (seconds is not (>= 0 and <= 3600)) throw VerbException.Usage($"--seconds is {seconds}", "use 0 to 3600");
+        (IReadOnlyList<PeerEntry> against, IReadOnlyList<(string Name, string Reason)> missing) = Peers(arguments.GetValue(_against), context);
         ModelGraph graph = ModelAccess.Load(arguments.GetValue(_model)!, arguments.GetValue(_architecture));
         ModelGraph? dense = arguments.GetValue(_dense) is { } other ? ModelAccess.Load(other, arguments.GetValue(_architecture)) : null;
         Dictionary<string, TensorData> inputs = ModelInputs.Random(graph, batch, arguments.GetValue(_sequence), context.Settings.Seed);
@@ -55,7 +57,7 @@ internal sealed class BenchVerb : Verb
             try
             {
                 IReadOnlyList<(string Name, string Reason)> left = StartPeers(against, graph, inputs, peers, context);
-                return TwinBenchmark.Run(graph, inputs, new TimingOptions(repetitions, seconds), dense, peers, done => work.Report(done), context.Cancellation) with { NotMeasured = left };
+                return TwinBenchmark.Run(graph, inputs, new TimingOptions(repetitions, seconds), dense, peers, done => work.Report(done), context.Cancellation) with { NotMeasured = [.. missing, .. left] };
             }
             finally
             {
@@ -67,23 +69,27 @@ internal sealed class BenchVerb : Verb
         return ExitCodes.Done;
     }
 
-    /// <summary>The engines that were asked for.</summary>
-    /// <exception cref="VerbException">One is unknown, or SL4050: not installed; the message has the commands that install what is missing.</exception>
-    private static List<PeerEntry> Peers(string? list)
+    protected override bool Resumes => false;
+
+    /// <summary>The engines that were asked for and are there, and those that are not with the reason.</summary>
+    /// <exception cref="VerbException">One is unknown, or SL4050: none of them is there; the message has the commands that install what is missing.</exception>
+    private static (IReadOnlyList<PeerEntry> There, IReadOnlyList<(string Name, string Reason)> Missing) Peers(string? list, VerbContext context)
     {
-        if (list is null) return [];
         var peers = new List<PeerEntry>();
-        foreach (string id in list.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        foreach (string id in (list ?? "").Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
         {
             PeerEntry peer = PeerCatalog.Find(id) ?? throw VerbException.Usage($"--against has '{id}'", $"use {string.Join(" or ", PeerCatalog.All.Select(p => p.Id))}");
             if (!peers.Contains(peer)) peers.Add(peer);
         }
-        PeerEntry[] missing = [.. peers.Where(p => !p.IsInstalled())];
-        if (missing.Length == 0) return peers;
-        throw new VerbException(ExitCodes.Usage, "SL4050", $"{string.Join(" and ", missing.Select(p => p.Title))} {(missing.Length == 1 ? "is" : "are")} not installed")
+        var missing = new List<(PeerEntry Peer, string What, string Try)>();
+        foreach (PeerEntry peer in peers)
         {
-            Try = $"{string.Join("; ", missing.Select(p => p.InstallHint))}; or set {InferencePeer.EnvironmentVariable} to the folder of peers",
-        };
+            if (peer.Missing() is { } reason) missing.Add((peer, reason.What, reason.Try));
+        }
+        if (peers.Count > 0 && missing.Count == peers.Count)
+            throw new VerbException(ExitCodes.Usage, "SL4050", string.Join("; ", missing.Select(m => m.What))) { Try = string.Join("; ", missing.Select(m => m.Try).Distinct()) };
+        foreach ((PeerEntry peer, string what, string instead) in missing) context.Warn($"without {peer.Title}: {what}; try: {instead}");
+        return ([.. peers.Except(missing.Select(m => m.Peer))], [.. missing.Select(m => (m.Peer.Id, $"{m.What}; try: {m.Try}"))]);
     }
 
     /// <summary>Starts engines with as many threads as we use; one that cannot run the model is left out with its reason.</summary>

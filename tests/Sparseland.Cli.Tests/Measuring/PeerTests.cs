@@ -53,6 +53,17 @@ public class PeerTests
     }
 
     [Fact]
+    public void AnOutputThatIsMissingIsNoAgreement()
+    {
+        var a = new OrderedDictionary<string, TensorData> { ["y"] = TensorData.Wrap(new float[] { 1, 2 }, 2), ["n"] = TensorData.Wrap(new long[] { 1 }, 1) };
+        var b = new OrderedDictionary<string, TensorData> { ["y"] = TensorData.Wrap(new float[] { 1, 2.5f }, 2) };
+        Assert.Equal(0.5, TwinBenchmark.Deviation(a, b));
+        Assert.Equal(2, TwinBenchmark.Size(a));
+        Assert.Equal(double.PositiveInfinity, TwinBenchmark.Deviation(a, []));
+        Assert.Equal(double.PositiveInfinity, TwinBenchmark.Deviation(a, new() { ["y"] = TensorData.Wrap(new float[] { 1 }, 1) }));
+    }
+
+    [Fact]
     public void APeerThatCannotStartSaysWhatItSaid()
     {
         InvalidOperationException missing = Assert.Throws<InvalidOperationException>(() => new Broken("no-such-program-here", []));

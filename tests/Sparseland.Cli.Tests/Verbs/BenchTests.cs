@@ -39,6 +39,34 @@ public class BenchTests
         await CommandLine.FailsAsync(ExitCodes.Usage, "SL4000", "bench", folder["m.onnx"], "--against", "tensorflow");
     }
 
+    [Theory]
+    [InlineData("--seconds", "NaN")]
+    [InlineData("--seconds", "3601")]
+    [InlineData("--repetitions", "2")]
+    [InlineData("--repetitions", "20001")]
+    [InlineData("--batch", "-1")]
+    [InlineData("--sequence", "0")]
+    public async Task ANumberOutOfRangeIsNamedWithItsValue(string option, string value)
+    {
+        ProcessResult result = await CommandLine.RunAsync("bench", "no-model.onnx", option, value);
+        Assert.Equal(ExitCodes.Usage, result.ExitCode);
+        Assert.Contains($"{option} is {value}", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task ScriptsThatAreNotThereAreNotAnEngineThatIsNotInstalled()
+    {
+        using var folder = new TemporaryFolder();
+        var nowhere = new PeerEntry("no-such-peer", "Nobody", () => false, "never", _ => "never", (_, _, _) => throw new InvalidOperationException());
+        Assert.Contains("were not found", nowhere.Missing()!.Value.What, StringComparison.Ordinal);
+        var there = new PeerEntry("pytorch", "Torch", () => false, "install it", f => $"install it in {f}", (_, _, _) => throw new InvalidOperationException());
+        Assert.Equal("Torch is not installed", there.Missing()!.Value.What);
+        Assert.Contains(Path.Combine("bench", "peers", "pytorch"), there.Missing()!.Value.Try, StringComparison.Ordinal);
+        ModelFile.Save(ArchitectureCatalog.Get("lenet-300-100").Build(), folder["m.onnx"]);
+        ProcessResult result = await CommandLine.RunAsync("bench", folder["m.onnx"], "--repetitions", "3", "--seconds", "0");
+        Assert.Contains("nothing was removed from this model", result.Output.ReplaceLineEndings(" "), StringComparison.Ordinal);
+    }
+
     [SkippableFact]
     public async Task AnOperatorThatAnEngineLacksIsSaidAndTheOthersAreTimed()
     {
