@@ -8,12 +8,15 @@ namespace Sparseland.Kernels.Threading;
 /// <remarks>
 /// A virtual core shares a physical one with a neighbour that comes and goes, or has another frequency. Measured on a guest with two: for seconds at a time one takes a fifth longer than the other
 /// for the same multiply-adds from registers, and two threads that share work evenly wait for it. So timings with several threads mean something only beside this number, like
-/// <see cref="CoreDistance"/>.
+/// <see cref="CoreDistance"/>. For about a second at a time both can also be the two halves of one physical core, equally fast and each of half the speed: so one works alone as well.
 /// </remarks>
 public static class CoreSpeed
 {
     /// <summary>The ratio up to which cores count as equally fast.</summary>
     public const double LikeRatio = 1.05;
+
+    // All cores at work clock lower than one alone on many processors, but not by a quarter; two halves of one core take up to twice as long.
+    private const double SharedRatio = 1.25;
 
     private const int Slices = 15;
 
@@ -21,7 +24,10 @@ public static class CoreSpeed
     private const int Rounds = 100_000;
     private static readonly Lock s_gate = new();
 
-    /// <summary>The slowest core's time for a loop in registers over the fastest one's, at least 1; all cores work at the same time, each for one to two milliseconds.</summary>
+    /// <summary>
+    /// The slowest core's time for a loop in registers over the fastest one's, at least 1; all cores work at the same time, each for one to two milliseconds. Where the fastest takes more than a quarter
+    /// longer than the first core alone, over that core's time: cores share what they compute with.
+    /// </summary>
     /// <param name="cores">How many, the first ones that the process may use; more than there are means all.</param>
     /// <returns>1 where there is one core only, NaN where threads cannot be kept on a core (only Linux knows how).</returns>
     /// <exception cref="ArgumentOutOfRangeException">Less than one core.</exception>
@@ -34,9 +40,17 @@ public static class CoreSpeed
         if (processors.Length == 1) return 1;
         lock (s_gate)
         {
-            double[] times = Measure(processors);
-            return times.Max() / times.Min();
+            double alone = Measure(processors[..1])[0];
+            return Ratio(alone, Measure(processors));
         }
+    }
+
+    /// <summary>The ratio that times mean: of the first core alone, and of each while all work.</summary>
+    internal static double Ratio(double alone, ReadOnlySpan<double> together)
+    {
+        double slowest = together[0], fastest = together[0];
+        foreach (double time in together) (slowest, fastest) = (Math.Max(slowest, time), Math.Min(fastest, time));
+        return slowest / (fastest > SharedRatio * alone ? alone : fastest);
     }
 
     /// <summary>The median time of a slice on each core; NaN for one on which no thread could be kept.</summary>

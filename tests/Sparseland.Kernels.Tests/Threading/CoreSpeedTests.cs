@@ -24,6 +24,13 @@ public class CoreSpeedTests
         else Assert.Equal(double.NaN, ratio);
     }
 
+    [Theory]
+    [InlineData(1.0, 1.0, 1.2, 1.2)]
+    [InlineData(1.0, 1.2, 1.2, 1.0)]
+    [InlineData(1.0, 2.0, 1.9, 2.0)]
+    [InlineData(2.0, 1.0, 1.0, 1.0)]
+    public void Cores_that_are_slow_together_share_one(double alone, double first, double second, double ratio) => Assert.Equal(ratio, CoreSpeed.Ratio(alone, [first, second]), 12);
+
     [Fact]
     public void The_calling_thread_may_run_where_it_could_before()
     {
