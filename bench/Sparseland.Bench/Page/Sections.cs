@@ -20,7 +20,8 @@ internal static class Sections
     /// <summary>An aim that holds for one thread and for two; it says which of them no row has.</summary>
     private static Aim Both(Aim aim, IEnumerable<ResultRow> rows)
     {
-        int[] missing = [.. new[] { 1, 2 }.Except(rows.Select(r => r.Threads))];
+        HashSet<int> had = [.. rows.Select(r => r.Threads)];
+        int[] missing = [.. Enumerable.Range(1, 2).Where(t => !had.Contains(t))];
         return missing.Length is 0 or 2 ? aim : aim with { Missing = $"not measured with {Threads(missing[0])}" };
     }
 
