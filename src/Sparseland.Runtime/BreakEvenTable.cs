@@ -46,23 +46,28 @@ public sealed class BreakEvenTable
     // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
     private const int Version = 6;
 
+    // A table has some hundred rules of 100 bytes.
+    private const long LargestFile = 4 << 20;
+
     private readonly BreakEven[] _entries;
 
     /// <summary>A table of rules.</summary>
     /// <param name="entries">In any order.</param>
     /// <param name="origin">Where the numbers come from, as the plan prints it.</param>
-    /// <exception cref="ArgumentException">A size is negative, a density is not in 0..1, or a rule occurs twice.</exception>
+    /// <exception cref="ArgumentException">A rule is null, names no kernel or type, has a negative size or a density outside of 0..1, or occurs twice.</exception>
     public BreakEvenTable(IEnumerable<BreakEven> entries, string origin)
     {
         ArgumentNullException.ThrowIfNull(entries);
         ArgumentNullException.ThrowIfNull(origin);
+        BreakEven[] given = [.. entries];
+        if (Array.Exists(given, e => e is null)) throw new ArgumentException("A rule is null.", nameof(entries));
         // The last that suits counts: the form of the work before its size.
-        _entries = [.. entries.OrderBy(e => e.Kernel).ThenBy(e => e.Values).ThenBy(e => e.Images).ThenBy(e => e.BlockRows).ThenBy(e => e.Size).ThenBy(e => e.Columns)];
+        _entries = [.. given.OrderBy(e => e.Kernel).ThenBy(e => e.Values).ThenBy(e => e.Images).ThenBy(e => e.BlockRows).ThenBy(e => e.Size).ThenBy(e => e.Columns)];
         Origin = origin;
         for (int i = 0; i < _entries.Length; i++)
         {
             BreakEven e = _entries[i];
-            if (e.Size < 0 || e.Columns < 0 || e.BlockRows < 0 || e.Images < 0 || !Enum.IsDefined(e.Values) || !(e.Density >= 0 && e.Density <= 1)) throw new ArgumentException($"{e} is no rule: sizes are at least 0, densities in 0..1.", nameof(entries));
+            if (e.Size < 0 || e.Columns < 0 || e.BlockRows < 0 || e.Images < 0 || !Enum.IsDefined(e.Kernel) || !Enum.IsDefined(e.Values) || !(e.Density >= 0 && e.Density <= 1)) throw new ArgumentException($"{e} is no rule: kernels and types have names, sizes are at least 0, densities in 0..1.", nameof(entries));
             if (i > 0 && (_entries[i - 1] with { Density = e.Density }) == e) throw new ArgumentException($"{e.Kernel} from {e.Size} on is given twice.", nameof(entries));
         }
     }
@@ -80,7 +85,7 @@ public sealed class BreakEvenTable
     public static string MachinePath => Planning.MachinePoints.Path;
 
     /// <summary>The points that were measured on this machine with the threads in use (see <see cref="MachinePath"/>) where there are any that hold, else <see cref="BuiltIn"/>: what sessions use by default.</summary>
-    /// <returns>Read once, and again when the file was written since.</returns>
+    /// <returns>Read once, and again when the file was written since. A file that cannot be read, or that holds no table, is as good as none: nothing is thrown.</returns>
     public static BreakEvenTable ForThisMachine() => ForThisMachine(out _);
 
     /// <inheritdoc cref="ForThisMachine()"/>
@@ -132,7 +137,7 @@ public sealed class BreakEvenTable
     /// <param name="cost">Work as a fraction of the dense one: the stored fraction of the weight and, for products with many columns, what copying inputs adds.</param>
     public double Speedup(KernelKind kernel, in KernelWork work, double cost) => kernel == KernelKind.Dense ? 1 : For(kernel, work) / Math.Max(cost, 0.005);
 
-    /// <summary>Measures the break-even points of this machine with the threads in use; takes some ten seconds. A point whose time was not the same twice is measured again.</summary>
+    /// <summary>Measures the break-even points of this machine with the threads in use; takes some 13 seconds, twice that or more beside other programs: a point whose time was not the same twice is measured again.</summary>
     /// <param name="progress">Told the kernel and size that is measured.</param>
     /// <param name="cancellation">Stops between measurements.</param>
     public static BreakEvenTable Measure(IProgress<string>? progress = null, CancellationToken cancellation = default) =>
@@ -163,11 +168,13 @@ public sealed class BreakEvenTable
     /// SL1090: the file is no break-even table. SL1091: it was measured with other kernels, on another processor, at another instruction level or with another number of threads.
     /// </exception>
     /// <exception cref="IOException">The file cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file is not to be read, or is a folder.</exception>
     public static BreakEvenTable Load(string path)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         try
         {
+            if (new FileInfo(path) is { Exists: true, Length: > LargestFile }) throw new ArgumentException("it is too large");
             BreakEvenFile? file = JsonSerializer.Deserialize(File.ReadAllText(path), BreakEvenJson.Default.BreakEvenFile);
             if (file is { Entries: not null, Origin: not null })
             {

@@ -12,9 +12,11 @@ namespace Sparseland.Runtime;
 /// at once: each call has memory of its own, and calls share the compiled plans. The threads of kernels serve one kernel at a time; a kernel that
 /// begins meanwhile runs on its caller's thread alone. So several callers use as many cores as there are callers, and one caller uses them all.
 /// <para>Inputs that are not finite: a kernel that skips zeros never multiplies by them. Where a removed weight meets an infinity or a NaN, a dense kernel gives NaN (zero times infinity), a sparse one gives what the kept weights say;
-/// a layer behind a rectifier that skips columns beside zero inputs skips infinite weights there as well. Which kernel a layer gets depends on density, shape and break-even points, so the same model may answer such inputs differently on
-/// another machine or after a calibration; kept weights and inputs that are not zero follow IEEE 754 everywhere. Weights of 8 and 4 bits round inputs in blocks of 256: one that is not finite makes its whole block NaN. Vectors that are
+/// a layer behind a rectifier that skips columns beside zero inputs skips infinite weights there as well. Which kernel a layer gets depends on density, shape, break-even points and, for some convolutions
+/// of several groups (<see cref="SessionOptions.AutoTune"/> says which) or where timing was asked for, on a clock; so the same model may answer such inputs differently on another machine, after a calibration or, with such layers, in the next session; kept weights and inputs that are not zero follow IEEE 754 everywhere. Weights of 8 and 4 bits round inputs in blocks of 256: one that is not finite makes its whole block NaN. Vectors that are
 /// not finite run in portable loops where weights lie under masks or in windows: right, and tens of times slower. <see cref="SessionOptions.ForceDense"/> gives the dense answer.</para>
+/// <para>One kernel gives the same bits for every number of threads, and two kernels for one layer need not: a session repeats its results bit by bit for inputs of one shape, and so does another session whose plan names the same kernels. Where a clock chose
+/// (<c>timed</c> in the plan), another session's plan may name others, and its results may differ in their last bits. A choice by the clock is made once for a layer and holds for every input shape that the table does not decide, unless <see cref="SessionOptions.AutoTune"/> asks for one per shape.</para>
 /// <para>What a session holds beside the graph is printed with the plan: a copy of each weight as its kernel reads it. Code that was compiled for it is freed with the session by the garbage collector, which knows of its size.</para>
 /// </remarks>
 public sealed class InferenceSession
@@ -32,6 +34,7 @@ public sealed class InferenceSession
     /// <param name="options">How to plan; defaults when null.</param>
     /// <exception cref="GraphException">The graph breaks a rule.</exception>
     /// <exception cref="UnsupportedOperatorException">A node's operator is not known.</exception>
+    /// <exception cref="ArgumentException">The environment's number of threads is none, see <see cref="Sparseland.Kernels.Threading.WorkPool.EnvironmentVariable"/>.</exception>
     public InferenceSession(ModelGraph graph, SessionOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(graph);
@@ -59,8 +62,8 @@ public sealed class InferenceSession
 
     /// <summary>Runs the model.</summary>
     /// <param name="inputs">One tensor per graph input, by name.</param>
-    /// <param name="cancellation">Stops between steps.</param>
-    /// <returns>The outputs by name, in the graph's order, with memory of their own.</returns>
+    /// <param name="cancellation">Stops between steps and, where inputs have a new shape, between layers that are prepared and while kernels are timed.</param>
+    /// <returns>The outputs by name, in the graph's order, with memory of their own: none is an input, a constant of the model or another output, even if the graph says that it is.</returns>
     /// <exception cref="GraphException">An input is missing, unknown, or of the wrong type or shape.</exception>
     public OrderedDictionary<string, TensorData> Run(IReadOnlyDictionary<string, TensorData> inputs, CancellationToken cancellation = default) =>
         Run(inputs, null, cancellation);
@@ -69,7 +72,7 @@ public sealed class InferenceSession
     internal OrderedDictionary<string, TensorData> Run(IReadOnlyDictionary<string, TensorData> inputs, KeyValueCache? cache, CancellationToken cancellation)
     {
         TensorData[] ordered = Order(inputs);
-        TensorData[] outputs = PlanFor(ordered).Run(ordered, cache, cancellation);
+        TensorData[] outputs = PlanFor(ordered, cancellation).Run(ordered, cache, cancellation);
         var result = new OrderedDictionary<string, TensorData>(StringComparer.Ordinal);
         for (int i = 0; i < outputs.Length; i++) result[_graph.Outputs[i].Name] = outputs[i];
         return result;
@@ -85,7 +88,7 @@ public sealed class InferenceSession
     }
 
     /// <summary>The plan for given inputs, printed: passes, memory, which kernel each layer got and why, and which weights could not be held in the type that was asked for.</summary>
-    public string DescribePlan(IReadOnlyDictionary<string, TensorData> inputs) => PlanFor(Order(inputs)).Describe() + _held;
+    public string DescribePlan(IReadOnlyDictionary<string, TensorData> inputs) => PlanFor(Order(inputs), CancellationToken.None).Describe() + _held;
 
     /// <summary>Runs the model some times and says how long each step of its plan took, in the order of the plan; steps that only give memory another shape are left out.</summary>
     /// <param name="inputs">One tensor per graph input, by name.</param>
@@ -97,7 +100,7 @@ public sealed class InferenceSession
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(runs, 1);
         TensorData[] ordered = Order(inputs);
-        Plan plan = PlanFor(ordered);
+        Plan plan = PlanFor(ordered, cancellation);
         var stamps = new long[plan.Steps.Count + 1];
         double[][] times = [.. plan.Steps.Select(_ => new double[runs])];
         for (int run = 0; run < runs; run++)
@@ -153,10 +156,28 @@ public sealed class InferenceSession
         return ordered;
     }
 
-    private Plan PlanFor(TensorData[] inputs)
+    private Plan PlanFor(TensorData[] inputs, CancellationToken cancellation)
     {
         string key = string.Join(';', inputs.Select(i => i.ToString()));
-        Lazy<Plan> plan;
+        while (true)
+        {
+            Lazy<Plan> plan = Planned(key, inputs, cancellation);
+            try
+            {
+                return plan.Value;
+            }
+            catch (Exception e)
+            {
+                // What failed once (memory, say) may not fail again.
+                lock (_gate) _plans.Remove((key, plan));
+                // Who asked first makes the plan for all who wait; when that one gives up, the next makes it.
+                if (e is not OperationCanceledException || cancellation.IsCancellationRequested) throw;
+            }
+        }
+    }
+
+    private Lazy<Plan> Planned(string key, TensorData[] inputs, CancellationToken cancellation)
+    {
         lock (_gate)
         {
             LinkedListNode<(string Key, Lazy<Plan> Plan)>? found = _plans.First;
@@ -167,29 +188,19 @@ public sealed class InferenceSession
             }
             else
             {
-                found = new((key, new Lazy<Plan>(() => Compile(inputs))));
+                found = new((key, new Lazy<Plan>(() => Compile(inputs, cancellation))));
                 if (_plans.Count >= _options.CachedPlans) _plans.RemoveLast();
             }
             _plans.AddFirst(found);
-            plan = found.Value.Plan;
-        }
-        try
-        {
-            return plan.Value;
-        }
-        catch
-        {
-            // What failed once (memory, say) may not fail again.
-            lock (_gate) _plans.Remove((key, plan));
-            throw;
+            return found.Value.Plan;
         }
     }
 
-    private Plan Compile(TensorData[] inputs)
+    private Plan Compile(TensorData[] inputs, CancellationToken cancellation)
     {
         var inputTypes = new Dictionary<string, TensorType>(StringComparer.Ordinal);
         for (int i = 0; i < inputs.Length; i++)
             inputTypes[_graph.Inputs[i].Name] = new TensorType(inputs[i].ElementType, TensorShape.Of(inputs[i].Shape));
-        return Plan.Create(_graph, FusedShapeInference.Run(_graph, inputTypes), _passes, _options, _prepared);
+        return Plan.Create(_graph, FusedShapeInference.Run(_graph, inputTypes), _passes, _options, _prepared, cancellation);
     }
 }

@@ -79,6 +79,71 @@ public class BreakEvenTableTests
         }
     }
 
+    [Theory]
+    [InlineData(""), InlineData("{"), InlineData("[null]"), InlineData("null"), InlineData("\0\0\0\0"), InlineData("""{"version":6,"origin":"x","entries":[null]}"""), InlineData("""{"version":6,"origin":"x","entries":null}""")]
+    [InlineData("""{"version":6,"origin":null,"entries":[]}"""), InlineData("""{"version":6,"origin":"x","entries":[{"kernel":99,"size":1,"density":0.1}]}"""), InlineData("""{"version":6,"origin":"x","conditions":{},"entries":[]}"""), InlineData("large")]
+    public void Sessions_take_the_built_in_points_where_the_machines_file_is_bad(string content) => WithFolder(folder =>
+    {
+        File.WriteAllText(BreakEvenTable.MachinePath, content == "large" ? new string(' ', 5 << 20) : content);
+        AssertRefused();
+    });
+
+    [Theory, InlineData("folder"), InlineData("loop"), InlineData("long"), InlineData("closed"), InlineData("unreadable"), InlineData("file")]
+    public void Sessions_take_the_built_in_points_where_the_machines_file_cannot_be_read(string what) => WithFolder(folder =>
+    {
+        // Whoever may do everything may read everything.
+        if (OperatingSystem.IsWindows() || (what is "closed" or "unreadable" && Environment.IsPrivilegedProcess)) return;
+        string inner = Path.Combine(folder, "inner");
+        switch (what)
+        {
+            case "folder":
+                Directory.CreateDirectory(BreakEvenTable.MachinePath);
+                break;
+            case "loop":
+                File.CreateSymbolicLink(BreakEvenTable.MachinePath, BreakEvenTable.MachinePath);
+                break;
+            case "long":
+                Environment.SetEnvironmentVariable(BreakEvenTable.FolderVariable, Path.Combine(folder, new string('x', 300)));
+                break;
+            case "closed":
+                Directory.CreateDirectory(inner, UnixFileMode.UserRead | UnixFileMode.UserWrite);
+                Environment.SetEnvironmentVariable(BreakEvenTable.FolderVariable, inner);
+                break;
+            case "unreadable":
+                File.WriteAllText(BreakEvenTable.MachinePath, "{}");
+                File.SetUnixFileMode(BreakEvenTable.MachinePath, UnixFileMode.None);
+                break;
+            default:
+                File.WriteAllText(inner, "no folder");
+                Environment.SetEnvironmentVariable(BreakEvenTable.FolderVariable, inner);
+                break;
+        }
+        AssertRefused(mayBeNone: what == "file");
+    });
+
+    private static void AssertRefused(bool mayBeNone = false)
+    {
+        Assert.Equal("built in", BreakEvenTable.ForThisMachine(out string? refusal).Origin);
+        if (!mayBeNone) Assert.False(string.IsNullOrEmpty(refusal));
+        Assert.NotNull(new InferenceSession(RandomNetworks.Convolutional(1, 0.3)));
+    }
+
+    private static void WithFolder(Action<string> test)
+    {
+        string folder = Directory.CreateTempSubdirectory().FullName;
+        string? before = Environment.GetEnvironmentVariable(BreakEvenTable.FolderVariable);
+        Environment.SetEnvironmentVariable(BreakEvenTable.FolderVariable, folder);
+        try
+        {
+            test(folder);
+        }
+        finally
+        {
+            Environment.SetEnvironmentVariable(BreakEvenTable.FolderVariable, before);
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
     [Fact]
     public void Windows_that_no_array_holds_are_never_chosen()
     {
@@ -114,7 +179,7 @@ public class BreakEvenTableTests
             Assert.Equal(BreakEvenTable.BuiltIn.Entries, loaded.Entries);
             Assert.Equal("built in", loaded.Origin);
             Assert.Equal([path], Directory.GetFiles(Path.GetDirectoryName(path)!, Path.GetFileName(path) + "*"));
-            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"version":6,"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"version":6,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"version":6,"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""", """{"version":6,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":0.1,"values":"int7"}]}""" })
+            foreach (string bad in new[] { "", "{", "{}", "[1]", """{"version":6,"origin":"x","entries":[{"kernel":"Csr","size":-1,"density":0.1}]}""", """{"version":6,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":7}]}""", """{"version":6,"origin":"x","entries":[{"kernel":"None","size":1,"density":0.1}]}""", """{"version":6,"origin":"x","entries":[{"kernel":"Csr","size":1,"density":0.1,"values":"int7"}]}""", """{"version":6,"origin":"x","entries":[null]}""", """{"version":6,"origin":"x","entries":[{"kernel":99,"size":1,"density":0.1}]}""" })
             {
                 File.WriteAllText(path, bad);
                 Assert.Equal("SL1090", Assert.Throws<ModelFormatException>(() => BreakEvenTable.Load(path)).Code);

@@ -98,7 +98,7 @@ public class InferenceSessionTests
     {
         var b = new GraphBuilder("g");
         Value x = b.Input("x", ElementType.Float32, 2, 8), y = b.Relu(x), view = b.Reshape(y, 4, 4), next = b.Relu(b.Linear(y, "w", 8)), last = b.Reshape(b.Add(next, y), 16);
-        // One that is read further, one that is the same memory under another shape, one that only a view of it leaves, and an input.
+        // One that is read further, one that is the same memory under another shape, one and one that only a view of it leaves.
         var session = new InferenceSession(b.Build(y, view, next, last));
         float[] values = [.. Enumerable.Range(0, 16).Select(i => i - 7f)];
         OrderedDictionary<string, TensorData> one = session.Run(TensorData.Wrap(values, 2, 8)), two = session.Run(TensorData.Wrap([.. values.Select(v => -v)], 2, 8)), again = session.Run(TensorData.Wrap(values, 2, 8));
@@ -110,6 +110,33 @@ public class InferenceSessionTests
         Assert.Equal(values.Select(v => Math.Max(-v, 0)), second[1]);
         for (int i = 0; i < first.Length; i++) Assert.Equal(first[i], third[i]);
         Assert.Equal([4, 4], one.Values.ElementAt(1).Shape.ToArray());
+    }
+
+    [Fact]
+    public void Inputs_constants_and_values_listed_twice_are_copied_into_outputs()
+    {
+        var b = new GraphBuilder("g");
+        Value x = b.Input("x", ElementType.Float32, 2, 3), y = b.Relu(x), twice = b.Add("Identity", [y]), shaped = b.Reshape(x, 6), same = b.Add("Identity", [x]);
+        Value w = b.Weight("w", Initializer.Uniform(1), 2, 3), reshaped = b.Reshape(w, 3, 2), sum = b.Add(x, w);
+        ModelGraph graph = b.Build(x, y, twice, shaped, same, w, reshaped, sum);
+        float[] weights = [.. graph.Weights["w"].Read().Span<float>()];
+        var session = new InferenceSession(graph);
+        float[] given = [-1, 2, -3, 4, -5, 6];
+        float[][] expected = [given, [0, 2, 0, 4, 0, 6], [0, 2, 0, 4, 0, 6], given, given, weights, weights, [.. given.Zip(weights, (p, q) => p + q)]];
+        var seen = new List<float[]>();
+        for (int run = 0; run < 2; run++)
+        {
+            float[] input = [.. given];
+            seen.Add(input);
+            float[][] outputs = [.. session.Run(TensorData.Wrap(input, 2, 3)).Values.Select(v => v.Array<float>())];
+            Assert.Equal(expected, outputs);
+            seen.AddRange(outputs);
+            Assert.Equal(seen.Count, seen.Distinct().Count());
+            // What the caller does with one reaches no other, nor the model.
+            foreach (float[] output in outputs) Array.Fill(output, run + 7);
+            Assert.Equal(given, input);
+        }
+        Assert.Equal(weights, graph.Weights["w"].Read().Span<float>().ToArray());
     }
 
     [Fact]

@@ -53,7 +53,7 @@ internal static class PlanTrial
         string? before = "not looked yet", disturbed = null;
         for (int attempt = 0; attempt < Attempts && passes < Majority && misses < Majority; attempt++)
         {
-            double[] times = KernelTimer.Best(BudgetMilliseconds, () => twin.Run(inputs), () => tuned.Run(inputs), () => session.Run(inputs));
+            double[] times = KernelTimer.Best(BudgetMilliseconds, CancellationToken.None, () => twin.Run(inputs), () => tuned.Run(inputs), () => session.Run(inputs));
             text = $"{layer}: {times[0] / times[2]:0.00}x the dense twin, {times[1] / times[2]:0.00}x the best candidate ({times[2]:0} us)";
             bool losesToTwin = times[2] > Noise * (times[0] + CallMicroseconds), loses = times[2] > Noise * (times[1] + CallMicroseconds);
             if (!losesToTwin && !loses)

@@ -1,4 +1,5 @@
 using Sparseland.Bench.Figures;
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.SparseOps;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Model.Graph;
@@ -34,19 +35,85 @@ public class PlannedKernelTests
     }
 
     [Theory]
-    [InlineData(1, 1, 1, "unstructured", " of 1x1 convolutions"), InlineData(3, 1, 1, "unstructured", " of 3x3 convolutions"), InlineData(3, 2, 1, "unstructured", "")]
-    [InlineData(3, 64, 1, "unstructured", ""), InlineData(3, 1, 9, "unstructured", " of 3x3 convolutions of 9 images"), InlineData(1, 1, 1, "8x1", "convolutions")]
+    [InlineData(1, 1, 1, "unstructured", " of 1x1 convolutions"), InlineData(3, 1, 1, "unstructured", " of 3x3 convolutions"), InlineData(3, 2, 1, "unstructured", "timed: Dense ")]
+    [InlineData(3, 64, 1, "unstructured", " of depthwise convolutions"), InlineData(3, 1, 9, "unstructured", " of 3x3 convolutions of 9 images"), InlineData(1, 1, 1, "8x1", "convolutions")]
     public void Convolutions_say_which_rules_they_have_and_in_what_form_they_run(int kernel, int groups, int batch, string pattern, string rules)
     {
         ModelGraph graph = new LayerCase(64, 64, batch, 0.2, pattern) { Image = 9, Kernel = kernel, Groups = groups, Residual = groups == 2 }.Build();
         string plan = Plan(graph, Always);
-        Assert.Contains(rules, plan, StringComparison.Ordinal);
+        // Depthwise kernels need 512 bits; without, such layers are groups of one channel.
+        if (groups != 64 || SimdSupport.Level == SimdLevel.Vector512) Assert.Contains(rules, plan, StringComparison.Ordinal);
         string form = !CompiledKernels.AreUsed ? "sparse convolution"
             : pattern != "unstructured" ? "tiled sparse convolution"
             : groups == 64 ? "depthwise sparse convolution" : batch > 8 && kernel > 1 ? "shifted sparse convolution" : "compiled sparse convolution";
         // Groups are timed, whatever the table says.
-        if (groups == 2) Assert.Contains("timed: Dense ", plan, StringComparison.Ordinal);
-        else if (groups != 64 || CompiledKernels.AreUsed) Assert.Contains($" {form} ", plan, StringComparison.Ordinal);
+        if (groups != 2 && (groups != 64 || CompiledKernels.AreUsed)) Assert.Contains($" {form} ", plan, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Groups_of_channels_are_timed_once_in_a_session_whatever_the_image_size()
+    {
+        ModelGraph graph = Grouped();
+        var session = new InferenceSession(graph, new SessionOptions { BreakEven = Always });
+        string[] plans = new string[6];
+        Parallel.For(0, plans.Length, i => plans[i] = session.DescribePlan(Image(8 + i)));
+        Assert.Single(plans, p => p.Contains(" timed: Dense ", StringComparison.Ordinal));
+        Assert.Equal(plans.Length - 1, plans.Count(p => p.Contains("as timed with other shapes: Dense ", StringComparison.Ordinal)));
+        Assert.Single(plans.Select(p => p.Contains("dense packed convolution", StringComparison.Ordinal)).Distinct());
+        // What the table decides is not timed, and a choice for each shape is what tuning means.
+        Assert.DoesNotContain("timed", new InferenceSession(graph, new SessionOptions { BreakEven = new BreakEvenTable([new(KernelKind.Grouped, 0, 0.01)], "never") }).DescribePlan(Image(9)), StringComparison.Ordinal);
+        Assert.DoesNotContain("timed", new InferenceSession(graph, new SessionOptions { BreakEven = Always, ForceDense = true }).DescribePlan(Image(9)), StringComparison.Ordinal);
+        var tuned = new InferenceSession(graph, new SessionOptions { BreakEven = Always, AutoTune = true });
+        Assert.All(new[] { 8, 9 }, size => Assert.Contains("timed: Dense ", tuned.DescribePlan(Image(size)), StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Who_cancels_while_kernels_are_timed_spoils_nobody_elses_plan()
+    {
+        ModelGraph graph = Grouped();
+        float[] expected = new InferenceSession(graph, new SessionOptions { ForceDense = true }).Run(Image(9)).Values.First().ToSingles();
+        for (int round = 0; round < 8; round++)
+        {
+            var session = new InferenceSession(graph, new SessionOptions { BreakEven = Always });
+            using var source = new CancellationTokenSource();
+            if (round == 0) await source.CancelAsync();
+            // The first asks for the plan; the others wait for it or make it.
+            Task first = Task.Run(() => session.Run(Image(9), source.Token));
+            Task<float[]>[] others = [.. Enumerable.Range(0, 3).Select(_ => Task.Run(() => session.Run(Image(9)).Values.First().ToSingles()))];
+            await Task.Delay(3 * round);
+            await source.CancelAsync();
+            if (round == 0) await Assert.ThrowsAnyAsync<OperationCanceledException>(() => first);
+            else Assert.True(await Record.ExceptionAsync(() => first) is null or OperationCanceledException);
+            foreach (float[] actual in await Task.WhenAll(others))
+            {
+                for (int i = 0; i < expected.Length; i++) Assert.Equal(expected[i], actual[i], 1e-4 * (1 + Math.Abs(expected[i])));
+            }
+        }
+    }
+
+    [Fact]
+    public void Timing_stops_between_calls_when_it_is_cancelled()
+    {
+        using var source = new CancellationTokenSource();
+        int calls = 0;
+        Assert.Throws<OperationCanceledException>(() => KernelTimer.Best(10_000, source.Token, () => calls++, () =>
+        {
+            if (++calls >= 6) source.Cancel();
+        }));
+        Assert.Equal(6, calls);
+    }
+
+    private static Dictionary<string, TensorData> Image(int size) => new() { ["x"] = RandomNetworks.Input(size, 1, 64, size, size) };
+
+    private static ModelGraph Grouped()
+    {
+        var b = new GraphBuilder("groups", seed: 4);
+        Value x = b.Input("x", ElementType.Float32, 1, 64, Dimension.Named("height"), Dimension.Named("width"));
+        ModelGraph graph = b.Build(b.Add("Conv", [x, b.Weight("w", Initializer.Uniform(1), 64, 32, 3, 3)], a => a.Set("group", 2L).Set("pads", [1L, 1, 1, 1])));
+        Weight weight = graph.Weights["w"];
+        float[] scores = Array.ConvertAll(weight.Read().ToSingles(), Math.Abs);
+        weight.SetMask(PatternProjection.KeepBest(SparsityPattern.Unstructured, scores, 64, 288, 0.2).Reshape(weight.Shape));
+        return graph;
     }
 
     [Fact]

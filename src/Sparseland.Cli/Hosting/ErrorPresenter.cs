@@ -31,8 +31,9 @@ internal static class ErrorPresenter
             UnauthorizedAccessException e => (ExitCodes.OverLimit, Line("SL5001", e.Message, "choose a target that you may write, with -o or --run-dir")),
             IOException e when IsDiskFull(e) => (ExitCodes.OverLimit, Line("SL5002", $"the disk is full: {e.Message}", "free some space, then run the same command with --resume; nothing half-written is left")),
             IOException e => (ExitCodes.OverLimit, Line("SL5003", e.Message, "check that the target can be written")),
-            // What is read once per process from the environment: SPARSELAND_THREADS, SPARSELAND_SIMD.
-            TypeInitializationException { InnerException: ArgumentException { ParamName: "requested" } e } => (ExitCodes.Usage, Line("SL4000", e.Message.Replace(" (Parameter 'requested')", "", StringComparison.Ordinal), "correct the environment variable, or unset it")),
+            // What is read once per process from the environment: SPARSELAND_THREADS; SPARSELAND_SIMD.
+            ArgumentException { ParamName: "requested" } e => Variable(e),
+            TypeInitializationException { InnerException: ArgumentException { ParamName: "requested" } e } => Variable(e),
             OutOfMemoryException => (ExitCodes.OverLimit, Line("SL5004", "out of memory", "use a smaller --batch or a machine with more memory")),
             _ => (ExitCodes.Unexpected, Line("SL9999", $"unexpected: {error.Message}", "run again with --verbose and report the trace")),
         };
@@ -44,6 +45,9 @@ internal static class ErrorPresenter
     public static (int ExitCode, string Text) PresentLimit(VerbContext context) => context.MemoryLimitReached
         ? (ExitCodes.OverLimit, Line("SL5006", $"the memory limit of {context.Settings.MemoryLimit!.Value / 1e6:0} MB was reached; what was finished is kept", "run the same command with --resume and a higher --memory-limit, or start again with a smaller --batch"))
         : (ExitCodes.OverLimit, Line("SL5005", "the time limit was reached; what was finished is kept", "run the same command with --resume to go on"));
+
+    private static (int ExitCode, string Text) Variable(ArgumentException e) =>
+        (ExitCodes.Usage, Line("SL4000", e.Message.Replace(" (Parameter 'requested')", "", StringComparison.Ordinal), "correct the environment variable, or unset it"));
 
     private static int FamilyExitCode(string code) => code.Length < 3 ? ExitCodes.Unexpected : code[2] switch
     {

@@ -6,7 +6,7 @@ namespace Sparseland.Kernels.SparseOps;
 /// <content>Which kernel runs.</content>
 public sealed partial class PreparedSparseConvolution
 {
-    /// <summary>Whether a convolution's blocks are multiplied as tiles on this machine, where whole blocks of 4 or more outputs of a group are kept or removed and results have more than 16 pixels.</summary>
+    /// <summary>Whether blocks of a convolution of this kind would be multiplied as tiles on this machine. They are where a weight has them, that is, where whole blocks of 4 or more outputs of a group are kept or removed, and where results have more than 16 pixels: both this does not look at.</summary>
     /// <param name="shape">The convolution.</param>
     public static bool HasTiles(SparseConvolutionShape shape)
     {
@@ -22,7 +22,7 @@ public sealed partial class PreparedSparseConvolution
         return shape is { KernelHeight: 1, KernelWidth: 1, StrideHeight: 1, StrideWidth: 1, PadTop: 0, PadLeft: 0, PadBottom: 0, PadRight: 0 };
     }
 
-    /// <summary>How forward passes are computed on this machine; what they need is prepared as by the first of them.</summary>
+    /// <summary>How forward passes without a residual are computed on this machine (with one, a depthwise convolution runs as the others do); what they need is prepared as by the first of them.</summary>
     /// <param name="batch">Images, at least 0.</param>
     /// <param name="height">Rows of an image.</param>
     /// <param name="width">Columns of an image.</param>

@@ -9,7 +9,8 @@ namespace Sparseland.Kernels.SparseOps;
 /// <summary>A 2-D convolution whose weight is sparse, ready for forward and both gradients; cost follows the stored weights.</summary>
 /// <remarks>
 /// Direct and channel-first: every stored weight is broadcast against registers full of pixels of one shifted, padded plane
-/// (Elsen et al., "Fast Sparse ConvNets", 2019, for 1x1; here for any kernel). Images are [batch, channels, height, width].
+/// (Elsen et al., "Fast Sparse ConvNets", 2019, for 1x1; here for any kernel), in loops or in machine code of the weight's own; blocks of outputs are multiplied as
+/// tiles, and depthwise 3x3 convolutions have a kernel of their own (<see cref="FormOf"/> says what runs). Images are [batch, channels, height, width].
 /// The structure is prepared once per image size; values are updated in place. Stored entries alone take part. Results are
 /// the same bits on every instruction set and for every number of threads. Calls may run at the same time on several
 /// threads, updates of values may not.

@@ -17,11 +17,12 @@ internal interface IParts
 /// </remarks>
 public static class WorkPool
 {
-    /// <summary>Name of the environment variable that sets the number of threads at start.</summary>
+    /// <summary>Name of the environment variable that sets the number of threads at start: 1 to 1024; where it is not set or empty, all processors. Anything else is refused: see <see cref="Threads"/>.</summary>
     public const string EnvironmentVariable = "SPARSELAND_THREADS";
 
     private static readonly Lock s_gate = new();
-    private static int s_threads = Choose(Environment.GetEnvironmentVariable(EnvironmentVariable), Environment.ProcessorCount);
+    // 0 until someone asks: a value that is refused is an error of who asks, and none of the type.
+    private static int s_threads;
     private static volatile PoolWorker[] s_workers = [];
     private static volatile Job? s_job;
     private static int s_given;
@@ -33,9 +34,10 @@ public static class WorkPool
 
     /// <summary>Threads that a kernel may use, the caller's included; at least 1.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Set to less than 1 or more than 1024.</exception>
+    /// <exception cref="ArgumentException">Read, here or by any kernel or session, while it was never set and the environment variable <see cref="EnvironmentVariable"/> holds no number from 1 to 1024; the message names both.</exception>
     public static int Threads
     {
-        get => Volatile.Read(ref s_threads);
+        get => Volatile.Read(ref s_threads) is > 0 and int threads ? threads : FromEnvironment();
         set
         {
             ArgumentOutOfRangeException.ThrowIfLessThan(value, 1);
@@ -127,6 +129,14 @@ public static class WorkPool
         if (string.IsNullOrWhiteSpace(requested)) return processors;
         return int.TryParse(requested, out int n) && n is >= 1 and <= 1024 ? n
             : throw new ArgumentException($"{EnvironmentVariable} is '{requested}'; expected a number from 1 to 1024.", nameof(requested));
+    }
+
+    private static int FromEnvironment()
+    {
+        int threads = Choose(Environment.GetEnvironmentVariable(EnvironmentVariable), Environment.ProcessorCount);
+        // Who set it meanwhile is right.
+        int before = Interlocked.CompareExchange(ref s_threads, threads, 0);
+        return before > 0 ? before : threads;
     }
 
     private static PoolWorker[] EnsureWorkers(int count)

@@ -23,7 +23,7 @@ internal static class BreakEvenMeasurement
     public const int LongRow = 2048;
     public const long BeyondCaches = 32 << 20;
 
-    // Images of a batch that are shared among threads.
+    // Images of a batch from which on threads share images and not their pixels: as PreparedSparseConvolution does.
     public const int SharedImages = 8;
 
     // Weights of a row in a group: fewer are those of one channel, or of few in 1 x 1 kernels.
@@ -208,7 +208,7 @@ internal static class BreakEvenMeasurement
         var points = new List<double>(MostHalves);
         do
         {
-            double[] times = KernelTimer.Best(BudgetMilliseconds / 2, dense, sparse);
+            double[] times = KernelTimer.Best(BudgetMilliseconds / 2, CancellationToken.None, dense, sparse);
             points.Add(cost * times[0] / times[1]);
             points.Sort();
         }

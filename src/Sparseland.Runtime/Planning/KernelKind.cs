@@ -33,7 +33,7 @@ public enum KernelKind
     /// <summary>Sparse 1 x 1 convolution of one group that reads the image where it is: no stride, no padding.</summary>
     Pointwise,
 
-    /// <summary>Sparse convolution of several groups: loops over indices, on every machine.</summary>
+    /// <summary>Sparse convolution of several groups, without blocks: loops over indices, on every machine.</summary>
     Grouped,
 
     /// <summary>Sparse convolution with blocks of at least 4 outputs, which are multiplied as tiles.</summary>

@@ -9,19 +9,21 @@ internal static class KernelTimer
 
     /// <summary>The best time of each candidate in microseconds.</summary>
     /// <param name="budgetMilliseconds">Stops after this long, but not before three rounds.</param>
+    /// <param name="cancellation">Stops between calls.</param>
     /// <param name="candidates">Each is called several times.</param>
-    public static double[] Best(double budgetMilliseconds, params ReadOnlySpan<Action> candidates) => [.. Times(budgetMilliseconds, candidates).Select(t => t.Min())];
+    public static double[] Best(double budgetMilliseconds, CancellationToken cancellation, params ReadOnlySpan<Action> candidates) => [.. Times(budgetMilliseconds, candidates, cancellation).Select(t => t.Min())];
 
     /// <summary>The median time of each candidate in microseconds.</summary>
     /// <inheritdoc cref="Best"/>
-    public static double[] Medians(double budgetMilliseconds, params ReadOnlySpan<Action> candidates) => [.. Times(budgetMilliseconds, candidates).Select(t => t.Order().ElementAt(t.Count / 2))];
+    public static double[] Medians(double budgetMilliseconds, params ReadOnlySpan<Action> candidates) => [.. Times(budgetMilliseconds, candidates, CancellationToken.None).Select(t => t.Order().ElementAt(t.Count / 2))];
 
-    private static List<double>[] Times(double budgetMilliseconds, ReadOnlySpan<Action> candidates)
+    private static List<double>[] Times(double budgetMilliseconds, ReadOnlySpan<Action> candidates, CancellationToken cancellation)
     {
         var times = new List<double>[candidates.Length];
         for (int i = 0; i < times.Length; i++)
         {
             times[i] = new List<double>(MostRounds);
+            cancellation.ThrowIfCancellationRequested();
             candidates[i]();
         }
         long start = Stopwatch.GetTimestamp();
@@ -29,6 +31,7 @@ internal static class KernelTimer
         {
             for (int i = 0; i < candidates.Length; i++)
             {
+                cancellation.ThrowIfCancellationRequested();
                 long at = Stopwatch.GetTimestamp();
                 candidates[i]();
                 times[i].Add(Stopwatch.GetElapsedTime(at).TotalMicroseconds);

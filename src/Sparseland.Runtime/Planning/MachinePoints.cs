@@ -22,7 +22,16 @@ internal static class MachinePoints
         string path = Path;
         lock (s_gate)
         {
-            DateTime written = File.GetLastWriteTimeUtc(path);
+            DateTime written;
+            try
+            {
+                written = File.GetLastWriteTimeUtc(path);
+            }
+            catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+            {
+                // A folder on the way that this user may not enter, or that goes round in circles.
+                return (null, e.Message);
+            }
             if (s_read is not { } read || read.Path != path || read.Written != written)
             {
                 (BreakEvenTable? table, string? refusal) = Load(path);
@@ -42,10 +51,13 @@ internal static class MachinePoints
 
     private static (BreakEvenTable?, string?) Load(string path)
     {
-        if (!File.Exists(path)) return (null, null);
         try
         {
             return (BreakEvenTable.Load(path), null);
+        }
+        catch (Exception e) when (e is FileNotFoundException or DirectoryNotFoundException)
+        {
+            return (null, null);
         }
         catch (Exception e) when (e is SparselandException or IOException or UnauthorizedAccessException)
         {

@@ -23,14 +23,15 @@ internal sealed class Plan
     private readonly int _arenaLength;
     private readonly long _multiplyAdds;
 
-    private Plan(ModelGraph graph, ShapeInference inference, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared)
+    private Plan(ModelGraph graph, ShapeInference inference, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared, CancellationToken cancellation)
     {
         Passes = passes;
         var byName = new Dictionary<string, Slot>(StringComparer.Ordinal);
-        var context = new StepContext(graph, inference.Types, byName, _slots, options, prepared, inference.ConstantOf);
+        var context = new StepContext(graph, inference.Types, byName, _slots, options, prepared, inference.ConstantOf) { Cancellation = cancellation };
         _inputs = [.. graph.Inputs.Select(i => context.NewTensor(i.Name))];
         foreach (Node node in graph.Nodes)
         {
+            cancellation.ThrowIfCancellationRequested();
             if (!BecomeConstants(node, context)) _steps.Add(StepFactory.Create(node, context));
         }
         _outputs = [.. graph.Outputs.Select(o => context.Find(o.Name))];
@@ -62,8 +63,9 @@ internal sealed class Plan
     /// <param name="passes">What the passes did, for printing.</param>
     /// <param name="options">The session's options.</param>
     /// <param name="prepared">What the session prepared for other plans.</param>
-    public static Plan Create(ModelGraph graph, ShapeInference inference, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared) =>
-        new(graph, inference, passes, options, prepared);
+    /// <param name="cancellation">Stops between layers and while kernels are timed.</param>
+    public static Plan Create(ModelGraph graph, ShapeInference inference, IReadOnlyList<PassResult> passes, SessionOptions options, PreparedWeights prepared, CancellationToken cancellation) =>
+        new(graph, inference, passes, options, prepared, cancellation);
 
     /// <summary>Runs the plan.</summary>
     /// <param name="inputs">In the graph's order.</param>

@@ -9,6 +9,9 @@ internal sealed class PreparedWeights
 {
     private readonly Dictionary<string, object> _prepared = new(StringComparer.Ordinal);
 
+    /// <summary>What was found fastest where no rule decides, by layer: all plans of a session keep it. Locked while kernels are timed, so that plans which are made at the same time agree.</summary>
+    public Dictionary<string, (KernelKind Kind, string Times)> Timed { get; } = new(StringComparer.Ordinal);
+
     /// <summary>The prepared form of a weight under a key, made on first use.</summary>
     public T Get<T>(string key, Func<T> prepare) where T : class
     {
@@ -116,7 +119,7 @@ internal sealed class WeightMatrix
     public BlockCsrMatrix ToBlocks()
     {
         CsrMatrix csr = Csr;
-        var dense = new float[csr.Rows * csr.Columns];
+        var dense = new float[checked(csr.Rows * csr.Columns)];
         csr.ToDense(dense);
         return BlockCsrMatrix.FromMask(csr.ToMask(), dense, csr.Rows, csr.Columns, BlockRows, 1);
     }

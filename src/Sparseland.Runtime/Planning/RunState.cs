@@ -53,7 +53,9 @@ internal sealed class RunState(IReadOnlyList<Slot> slots, int arenaLength, IRead
     {
         SlotKind.Constant => slot.Constant!.Clone(),
         SlotKind.Arena when slot.Owner.Handed >= 0 => TensorData.Wrap(_handed[slot.Owner.Handed]!, slot.Shape!),
-        _ => Tensor(slot),
+        SlotKind.Arena => Tensor(slot),
+        // An input of the caller's, or what a step made: that may be an input or a constant under another shape, and may have been given out under another name.
+        _ => Required(slot).Clone(),
     };
 
     /// <summary>The value as a tensor; an arena value is copied out.</summary>

@@ -11,9 +11,6 @@ namespace Sparseland.Runtime.Planning;
 /// </remarks>
 internal static class SpacedPlanes
 {
-    // From so many images on threads share images and not their pixels.
-    private const int FewImages = 8;
-
     // Gaps are at most a third of the pixels: 7 x 7 take 64 floats.
     private const int MostGap = 3;
 
@@ -23,7 +20,7 @@ internal static class SpacedPlanes
         var spaced = new HashSet<Slot>();
         foreach (Slot slot in slots)
         {
-            if (slot is { Kind: SlotKind.Arena, AliasOf: null, Shape: [< FewImages, _, int height, int width] } && Distance(height * width) > height * width) spaced.Add(slot);
+            if (slot is { Kind: SlotKind.Arena, AliasOf: null, Shape: [< BreakEvenMeasurement.SharedImages, _, int height, int width] } && Distance(height * width) > height * width) spaced.Add(slot);
         }
         // What leaves the plan, has another shape elsewhere or is read by name has no gaps.
         foreach (Slot slot in outputs) spaced.Remove(slot.Owner);

@@ -16,6 +16,9 @@ internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, 
     /// <summary>Weights that other plans of the session prepared already.</summary>
     public PreparedWeights Prepared { get; } = prepared;
 
+    /// <summary>Stops the timing of kernels.</summary>
+    public CancellationToken Cancellation { get; init; }
+
     /// <summary>The static shape of a single-precision value; null for everything else.</summary>
     public int[]? FloatShape(string name) =>
         name.Length > 0 && TypeOf(name) is { ElementType: ElementType.Float32, Shape: { IsStatic: true } shape } ? shape.ToSizes() : null;

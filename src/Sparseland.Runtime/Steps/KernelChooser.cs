@@ -31,7 +31,7 @@ internal static class KernelChooser
     // Half a microsecond or so: calls cost more than the work.
     private const long SmallestWorthwhile = 20_000;
 
-    // No rule foretells groups of channels to within less than this: they are timed.
+    // No rule foretells groups of channels to within less than this: they are timed, once in a session.
     private const double Uncertain = 3;
 
     /// <summary>The density from which on a weight is full: its zeros are too few to gain from.</summary>
@@ -55,26 +55,22 @@ internal static class KernelChooser
         BreakEvenTable table = context.Options.BreakEven;
         var ranked = candidates.Skip(1).Select(c => (Candidate: c, Speedup: table.Speedup(c.Kind, rules.Work, c.Cost))).OrderByDescending(c => c.Speedup).ToList();
 
-        if (context.Options.AutoTune || (ranked[0] is { Candidate.Kind: KernelKind.Grouped, Speedup: > 1 / Uncertain and < Uncertain }))
+        // All: a table that was not measured here may be wrong about any of them.
+        List<Candidate<T>> tried = [dense, .. ranked.Select(r => r.Candidate).Where(c => double.IsFinite(c.Cost))];
+        if (context.Options.AutoTune) return Fastest(tried, density, context, work, out _);
+        if (ranked[0] is { Candidate.Kind: KernelKind.Grouped, Speedup: > 1 / Uncertain and < Uncertain })
         {
-            // All: a table that was not measured here may be wrong about any of them.
-            List<Candidate<T>> tried = [dense, .. ranked.Select(r => r.Candidate).Where(c => double.IsFinite(c.Cost))];
-            bool[] known = [.. tried.Select(c => context.Prepared.Has(c.Key))];
-            T[] kernels = [.. tried.Select(c => context.Prepared.Get(c.Key, c.Prepare))];
-            double[] times = KernelTimer.Best(TuningMilliseconds, [.. kernels.Select(work)]);
-            int best = 0;
-            for (int i = 1; i < times.Length; i++)
+            // Kernels may differ in the last bits: what one image size found holds for all that no rule decides. The key of the sparse weight is the layer's.
+            Dictionary<string, (KernelKind Kind, string Times)> timed = context.Prepared.Timed;
+            lock (timed)
             {
-                // Within noise the dense kernel stays.
-                if (times[i] < times[best] / (best == 0 ? 1.05 : 1)) best = i;
+                string layer = ranked[0].Candidate.Key;
+                if (timed.TryGetValue(layer, out (KernelKind Kind, string Times) found) && tried.Find(c => c.Kind == found.Kind) is { } chosen)
+                    return Take(chosen, $"{chosen.Note}as timed with other shapes: {found.Times}");
+                KernelChoice<T> fastest = Fastest(tried, density, context, work, out string times);
+                timed[layer] = (fastest.Kind, times);
+                return fastest;
             }
-            // What lost and no other plan has is not held.
-            for (int i = 0; i < tried.Count; i++)
-            {
-                if (i != best && !known[i]) context.Prepared.Drop(tried[i].Key);
-            }
-            string reason = tried[best].Note + "timed: " + string.Join(", ", tried.Select((c, i) => $"{c.Kind} {times[i]:0} us"));
-            return new KernelChoice<T>(kernels[best], tried[best].Kind, density, reason);
         }
 
         (Candidate<T> first, double speedup) = ranked[0];
@@ -84,5 +80,32 @@ internal static class KernelChooser
         return Take(first, $"{first.Note}density {density:0.000}, cost {first.Cost:0.000} below break-even {breakEven:0.00}{rules.Text} ({table.Origin})");
 
         KernelChoice<T> Take(Candidate<T> chosen, string reason) => new(context.Prepared.Get(chosen.Key, chosen.Prepare), chosen.Kind, density, reason);
+    }
+
+    /// <summary>Times candidates, the dense one first; what lost and no other plan has is not held.</summary>
+    private static KernelChoice<T> Fastest<T>(List<Candidate<T>> tried, double density, StepContext context, Func<T, Action> work, out string text) where T : class
+    {
+        bool[] known = [.. tried.Select(c => context.Prepared.Has(c.Key))];
+        int best = -1;
+        try
+        {
+            T[] kernels = [.. tried.Select(c => context.Prepared.Get(c.Key, c.Prepare))];
+            double[] times = KernelTimer.Best(TuningMilliseconds, context.Cancellation, [.. kernels.Select(work)]);
+            best = 0;
+            for (int i = 1; i < times.Length; i++)
+            {
+                // Within noise the dense kernel stays.
+                if (times[i] < times[best] / (best == 0 ? 1.05 : 1)) best = i;
+            }
+            text = string.Join(", ", tried.Select((c, i) => $"{c.Kind} {times[i]:0} us"));
+            return new KernelChoice<T>(kernels[best], tried[best].Kind, density, $"{tried[best].Note}timed: {text}");
+        }
+        finally
+        {
+            for (int i = 0; i < tried.Count; i++)
+            {
+                if (i != best && !known[i]) context.Prepared.Drop(tried[i].Key);
+            }
+        }
     }
 }
