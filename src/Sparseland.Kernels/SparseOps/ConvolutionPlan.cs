@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Sparseland.Kernels.SparseOps.Compiled;
 
 namespace Sparseland.Kernels.SparseOps;
@@ -5,7 +6,7 @@ namespace Sparseland.Kernels.SparseOps;
 /// <summary>A sparse convolution's passes and layouts for one image size.</summary>
 internal sealed class ConvolutionPlan
 {
-    private TilePlanes? _tilePlanes;
+    private StrongBox<TilePlanes?>? _tilePlanes;
 
     private ConvolutionPlan()
     {
@@ -45,13 +46,13 @@ internal sealed class ConvolutionPlan
         return ((double)rows * Math.Max(columns, 1) + 32) * phases * s.InChannels;
     }
 
-    /// <summary>Where the tiles of the weight find their inputs; made on first use.</summary>
-    public TilePlanes GetTilePlanes(SparseConvolutionShape shape, TiledMatrix matrix)
+    /// <summary>Where the tiles of the weight find their inputs, made on first use; null where the geometry allows none.</summary>
+    public TilePlanes? GetTilePlanes(SparseConvolutionShape shape, TiledMatrix matrix)
     {
-        TilePlanes? known = Volatile.Read(ref _tilePlanes);
-        if (known is not null) return known;
-        var made = new TilePlanes(shape, matrix, Height, Width);
-        return Interlocked.CompareExchange(ref _tilePlanes, made, null) ?? made;
+        StrongBox<TilePlanes?>? known = Volatile.Read(ref _tilePlanes);
+        if (known is not null) return known.Value;
+        var made = new StrongBox<TilePlanes?>(TilePlanes.TryCreate(shape, matrix, Height, Width));
+        return (Interlocked.CompareExchange(ref _tilePlanes, made, null) ?? made).Value;
     }
 
     /// <summary>Plans the forward pass; values are shared, not copied.</summary>
@@ -59,12 +60,13 @@ internal sealed class ConvolutionPlan
     {
         int outHeight = s.OutHeight(height), outWidth = s.OutWidth(width);
         var phases = new List<(int, int)>();
+        var phaseOf = new Dictionary<(int, int), int>();
         for (int kh = 0; kh < s.KernelHeight; kh++)
         {
             for (int kw = 0; kw < s.KernelWidth; kw++)
             {
                 (int, int) phase = (kh * s.DilationHeight % s.StrideHeight, kw * s.DilationWidth % s.StrideWidth);
-                if (!phases.Contains(phase)) phases.Add(phase);
+                if (phaseOf.TryAdd(phase, phases.Count)) phases.Add(phase);
             }
         }
         int downMost = (s.KernelHeight - 1) * s.DilationHeight / s.StrideHeight, rightMost = (s.KernelWidth - 1) * s.DilationWidth / s.StrideWidth;
@@ -111,7 +113,7 @@ internal sealed class ConvolutionPlan
         int Offset(int channel, int tap)
         {
             int down = tap / s.KernelWidth * s.DilationHeight, right = tap % s.KernelWidth * s.DilationWidth;
-            int phase = phases.IndexOf((down % s.StrideHeight, right % s.StrideWidth));
+            int phase = phaseOf[(down % s.StrideHeight, right % s.StrideWidth)];
             return checked(layout.PlaneStart(phase, channel) + down / s.StrideHeight * layout.RowStride + right / s.StrideWidth);
         }
     }

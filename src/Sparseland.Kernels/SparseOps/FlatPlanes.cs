@@ -12,7 +12,10 @@ internal sealed class FlatPlanes
 {
     private const int Lanes = CompiledMatrix.Lanes;
 
-    private readonly int _imagePlane, _channels, _width, _strideHeight, _strideWidth, _outWidth, _rows, _taps, _highest, _lowest;
+    // Taps times tiles: each has the index of a mask, in the whole some tens of megabytes at most.
+    private const long MostMasks = 1 << 24;
+
+    private readonly int _imagePlane, _channels, _width, _strideHeight, _strideWidth, _outWidth, _rows, _taps, _highest, _lowest, _beyond;
     private readonly (int Row, int Column)[] _phases;
     private readonly (int Phase, int Row, int Column)[] _shifts;
 
@@ -22,19 +25,21 @@ internal sealed class FlatPlanes
         (_channels, _width, _strideHeight, _strideWidth, _outWidth, _rows) = (s.InChannels, width, s.StrideHeight, s.StrideWidth, outWidth, height / s.StrideHeight);
         _taps = s.KernelHeight * s.KernelWidth;
         var phases = new List<(int, int)>();
+        var phaseOf = new Dictionary<(int, int), int>();
         var shifts = new (int Phase, int Row, int Column)[_taps];
         for (int t = 0; t < _taps; t++)
         {
             (int down, int phaseRow) = Part(t / s.KernelWidth * s.DilationHeight - s.PadTop, s.StrideHeight);
             (int right, int phaseColumn) = Part(t % s.KernelWidth * s.DilationWidth - s.PadLeft, s.StrideWidth);
-            if (!phases.Contains((phaseRow, phaseColumn))) phases.Add((phaseRow, phaseColumn));
-            shifts[t] = (phases.IndexOf((phaseRow, phaseColumn)), down, right);
+            if (phaseOf.TryAdd((phaseRow, phaseColumn), phases.Count)) phases.Add((phaseRow, phaseColumn));
+            shifts[t] = (phaseOf[(phaseRow, phaseColumn)], down, right);
         }
         _phases = [.. phases];
         _shifts = shifts;
         IsImage = s is { StrideHeight: 1, StrideWidth: 1 };
         PlaneStride = IsImage ? imagePlane : checked(_rows * outWidth);
         (_lowest, _highest) = (shifts.Min(t => t.Row), shifts.Max(t => t.Row));
+        _beyond = RowsBeyond(_lowest, _highest, _rows, outHeight);
         IsUnmasked = shifts is [{ Row: 0, Column: 0 }] && outHeight <= _rows;
 
         Offsets = new int[s.InChannels * _taps];
@@ -103,7 +108,7 @@ internal sealed class FlatPlanes
     /// <summary>All different masks, 16 lanes each.</summary>
     public int[] Masks { get; }
 
-    /// <summary>Null where rows of the planes would not be as long as the result's, or where weights are grouped.</summary>
+    /// <summary>Null where rows of the planes would not be as long as the result's, where weights are grouped, and where a geometry is out of all proportion: a stride with more rows beyond an edge than the planes have, or masks without end.</summary>
     /// <param name="s">The convolution.</param>
     /// <param name="height">Rows of the image.</param>
     /// <param name="width">Columns of the image.</param>
@@ -114,8 +119,14 @@ internal sealed class FlatPlanes
     {
         if (s.Groups != 1 || height == 0 || outHeight == 0 || outWidth == 0 || height % s.StrideHeight != 0 || width != (long)outWidth * s.StrideWidth) return null;
         // The indices of masks take 16 bits, and the last tile's end would be read beyond a smaller result.
-        return (long)outHeight * outWidth >= Lanes ? new FlatPlanes(s, height, width, imagePlane, outHeight, outWidth) : null;
+        long pixels = (long)outHeight * outWidth;
+        if (pixels < Lanes || (pixels + Lanes - 1) / Lanes * s.KernelHeight * s.KernelWidth > MostMasks) return null;
+        int rows = height / s.StrideHeight, lowest = Part(-s.PadTop, s.StrideHeight).Whole, highest = Part((s.KernelHeight - 1) * s.DilationHeight - s.PadTop, s.StrideHeight).Whole;
+        return s is { StrideHeight: 1, StrideWidth: 1 } || RowsBeyond(lowest, highest, rows, outHeight) <= rows ? new FlatPlanes(s, height, width, imagePlane, outHeight, outWidth) : null;
     }
+
+    /// <summary>The rows of pixels that taps reach before the first row of a plane or behind its last, whichever are more; padding below the image alone makes them many too.</summary>
+    private static int RowsBeyond(int lowest, int highest, int rows, int outHeight) => Math.Max(0, Math.Max(-lowest, outHeight + highest - rows));
 
     /// <summary>The rows of planes that rows first .. end-1 of the result read.</summary>
     public (int First, int End) Reach(int first, int end) => (Math.Clamp(first + _lowest, 0, _rows), Math.Clamp(end + _highest, 0, _rows));
@@ -139,7 +150,7 @@ internal sealed class FlatPlanes
     public int BandStride(int rows) => (checked(rows * _outWidth + Lanes - 1) / Lanes | 1) * Lanes;
 
     /// <summary>Floats that taps may reach before the first or behind the last plane of a band; what they find there is masked.</summary>
-    public int BandMargin => checked(_shifts.Max(t => Math.Abs(t.Row)) * _outWidth + _shifts.Max(t => Math.Abs(t.Column)) + Lanes - 1) / Lanes * Lanes + 2 * Lanes;
+    public int BandMargin => checked(_beyond * _outWidth + _shifts.Max(t => Math.Abs(t.Column)) + Lanes - 1) / Lanes * Lanes + 2 * Lanes;
 
     /// <summary>As <see cref="Fill"/>, to planes [channel, phase] of a band of rows.</summary>
     /// <param name="image">[channels, height, width].</param>

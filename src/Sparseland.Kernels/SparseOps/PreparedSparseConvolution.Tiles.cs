@@ -10,10 +10,11 @@ public sealed unsafe partial class PreparedSparseConvolution
     // Columns as channel * taps + tap over the channels of all groups; the stored columns where there is one group.
     private int[]? _lines;
 
-    /// <summary>The weight as tiles, or null where its rows share no columns or code is faster.</summary>
+    /// <summary>The weight as tiles, or null where its rows share no columns, code is faster, or the geometry is not one for tiles.</summary>
     private TiledMatrix? GetTiled(ConvolutionPlan plan)
     {
-        if (!TileCode.IsUsable) return null;
+        // Columns of all groups count on beyond those of one.
+        if (!TileCode.IsUsable || (long)Shape.Groups * Shape.WeightsPerOutput > int.MaxValue) return null;
         if (_lines is null)
         {
             int perGroup = Shape.OutChannels / Shape.Groups;
@@ -25,7 +26,8 @@ public sealed unsafe partial class PreparedSparseConvolution
             _lines = lines;
         }
         TiledMatrix? tiled = _tiled.Get(Shape.OutChannels, Shape.Groups * Shape.WeightsPerOutput, _rowPointers, _lines, _values, _version);
-        return tiled is not null && (Shape.Groups > 1 || TiledProduct.Pays(tiled, (long)plan.OutHeight * plan.OutWidth)) ? tiled : null;
+        if (tiled is null || (Shape.Groups == 1 && !TiledProduct.Pays(tiled, (long)plan.OutHeight * plan.OutWidth))) return null;
+        return plan.IsDirect || plan.OutHeight * plan.OutWidth == 0 || plan.GetTilePlanes(Shape, tiled) is not null ? tiled : null;
     }
 
     private partial struct ImagesCall

@@ -152,6 +152,7 @@ public class TiledMatrixTests
         { "patches", new(3, 16, 4, 4) { StrideHeight = 4, StrideWidth = 4 }, 4, 16, 32 }, { "uneven", new(3, 10, 2, 4) { StrideHeight = 3, StrideWidth = 2, PadTop = 1, PadRight = 3 }, 4, 10, 12 },
         { "groups", Same3x3(8, 32) with { Groups = 2 }, 8, 12, 12 }, { "groups that tiles do not fill", Same3x3(8, 12) with { Groups = 2 }, 6, 9, 9 }, { "1x1 groups", new(8, 16, 1, 1) { Groups = 4 }, 4, 6, 7 },
         { "one pixel", Same3x3(4, 8), 4, 1, 1 }, { "a row", Same3x3(4, 9), 8, 1, 40 }, { "a column", Same3x3(4, 9), 8, 40, 1 }, { "5x5", new(4, 8, 5, 5) { PadTop = 2, PadLeft = 2, PadBottom = 2, PadRight = 2 }, 4, 8, 21 },
+        { "patches of more phases than the stack is for", new(2, 8, 9, 9) { StrideHeight = 9, StrideWidth = 9, PadLeft = 4 }, 4, 36, 59 }, { "more rows below than above", Same3x3(5, 12) with { StrideHeight = 2, StrideWidth = 2, PadBottom = 40 }, 4, 14, 20 },
     };
 
     [Theory, MemberData(nameof(Convolutions))]
@@ -176,6 +177,31 @@ public class TiledMatrixTests
                 Near.BitEqual(plain, SameEverywhere(outputs, y => convolution.Forward(x, batch, imageHeight, imageWidth, y)));
             }
         }
+    }
+
+    /// <summary>Geometries that would take memory without end for a band: many shifts, many phases, rows far apart, wide images of many channels. Others compute them, and say so.</summary>
+    [Theory]
+    [InlineData(1, 4, 1, 3000, 1, 1, 1, 1, 6000)]
+    [InlineData(1, 4, 256, 256, 256, 1, 0, 512, 2304)]
+    [InlineData(2, 4, 2, 1, 1, 200000, 0, 200001, 24)]
+    [InlineData(512, 4, 3, 3, 1, 1, 1, 8, 4096)]
+    public void Geometries_out_of_all_proportion_are_not_for_tiles(int inChannels, int outChannels, int kernelHeight, int kernelWidth, int stride, int dilation, int pad, int imageHeight, int imageWidth)
+    {
+        var random = new Random(kernelWidth);
+        var shape = new SparseConvolutionShape(inChannels, outChannels, kernelHeight, kernelWidth) { StrideHeight = stride, StrideWidth = stride, DilationHeight = dilation, PadTop = pad, PadBottom = pad };
+        // All rows share a few columns.
+        int[] columns = [.. Enumerable.Range(0, 40).Select(i => (int)((long)i * (shape.WeightsPerOutput - 1) / 39)).Distinct()];
+        CsrMatrix weight = new(outChannels, shape.WeightsPerOutput, [.. Enumerable.Range(0, outChannels + 1).Select(r => r * columns.Length)], [.. Enumerable.Range(0, outChannels).SelectMany(_ => columns)], Uniform(random, outChannels * columns.Length));
+        // Every channel and shift is read where that is what makes a band large.
+        if (kernelWidth is 3 or 3000) weight = Tiles(random, 4, outChannels, shape.WeightsPerOutput, 1);
+        var convolution = new PreparedSparseConvolution(shape, weight);
+        if (TiledMatrix.TryCreate(weight.Rows, weight.Columns, weight.RowPointers.ToArray(), weight.ColumnIndices) is { } tiled) Assert.Null(TilePlanes.TryCreate(shape, tiled, imageHeight, imageWidth));
+        Assert.NotEqual(SparseForm.Tiles, convolution.FormOf(1, imageHeight, imageWidth));
+        float[] x = Uniform(random, inChannels * imageHeight * imageWidth), y = new float[outChannels * shape.OutHeight(imageHeight) * shape.OutWidth(imageWidth)], plain = new float[y.Length];
+        Assert.NotEmpty(y);
+        convolution.Forward(x, 1, imageHeight, imageWidth, y);
+        using (CompiledMatrix.Forbid()) convolution.Forward(x, 1, imageHeight, imageWidth, plain);
+        Near.BitEqual(plain, y);
     }
 
     [Fact]

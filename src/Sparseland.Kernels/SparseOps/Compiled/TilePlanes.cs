@@ -16,6 +16,11 @@ internal sealed unsafe class TilePlanes
     // Floats of a band's copies, and the fewest registers of pixels that a band has.
     private const int NearFloats = 160 * 1024, LeastRegisters = 12;
 
+    // Floats that a thread may need to lay out a band: far beyond the caches, and no more than it keeps between calls.
+    private const long MostFloats = 8 << 20;
+
+    private const int PhasesOnStack = 64;
+
     private const int Lanes = CompiledMatrix.Lanes;
 
     // Floats before and behind a plane that was taken apart, and the furthest shift that they allow.
@@ -26,30 +31,25 @@ internal sealed unsafe class TilePlanes
     private readonly Variant[] _variants;
     private readonly (int Channel, int Variant)[] _copies;
 
-    /// <summary>The layout for tiles and an image's size.</summary>
-    /// <param name="s">The convolution.</param>
-    /// <param name="matrix">Its weight; columns are channel * taps + tap over the channels of all groups.</param>
-    /// <param name="height">Rows of an image.</param>
-    /// <param name="width">Columns of an image.</param>
-    public TilePlanes(SparseConvolutionShape s, TiledMatrix matrix, int height, int width)
+    private TilePlanes(SparseConvolutionShape s, TiledMatrix matrix, int height, int width)
     {
         (_channels, _height, _width, _strideHeight, _strideWidth, _outHeight, _outWidth) = (s.InChannels, height, width, s.StrideHeight, s.StrideWidth, s.OutHeight(height), s.OutWidth(width));
         int taps = s.KernelHeight * s.KernelWidth;
         var shifts = new (int Down, int Variant)[taps];
         var variants = new List<Variant>();
-        var phases = new List<(int, int)>();
+        Dictionary<(int, int, int), int> variantOf = [];
+        Dictionary<(int, int), int> phases = [];
         for (int t = 0; t < taps; t++)
         {
             (int down, int phaseRow) = Part(t / s.KernelWidth * s.DilationHeight - s.PadTop, s.StrideHeight);
             (int right, int phaseColumn) = Part(t % s.KernelWidth * s.DilationWidth - s.PadLeft, s.StrideWidth);
-            int at = variants.FindIndex(v => (v.PhaseRow, v.PhaseColumn, v.Right) == (phaseRow, phaseColumn, right));
-            if (at < 0)
+            if (!variantOf.TryGetValue((phaseRow, phaseColumn, right), out int at))
             {
-                at = variants.Count;
+                variantOf.Add((phaseRow, phaseColumn, right), at = variants.Count);
                 int inside = CeilDiv(width - phaseColumn, s.StrideWidth), left = Math.Clamp(-right, 0, _outWidth);
                 bool isFlat = s is { StrideHeight: 1, StrideWidth: 1 } && width == _outWidth, isApart = !isFlat && inside <= _outWidth && Math.Abs(right) <= MostShift;
-                if (isApart && !phases.Contains((phaseRow, phaseColumn))) phases.Add((phaseRow, phaseColumn));
-                variants.Add(new Variant(phaseRow, phaseColumn, right, left, Math.Clamp(inside - right, left, _outWidth), isFlat, isApart ? phases.IndexOf((phaseRow, phaseColumn)) : -1));
+                if (isApart) phases.TryAdd((phaseRow, phaseColumn), phases.Count);
+                variants.Add(new Variant(phaseRow, phaseColumn, right, left, Math.Clamp(inside - right, left, _outWidth), isFlat, isApart ? phases[(phaseRow, phaseColumn)] : -1));
             }
             shifts[t] = (down, at);
         }
@@ -61,15 +61,16 @@ internal sealed unsafe class TilePlanes
         var used = new bool[s.InChannels * taps];
         foreach (int column in columns) used[column] = true;
         var copies = new List<(int, int)>();
-        var copyOf = new int[used.Length];
+        int[] copyOf = new int[used.Length], last = new int[variants.Count];
+        Array.Fill(last, -1);
         for (int channel = 0; channel < s.InChannels; channel++)
         {
             int before = copies.Count;
             foreach (int t in order)
             {
                 if (!used[channel * taps + t]) continue;
-                int at = copies.IndexOf((channel, shifts[t].Variant), before);
-                if (at < 0)
+                ref int at = ref last[shifts[t].Variant];
+                if (at < before)
                 {
                     at = copies.Count;
                     copies.Add((channel, shifts[t].Variant));
@@ -83,10 +84,31 @@ internal sealed unsafe class TilePlanes
         BandRegisters = Math.Min(all, Math.Max(LeastRegisters, (int)Math.Min(((long)near - (long)(halo + 1) * _outWidth) / Lanes, all)));
         int rows = Math.Min(_outHeight, (int)(((long)BandRegisters * Lanes + 2L * _outWidth - 2) / _outWidth));
         // An odd number of lines between copies, so that they are spread over the sets of the caches.
-        Stride = checked((((rows + halo) * _outWidth + Lanes - 1) / Lanes | 1) * Lanes);
+        long stride = ((((long)rows + halo) * _outWidth + Lanes - 1) / Lanes | 1) * Lanes;
+        // Copies, the masks of variants, and planes that were taken apart.
+        Fits = ((long)_copies.Length + _variants.Length + _phases) * (stride + 2 * Margin) <= MostFloats;
+        if (!Fits)
+        {
+            _offsets = [];
+            return;
+        }
+        Stride = (int)stride;
         _offsets = GC.AllocateUninitializedArray<int>(columns.Length, pinned: true);
         for (int i = 0; i < columns.Length; i++) _offsets[i] = checked(copyOf[columns[i]] * Stride + (shifts[columns[i] % taps].Down - _lowest) * _outWidth);
     }
+
+    /// <summary>The layout for tiles and an image's size; null where a band would take too much memory: very many shifts sideways or phases, rows far apart, or very wide images of many channels.</summary>
+    /// <param name="s">The convolution.</param>
+    /// <param name="matrix">Its weight; columns are channel * taps + tap over the channels of all groups.</param>
+    /// <param name="height">Rows of an image.</param>
+    /// <param name="width">Columns of an image.</param>
+    public static TilePlanes? TryCreate(SparseConvolutionShape s, TiledMatrix matrix, int height, int width)
+    {
+        var planes = new TilePlanes(s, matrix, height, width);
+        return planes.Fits ? planes : null;
+    }
+
+    private bool Fits { get; }
 
     /// <summary>Registers of 16 pixels in a band; the last band may have fewer.</summary>
     public int BandRegisters { get; }
@@ -118,9 +140,9 @@ internal sealed unsafe class TilePlanes
         nint slot = size + 2 * Margin;
         using Scratch.Buffer masks = Scratch.Rent((long)_variants.Length * size), apart = Scratch.Rent(_phases * slot);
         for (int v = 0; v < _variants.Length; v++) Mask(_variants[v], from, until, (int*)masks.Pointer + (nint)v * size, size);
-        int* filled = stackalloc int[_phases];
-        nint* sources = stackalloc nint[_phases];
-        new Span<int>(filled, _phases).Fill(-1);
+        Span<int> filled = _phases <= PhasesOnStack ? stackalloc int[PhasesOnStack] : new int[_phases];
+        Span<nint> sources = _phases <= PhasesOnStack ? stackalloc nint[PhasesOnStack] : new nint[_phases];
+        filled.Fill(-1);
         copies += Margin;
         float* limit = image + _channels * imagePlane, to = copies;
         foreach (ref readonly (int Channel, int Variant) copy in _copies.AsSpan())
