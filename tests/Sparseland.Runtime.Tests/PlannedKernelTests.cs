@@ -1,7 +1,7 @@
 using Sparseland.Bench.Figures;
 using Sparseland.Kernels.Simd;
-using Sparseland.Kernels.SparseOps;
 using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Planning;
 

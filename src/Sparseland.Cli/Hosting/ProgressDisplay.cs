@@ -17,6 +17,9 @@ internal static class ProgressDisplay
 {
     private static readonly TimeSpan s_plainInterval = TimeSpan.FromSeconds(5);
 
+    // The first line cannot say how long the work will take: the next one comes sooner.
+    private static readonly TimeSpan s_firstInterval = TimeSpan.FromSeconds(1);
+
     /// <summary>Runs <paramref name="work"/> under a progress display.</summary>
     public static async Task<T> TrackAsync<T>(this VerbContext context, string title, double total, Func<IWorkProgress, T> work)
     {
@@ -69,7 +72,7 @@ internal static class ProgressDisplay
         private readonly Stopwatch _watch = Stopwatch.StartNew();
         private readonly Lock _gate = new();
         private readonly RemainingTime _remaining = new();
-        private TimeSpan _last = -s_plainInterval;
+        private TimeSpan _next = TimeSpan.Zero;
         private string _detail = "";
 
         public void Report(double done, string? detail = null)
@@ -80,8 +83,8 @@ internal static class ProgressDisplay
                 TimeSpan now = _watch.Elapsed;
                 double fraction = total > 0 ? Math.Clamp(done / total, 0, 1) : 0;
                 TimeSpan? remaining = _remaining.After(now, fraction);
-                if (now - _last < s_plainInterval || done <= 0) return;
-                _last = now;
+                if (now < _next || done <= 0) return;
+                _next = now + (remaining is null ? s_firstInterval : s_plainInterval);
                 string left = remaining is { } time ? $", {Format(time)} left" : "";
                 context.Say($"{title}: {fraction:P0}{left}{(_detail.Length > 0 ? "  " + _detail : "")}");
             }
