@@ -185,7 +185,8 @@ internal sealed class FlatPlanes
     /// <summary>Columns of a plane, and of the result.</summary>
     public int Width => _outWidth;
 
-    private static (int Whole, int Remainder) Part(int distance, int stride)
+    /// <summary>Whole strides in a distance, rounded down, and what is left, 0 to the stride less one: how many pixels of a phase a tap lies away, and which phase.</summary>
+    internal static (int Whole, int Remainder) Part(int distance, int stride)
     {
         int rest = (distance % stride + stride) % stride;
         return ((distance - rest) / stride, rest);

@@ -41,8 +41,8 @@ internal sealed unsafe class TilePlanes
         Dictionary<(int, int), int> phases = [];
         for (int t = 0; t < taps; t++)
         {
-            (int down, int phaseRow) = Part(t / s.KernelWidth * s.DilationHeight - s.PadTop, s.StrideHeight);
-            (int right, int phaseColumn) = Part(t % s.KernelWidth * s.DilationWidth - s.PadLeft, s.StrideWidth);
+            (int down, int phaseRow) = FlatPlanes.Part(t / s.KernelWidth * s.DilationHeight - s.PadTop, s.StrideHeight);
+            (int right, int phaseColumn) = FlatPlanes.Part(t % s.KernelWidth * s.DilationWidth - s.PadLeft, s.StrideWidth);
             if (!variantOf.TryGetValue((phaseRow, phaseColumn, right), out int at))
             {
                 variantOf.Add((phaseRow, phaseColumn, right), at = variants.Count);
@@ -237,12 +237,6 @@ internal sealed unsafe class TilePlanes
             if (_strideWidth == 1) Unsafe.CopyBlockUnaligned(to, line, (uint)count * sizeof(float));
             else EveryNth.Copy(line, _strideWidth, to, count);
         }
-    }
-
-    private static (int Whole, int Remainder) Part(int distance, int stride)
-    {
-        int rest = (distance % stride + stride) % stride;
-        return ((distance - rest) / stride, rest);
     }
 
     private static int CeilDiv(int a, int b) => a <= 0 ? 0 : (a + b - 1) / b;
