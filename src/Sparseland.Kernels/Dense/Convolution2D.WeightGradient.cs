@@ -27,6 +27,11 @@ public readonly partial record struct Convolution2D
         }
         fixed (float* pi = input, pg = outputGradient, pw = weightGradient)
         {
+            if (OutChannels / Groups >= OuterWeightGradient.FewestRows)
+            {
+                SimdDispatch.Run(new OuterWeightGradient(this, pi, pg, pw));
+                return;
+            }
             SimdDispatch.Run(new WeightGradientJob
             {
                 Spec = spec,
@@ -87,7 +92,7 @@ public readonly partial record struct Convolution2D
     }
 }
 
-/// <summary>The product behind <see cref="Convolution2D.BackwardWeight"/>.</summary>
+/// <summary>The product behind <see cref="Convolution2D.BackwardWeight"/> where groups have few output channels (see <see cref="OuterWeightGradient"/> for the others).</summary>
 /// <remarks>
 /// weightGradient [rows, depth] sums over images and pixels, far the longest dimension, and both operands are contiguous
 /// along it; so tiles of 4 x 6 weights keep 16 partial sums each and nothing is transposed. Where the grid is narrow, rows
@@ -111,7 +116,7 @@ internal unsafe struct WeightGradientJob : ILevelWork
     public void Run<V>() where V : unmanaged, IVector<V>
     {
         // Gaps cost time in proportion to the pitch, gathering a fixed 2 or so of the rows' products.
-        _gathered = (Spec.Pitch - Spec.GridWidth) * 16 > Spec.GridWidth || !Spec.InPlace && Rows >= 48;
+        _gathered = (Spec.Pitch - Spec.GridWidth) * 16 > Spec.GridWidth;
         if (Spec.InPlace && Spec.Pitch == Spec.GridWidth) _gathered = Spec.Points < 128;
         int length = _gathered ? Spec.Points : Spec.FlatLength;
         _images = Math.Clamp((1023 + length) / length, 1, Batch);

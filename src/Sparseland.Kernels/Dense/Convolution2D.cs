@@ -237,17 +237,23 @@ public readonly partial record struct Convolution2D
         if (!bias.IsEmpty) CheckLength(bias.Length, InChannels, nameof(bias));
         int rows = InChannels / Groups, inner = OutChannels / Groups;
         if (InputLength == 0) return;
+        SimdLevel level = SimdDispatch.Level;
         fixed (float* pi = outputGradient, pw = weight, po = inputGradient, pb = bias)
         {
             // The pixels of one remainder modulo the stride see the same taps: each remainder is a convolution of stride 1.
-            for (int py = 0; py < Math.Min(StrideY, Height); py++)
+            int phasesY = Math.Min(StrideY, Height), phasesX = Math.Min(StrideX, Width);
+            bool together = phasesX > 1 && Batch >= PhasesJob.FewestImages;
+            var specs = new PlanarSpec[phasesY * phasesX];
+            var taps = new int[specs.Length][];
+            long packedFloats = 0, turnedFloats = 0;
+            for (int p = 0; p < specs.Length; p++)
             {
-                for (int px = 0; px < Math.Min(StrideX, Width); px++)
-                {
-                    int gridHeight = (Height - py + StrideY - 1) / StrideY, gridWidth = (Width - px + StrideX - 1) / StrideX;
-                    (int[] taps, int[] dy, int[] dx) = TapsOfRemainder(py, px);
-                    if (OutHeight == 0 || OutWidth == 0) (taps, dy, dx) = ([], [], []);
-                    var spec = new PlanarSpec(inner, OutHeight, OutWidth, dy, dx, 1, 1, gridHeight, gridWidth, joinRows: StrideY == 1 && StrideX == 1)
+                int py = p / phasesX, px = p % phasesX, gridHeight = (Height - py + StrideY - 1) / StrideY, gridWidth = (Width - px + StrideX - 1) / StrideX;
+                (taps[p], int[] dy, int[] dx) = TapsOfRemainder(py, px);
+                if (OutHeight == 0 || OutWidth == 0) (taps[p], dy, dx) = ([], [], []);
+                specs[p] = together
+                    ? new PlanarSpec(inner, OutHeight, OutWidth, dy, dx, 1, 1, gridHeight, gridWidth, joinRows: true)
+                    : new PlanarSpec(inner, OutHeight, OutWidth, dy, dx, 1, 1, gridHeight, gridWidth, joinRows: StrideY == 1 && StrideX == 1)
                     {
                         OutHeight = Height,
                         OutWidth = Width,
@@ -256,22 +262,40 @@ public readonly partial record struct Convolution2D
                         OutStepY = StrideY,
                         OutStepX = StrideX,
                     };
-                    int depth = spec.Depth;
-                    using Scratch.Buffer turned = Scratch.Rent((long)InChannels * depth);
-                    float* w = turned.Pointer;
-                    int kernel = KernelHeight * KernelWidth;
-                    for (int g = 0; g < Groups; g++)
-                    {
-                        for (int c = 0; c < rows; c++)
-                        {
-                            for (int m = 0; m < inner; m++)
-                            {
-                                float* from = pw + (((((nint)g * inner) + m) * rows) + c) * kernel;
-                                for (int t = 0; t < taps.Length; t++) *w++ = from[taps[t]];
-                            }
-                        }
-                    }
-                    RunPacked(spec, ConvolutionJob.Choose(spec, rows), rows, pi, turned.Pointer, pb, po, null, activation ?? Clamp.None);
+                packedFloats += ConvolutionWeights.Size(ConvolutionJob.Choose(specs[p], rows), rows, specs[p].Depth, level) * Groups;
+                turnedFloats = Math.Max(turnedFloats, (long)InChannels * specs[p].Depth);
+            }
+            using Scratch.Buffer packed = Scratch.Rent(packedFloats), turned = Scratch.Rent(turnedFloats);
+            var jobs = new ConvolutionJob[specs.Length];
+            float* target = packed.Pointer;
+            for (int p = 0; p < jobs.Length; p++)
+            {
+                int depth = specs[p].Depth;
+                ConvolutionMode mode = ConvolutionJob.Choose(specs[p], rows);
+                Turn(pw, taps[p], turned.Pointer);
+                jobs[p] = Packed(specs[p], mode, rows, pi, turned.Pointer, target, pb, po, null, activation ?? Clamp.None);
+                target += (nint)(ConvolutionWeights.Size(mode, rows, depth, level) * Groups);
+            }
+            if (together) SimdDispatch.Run(new PhasesJob { Phases = jobs, StrideY = StrideY, StrideX = StrideX, Height = Height, Width = Width });
+            else
+            {
+                foreach (ConvolutionJob job in jobs) SimdDispatch.Run(job);
+            }
+        }
+    }
+
+    // turned [groups, input channels, output channels, taps] = some taps of weight [groups, output channels, input channels, kernel].
+    private unsafe void Turn(float* weight, int[] taps, float* turned)
+    {
+        int rows = InChannels / Groups, inner = OutChannels / Groups, kernel = KernelHeight * KernelWidth;
+        for (int g = 0; g < Groups; g++)
+        {
+            for (int c = 0; c < rows; c++)
+            {
+                for (int m = 0; m < inner; m++)
+                {
+                    float* from = weight + (((((nint)g * inner) + m) * rows) + c) * kernel;
+                    foreach (int t in taps) *turned++ = from[t];
                 }
             }
         }
@@ -325,6 +349,19 @@ public readonly partial record struct Convolution2D
     /// <summary>Rows first .. end-1 of the output, written to their places in the whole.</summary>
     internal PlanarSpec ForwardSpec(int first, int end)
     {
+        (int[] dy, int[] dx) = Taps(first);
+        return new PlanarSpec(InChannels / Groups, Height, Width, dy, dx, StrideY, StrideX, end - first, OutWidth, joinRows: true) { OutHeight = OutHeight, OutY = first };
+    }
+
+    /// <summary>The planes without a split by the stride: output (i, j) reads at row i * StrideY, column j * StrideX of the grid.</summary>
+    internal PlanarSpec UnstridedSpec()
+    {
+        (int[] dy, int[] dx) = Taps(0);
+        return new PlanarSpec(InChannels / Groups, Height, Width, dy, dx, 1, 1, ((OutHeight - 1) * StrideY) + 1, ((OutWidth - 1) * StrideX) + 1, joinRows: false);
+    }
+
+    private (int[] Dy, int[] Dx) Taps(int first)
+    {
         var dy = new int[KernelHeight * KernelWidth];
         var dx = new int[dy.Length];
         for (int r = 0, t = 0; r < KernelHeight; r++)
@@ -335,7 +372,7 @@ public readonly partial record struct Convolution2D
                 dx[t] = (s * DilationX) - PadLeft;
             }
         }
-        return new PlanarSpec(InChannels / Groups, Height, Width, dy, dx, StrideY, StrideX, end - first, OutWidth, joinRows: true) { OutHeight = OutHeight, OutY = first };
+        return (dy, dx);
     }
 
     /// <summary>
@@ -379,12 +416,18 @@ public readonly partial record struct Convolution2D
     // Packs plain weights [groups, rows, depth] and runs the engine.
     private unsafe void RunPacked(PlanarSpec spec, ConvolutionMode mode, int rows, float* input, float* weights, float* bias, float* output, float* residual, Clamp clamp)
     {
+        using Scratch.Buffer packed = Scratch.Rent(ConvolutionWeights.Size(mode, rows, spec.Depth, SimdDispatch.Level) * Groups);
+        SimdDispatch.Run(Packed(spec, mode, rows, input, weights, packed.Pointer, bias, output, residual, clamp));
+    }
+
+    // A pass over plain weights [groups, rows, depth], which are packed for it.
+    private unsafe ConvolutionJob Packed(PlanarSpec spec, ConvolutionMode mode, int rows, float* input, float* weights, float* packed, float* bias, float* output, float* residual, Clamp clamp)
+    {
         SimdLevel level = SimdDispatch.Level;
         int depth = spec.Depth;
         long size = ConvolutionWeights.Size(mode, rows, depth, level);
-        using Scratch.Buffer packed = Scratch.Rent(size * Groups);
-        for (int g = 0; g < Groups; g++) ConvolutionWeights.Pack(mode, rows, depth, level, weights + ((nint)g * rows * depth), packed.Pointer + (nint)(g * size));
-        SimdDispatch.Run(new ConvolutionJob
+        for (int g = 0; g < Groups; g++) ConvolutionWeights.Pack(mode, rows, depth, level, weights + ((nint)g * rows * depth), packed + (nint)(g * size));
+        return new ConvolutionJob
         {
             Spec = spec,
             Mode = mode,
@@ -393,12 +436,12 @@ public readonly partial record struct Convolution2D
             Rows = rows,
             Input = input,
             Output = output,
-            Weights = packed.Pointer,
+            Weights = packed,
             WeightsPerGroup = (nint)size,
             Bias = bias,
             Residual = residual,
             Clamp = clamp,
-        });
+        };
     }
 
     private void CheckForward(ReadOnlySpan<float> input, ReadOnlySpan<float> bias, ReadOnlySpan<float> output, ReadOnlySpan<float> residual)

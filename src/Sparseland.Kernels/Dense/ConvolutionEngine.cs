@@ -79,8 +79,7 @@ internal static unsafe partial class ConvolutionEngine
             spec.FillOffsets(offsets);
         }
 
-        // Several small images fill the columns of a tile together.
-        int images = job.Mode != ConvolutionMode.Panels || spec.Points >= TileColumns ? 1 : Math.Min(job.Batch, (TileColumns + spec.Points - 1) / spec.Points);
+        int images = Math.Min(job.Batch, ImagesOfUnit(job));
         int units = (job.Batch + images - 1) / images;
         long work = (long)job.Batch * job.Groups * job.Rows * spec.Depth * spec.Points;
         var unitParts = new UnitParts<V>(job, (nint)offsets, images);
@@ -115,6 +114,20 @@ internal static unsafe partial class ConvolutionEngine
             }
             WorkPool.Run(cut.ColumnTiles * cut.RowTiles, new TileParts<V>(unit, cut));
         }
+    }
+
+    /// <summary>Images that are computed together: several small ones fill the columns of a tile.</summary>
+    public static int ImagesOfUnit(in ConvolutionJob job) =>
+        job.Mode != ConvolutionMode.Panels || job.Spec.Points >= TileColumns || job.Spec.Points == 0 ? 1 : (TileColumns + job.Spec.Points - 1) / job.Spec.Points;
+
+    /// <summary>The same outputs as <see cref="Run"/>, bit for bit, on this thread alone: for parts of a larger product.</summary>
+    public static void RunHere<V>(in ConvolutionJob job) where V : unmanaged, IVector<V>
+    {
+        using Scratch.Buffer offsets = Scratch.Rent((long)job.Spec.Depth * 2);
+        job.Spec.FillOffsets((nint*)offsets.Pointer);
+        int images = Math.Min(job.Batch, ImagesOfUnit(job));
+        var unitParts = new UnitParts<V>(job, (nint)offsets.Pointer, images);
+        for (int part = 0; part < (job.Batch + images - 1) / images * job.Groups; part++) unitParts.Run(part);
     }
 
     // A few images of one group.

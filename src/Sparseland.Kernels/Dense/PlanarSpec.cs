@@ -141,29 +141,25 @@ internal sealed unsafe class PlanarSpec
             int begin = firstX >= 0 ? 0 : (-firstX + _stepX - 1) / _stepX;
             int end = firstX >= Width ? 0 : Math.Min(Pitch, ((Width - 1 - firstX) / _stepX) + 1);
             if (end < begin) end = begin = 0;
-            for (int r = 0; r < _planeRows; r++)
+            int firstY = _minY + _slotY[slot];
+            // The rows of the plane whose source lies inside the image.
+            int above = Math.Min(_planeRows, firstY >= 0 ? 0 : (-firstY + _stepY - 1) / _stepY), below = firstY >= Height || end == begin ? above : Math.Clamp(((Height - 1 - firstY) / _stepY) + 1, above, _planeRows);
+            float* row = source + (((nint)firstY + ((nint)above * _stepY)) * Width) + firstX;
+            float* inside = target + ((nint)above * Pitch), under = target + ((nint)below * Pitch);
+            new Span<float>(target, above * Pitch).Fill(_padding);
+            if (_stepX == 1) CopyRows(row, (nint)_stepY * Width, below - above, begin, end, inside);
+            else
             {
-                int y = _minY + _slotY[slot] + (r * _stepY);
-                if (y < 0 || y >= Height || end == begin)
+                for (; inside < under; inside += Pitch)
                 {
-                    new Span<float>(target, Pitch).Fill(_padding);
+                    for (int q = 0; q < begin; q++) inside[q] = _padding;
+                    CopyStrided(row + ((nint)begin * _stepX), _stepX, inside + begin, end - begin);
+                    for (int q = end; q < Pitch; q++) inside[q] = _padding;
+                    row += (nint)_stepY * Width;
                 }
-                else
-                {
-                    float* row = source + ((nint)y * Width) + firstX;
-                    for (int q = 0; q < begin; q++) target[q] = _padding;
-                    if (_stepX == 1)
-                    {
-                        new ReadOnlySpan<float>(row + begin, end - begin).CopyTo(new Span<float>(target + begin, end - begin));
-                    }
-                    else
-                    {
-                        CopyStrided(row + ((nint)begin * _stepX), _stepX, target + begin, end - begin);
-                    }
-                    for (int q = end; q < Pitch; q++) target[q] = _padding;
-                }
-                target += Pitch;
             }
+            target += (nint)_planeRows * Pitch;
+            new Span<float>(under, (_planeRows - below) * Pitch).Fill(_padding);
         }
     }
 
@@ -184,6 +180,24 @@ internal sealed unsafe class PlanarSpec
         for (int c = 0; c < Channels; c++)
         {
             for (int t = 0; t < Taps; t++) *offsets++ = (c * ChannelSize) + TapOffsets[t];
+        }
+    }
+
+    // Rows of a plane: columns begin .. end-1 from the image, padding beside them. A library call for each row takes as long as copying one of 32 values.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void CopyRows(float* from, nint fromPitch, int rows, int begin, int end, float* to)
+    {
+        int pitch = Pitch;
+        float padding = _padding;
+        for (int r = 0; r < rows; r++)
+        {
+            for (int q = 0; q < begin; q++) to[q] = padding;
+            int x = begin;
+            for (; x + 8 <= end; x += 8) Vector256.Load(from + x).Store(to + x);
+            for (; x < end; x++) to[x] = from[x];
+            for (; x < pitch; x++) to[x] = padding;
+            from += fromPitch;
+            to += pitch;
         }
     }
 

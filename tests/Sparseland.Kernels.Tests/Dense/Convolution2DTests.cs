@@ -60,6 +60,14 @@ public sealed class Convolution2DTests
             new Convolution2D(1, 40, 14, 14, 98, 1, 1),
             new Convolution2D(1, 40, 28, 28, 29, 1, 1),
             new Convolution2D(1, 6, 56, 56, 35, 3, 3).WithPadding(1),
+            // Weight gradients in ranges of the batch and in tiles, with kernels whose rows are not threes; gradients of strided inputs that are put together image by image.
+            new Convolution2D(20, 5, 20, 17, 33, 5, 5) { DilationX = 2 }.WithPadding(2),
+            new Convolution2D(40, 4, 16, 16, 17, 2, 2).WithStride(2),
+            new Convolution2D(19, 7, 13, 12, 9, 1, 1),
+            new Convolution2D(3, 260, 5, 5, 300, 3, 3).WithPadding(1),
+            new Convolution2D(33, 6, 32, 33, 16, 3, 3).WithPadding(1).WithStride(2),
+            new Convolution2D(9, 40, 16, 16, 48, 3, 3) { PadTop = 1, PadLeft = 1, StrideY = 1, StrideX = 2 },
+            new Convolution2D(9, 4, 11, 17, 8, 1, 1) { StrideY = 3, StrideX = 4 },
         ];
         foreach (Convolution2D g in fixedOnes) yield return [g];
         var random = new Random(17);
