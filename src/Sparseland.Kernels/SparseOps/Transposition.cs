@@ -10,18 +10,33 @@ internal static unsafe class Transposition
     private const int Side = 16;
 
     /// <summary>to[c * ldto + r] = from[r * ldfrom + c].</summary>
+    /// <remarks>
+    /// Squares follow each other along the rows of the side whose rows are further apart, which is the one that is in no near cache: 64 results of a linear layer, 1536 floats apart for each of 192 tokens, were written in 380 cycles a square (Zen 5)
+    /// when each square was 16 rows further, and in 71 along the rows, four lines in a row. Requests ahead changed neither.
+    /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Copy(float* from, nint ldfrom, int rows, int columns, float* to, nint ldto)
     {
         int r = 0;
         if (Avx512F.IsSupported)
         {
-            for (; r + Side <= rows; r += Side)
+            r = rows / Side * Side;
+            int whole = columns / Side * Side;
+            if (ldto > ldfrom)
             {
-                int c = 0;
-                for (; c + Side <= columns; c += Side) Square(from + r * ldfrom + c, ldfrom, to + c * ldto + r, ldto);
-                if (c < columns) Small(from + r * ldfrom + c, ldfrom, Side, columns - c, to + c * ldto + r, ldto);
+                for (int c = 0; c < whole; c += Side)
+                {
+                    for (int s = 0; s < r; s += Side) Square(from + s * ldfrom + c, ldfrom, to + c * ldto + s, ldto);
+                }
             }
+            else
+            {
+                for (int s = 0; s < r; s += Side)
+                {
+                    for (int c = 0; c < whole; c += Side) Square(from + s * ldfrom + c, ldfrom, to + c * ldto + s, ldto);
+                }
+            }
+            if (whole < columns && r > 0) Small(from + whole, ldfrom, r, columns - whole, to + whole * ldto, ldto);
         }
         if (r < rows) Small(from + r * ldfrom, ldfrom, rows - r, columns, to + r, ldto);
     }
