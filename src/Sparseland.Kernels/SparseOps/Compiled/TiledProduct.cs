@@ -40,6 +40,9 @@ internal unsafe struct TiledProduct
     // Rows of the input that are a multiple of so many floats apart fall into few sets of the caches, unless all of them is read: then a chunk is copied.
     private const int CrowdedStride = 512;
 
+    // So often each line of the input is used before it pays to copy rows that begin inside lines to where they do not. Tiles of 4 rows use what they load four times: each load across two lines is two, and one line more comes out of the second cache.
+    private const int UsesWorthACopy = 16;
+
     // Multiply-adds of 16 columns: below, waking a thread costs more than it brings.
     private const long WorthAPart = 4096;
 
@@ -111,7 +114,7 @@ internal unsafe struct TiledProduct
 
     private readonly void Chunk(in Piece piece, int width, int firstTile, int endTile)
     {
-        if (Offsets == null && width < Columns && InputStride % CrowdedStride == 0)
+        if (Offsets == null && ((width < Columns && InputStride % CrowdedStride == 0) || IsWorthACopy(firstTile, endTile)))
         {
             // An odd number of lines between rows, so that they are spread.
             nint stride = ((width + Lanes - 1) / Lanes | 1) * (nint)Lanes;
@@ -122,6 +125,9 @@ internal unsafe struct TiledProduct
         }
         Chunk(piece, Input + piece.Start, InputStride, width, firstTile, endTile);
     }
+
+    private readonly bool IsWorthACopy(int firstTile, int endTile) =>
+        Matrix.Height == 4 && InputStride % Lanes != 0 && Matrix.Pointers[endTile] - Matrix.Pointers[firstTile] >= (long)UsesWorthACopy * Matrix.Depth;
 
     private readonly void Chunk(in Piece piece, float* input, nint stride, int width, int firstTile, int endTile)
     {
