@@ -73,7 +73,7 @@ public sealed class BreakEvenTable
     }
 
     /// <summary>
-    /// The constants that are used when nothing was measured, for the instruction level in use and for whether kernels are compiled: nine tenths of the lesser of what one and two threads gave on an
+    /// The constants that are used when nothing was measured, for the instruction level in use, for whether kernels are compiled, and then for whether units of 512 bits are whole, which is timed once: nine tenths of the lesser of what one and two threads gave on an
     /// x64 server with that level. Nothing was measured on other processors: they have half of these.
     /// </summary>
     public static BreakEvenTable BuiltIn => Planning.BuiltInPoints.Current;

@@ -6,29 +6,29 @@ using Sparseland.Runtime.Steps;
 
 namespace Sparseland.Runtime.Planning;
 
-/// <summary>Break-even points where nothing was measured: nine tenths of the lesser of what one and two threads gave (Zen 4, each level set by <see cref="SimdSupport.EnvironmentVariable"/>), less where runs differed.</summary>
+/// <summary>Break-even points where nothing was measured: nine tenths of the lesser of what one and two threads gave (Zen 4, and Zen 5 for whole units of 512 bits; each level set by <see cref="SimdSupport.EnvironmentVariable"/>), less where runs differed.</summary>
 internal static class BuiltInPoints
 {
-    private static readonly Dictionary<(SimdLevel Level, bool Compiled, bool Windows), BreakEvenTable> s_tables = [];
+    private static readonly Dictionary<(SimdLevel Level, bool Compiled, bool Windows, bool WholeUnits), BreakEvenTable> s_tables = [];
 
     /// <summary>Those for the calling thread's instruction level and code.</summary>
-    public static BreakEvenTable Current => For(SimdSupport.Level, CompiledKernels.AreUsed, LinearKernel.UsesWindows);
+    public static BreakEvenTable Current => For(SimdSupport.Level, CompiledKernels.AreUsed, LinearKernel.UsesWindows, CompiledKernels.AreUsed && WideUnits.AreWhole);
 
-    /// <summary>Those for an instruction level, with or without compiled kernels and windows in registers.</summary>
-    public static BreakEvenTable For(SimdLevel level, bool compiled, bool windows)
+    /// <summary>Those for an instruction level, with or without compiled kernels and windows in registers, and for units of 512 bits that are two halves or whole (<see cref="WideUnits"/>), which compiled kernels alone ask for.</summary>
+    public static BreakEvenTable For(SimdLevel level, bool compiled, bool windows, bool wholeUnits = false)
     {
         lock (s_tables)
         {
-            if (!s_tables.TryGetValue((level, compiled, windows), out BreakEvenTable? table)) s_tables[(level, compiled, windows)] = table = Make(level, compiled, windows);
+            if (!s_tables.TryGetValue((level, compiled, windows, wholeUnits), out BreakEvenTable? table)) s_tables[(level, compiled, windows, wholeUnits)] = table = Make(level, compiled, windows, wholeUnits);
             return table;
         }
     }
 
     // With 256 bits and fewer there is one set of numbers each; with 512 bits code and windows in registers (AVX-512 VBMI) are there or not.
-    private static BreakEvenTable Make(SimdLevel level, bool compiled, bool windows)
+    private static BreakEvenTable Make(SimdLevel level, bool compiled, bool windows, bool wholeUnits)
     {
         bool wide = level == SimdLevel.Vector512;
-        BreakEven[] many = compiled ? Compiled : wide ? Loops512 : level == SimdLevel.Vector256 ? Loops256 : Loops128;
+        BreakEven[] many = compiled ? wholeUnits ? CompiledWhole : Compiled : wide ? Loops512 : level == SimdLevel.Vector256 ? Loops256 : Loops128;
         // Without windows one vector was measured with 256 bits; wider registers do no worse.
         BreakEven[] vectors = windows ? Windows : Vectors;
         BreakEven[] all = [.. many, .. vectors, .. wide ? Blocks512 : Blocks256];
@@ -45,6 +45,19 @@ internal static class BuiltInPoints
         .. Rules(KernelKind.Csr, (2, 0.5), (16, 0.84), (24, 0.88)),
         .. Rules(KernelKind.Block, (2, 0.5), (16, 0.85), (24, 0.88)),
         .. Rules(KernelKind.Grouped, (0, 0.37), (16, 0.65)),
+        // Asked for with 512-bit registers alone.
+        .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
+    ];
+
+    // Zen 5: of two calibrations each. Dense products with few rows are twice as fast as with half units, and code arrives at the same rate for each value: 14 bytes where a dense weight has 4.
+    private static BreakEven[] CompiledWhole =>
+    [
+        .. Rules(KernelKind.Convolution, (0, 0.39), (16, 0.74), (49, 0.88), (784, 0.75)), .. Batches(KernelKind.Convolution, (0, 0.32), (16, 0.85)),
+        .. Rules(KernelKind.Pointwise, (0, 0.24), (16, 0.81)), .. Batches(KernelKind.Pointwise, (0, 0.39), (16, 0.79), (49, 0.84)),
+        .. Blocks(KernelKind.ConvolutionBlock, 4, (0, 0.22), (16, 0.7), (49, 0.88)), .. Blocks(KernelKind.ConvolutionBlock, 8, (0, 0.44), (16, 0.68), (49, 0.88)),
+        .. Rules(KernelKind.Csr, (2, 0.27), (16, 0.55), (24, 0.6), (32, 0.68), (64, 0.77)),
+        .. Rules(KernelKind.Block, (2, 0.27), (16, 0.56), (24, 0.73)),
+        .. Rules(KernelKind.Grouped, (0, 0.34), (16, 0.5)),
         // Asked for with 512-bit registers alone.
         .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
     ];
