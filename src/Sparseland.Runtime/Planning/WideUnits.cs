@@ -7,7 +7,7 @@ namespace Sparseland.Runtime.Planning;
 
 /// <summary>Whether this processor starts as many multiply-adds of 512 bits a cycle as of 256 bits.</summary>
 /// <remarks>
-/// Some do each in two halves (Zen 4), others at once (Zen 5, most servers with AVX-512), and no field of CPUID says which. It decides what built-in break-even points hold: with whole units dense products are twice as fast, and sparse
+/// Some do each in two halves (Zen 4), others at once (Zen 5, most servers with AVX-512), and CPUID says which for AMD alone. It decides what built-in break-even points hold: with whole units dense products are twice as fast, and sparse
 /// ones that wait for code, inputs or outputs are not. Both loops are timed once a process, in some fifty microseconds; their times are equal or differ by two, so the best of several decides whatever else runs.
 /// </remarks>
 internal static class WideUnits
