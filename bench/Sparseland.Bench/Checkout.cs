@@ -5,6 +5,10 @@ namespace Sparseland.Bench;
 /// <summary>The checkout that this program was built in.</summary>
 internal static class Checkout
 {
+    /// <summary>Its committed figures: a folder for each machine.</summary>
+    /// <exception cref="VerbException">The program stands in none.</exception>
+    public static string Results => Path.Combine(Root(), "bench", "results");
+
     /// <summary>Its folder.</summary>
     /// <exception cref="VerbException">The program stands in none.</exception>
     public static string Root()

@@ -11,10 +11,12 @@ namespace Sparseland.Bench;
 internal sealed class MeasureCommand : Verb
 {
     private readonly Argument<string[]> _names = new("names") { Description = "Files without .json, whole or their beginnings (default: all).", Arity = ArgumentArity.ZeroOrMore };
-    private readonly Option<string?> _results = new("--results") { Description = "The folder of figures (default: bench/results of this checkout)." };
-    private readonly Option<string?> _into = new("--into") { Description = "Where new files go (default: over the old ones)." };
+    private readonly Option<string?> _results = new("--results") { Description = "The folder of figures, with one for each machine (default: bench/results of this checkout)." };
+    private readonly Option<string?> _into = new("--into") { Description = "Where new files go (default: this machine's folder in there, over what it has)." };
 
-    protected override (string Name, string Description) Title => ("measure", "Measure figures of bench/results anew by the commands that they store.");
+    protected override (string Name, string Description) Title => ("measure", "Measure figures of bench/results anew, on this machine, by the commands that they store.");
+
+    protected override bool Resumes => false;
 
     protected override void Declare(Command command)
     {
@@ -25,8 +27,8 @@ internal sealed class MeasureCommand : Verb
 
     protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
     {
-        string folder = arguments.GetValue(_results) ?? Path.Combine(Checkout.Root(), "bench", "results"), into = arguments.GetValue(_into) ?? folder;
-        IReadOnlyList<(string File, JsonObject Document)> chosen = Choose(new Results(folder).Documents, arguments.GetValue(_names) ?? [], folder);
+        string folder = arguments.GetValue(_results) ?? Checkout.Results, into = arguments.GetValue(_into) ?? Path.Combine(folder, MachineResults.ThisMachine);
+        IReadOnlyList<(string File, JsonObject Document)> chosen = Choose(Known(MachineResults.All(folder), MachineResults.ThisMachine), arguments.GetValue(_names) ?? [], folder);
         if (!context.Settings.DryRun) Directory.CreateDirectory(into);
         var rows = new JsonArray();
         int failed = 0;
@@ -51,6 +53,12 @@ internal sealed class MeasureCommand : Verb
         if (failed > 0) context.Warn($"{failed} of {chosen.Count} figures were not measured; what they printed above says why");
         return failed > 0 ? ExitCodes.Unexpected : ExitCodes.Done;
     }
+
+    /// <summary>Every file that some machine has, by name: this machine's own, else another's, whose command is as good.</summary>
+    internal static IReadOnlyList<(string File, JsonObject Document)> Known(IReadOnlyList<MachineResults> machines, string here) =>
+    [
+        .. machines.OrderBy(m => m.Id != here).SelectMany(m => m.Results.Documents.Select(d => (d.File, d.Document))).DistinctBy(d => d.File).OrderBy(d => d.File, StringComparer.Ordinal),
+    ];
 
     /// <summary>The files that names ask for, in the folder's order.</summary>
     /// <exception cref="VerbException">A name fits no file; the message has what there is.</exception>

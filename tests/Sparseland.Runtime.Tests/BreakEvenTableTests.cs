@@ -201,6 +201,11 @@ public class BreakEvenTableTests
         string[] names = [.. new[] { conditions, conditions with { Threads = 1 }, conditions with { Level = "Vector256" }, conditions with { Compiled = false }, conditions with { Processor = "B" } }.Select(MachinePoints.FileName)];
         Assert.Equal(5, names.Distinct().Count());
         Assert.All(names, n => Assert.Equal(-1, n.IndexOfAny(Path.GetInvalidFileNameChars())));
+        // Virtual machines call them all the same.
+        string[] generations = [.. new[] { (25, 0x11), (26, 2), (26, 0x11) }.Select(n => MachinePoints.FileName(conditions with { Processor = new ProcessorIdentity("AMD EPYC", "AuthenticAMD", n.Item1, n.Item2, 1).ToString() }))];
+        Assert.Equal("break-even-amd-epyc-zen-5-family-26-model-2-vector512-2.json", generations[1]);
+        Assert.Equal(3, generations.Distinct().Count());
+        Assert.Equal(ProcessorIdentity.Current.ToString(), BreakEvenConditions.Current.Processor);
     }
 
     [Fact]

@@ -81,13 +81,11 @@ internal sealed class ConvolutionFigure : Figure
             if (peer)
             {
                 float[] columns = Values((long)weights * pixels, random), product = new float[(long)g.OutChannels * pixels];
-                variants.Add((OpenBlasPeer.Name, () =>
+                variants.AddRange(OpenBlasPeer.Contenders(blas =>
                 {
-                    for (int image = 0; image < batch; image++) OpenBlasPeer.Multiply(false, false, g.OutChannels, pixels, weights, w, columns, product);
-                }
-                ));
+                    for (int image = 0; image < batch; image++) blas.Multiply(false, false, g.OutChannels, pixels, weights, w, columns, product);
+                }));
             }
-            int baselines = variants.Count;
             var cases = new List<(string Kernel, double Density)>();
             foreach ((string kernel, SparsityPattern pattern, double wanted) in SpmmFigure.Cases(kernels, densities))
             {
@@ -96,7 +94,8 @@ internal sealed class ConvolutionFigure : Figure
                 cases.Add((kernel, density));
             }
             using EvenCores cores = EvenCores.For(context, options, rows);
-            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Name, v.Run))], cores.Options, null, context.Cancellation);
+            (IReadOnlyList<Timing> t, string? blasVariant) = OpenBlasPeer.Best(InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Name, v.Run))], cores.Options, null, context.Cancellation));
+            int baselines = t.Count - cases.Count;
             double flops = 2.0 * g.MultiplyAdds;
             double[] gflops = [.. t.Take(baselines).Select(v => flops / v.Median / 1e6)];
             for (int i = 0; i < cases.Count; i++)
@@ -119,6 +118,7 @@ internal sealed class ConvolutionFigure : Figure
                     ["effectiveness"] = Round(e),
                 };
                 if (overPeer is { } o) row["effectivenessOverOpenBlas"] = Round(o);
+                OpenBlasPeer.Record(row, blasVariant);
                 rows.Add(row);
             }
         }

@@ -8,7 +8,7 @@ namespace Sparseland.Bench.Figures;
 
 /// <summary>
 /// Rounds of a row with several threads begin when cores are near each other and equally fast (<see cref="CoreDistance"/>, <see cref="CoreSpeed"/>), and the row says how far that was so.
-/// The wait is bounded, and no row is left out: what could not be had is in the file.
+/// The wait is bounded, and no row is left out: what could not be had is in the file. Near cores are waited for in vain twice in a row (<see cref="CoreNearness"/>).
 /// </summary>
 internal sealed class EvenCores : IDisposable
 {
@@ -19,7 +19,10 @@ internal sealed class EvenCores : IDisposable
     private readonly VerbContext _context;
     private readonly JsonArray _rows;
     private readonly int _first;
+    private static readonly CoreNearness s_run = new();
+
     private readonly Func<double> _distance, _speed;
+    private readonly CoreNearness _nearness;
     private readonly double _mostWait;
     private readonly List<double> _ratios = [];
     private double _before, _waited;
@@ -32,15 +35,16 @@ internal sealed class EvenCores : IDisposable
     /// <param name="distance">Nanoseconds there and back between two cores.</param>
     /// <param name="speed">The slowest core's time over the fastest one's; NaN where it is not known.</param>
     /// <param name="mostWaitSeconds">So long the rows wait at most, all their rounds together.</param>
-    internal EvenCores(VerbContext context, TimingOptions options, JsonArray rows, Func<double> distance, Func<double> speed, double mostWaitSeconds)
+    /// <param name="nearness">What earlier rows of the run found; null for a run of its own.</param>
+    internal EvenCores(VerbContext context, TimingOptions options, JsonArray rows, Func<double> distance, Func<double> speed, double mostWaitSeconds, CoreNearness? nearness = null)
     {
-        (_context, _rows, _first, _distance, _speed, _mostWait) = (context, rows, rows.Count, distance, speed, mostWaitSeconds);
+        (_context, _rows, _first, _distance, _speed, _mostWait, _nearness) = (context, rows, rows.Count, distance, speed, mostWaitSeconds, nearness ?? new CoreNearness());
         Options = options with { BeforeRound = BeforeRound };
     }
 
     private EvenCores(VerbContext context, TimingOptions options, JsonArray rows)
     {
-        (_context, _rows, _distance, _speed) = (context, rows, () => double.NaN, () => double.NaN);
+        (_context, _rows, _distance, _speed, _nearness) = (context, rows, () => double.NaN, () => double.NaN, s_run);
         Options = options;
     }
 
@@ -54,7 +58,7 @@ internal sealed class EvenCores : IDisposable
     public static EvenCores For(VerbContext context, TimingOptions options, JsonArray rows)
     {
         int threads = WorkPool.Threads;
-        return threads == 1 ? new EvenCores(context, options, rows) : new EvenCores(context, options, rows, CoreDistance.Nanoseconds, () => CoreSpeed.Ratio(threads), MostWaitSeconds);
+        return threads == 1 ? new EvenCores(context, options, rows) : new EvenCores(context, options, rows, CoreDistance.Nanoseconds, () => CoreSpeed.Ratio(threads), MostWaitSeconds, s_run);
     }
 
     /// <summary>Looks at the cores once more, and writes into the rows what was found.</summary>
@@ -62,6 +66,7 @@ internal sealed class EvenCores : IDisposable
     {
         if (_looked == 0 || _context.Cancellation.IsCancellationRequested) return;
         double after = _distance();
+        _nearness.Found(after);
         _ratios.Add(_speed());
         var speeds = new Timing("", [.. _ratios.Where(double.IsFinite)]);
         int looks = speeds.Milliseconds.Length, unlike = speeds.Milliseconds.Count(r => r > CoreSpeed.LikeRatio);
@@ -75,17 +80,15 @@ internal sealed class EvenCores : IDisposable
         string found = $"cores: {_before:0} ns there and back before, {after:0} after";
         if (looks > 0) found += $"; the slowest took {speeds.Median:0.00} times as long as the fastest, more than {CoreSpeed.LikeRatio:0.00} in {unlike} of {looks} looks";
         found += $"; {_waited:0.0} s waited";
-        if (WereUneven(cores) == true) _context.Warn(found + ": measure again");
+        if (WereUnlike(cores) || (WereFar(cores) == true && _nearness.IsWaitedFor)) _context.Warn(found + ": measure again");
         else _context.Say(found);
     }
 
-    /// <summary>Whether cores were uneven while a row was measured: far from each other before or after it, or not equally fast in more than half of the looks; null where it was not recorded.</summary>
-    internal static bool? WereUneven(JsonObject row)
-    {
-        if (row["coreRoundTripNs"] is not JsonArray distances) return null;
-        bool far = distances.Any(d => (double)d! > CoreDistance.NearNanoseconds);
-        return far || (row["coreSpeedRatio"] is JsonObject speeds && 2 * (int)speeds["unlike"]! > (int)speeds["looks"]!);
-    }
+    /// <summary>Whether cores were far from each other before or after a row; null where it was not recorded.</summary>
+    internal static bool? WereFar(JsonObject row) => row["coreRoundTripNs"] is JsonArray distances ? distances.Any(d => (double)d! > CoreDistance.NearNanoseconds) : null;
+
+    /// <summary>Whether cores were not equally fast in more than half of the looks while a row was measured.</summary>
+    internal static bool WereUnlike(JsonObject row) => row["coreSpeedRatio"] is JsonObject speeds && 2 * (int)speeds["unlike"]! > (int)speeds["looks"]!;
 
     /// <summary>Waits for near cores once, for equally fast ones four times a second: that changes every few seconds. What the round then begins with is recorded.</summary>
     private void BeforeRound()
@@ -93,23 +96,29 @@ internal sealed class EvenCores : IDisposable
         if (_looked == 0)
         {
             _before = _distance();
-            Wait(() => _before <= CoreDistance.NearNanoseconds, () => _before = _distance());
+            _nearness.Found(_before);
+            if (_before > CoreDistance.NearNanoseconds && _nearness.IsWaitedFor)
+            {
+                Wait(() => _before <= CoreDistance.NearNanoseconds, () => _before = _distance(), Math.Min(_mostWait, _nearness.MostWaitSeconds));
+                if (_nearness.Waited(_before))
+                    _context.Say($"the cores of this machine are far apart: {_before:0} ns there and back, at least {_nearness.Least:0} in this run; near ones are not waited for any more, unless a row begins with them");
+            }
         }
         else if (Stopwatch.GetElapsedTime(_looked).TotalSeconds < LookSeconds)
         {
             return;
         }
         double ratio = _speed();
-        Wait(() => !(ratio > CoreSpeed.LikeRatio), () => ratio = _speed());
+        Wait(() => !(ratio > CoreSpeed.LikeRatio), () => ratio = _speed(), _mostWait);
         _ratios.Add(ratio);
         _looked = Stopwatch.GetTimestamp();
     }
 
-    private void Wait(Func<bool> done, Action look)
+    private void Wait(Func<bool> done, Action look, double most)
     {
         long start = Stopwatch.GetTimestamp();
         double waited = _waited;
-        while (!done() && _waited < _mostWait)
+        while (!done() && _waited < most)
         {
             if (_context.Cancellation.WaitHandle.WaitOne(PollMilliseconds)) _context.Cancellation.ThrowIfCancellationRequested();
             look();

@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Reflection;
 using System.Text.Json.Nodes;
+using Sparseland.Bench.Page;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
 using Sparseland.Kernels.Threading;
@@ -15,10 +16,12 @@ internal abstract class Figure : Verb
 {
     private const int OurRestMilliseconds = 3;
 
-    private readonly Option<string?> _out = new("--out") { Description = "Write the figure as JSON to this file." };
+    private readonly Option<string?> _out = new("--out") { Description = "Write the figure as JSON to this file; a bare name is one in this machine's folder of bench/results." };
     private readonly Option<int> _repetitions = new("--repetitions") { Description = "At least this many per variant.", DefaultValueFactory = _ => 30 };
     private readonly Option<double> _seconds = new("--seconds") { Description = "Measure at least this long per row.", DefaultValueFactory = _ => 1 };
     private readonly Option<double> _budget = new("--budget") { Description = "Measure at most this many seconds per row, whatever the repetitions.", DefaultValueFactory = _ => 20 };
+
+    protected override bool Resumes => false;
 
     protected sealed override void Declare(Command command)
     {
@@ -56,8 +59,10 @@ internal abstract class Figure : Verb
             ["seconds"] = Math.Round(Stopwatch.GetElapsedTime(start).TotalSeconds, 1),
             ["rows"] = rows,
         };
-        if (arguments.GetValue(_out) is { } file)
+        if (arguments.GetValue(_out) is { } given)
         {
+            string file = Place(given);
+            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!);
             string temporary = file + ".tmp";
             File.WriteAllText(temporary, document.ToJsonString(JsonText.Indented) + "\n");
             File.Move(temporary, file, overwrite: true);
@@ -66,8 +71,12 @@ internal abstract class Figure : Verb
         return Task.FromResult(ExitCodes.Done);
     }
 
+    /// <summary>Where a figure goes: a bare name means the folder of this machine's figures.</summary>
+    /// <exception cref="VerbException">A bare name, and the program stands in no checkout.</exception>
+    internal static string Place(string given) => Path.GetFileName(given) == given ? Path.Combine(Checkout.Results, MachineResults.ThisMachine, given) : given;
+
     /// <summary>A kernel in this process, timed with its data in the caches and its threads awake.</summary>
-    protected static (string Name, Func<double> Run) Hot(string name, Action run) => name == OpenBlasPeer.Name && WorkPool.Threads > 1
+    internal static (string Name, Func<double> Run) Hot(string name, Action run) => OpenBlasPeer.Is(name) && WorkPool.Threads > 1
         ? (name, Beside(InterleavedTimer.TimedHot(run), OpenBlasPeer.RestMilliseconds))
         : (name, InterleavedTimer.TimedHot(run));
 

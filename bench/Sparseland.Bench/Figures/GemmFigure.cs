@@ -33,7 +33,7 @@ internal sealed class GemmFigure : Figure
     {
         bool peer = UseOpenBlas(arguments.GetValue(_alone), context);
         var rows = new JsonArray();
-        Table table = NewTable("m x n x k", "layout", "plain", "packed", "OpenBLAS", "plain / OpenBLAS", "packed / OpenBLAS", "where");
+        Table table = NewTable("m x n x k", "layout", "plain", "packed", "OpenBLAS", "plain / OpenBLAS", "packed / OpenBLAS", "where", "OpenBLAS with");
         var random = new Random(context.Settings.Seed);
         foreach ((int m, int n, int k, string where, string layout) in Shapes(arguments))
         {
@@ -46,13 +46,15 @@ internal sealed class GemmFigure : Figure
                 ("plain", () => Gemm.Multiply(transA, transB, m, n, k, 1, a, lda, b, ldb, 0, plain, n)),
                 ("packed", () => Gemm.Multiply(left, transB, n, b, ldb, 0, packed, n, default, default, Clamp.None)),
             };
-            if (peer) variants.Add((OpenBlasPeer.Name, () => OpenBlasPeer.Multiply(transA, transB, m, n, k, a, b, other)));
-            foreach ((string _, Action run) in variants) run();
-            SpmmFigure.Compare(plain, packed, k);
-            if (peer) SpmmFigure.Compare(other, plain, k);
+            if (peer) variants.AddRange(OpenBlasPeer.Contenders(blas => blas.Multiply(transA, transB, m, n, k, a, b, other)));
+            foreach ((string name, Action run) in variants)
+            {
+                run();
+                if (name != "plain") SpmmFigure.Compare(OpenBlasPeer.Is(name) ? other : packed, plain, k);
+            }
 
             using EvenCores cores = EvenCores.For(context, options, rows);
-            IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Item1, v.Item2))], cores.Options, null, context.Cancellation);
+            (IReadOnlyList<Timing> t, string? blasVariant) = OpenBlasPeer.Best(InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Item1, v.Item2))], cores.Options, null, context.Cancellation));
             double flops = 2.0 * m * n * k;
             double[] gflops = [.. t.Select(v => flops / v.Median / 1e6)];
             var row = new JsonObject
@@ -72,7 +74,8 @@ internal sealed class GemmFigure : Figure
                 ratios[i] = $"{ratio.Median:0.00}";
                 row[$"{t[i].Name}ToOpenBlas"] = RatioJson(ratio);
             }
-            table.AddRow($"{m} x {n} x {k}", layout, $"{gflops[0]:0.0}", $"{gflops[1]:0.0}", peer ? $"{gflops[2]:0.0}" : "", ratios[0], ratios[1], where);
+            table.AddRow($"{m} x {n} x {k}", layout, $"{gflops[0]:0.0}", $"{gflops[1]:0.0}", peer ? $"{gflops[2]:0.0}" : "", ratios[0], ratios[1], where, blasVariant ?? "");
+            OpenBlasPeer.Record(row, blasVariant);
             rows.Add(row);
         }
         context.Show(table);
@@ -89,7 +92,6 @@ internal sealed class GemmFigure : Figure
             context.Warn($"OpenBLAS is not installed; without it: {OpenBlasPeer.InstallHint}");
             return false;
         }
-        OpenBlasPeer.UseOurThreads();
         context.Say(OpenBlasPeer.Version);
         return true;
     }

@@ -1,10 +1,11 @@
-using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
+using Sparseland.Cli.Measuring;
 using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Bench.Figures;
 
-/// <summary>OpenBLAS in this process: single-precision products of row-major matrices. Optional; never linked, only looked for.</summary>
-internal static unsafe class OpenBlasPeer
+/// <summary>OpenBLAS at its best: every set of kernels (<see cref="OpenBlasLibrary"/>) with as many threads as we use and with one; those that come near the best take turns with ours, and the one with the least median is the peer.</summary>
+internal static class OpenBlasPeer
 {
     /// <summary>How to install the peer.</summary>
     public const string InstallHint = "apt-get install libopenblas0-pthread";
@@ -15,39 +16,65 @@ internal static unsafe class OpenBlasPeer
     /// <summary>Its threads look for more work for 2^26 ticks (its documented default, 26 ms here) before they sleep; nothing else is timed meanwhile.</summary>
     public const int RestMilliseconds = 30;
 
-    private const int RowMajor = 101, NoTranspose = 111, Transpose = 112;
+    private const int TrialRounds = 5;
 
-    private static readonly nint s_library = Open();
-    private static readonly delegate* unmanaged<int, int, int, int, int, int, float, float*, int, float*, int, float, float*, int, void> s_gemm =
-        (delegate* unmanaged<int, int, int, int, int, int, float, float*, int, float*, int, float, float*, int, void>)Symbol("cblas_sgemm");
-    private static readonly delegate* unmanaged<int, int, int, int, float, float*, int, float*, int, float, float*, int, void> s_gemv =
-        (delegate* unmanaged<int, int, int, int, float, float*, int, float*, int, float, float*, int, void>)Symbol("cblas_sgemv");
+    // Generous: beside other variants, after a rest, the order may be another one.
+    private const double NearBest = 1.25;
+
+    private static readonly Lazy<IReadOnlyList<OpenBlasLibrary>> s_libraries = new(OpenBlasLibrary.OpenAll);
 
     /// <summary>Whether the library and what is used of it are there.</summary>
-    public static bool IsInstalled => s_gemm != null && s_gemv != null;
+    public static bool IsInstalled => s_libraries.Value.Count > 0;
 
-    /// <summary>Version and the kernels that it chose for this processor.</summary>
-    public static string Version => $"{Text("openblas_get_config").Split(" NO_")[0]} ({Text("openblas_get_corename")} kernels)";
+    /// <summary>Version and kernels: those that the environment gives first.</summary>
+    public static string Version => $"{s_libraries.Value[0].Version} ({string.Join(" or ", s_libraries.Value.Select(l => l.Kernels))} kernels)";
 
-    /// <summary>Gives it as many threads as our kernels use.</summary>
-    public static void UseOurThreads()
+    /// <summary>Whether a variant is this engine's.</summary>
+    public static bool Is(string variant) => variant == Name || variant.StartsWith(Name + ", ", StringComparison.Ordinal);
+
+    /// <summary>The variants of a product that come near the fastest, by a few rounds in turn.</summary>
+    /// <param name="product">Computes it by the given library, whose number of threads is set.</param>
+    public static IReadOnlyList<(string Name, Action Run)> Contenders(Action<OpenBlasLibrary> product)
     {
-        if (Symbol("openblas_set_num_threads") is var set && set != 0) ((delegate* unmanaged<int, void>)set)(WorkPool.Threads);
-    }
-
-    /// <summary>c [m, n] = op(a) op(b); a is stored [k, m] and b [n, k] when transposed.</summary>
-    public static void Multiply(bool transA, bool transB, int m, int n, int k, ReadOnlySpan<float> a, ReadOnlySpan<float> b, Span<float> c)
-    {
-        fixed (float* pa = a, pb = b, pc = c)
+        (string Name, Action Run)[] all = [.. s_libraries.Value.SelectMany(_ => Numbers(), (library, threads) => (
+            $"{Name}, {library.Kernels} kernels, {(threads == 1 ? "1 thread" : $"{threads} threads")}", (Action)(() =>
+            {
+                library.UseThreads(threads);
+                product(library);
+            })))];
+        if (all.Length == 1) return all;
+        Func<double>[] runs = [.. all.Select(v => Figure.Hot(v.Name, v.Run).Run)];
+        var times = new double[all.Length][];
+        for (int i = 0; i < runs.Length; i++) times[i] = new double[TrialRounds];
+        for (int round = -1; round < TrialRounds; round++)
         {
-            if (n == 1 && !transB) s_gemv(RowMajor, transA ? Transpose : NoTranspose, transA ? k : m, transA ? m : k, 1, pa, transA ? m : k, pb, 1, 0, pc, 1);
-            else s_gemm(RowMajor, transA ? Transpose : NoTranspose, transB ? Transpose : NoTranspose, m, n, k, 1, pa, transA ? m : k, pb, transB ? k : n, 0, pc, n);
+            for (int i = 0; i < runs.Length; i++)
+            {
+                double time = runs[i]();
+                // The round before the first one brings everything into the caches.
+                if (round >= 0) times[i][round] = time;
+            }
         }
+        double[] medians = [.. times.Select((t, i) => new Timing(all[i].Name, t).Median)];
+        return [.. all.Where((_, i) => medians[i] <= NearBest * medians.Min())];
     }
 
-    private static string Text(string symbol) => Symbol(symbol) is var f && f != 0 ? Marshal.PtrToStringAnsi(((delegate* unmanaged<nint>)f)()) ?? "" : "";
+    /// <summary>Timings with the fastest of this engine's variants alone, under the engine's name and in the place of the first of them; and what that variant was.</summary>
+    /// <param name="timings">All variants of a row.</param>
+    public static (IReadOnlyList<Timing> Timings, string? Variant) Best(IReadOnlyList<Timing> timings)
+    {
+        if (timings.Where(t => Is(t.Name)).MinBy(t => t.Median) is not { } best) return (timings, null);
+        int first = timings.TakeWhile(t => !Is(t.Name)).Count();
+        var kept = timings.Where(t => !Is(t.Name)).ToList();
+        kept.Insert(first, best with { Name = Name });
+        return (kept, best.Name == Name ? null : best.Name[(Name.Length + 2)..]);
+    }
 
-    private static nint Symbol(string name) => s_library != 0 && NativeLibrary.TryGetExport(s_library, name, out nint address) ? address : 0;
+    /// <summary>Writes into a row which variant of the engine its times are of.</summary>
+    public static void Record(JsonObject row, string? variant)
+    {
+        if (variant is not null) row["openblasVariant"] = variant;
+    }
 
-    private static nint Open() => NativeLibrary.TryLoad("libopenblas.so.0", out nint library) || NativeLibrary.TryLoad("openblas", out library) ? library : 0;
+    private static int[] Numbers() => WorkPool.Threads == 1 ? [1] : [WorkPool.Threads, 1];
 }

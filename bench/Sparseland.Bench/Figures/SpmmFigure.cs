@@ -79,10 +79,16 @@ internal sealed class SpmmFigure : Figure
         var variants = new List<(string Name, Func<double> Run)> { Hot(ours.Name, ours.Run) };
         if (peer)
         {
-            Action multiply = linear ? () => OpenBlasPeer.Multiply(false, true, n, m, k, x, w, other) : () => OpenBlasPeer.Multiply(false, false, m, n, k, w, x, other);
-            multiply();
-            Compare(other, dense, k);
-            variants.Add(Hot(OpenBlasPeer.Name, multiply));
+            foreach ((string name, Action multiply) in OpenBlasPeer.Contenders(blas =>
+            {
+                if (linear) blas.Multiply(false, true, n, m, k, x, w, other);
+                else blas.Multiply(false, false, m, n, k, w, x, other);
+            }))
+            {
+                multiply();
+                Compare(other, dense, k);
+                variants.Add(Hot(name, multiply));
+            }
         }
         // ONNX Runtime has its best form of the product: 1x1 convolutions stay convolutions, others have the constant weight on the right.
         bool pointwise = shape.Name.Contains("1x1", StringComparison.Ordinal);
@@ -99,7 +105,6 @@ internal sealed class SpmmFigure : Figure
             };
             variants.Add(("onnxruntime", WorkPool.Threads > 1 ? Beside(hot, TimingOptions.PauseBesidePeer(WorkPool.Threads)) : hot));
         }
-        int baselines = variants.Count;
         var cases = new List<(string Kernel, double Density, long Stored)>();
         foreach ((string kernel, SparsityPattern pattern, double density) in Cases(kernels, densities))
         {
@@ -113,11 +118,12 @@ internal sealed class SpmmFigure : Figure
             variants.Add(Hot($"{kernel} {density:0.00}", run));
             cases.Add((kernel, (double)stored / ((long)m * k), stored));
         }
-        IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation);
+        (IReadOnlyList<Timing> t, string? blasVariant) = OpenBlasPeer.Best(InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation));
 
+        int baselines = t.Count - cases.Count;
         int best = Enumerable.Range(0, baselines).MinBy(i => t[i].Median);
         double flops = 2.0 * m * n * k;
-        context.Say($"{shape.Name}: {m} x {k} x {n}; " + string.Join(", ", t.Take(baselines).Select(v => $"{v.Name} {v.Median:0.0000} ms, {flops / v.Median / 1e6:0.0} GFLOP/s")));
+        context.Say($"{shape.Name}: {m} x {k} x {n}; " + string.Join(", ", t.Take(baselines).Select(v => $"{v.Name} {v.Median:0.0000} ms, {flops / v.Median / 1e6:0.0} GFLOP/s")) + (blasVariant is null ? "" : $" (openblas: {blasVariant})"));
         Table table = NewTable(shape.Name, "density", "ms", "95 % interval", "GFLOP/s", $"speed-up ({t[best].Name})", "e, best", "e, OpenBLAS");
         var rows = new List<JsonObject>();
         for (int i = 0; i < cases.Count; i++)
@@ -142,6 +148,7 @@ internal sealed class SpmmFigure : Figure
                 ["effectiveness"] = Round(e),
             };
             if (peer) row["effectivenessOverOpenBlas"] = Round(overPeer);
+            OpenBlasPeer.Record(row, blasVariant);
             rows.Add(row);
         }
         context.Show(table);

@@ -17,12 +17,12 @@ internal sealed record Aim(string Text, double Bound, IEnumerable<(string Where,
     /// <summary>What the aim asks for and no file has, in words; empty when nothing is missing.</summary>
     public string Missing { get; init; } = "";
 
-    /// <summary>A line of the table of aims: aim, measured, verdict.</summary>
+    /// <summary>What a machine has of it, for its column in the table of aims: verdict, then the numbers.</summary>
     /// <remarks>The verdict is by medians. How many intervals reach across the bound stands behind it, and so does what was not measured.</remarks>
-    public string Line()
+    public string Cell()
     {
         (string Where, double Value, double End)[] all = [.. Cases], cases = [.. all.Where(c => double.IsFinite(c.Value)).OrderBy(c => AtMost ? -c.Value : c.Value)];
-        if (cases.Length == 0) return $"| {Text} | not measured | **open** |";
+        if (cases.Length == 0) return "**open**: not measured";
         bool misses(double value) => AtMost ? value > Bound : value < Bound;
         int missed = cases.Count(c => misses(c.Value));
         double median = cases.Length % 2 == 1 ? cases[cases.Length / 2].Value : (cases[cases.Length / 2 - 1].Value + cases[cases.Length / 2].Value) / 2;
@@ -30,10 +30,10 @@ internal sealed record Aim(string Text, double Bound, IEnumerable<(string Where,
             : $"median {Number(median)}, worst {Number(cases[0].Value)} ({cases[0].Where}), best {Number(cases[^1].Value)}";
         string verdict = missed == 0 ? "met" : cases.Length == 1 ? "**missed**" : $"**missed** in {missed} of {cases.Length}";
         double[] ends = [.. cases.Select(c => c.End).Where(double.IsFinite)];
-        if (ends.Length > 0) verdict += $"; {(AtMost ? "upper" : "lower")} bounds: {ends.Count(misses)} of {ends.Length} {(AtMost ? "above" : "below")}";
-        if (all.Length > cases.Length) verdict += $"; {all.Length - cases.Length} without its peer";
-        if (Missing.Length > 0) verdict += $"; **open**: {Missing}";
-        return $"| {Text} | {measured} | {verdict} |";
+        if (ends.Length > 0) verdict += $" ({(AtMost ? "upper" : "lower")} bounds: {ends.Count(misses)} of {ends.Length} {(AtMost ? "above" : "below")})";
+        string rest = all.Length > cases.Length ? $"; {all.Length - cases.Length} without its peer" : "";
+        if (Missing.Length > 0) rest += $"; **open**: {Missing}";
+        return $"{verdict}: {measured}{rest}";
     }
 
     /// <summary>Three significant digits.</summary>

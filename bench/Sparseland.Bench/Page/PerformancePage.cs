@@ -5,57 +5,89 @@ using Sparseland.Bench.Figures;
 
 namespace Sparseland.Bench.Page;
 
-/// <summary>docs/performance.md, made from the committed figures: what was to be reached, what was measured, what limits it, what was tried.</summary>
+/// <summary>docs/performance.md, made from the committed figures: what was to be reached and what each machine reached, what limits it, what was tried; and a page of tables for each machine.</summary>
 internal static class PerformancePage
 {
-    /// <summary>Writes the page.</summary>
-    /// <param name="folder">The folder of figures; its subfolder notes has a text for each section.</param>
-    public static string Make(string folder)
+    private const string Made = "<!-- made from bench/results: measure, then run: dotnet run -c Release --project bench/Sparseland.Bench -- page -->";
+
+    /// <summary>Writes the pages.</summary>
+    /// <param name="folder">The folder of figures: a subfolder for each machine; its subfolder notes has a text for each section.</param>
+    /// <returns>Their file names and texts, the one with the aims first.</returns>
+    public static IReadOnlyList<(string File, string Text)> Make(string folder)
     {
-        var results = new Results(folder);
+        (MachineResults Machine, IReadOnlyList<Section> Sections)[] machines = [.. MachineResults.All(folder).Select(m => (m, Sections.All(m.Results)))];
+        return [("performance.md", Overview(machines, folder)), .. machines.Select(m => (m.Machine.Page, Tables(m.Machine, m.Sections)))];
+    }
+
+    private static string Overview((MachineResults Machine, IReadOnlyList<Section> Sections)[] machines, string folder)
+    {
         var page = new StringBuilder();
-        page.Append("""
+        page.Append(CultureInfo.InvariantCulture, $"""
             # Performance
 
-            <!-- made from bench/results: measure, then run: dotnet run -c Release --project bench/Sparseland.Bench -- page -->
+            {Made}
 
             Every number here was measured beside its dense twin or a peer in the same run, in turn, after outputs were compared (llama.cpp's excepted, which draws
             its own weights); medians throughout, and verdicts are by medians: behind each stands how many intervals end beyond the bound, and what was not measured. A case that loses stays in its table. How it is measured, and the commands: [bench/README.md](../bench/README.md). The files with
-            every interval: [bench/results](../bench/results).
+            every interval: [bench/results](../bench/results), a folder for each machine. A row of one machine is never in a median of another.
 
             **e** (effectiveness) = speed-up x density over the fastest dense product of the same shape: 1 when a sparse kernel costs exactly what its non-zeros cost there. It breaks even at 1 - e zeros.
 
 
             """);
-        Machines(results, page);
-        Roofline(results, page);
-        foreach (Section section in Sections.All(results))
+        foreach ((MachineResults machine, _) in machines) page.Append(CultureInfo.InvariantCulture, $"- [{machine.Id}]({machine.Page}), all its tables: {string.Join("; ", Descriptions(machine.Results))}\n");
+        page.Append("\n## Aims\n\n| aim |").Append(string.Concat(machines.Select(m => $" [{m.Machine.Id}]({m.Machine.Page}) |"))).Append("\n| --- |").Append(string.Concat(machines.Select(_ => " --- |"))).Append('\n');
+        IReadOnlyList<Section> sections = machines.Length > 0 ? machines[0].Sections : [];
+        for (int s = 0; s < sections.Count; s++)
         {
-            page.Append(CultureInfo.InvariantCulture, $"## {section.Title}\n\n");
-            if (section.Aims.Count > 0)
-            {
-                page.Append("| aim | measured | verdict |\n| --- | --- | --- |\n");
-                foreach (Aim aim in section.Aims) page.Append(aim.Line()).Append('\n');
-                page.Append('\n');
-            }
-            foreach (MarkdownTable table in section.Tables.Where(t => t.Count > 0)) page.Append(table).Append('\n');
-            string notes = Path.Combine(folder, "notes", section.Id + ".md");
-            if (File.Exists(notes)) page.Append(File.ReadAllText(notes).Trim()).Append("\n\n");
+            if (sections[s].Aims.Count == 0) continue;
+            page.Append(CultureInfo.InvariantCulture, $"| **{sections[s].Title}** |").Append(string.Concat(machines.Select(_ => " |"))).Append('\n');
+            for (int a = 0; a < sections[s].Aims.Count; a++)
+                page.Append(CultureInfo.InvariantCulture, $"| {sections[s].Aims[a].Text} |").Append(string.Concat(machines.Select(m => $" {m.Sections[s].Aims[a].Cell()} |"))).Append('\n');
         }
-        Files(results, page);
-        return page.ToString().ReplaceLineEndings("\n").TrimEnd() + "\n";
+        page.Append('\n');
+        foreach (Section section in sections)
+        {
+            string notes = Path.Combine(folder, "notes", section.Id + ".md");
+            if (File.Exists(notes)) page.Append(CultureInfo.InvariantCulture, $"## {section.Title}\n\n").Append(File.ReadAllText(notes).Trim()).Append("\n\n");
+        }
+        return Finished(page);
     }
 
-    private static void Machines(Results results, StringBuilder page)
+    private static string Tables(MachineResults machine, IReadOnlyList<Section> sections)
     {
-        foreach (string machine in results.Documents.Select(d => Describe(d.Document)).Distinct()) page.Append(CultureInfo.InvariantCulture, $"- {machine}\n");
+        var page = new StringBuilder();
+        page.Append(CultureInfo.InvariantCulture, $"""
+            # Performance: {machine.Id}
+
+            {Made}
+
+            What one machine measured, all of it. What was to be reached, what limits it and what was tried: [performance](performance.md).
+
+
+            """);
+        foreach (string description in Descriptions(machine.Results)) page.Append(CultureInfo.InvariantCulture, $"- {description}\n");
         page.Append('\n');
+        Roofline(machine.Results, page);
+        foreach (Section section in sections.Where(s => s.Tables.Any(t => t.Count > 0)))
+        {
+            page.Append(CultureInfo.InvariantCulture, $"## {section.Title}\n\n");
+            foreach (MarkdownTable table in section.Tables.Where(t => t.Count > 0)) page.Append(table).Append('\n');
+        }
+        Files(machine, page);
+        return Finished(page);
     }
+
+    private static string Finished(StringBuilder page) => page.ToString().ReplaceLineEndings("\n").TrimEnd() + "\n";
+
+    private static IEnumerable<string> Descriptions(Results results) => results.Documents.Select(d => Describe(d.Document)).Distinct();
 
     private static string Describe(JsonObject document)
     {
         JsonNode m = document["machine"]!;
-        return $"{m["processor"]}, {m["cores"]} cores, {m["simd"]} ({string.Join(", ", m["instructions"]!.AsArray().Select(i => (string)i!))}), {(double)m["memoryBytes"]! / 1e9:0.0} GB, {m["runtime"]}, {m["system"]}";
+        string numbers = m["family"] is { } family ? $", {(m["microarchitecture"] is { } cores ? $"{cores}, " : "")}family {family}, model {m["model"]}, caches {Kilobytes("l1")} and {Kilobytes("l2")} KB" : "";
+        return $"{m["processor"]}{numbers}, {m["cores"]} cores, {m["simd"]} ({string.Join(", ", m["instructions"]!.AsArray().Select(i => (string)i!))}), {(double)m["memoryBytes"]! / 1e9:0.0} GB, {m["runtime"]}, {m["system"]}";
+        double Kilobytes(string level) => (double?)m["cacheBytes"]?[level] / 1024 ?? 0;
     }
 
     private static void Roofline(Results results, StringBuilder page)
@@ -80,58 +112,25 @@ internal static class PerformancePage
         page.Append("\n\n").Append(table).Append('\n');
     }
 
-    private static void Files(Results results, StringBuilder page)
+    private static void Files(MachineResults machine, StringBuilder page)
     {
+        (double Nanoseconds, int Far, int Rows)? far = machine.FarThroughout;
         var table = new MarkdownTable(["file", "figure", "threads", "rows", "uneven cores", "commit", "date", "load"], 2);
-        foreach ((string file, JsonObject d) in results.Documents)
-            table.Add([$"[{file}](../bench/results/{file})", (string)d["figure"]!, $"{d["machine"]?["threads"]}", $"{d["rows"]!.AsArray().Count}", Uneven(d), (string?)d["commit"] ?? "", ((string?)d["date"] ?? "")[..Math.Min(10, ((string?)d["date"] ?? "").Length)], $"{d["load"]}"]);
-        page.Append("## Files\n\nThe load is the system's when the figure ended; its own run counts in it. Uneven cores: rows with several threads for which near and equally fast cores were waited for in vain, of those that record it.\n\n").Append(table).Append('\n');
+        foreach ((string file, JsonObject d) in machine.Results.Documents)
+        {
+            table.Add([$"[{file}](../bench/results/{machine.Id}/{file})", (string)d["figure"]!, $"{d["machine"]?["threads"]}", $"{d["rows"]!.AsArray().Count}", Uneven(d, far is not null), (string?)d["commit"] ?? "",
+                ((string?)d["date"] ?? "")[..Math.Min(10, ((string?)d["date"] ?? "").Length)], $"{d["load"]}"]);
+        }
+        page.Append("## Files\n\nThe load is the system's when the figure ended; its own run counts in it. ");
+        page.Append(far is { } always
+            ? $"The cores of this machine were far from each other in {always.Far} of {always.Rows} rows that record it (a cache line takes {always.Nanoseconds:0} ns there and back, the median): that is how it is, and what two threads exchange is slow in every engine. Uneven cores: rows with several threads for which equally fast cores were waited for in vain, of those that record it."
+            : "Uneven cores: rows with several threads for which near and equally fast cores were waited for in vain, of those that record it.");
+        page.Append("\n\n").Append(table).Append('\n');
     }
 
-    private static string Uneven(JsonObject document)
+    private static string Uneven(JsonObject document, bool farThroughout)
     {
-        bool[] known = [.. document["rows"]!.AsArray().OfType<JsonObject>().Select(EvenCores.WereUneven).OfType<bool>()];
-        return known.Length == 0 ? "" : $"{known.Count(u => u)} of {known.Length}";
-    }
-}
-
-/// <summary>A section of the page: aims, tables, and the id of its notes.</summary>
-internal sealed record Section(string Id, string Title, IReadOnlyList<Aim> Aims, IReadOnlyList<MarkdownTable> Tables);
-
-/// <summary>A table in Markdown.</summary>
-/// <param name="columns">Headings.</param>
-/// <param name="left">So many columns are left-aligned, the others right-aligned.</param>
-internal sealed class MarkdownTable(string[] columns, int left)
-{
-    private const int Enough = 30;
-
-    private readonly List<string[]> _rows = [];
-    private readonly List<int> _repetitions = [];
-
-    /// <summary>Number of rows.</summary>
-    public int Count => _rows.Count;
-
-    /// <summary>A line above the table.</summary>
-    public string Caption { get; init; } = "";
-
-    /// <summary>Adds a row.</summary>
-    /// <param name="cells">Its cells.</param>
-    /// <param name="measured">What of a figure's row it shows: a row of fewer than 30 repetitions gets a mark.</param>
-    public void Add(string[] cells, JsonNode? measured = null)
-    {
-        int repetitions = ResultRow.Repetitions(measured);
-        if (repetitions < int.MaxValue) _repetitions.Add(repetitions);
-        _rows.Add(repetitions < Enough ? [cells[0] + " †", .. cells[1..]] : cells);
-    }
-
-    public override string ToString()
-    {
-        var text = new StringBuilder();
-        int few = _repetitions.Count(r => r < Enough);
-        string counted = _repetitions.Count == 0 ? "" : $" At least {_repetitions.Min()} repetitions{(few > 0 ? $"; † fewer than {Enough}: {few} of {_repetitions.Count} rows" : "")}.";
-        if (Caption.Length > 0) text.Append(Caption).Append(counted).Append("\n\n");
-        text.Append("| ").AppendJoin(" | ", columns).Append(" |\n| ").AppendJoin(" | ", columns.Select((_, i) => i < left ? "---" : "---:")).Append(" |\n");
-        foreach (string[] row in _rows) text.Append("| ").AppendJoin(" | ", row).Append(" |\n");
-        return text.ToString();
+        JsonObject[] known = [.. document["rows"]!.AsArray().OfType<JsonObject>().Where(r => EvenCores.WereFar(r) is not null)];
+        return known.Length == 0 ? "" : $"{known.Count(r => EvenCores.WereUnlike(r) || (!farThroughout && EvenCores.WereFar(r) == true))} of {known.Length}";
     }
 }

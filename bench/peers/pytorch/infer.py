@@ -14,7 +14,7 @@ import sys
 import time
 import warnings
 
-from peer import threads_to_try, use_threads  # before torch: it starts this program anew
+from peer import engine, threads_to_try, use_threads  # before torch: it starts this program anew
 
 import torch
 import torch.nn.functional as F
@@ -347,7 +347,7 @@ def main():
     with torch.no_grad():
         how, (run, values) = fastest(candidates_of(model, inputs), threads)
     last = None
-    print(f"pytorch {torch.__version__}, {how}", flush=True)
+    print(f"{engine()}, {how}", flush=True)
     with torch.no_grad():
         for line in sys.stdin:
             command, _, argument = line.strip().partition(" ")

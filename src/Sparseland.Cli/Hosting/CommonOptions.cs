@@ -29,9 +29,11 @@ internal sealed class CommonOptions
     public Option<bool> NoProgress { get; } = new("--no-progress") { Description = "No progress display." };
 
     /// <summary>Adds all of them to a command.</summary>
-    public void AddTo(Command command)
+    /// <param name="command">The command.</param>
+    /// <param name="resumes">Whether it can go on with an interrupted run; one that cannot has no such option.</param>
+    public void AddTo(Command command, bool resumes)
     {
-        Option[] all = [DryRun, Resume, Seed, Threads, TimeLimit, MemoryLimit, Quiet, Verbose, Json, LogFile, NoProgress];
+        Option[] all = [DryRun, .. resumes ? (Option[])[Resume] : [], Seed, Threads, TimeLimit, MemoryLimit, Quiet, Verbose, Json, LogFile, NoProgress];
         foreach (Option option in all) command.Options.Add(option);
     }
 

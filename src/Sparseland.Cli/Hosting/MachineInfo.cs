@@ -8,7 +8,8 @@ using Sparseland.Kernels.Threading;
 namespace Sparseland.Cli.Hosting;
 
 /// <summary>What machine a figure was measured on.</summary>
-/// <param name="Processor">The CPU's name as the system tells it.</param>
+/// <param name="Identity">The processor: its name for itself, and the numbers that tell it apart from others of that name.</param>
+/// <param name="CacheBytes">Its caches.</param>
 /// <param name="Cores">Logical processors that this process may use.</param>
 /// <param name="Threads">Threads that the kernels use.</param>
 /// <param name="SimdLevel">The instruction level in use.</param>
@@ -17,11 +18,12 @@ namespace Sparseland.Cli.Hosting;
 /// <param name="Runtime">The .NET runtime.</param>
 /// <param name="System">The operating system.</param>
 internal sealed record MachineInfo(
-    string Processor, int Cores, int Threads, string SimdLevel, IReadOnlyList<string> Instructions, long MemoryBytes, string Runtime, string System)
+    ProcessorIdentity Identity, (int L1, int L2, int L3) CacheBytes, int Cores, int Threads, string SimdLevel, IReadOnlyList<string> Instructions, long MemoryBytes, string Runtime, string System)
 {
     /// <summary>This machine, now.</summary>
     public static MachineInfo Current => new(
-        ProcessorName(),
+        ProcessorIdentity.Current,
+        ProcessorIdentity.CacheBytes,
         Environment.ProcessorCount,
         WorkPool.Threads,
         SimdSupport.Level.ToString(),
@@ -30,14 +32,23 @@ internal sealed record MachineInfo(
         RuntimeInformation.FrameworkDescription,
         $"{RuntimeInformation.OSDescription} {RuntimeInformation.OSArchitecture}");
 
+    /// <summary>The processor's name as the system tells it: in a virtual machine often another one than CPUID's.</summary>
+    public string Processor { get; } = SystemName() ?? Identity.Name;
+
     /// <summary>One line for people.</summary>
     public string Describe() =>
-        $"{Processor}, {Cores} cores ({Threads} threads used), {SimdLevel} ({string.Join(" ", Instructions)}), {MemoryBytes / 1e9:0.0} GB, {Runtime}, {System}";
+        $"{Identity with { Name = Processor }}{Caches()}, {Cores} cores ({Threads} threads used), {SimdLevel} ({string.Join(" ", Instructions)}), {MemoryBytes / 1e9:0.0} GB, {Runtime}, {System}";
 
     /// <summary>The same for <c>run.json</c> and <c>--json</c>.</summary>
     public JsonObject ToJson() => new()
     {
         ["processor"] = Processor,
+        ["vendor"] = Identity.Vendor,
+        ["family"] = Identity.Family,
+        ["model"] = Identity.Model,
+        ["stepping"] = Identity.Stepping,
+        ["microarchitecture"] = Identity.Microarchitecture,
+        ["cacheBytes"] = new JsonObject { ["l1"] = CacheBytes.L1, ["l2"] = CacheBytes.L2, ["l3"] = CacheBytes.L3 },
         ["cores"] = Cores,
         ["threads"] = Threads,
         ["simd"] = SimdLevel,
@@ -47,23 +58,21 @@ internal sealed record MachineInfo(
         ["system"] = System,
     };
 
-    private static string ProcessorName()
+    /// <summary>The caches that are a core's own; the third is often said for the whole socket.</summary>
+    private string Caches() => CacheBytes is { L1: > 0, L2: > 0 } ? $", caches {CacheBytes.L1 >> 10} and {CacheBytes.L2 >> 10} KB" : "";
+
+    private static string? SystemName()
     {
         try
         {
-            if (OperatingSystem.IsLinux())
-            {
-                foreach (string line in File.ReadLines("/proc/cpuinfo"))
-                {
-                    if (line.StartsWith("model name", StringComparison.Ordinal)) return line[(line.IndexOf(':') + 1)..].Trim();
-                }
-            }
+            const string Start = "model name";
+            return OperatingSystem.IsLinux() && File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith(Start, StringComparison.Ordinal)) is { } line ? line[(line.IndexOf(':') + 1)..].Trim() : null;
         }
         catch (IOException)
         {
-            // Not every container shows /proc/cpuinfo; the architecture below is then all there is to say.
+            // Not every container shows it.
+            return null;
         }
-        return Environment.GetEnvironmentVariable("PROCESSOR_IDENTIFIER") ?? RuntimeInformation.ProcessArchitecture.ToString();
     }
 
     private static string[] PresentInstructions()

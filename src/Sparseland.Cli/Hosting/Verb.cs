@@ -17,7 +17,7 @@ internal abstract class Verb
     /// <summary>Does the work; returns the exit code.</summary>
     protected abstract Task<int> RunAsync(ParseResult arguments, VerbContext context);
 
-    /// <summary>Whether a run that was cancelled goes on with --resume.</summary>
+    /// <summary>Whether a run that was cancelled goes on with --resume; where not, there is no such option.</summary>
     protected virtual bool Resumes => true;
 
     /// <summary>The command for System.CommandLine.</summary>
@@ -25,7 +25,7 @@ internal abstract class Verb
     {
         var command = new Command(Title.Name, Title.Description);
         Declare(command);
-        _common.AddTo(command);
+        _common.AddTo(command, Resumes);
         command.SetAction(ExecuteAsync);
         return command;
     }
@@ -37,6 +37,8 @@ internal abstract class Verb
         try
         {
             context = new VerbContext(ReadSettings(arguments), outer);
+            if (WorkPool.Threads > Environment.ProcessorCount && arguments.GetValue(_common.Threads) is { } asked)
+                context.Warn($"{asked} threads on {(Environment.ProcessorCount == 1 ? "1 core" : $"{Environment.ProcessorCount} cores")}: they wait for each other, and every time says that; --threads {Environment.ProcessorCount} uses them all");
             int done = await RunAsync(arguments, context).ConfigureAwait(false);
             context.CompleteDryRun();
             return done;
@@ -72,7 +74,7 @@ internal abstract class Verb
         return new VerbSettings
         {
             DryRun = arguments.GetValue(_common.DryRun),
-            Resume = arguments.GetValue(_common.Resume),
+            Resume = Resumes && arguments.GetValue(_common.Resume),
             Seed = (int)seed,
             TimeLimit = arguments.GetValue(_common.TimeLimit) is { } t ? CommonOptions.ParseDuration(t) : null,
             MemoryLimit = memory,

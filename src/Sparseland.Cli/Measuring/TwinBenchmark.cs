@@ -20,6 +20,12 @@ internal sealed record BenchmarkResult(IReadOnlyList<BenchmarkRow> Rows, double 
     /// <summary>Engines that were asked for and could not run the model, with the reason.</summary>
     public IReadOnlyList<(string Name, string Reason)> NotMeasured { get; init; } = [];
 
+    /// <summary>What both forms of the model take on disk; null where that was not looked at.</summary>
+    public ModelSizes? Sizes { get; init; }
+
+    /// <summary>The most memory that this process had, all of our variants in it; null where that was not looked at.</summary>
+    public long? PeakMemoryBytes { get; init; }
+
     public JsonObject ToJson()
     {
         var variants = new JsonArray();
@@ -44,6 +50,8 @@ internal sealed record BenchmarkResult(IReadOnlyList<BenchmarkRow> Rows, double 
             ["speedUp"] = SpeedUp,
             ["verdict"] = Verdict,
         };
+        if (Sizes is { } sizes) json["files"] = sizes.ToJson();
+        if (PeakMemoryBytes is { } bytes) json["peakMemoryBytes"] = bytes;
         if (NotMeasured.Count > 0) json["notMeasured"] = new JsonArray([.. NotMeasured.Select(n => (JsonNode)new JsonObject { ["name"] = n.Name, ["reason"] = n.Reason })]);
         return json;
     }

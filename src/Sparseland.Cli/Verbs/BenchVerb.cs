@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Diagnostics;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
 using Sparseland.Cli.Services;
@@ -64,6 +65,10 @@ internal sealed class BenchVerb : Verb
                 foreach ((string _, InferencePeer peer) in peers) peer.Dispose();
             }
         }).ConfigureAwait(false);
+        result = result with { PeakMemoryBytes = Process.GetCurrentProcess().PeakWorkingSet64 };
+        // Behind the timing, and behind the peak: writing is no part of either.
+        result = result with { Sizes = ModelSizes.Of(graph, dense) };
+        if (result.Sizes is null) context.Warn("without sizes on disk: the folder for temporary files cannot be written to, or is full");
         Show(context, result, batch);
         context.Result(result.ToJson());
         return ExitCodes.Done;
@@ -115,14 +120,24 @@ internal sealed class BenchVerb : Verb
     internal static void Show(VerbContext context, BenchmarkResult result, int batch)
     {
         var table = new Table().Border(TableBorder.Simple).AddColumn("variant");
-        foreach (string column in (string[])["median ms", "95 % interval", "p90", "p99", "samples/s", "deviation"]) table.AddColumn(new TableColumn(column).RightAligned());
-        foreach (BenchmarkRow row in result.Rows)
+        string[] columns = ["median ms", "95 % interval", "p90", "p99", "samples/s", "deviation", .. result.Sizes is null ? (string[])[] : ["MB on disk"]];
+        foreach (string column in columns) table.AddColumn(new TableColumn(column).RightAligned());
+        for (int i = 0; i < result.Rows.Count; i++)
         {
+            BenchmarkRow row = result.Rows[i];
             (double low, double high) = row.Timing.Interval;
-            table.AddRow(Markup.Escape(row.Name), $"{row.Timing.Median:0.000}", $"{low:0.000}..{high:0.000}", $"{row.Timing.Quantile(0.9):0.000}", $"{row.Timing.Quantile(0.99):0.000}",
-                $"{batch * 1000 / row.Timing.Median:0.0}", row.LargestDeviation is { } d ? $"{d:0.#e+0}" : "");
+            string[] cells =
+            [
+                Markup.Escape(row.Name), $"{row.Timing.Median:0.000}", $"{low:0.000}..{high:0.000}", $"{row.Timing.Quantile(0.9):0.000}", $"{row.Timing.Quantile(0.99):0.000}",
+                $"{batch * 1000 / row.Timing.Median:0.0}", row.LargestDeviation is { } d ? $"{d:0.#e+0}" : "",
+            ];
+            // The first two are ours; engines load the interchange file, zeros and all.
+            if (result.Sizes is { } sizes) cells = [.. cells, i switch { 0 => $"{sizes.CompactBytes / 1e6:0.000}", 1 => $"{sizes.DenseBytes / 1e6:0.000}", _ => "" }];
+            table.AddRow(cells);
         }
         context.Show(table);
+        if (result.Sizes is { } on) context.Say($"on disk: {on.CompactBytes / 1e6:0.000} MB as a compact file, {on.DenseBytes / 1e6:0.000} MB dense, {(double)on.DenseBytes / on.CompactBytes:0.00}x smaller");
+        if (result.PeakMemoryBytes is { } peak) context.Say($"peak memory of this process, sparse and dense twin together: {peak / 1e6:0} MB");
         context.Conclude($"batch {batch}: {result.Verdict}");
     }
 }

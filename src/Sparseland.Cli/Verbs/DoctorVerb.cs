@@ -19,6 +19,8 @@ internal sealed class DoctorVerb : Verb
 
     private readonly Option<bool> _calibrate = new("--calibrate") { Description = "Measure at which densities sparse kernels win on this machine, and keep the result for every later plan." };
 
+    protected override bool Resumes => false;
+
     protected override void Declare(Command command)
     {
         command.Options.Add(_calibrate);

@@ -24,7 +24,8 @@ public class EvenCoresTests
         Assert.Equal([60.0, 60.0], row["coreRoundTripNs"]!.AsArray().Select(v => (double)v!));
         Assert.Equal(1.01, (double)row["coreSpeedRatio"]!["highest"]!);
         Assert.Equal(0, (int)row["coreSpeedRatio"]!["unlike"]!);
-        Assert.False(EvenCores.WereUneven(row.AsObject()));
+        Assert.False(EvenCores.WereFar(row.AsObject()));
+        Assert.False(EvenCores.WereUnlike(row.AsObject()));
     }
 
     [Theory]
@@ -37,7 +38,8 @@ public class EvenCoresTests
         Row(rows, () => distance, () => ratio, 0.1, () => { });
         Assert.InRange(System.Diagnostics.Stopwatch.GetElapsedTime(start).TotalSeconds, 0.1, 60);
         JsonObject row = Assert.Single(rows)!.AsObject();
-        Assert.True(EvenCores.WereUneven(row));
+        Assert.Equal(distance > CoreDistance.NearNanoseconds, EvenCores.WereFar(row));
+        Assert.Equal(ratio > CoreSpeed.LikeRatio, EvenCores.WereUnlike(row));
         Assert.True((double)row["coreWaitSeconds"]! >= 0.1);
         Assert.Equal(ratio > CoreSpeed.LikeRatio ? (int)row["coreSpeedRatio"]!["looks"]! : 0, (int)row["coreSpeedRatio"]!["unlike"]!);
     }
@@ -50,7 +52,39 @@ public class EvenCoresTests
         JsonObject row = Assert.Single(rows)!.AsObject();
         Assert.Equal(0, (double)row["coreWaitSeconds"]!);
         Assert.False(row.ContainsKey("coreSpeedRatio"));
-        Assert.False(EvenCores.WereUneven(row));
+        Assert.False(EvenCores.WereUnlike(row));
+    }
+
+    [Fact]
+    public void CoresThatNeverAreNearAreWaitedForTwiceInARun()
+    {
+        var rows = new JsonArray();
+        var nearness = new CoreNearness();
+        for (int i = 0; i < 4; i++) Row(rows, () => 470 + i, () => 1, 0.1, () => { }, nearness);
+        Assert.Equal([true, true, false, false], rows.Select(r => (double)r!["coreWaitSeconds"]! >= 0.1));
+        Assert.All(rows, r => Assert.True(EvenCores.WereFar(r!.AsObject())));
+        Assert.Equal(470, nearness.Least);
+        Assert.False(nearness.IsWaitedFor);
+        // Equal speed is waited for all the same.
+        Row(rows, () => 470, () => 1.3, 0.1, () => { }, nearness);
+        Assert.True((double)rows[^1]!["coreWaitSeconds"]! >= 0.1);
+    }
+
+    [Fact]
+    public void NearCoresThatWereSeenAreWaitedForAgain()
+    {
+        var rows = new JsonArray();
+        var nearness = new CoreNearness();
+        foreach (double distance in (double[])[470, 470, 470, 60, 330, 470, 470]) Row(rows, () => distance, () => 1, 0.1, () => { }, nearness);
+        Assert.Equal([true, true, false, false, true, true, false], rows.Select(r => (double)r!["coreWaitSeconds"]! >= 0.1));
+        // Nobody got near cores by waiting, so no wait is worth its whole time.
+        Assert.InRange(nearness.MostWaitSeconds, 1, 10);
+        Assert.False(nearness.IsWaitedFor);
+        nearness = new CoreNearness();
+        var distances = new Queue<double>([400, 330, 60]);
+        Row(rows, () => Next(distances), () => 1, 60, () => { }, nearness);
+        Assert.True(nearness.IsWaitedFor);
+        Assert.True(nearness.MostWaitSeconds > 20);
     }
 
     [Fact]
@@ -64,7 +98,7 @@ public class EvenCoresTests
             rows.Add(new JsonObject());
             rows.Add(new JsonObject());
         }
-        Assert.Equal([null, false, false], rows.Select(r => EvenCores.WereUneven(r!.AsObject())));
+        Assert.Equal([null, false, false], rows.Select(r => EvenCores.WereFar(r!.AsObject())));
     }
 
     [Fact]
@@ -95,10 +129,10 @@ public class EvenCoresTests
         Assert.All(times, t => Assert.True(t.Median < 60));
     }
 
-    private static void Row(JsonArray rows, Func<double> distance, Func<double> speed, double mostWaitSeconds, Action run)
+    private static void Row(JsonArray rows, Func<double> distance, Func<double> speed, double mostWaitSeconds, Action run, CoreNearness? nearness = null)
     {
         using var context = new VerbContext(new VerbSettings { Quiet = true }, CancellationToken.None);
-        using var cores = new EvenCores(context, s_three, rows, distance, speed, mostWaitSeconds);
+        using var cores = new EvenCores(context, s_three, rows, distance, speed, mostWaitSeconds, nearness);
         IReadOnlyList<Timing> times = InterleavedTimer.Measure([("only", run)], cores.Options);
         rows.Add(new JsonObject { ["variants"] = new JsonArray(Figure.ToJson(times[0])) });
     }

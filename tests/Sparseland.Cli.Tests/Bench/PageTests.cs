@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Sparseland.Bench;
 using Sparseland.Bench.Figures;
 using Sparseland.Bench.Page;
 
@@ -9,19 +10,19 @@ public class PageTests
     [Fact]
     public void AnAimIsMetOnlyWhenEveryCaseReachesIt()
     {
-        Assert.Equal("| x | median 0.950, worst 0.850 (b), best 1.10 | **missed** in 1 of 3 |", new Aim("x", 0.9, [("a", 1.1), ("b", 0.85), ("c", 0.95)]).Line());
-        Assert.Equal("| x | 3.10 (a) | met |", new Aim("x", 3, [("a", 3.1)]).Line());
-        Assert.Equal("| x | 2.99 (a) | **missed** |", new Aim("x", 3, [("a", 2.99)]).Line());
-        Assert.Equal("| x | median 10.5, worst 11.0 (b), best 10.0 | **missed** in 1 of 2 |", new Aim("x", 10.5, [("a", 10), ("b", 11)], AtMost: true).Line());
-        Assert.Equal("| x | not measured | **open** |", new Aim("x", 1, [("a", double.NaN)]).Line());
+        Assert.Equal("**missed** in 1 of 3: median 0.950, worst 0.850 (b), best 1.10", new Aim("x", 0.9, [("a", 1.1), ("b", 0.85), ("c", 0.95)]).Cell());
+        Assert.Equal("met: 3.10 (a)", new Aim("x", 3, [("a", 3.1)]).Cell());
+        Assert.Equal("**missed**: 2.99 (a)", new Aim("x", 3, [("a", 2.99)]).Cell());
+        Assert.Equal("**missed** in 1 of 2: median 10.5, worst 11.0 (b), best 10.0", new Aim("x", 10.5, [("a", 10), ("b", 11)], AtMost: true).Cell());
+        Assert.Equal("**open**: not measured", new Aim("x", 1, [("a", double.NaN)]).Cell());
     }
 
     [Fact]
     public void AVerdictSaysWhatIntervalsLeaveOpenAndWhatIsMissing()
     {
-        Assert.Equal("| x | median 1.10, worst 0.950 (a), best 1.10 | met; lower bounds: 1 of 2 below; 1 without its peer; **open**: not measured with 2 threads |",
-            new Aim("x", 0.9, [("a", 0.95, 0.89), ("b", 1.1, 1.0), ("c", 1.1, double.NaN), ("d", double.NaN, double.NaN)]) { Missing = "not measured with 2 threads" }.Line());
-        Assert.Equal("| x | 4.00 (a) | met; upper bounds: 1 of 1 above |", new Aim("x", 5, [("a", 4.0, 6.0)], AtMost: true).Line());
+        Assert.Equal("met (lower bounds: 1 of 2 below): median 1.10, worst 0.950 (a), best 1.10; 1 without its peer; **open**: not measured with 2 threads",
+            new Aim("x", 0.9, [("a", 0.95, 0.89), ("b", 1.1, 1.0), ("c", 1.1, double.NaN), ("d", double.NaN, double.NaN)]) { Missing = "not measured with 2 threads" }.Cell());
+        Assert.Equal("met (upper bounds: 1 of 1 above): 4.00 (a)", new Aim("x", 5, [("a", 4.0, 6.0)], AtMost: true).Cell());
     }
 
     [Fact]
@@ -37,26 +38,86 @@ public class PageTests
     public void LosingCasesStayInTheTables()
     {
         using var folder = new TemporaryFolder();
-        File.WriteAllText(Path.Combine(folder.Path, "gemm.json"), """
-            { "figure": "gemm", "date": "2026-01-02T03:04:05Z", "commit": "abc", "load": 1.5,
-              "machine": { "processor": "CPU", "cores": 2, "threads": 2, "simd": "Vector256", "instructions": ["AVX2"], "memoryBytes": 8000000000, "runtime": ".NET", "system": "Linux" },
-              "rows": [
-                { "m": 256, "n": 256, "k": 256, "layout": "nn", "where": "square", "gflops": { "plain": 50, "packed": 55, "openblas": 100 }, "plainToOpenBlas": { "median": 0.5 }, "packedToOpenBlas": { "median": 0.55 } },
-                { "m": 512, "n": 512, "k": 512, "layout": "nn", "where": "square", "gflops": { "plain": 100, "packed": 110, "openblas": 100 }, "plainToOpenBlas": { "median": 1 }, "packedToOpenBlas": { "median": 1.1 } } ] }
-            """);
-        string page = PerformancePage.Make(folder.Path);
-        Assert.Contains("| products of 256 to 2048: at least 0.9x OpenBLAS | median 0.750, worst 0.500 (256 nn, 2 threads), best 1.00 | **missed** in 1 of 2; **open**: not measured with 1 thread |", page, StringComparison.Ordinal);
-        Assert.Contains("| 256 | nn | 2 | 50.0 | 55.0 | 100 | 0.500 | 0.550 |", page, StringComparison.Ordinal);
-        Assert.Contains("[gemm.json](../bench/results/gemm.json)", page, StringComparison.Ordinal);
-        File.WriteAllText(Path.Combine(folder.Path, "other.json"), "{ }");
+        Write(folder, "zen9", "gemm.json", Gemm("CPU", "Zen 9", 50, 100));
+        (string File, string Text)[] pages = [.. PerformancePage.Make(folder.Path)];
+        Assert.Equal(["performance.md", "performance-zen9.md"], pages.Select(p => p.File));
+        Assert.Contains("| products of 256 to 2048: at least 0.9x OpenBLAS | **missed** in 1 of 2: median 0.750, worst 0.500 (256 nn, 2 threads), best 1.00; **open**: not measured with 1 thread |", pages[0].Text, StringComparison.Ordinal);
+        Assert.Contains("| 256 | nn | 2 | 50.0 | 55.0 | 100 | 0.500 | 0.550 |", pages[1].Text, StringComparison.Ordinal);
+        Assert.Contains("[gemm.json](../bench/results/zen9/gemm.json)", pages[1].Text, StringComparison.Ordinal);
+        Write(folder, "zen9", "other.json", "{ }");
         Assert.Contains("other.json", Assert.Throws<InvalidDataException>(() => PerformancePage.Make(folder.Path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void EveryMachineHasAColumnOfItsOwn()
+    {
+        using var folder = new TemporaryFolder();
+        Write(folder, "zen8", "gemm.json", Gemm("CPU", null, 100, 110));
+        Write(folder, "zen9", "gemm.json", Gemm("CPU", "Zen 9", 50, 100));
+        Write(folder, "notes", "dense.md", "What limits it.");
+        (string File, string Text)[] pages = [.. PerformancePage.Make(folder.Path)];
+        Assert.Contains("| aim | [zen8](performance-zen8.md) | [zen9](performance-zen9.md) |", pages[0].Text, StringComparison.Ordinal);
+        Assert.Contains("met: median 1.05, worst 1.00 (256 nn, 2 threads), best 1.10; **open**: not measured with 1 thread | **missed** in 1 of 2: median 0.750, worst 0.500", pages[0].Text, StringComparison.Ordinal);
+        Assert.Contains("| ResNet-50, batch 1: at least 0.85x ONNX Runtime | **open**: not measured | **open**: not measured |", pages[0].Text, StringComparison.Ordinal);
+        Assert.Contains("What limits it.", pages[0].Text, StringComparison.Ordinal);
+        Assert.DoesNotContain("0.500", pages[1].Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AFileOfAnotherMachineIsRefused()
+    {
+        using var folder = new TemporaryFolder();
+        Write(folder, "zen8", "gemm.json", Gemm("CPU", "Zen 9", 50, 100));
+        Assert.Contains("belongs into zen9", Assert.Throws<InvalidDataException>(() => MachineResults.All(folder.Path)).Message, StringComparison.Ordinal);
+        Write(folder, "zen8", "gemm.json", Gemm("CPU", null, 50, 100));
+        Write(folder, "zen8", "gemm-2.json", Gemm("Another", null, 50, 100));
+        Assert.Contains("another machine", Assert.Throws<InvalidDataException>(() => MachineResults.All(folder.Path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AMachinesFolderIsNamedAfterItsCores()
+    {
+        Assert.Equal("zen5", MachineResults.Name(JsonNode.Parse("""{ "processor": "AMD EPYC", "microarchitecture": "Zen 5" }""")!));
+        Assert.Equal("neoversen1", MachineResults.Name(JsonNode.Parse("""{ "processor": "Neoverse-N1", "microarchitecture": null }""")!));
+        Assert.Equal("unknown", MachineResults.Name(JsonNode.Parse("{ }")!));
+        string name = MachineResults.ThisMachine;
+        Assert.Equal(Path.Combine(Checkout.Results, name, "a.json"), Figure.Place("a.json"));
+        Assert.Equal(Path.Combine(".", "a.json"), Figure.Place(Path.Combine(".", "a.json")));
+    }
+
+    [Fact]
+    public void WhatAMachineHasNotMeasuredIsMeasuredAsOthersDid()
+    {
+        using var folder = new TemporaryFolder();
+        Write(folder, "zen8", "gemm.json", Gemm("CPU", null, 50, 100));
+        Write(folder, "zen8", "spmm.json", Gemm("CPU", null, 60, 100));
+        Write(folder, "zen9", "gemm.json", Gemm("CPU", "Zen 9", 70, 100));
+        IReadOnlyList<(string File, JsonObject Document)> known = MeasureCommand.Known(MachineResults.All(folder.Path), "zen9");
+        Assert.Equal(["gemm.json", "spmm.json"], known.Select(d => d.File));
+        Assert.Equal("Zen 9", (string?)known[0].Document["machine"]!["microarchitecture"]);
+    }
+
+    [Theory]
+    [InlineData(470, 470, "The cores of this machine were far from each other in 2 of 2 rows that record it (a cache line takes 470 ns there and back, the median)", "| 0 of 2 |")]
+    [InlineData(470, 60, "near and equally fast cores were waited for in vain", "| 1 of 2 |")]
+    public void CoresThatAlwaysWereFarDisturbNoRow(int first, int second, string said, string uneven)
+    {
+        using var folder = new TemporaryFolder();
+        JsonNode document = JsonNode.Parse(Gemm("CPU", "Zen 9", 50, 100))!;
+        document["rows"]![0]!["coreRoundTripNs"] = new JsonArray(first, first);
+        document["rows"]![1]!["coreRoundTripNs"] = new JsonArray(second, second);
+        Write(folder, "zen9", "gemm.json", document.ToJsonString());
+        string page = PerformancePage.Make(folder.Path)[1].Text;
+        Assert.Contains(said, page, StringComparison.Ordinal);
+        Assert.Contains(uneven, page, StringComparison.Ordinal);
     }
 
     [Fact]
     public void EveryCommittedFigureSaysWhereItComesFrom()
     {
-        var results = new Results(Path.Combine(House.Repository.Root, "bench", "results"));
-        foreach ((string file, JsonObject document) in results.Documents)
+        IReadOnlyList<MachineResults> machines = MachineResults.All(Path.Combine(House.Repository.Root, "bench", "results"));
+        Assert.NotEmpty(machines);
+        foreach ((string file, JsonObject document) in machines.SelectMany(m => m.Results.Documents))
         {
             string[] missing = [.. new[] { "figure", "date", "commit", "command", "machine", "load", "rows" }.Where(k => !document.ContainsKey(k))];
             Assert.True(missing.Length == 0, $"{file} lacks {string.Join(", ", missing)}");
@@ -73,4 +134,19 @@ public class PageTests
         Assert.Equal(3, intercept, 12);
         Assert.Equal(1, r2, 12);
     }
+
+    private static void Write(TemporaryFolder folder, string machine, string name, string text)
+    {
+        Directory.CreateDirectory(Path.Combine(folder.Path, machine));
+        File.WriteAllText(Path.Combine(folder.Path, machine, name), text);
+    }
+
+    /// <summary>A figure with two products: the first as fast as is given, the second of 100 or 110 GFLOP/s beside 100.</summary>
+    private static string Gemm(string processor, string? cores, double first, double peer) => $$"""
+        { "figure": "gemm", "date": "2026-01-02T03:04:05Z", "commit": "abc", "load": 1.5,
+          "machine": { "processor": "{{processor}}", "microarchitecture": {{(cores is null ? "null" : $"\"{cores}\"")}}, "cores": 2, "threads": 2, "simd": "Vector256", "instructions": ["AVX2"], "memoryBytes": 8000000000, "runtime": ".NET", "system": "Linux" },
+          "rows": [
+            { "m": 256, "n": 256, "k": 256, "layout": "nn", "where": "square", "gflops": { "plain": {{first}}, "packed": 55, "openblas": 100 }, "plainToOpenBlas": { "median": {{first / 100}} }, "packedToOpenBlas": { "median": 0.55 } },
+            { "m": 512, "n": 512, "k": 512, "layout": "nn", "where": "square", "gflops": { "plain": {{peer}}, "packed": 110, "openblas": 100 }, "plainToOpenBlas": { "median": {{peer / 100}} }, "packedToOpenBlas": { "median": 1.1 } } ] }
+        """;
 }

@@ -37,7 +37,7 @@ internal static class GeneratedPages
         ("methods/README.md", Methods()),
         ("reproductions.md", ResultsPage.Make(s_results)),
         ("comparison.md", ComparisonPage.Make(s_comparisons)),
-        ("performance.md", PerformancePage.Make(Path.Combine(Repository.Root, "bench", "results"))),
+        .. PerformancePage.Make(Path.Combine(Repository.Root, "bench", "results")),
         .. MethodCatalog.All.Select(m => ($"methods/{m.Id}.md", Method(m))),
         .. AnalysisPages.All,
     ];

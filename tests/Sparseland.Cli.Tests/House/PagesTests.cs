@@ -46,6 +46,13 @@ public partial class PagesTests
         Assert.Equal(Pruning.Analysis.Catalog.AnalysisCatalog.All.Select(a => a.Id).Order(StringComparer.Ordinal), pages);
     }
 
+    [Fact]
+    public void NoPageOfAMachineIsLeftOver()
+    {
+        string[] pages = [.. Directory.GetFiles(Path.Combine(Repository.Root, "docs"), "performance*.md").Select(f => Path.GetFileName(f)).Order(StringComparer.Ordinal)];
+        Assert.Equal(GeneratedPages.All.Select(p => p.Path).Where(p => p.StartsWith("performance", StringComparison.Ordinal)).Order(StringComparer.Ordinal), pages);
+    }
+
     [Theory]
     [MemberData(nameof(MarkdownFiles))]
     public void EveryRelativeLinkLeadsSomewhere(string page)

@@ -25,6 +25,44 @@ public class BenchTests
             Assert.InRange((double)v["largestDeviation"]!, 0, 1e-4);
         }
         Assert.Contains("dense twin", (string)json["verdict"]!, StringComparison.Ordinal);
+        // 266 610 weights of four bytes in both; a model without zeros has no reason to be smaller.
+        Assert.InRange((long)json["files"]!["denseBytes"]!, 1_066_440, 1_100_000);
+        Assert.InRange((long)json["files"]!["compactBytes"]!, 1_066_440, 1_100_000);
+        Assert.True((long)json["peakMemoryBytes"]! > 10_000_000);
+    }
+
+    [Fact]
+    public async Task ZerosAreSmallerOnDiskAndTheTableSaysSo()
+    {
+        using var folder = new TemporaryFolder();
+        Sparseland.Model.Graph.ModelGraph graph = ArchitectureCatalog.Get("lenet-300-100").Build(), sparse = graph.Clone();
+        foreach (Sparseland.Model.Graph.Weight weight in sparse.Weights.Values.Where(w => w.Shape.Length == 2))
+        {
+            weight.SetMask(Sparseland.Kernels.Sparse.Mask.FromFlags(weight.Shape, [.. Enumerable.Range(0, (int)weight.Length).Select(i => i % 10 == 0)]));
+        }
+        ModelFile.Save(graph, folder["dense.onnx"]);
+        ModelFile.Save(sparse, folder["sparse.onnx"]);
+        ProcessResult result = await CommandLine.RunAsync("bench", folder["sparse.onnx"], "--dense", folder["dense.onnx"], "--repetitions", "3", "--seconds", "0", "--json");
+        Assert.True(result.ExitCode == ExitCodes.Done, result.Error);
+        JsonNode files = JsonNode.Parse(result.Output)!["files"]!;
+        Assert.Equal(new FileInfo(folder["dense.onnx"]).Length, (long)files["denseBytes"]!);
+        Assert.True(5 * (long)files["compactBytes"]! < (long)files["denseBytes"]!);
+        result = await CommandLine.RunAsync("bench", folder["sparse.onnx"], "--repetitions", "3", "--seconds", "0");
+        Assert.Contains("MB as a compact file", result.Output, StringComparison.Ordinal);
+        Assert.Contains("peak memory", result.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task MoreThreadsThanCoresAreWarnedOfAndNothingResumes()
+    {
+        using var folder = new TemporaryFolder();
+        ModelFile.Save(ArchitectureCatalog.Get("lenet-300-100").Build(), folder["m.onnx"]);
+        ProcessResult result = await SparselandProcess.RunAsync(["bench", folder["m.onnx"], "--threads", "999", "--dry-run"]);
+        Assert.True(result.ExitCode == ExitCodes.Done, result.Error);
+        Assert.Contains($"999 threads on {Environment.ProcessorCount} core", result.Error, StringComparison.Ordinal);
+        ProcessResult help = await CommandLine.RunAsync("bench", "--help");
+        Assert.DoesNotContain("--resume", help.Output, StringComparison.Ordinal);
+        Assert.Contains("--resume", (await CommandLine.RunAsync("train", "--help")).Output, StringComparison.Ordinal);
     }
 
     [Fact]
