@@ -37,11 +37,12 @@ internal sealed unsafe class CompiledMatrix
     // Tiles of a call at most.
     private const int MostTiles = 16;
 
-    // More code would come from memory for each tile: then inputs are packed for many tiles, and panels take turns in groups.
-    private const int InPlaceCode = 4 << 20;
+    // More code would come from far for each tile: then inputs are packed for many tiles, and panels take turns in groups. Units of half the width multiply no faster than code arrives from the third cache;
+    // full ones take two to three times as long for code that does not stay in the second.
+    private static readonly int s_inPlaceCode = VectorUnits.AreFullWidth ? 512 * 1024 : 4 << 20;
 
     // A stored value takes at least 7 bytes of code: beyond so many there is more than that for sure.
-    private const int MostStoredInPlace = InPlaceCode / 7;
+    private static readonly int s_mostStoredInPlace = s_inPlaceCode / 7;
 
     // Bytes of code that a thread keeps room for.
     private const int KeptCode = 4 << 20;
@@ -155,7 +156,7 @@ internal sealed unsafe class CompiledMatrix
         var order = new int[indices.Length];
         Assembler assembler = t_assembler ?? new Assembler();
         assembler.Clear();
-        bool packs = planes is null && indices.Length <= MostStoredInPlace;
+        bool packs = planes is null && indices.Length <= s_mostStoredInPlace;
         PanelCode.EmitLoop(assembler);
         assembler.Align();
         var counts = new int[depth + 1];
@@ -200,7 +201,7 @@ internal sealed unsafe class CompiledMatrix
         pieces[^1] = new Piece(assembler.Length, rows, at);
         ExecutableMemory? memory = ExecutableMemory.TryCreate(assembler.Code);
         t_assembler = assembler.Length <= KeptCode ? assembler : null;
-        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length, Planes = planes, _copies = copies, RunsInPlace = packs && assembler.Length <= InPlaceCode };
+        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length, Planes = planes, _copies = copies, RunsInPlace = packs && assembler.Length <= s_inPlaceCode };
 
         int FirstRow(int panel) => Math.Min(rows, (int)((long)quads * panel / panels) * 4);
     }
@@ -354,7 +355,7 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>The panel behind those that follow one tile after the other, from panel p on.</summary>
     private int GroupEnd(int block, int p, int end)
     {
-        if (StoredCount > MostStoredInPlace && Depth > MediumDepth) return p + 1;
+        if (StoredCount > s_mostStoredInPlace && Depth > MediumDepth) return p + 1;
         int next = p + 1, limit = _pieces[block * Panels + p].Start + GroupCode;
         while (next < end && _pieces[block * Panels + next + 1].Start <= limit) next++;
         return next;
