@@ -3,7 +3,7 @@ using Sparseland.Kernels.Simd;
 namespace Sparseland.Kernels.Dense;
 
 /// <summary>The geometry of max and average pooling in 1, 2 or 3 dimensions over [planes, spatial...] (planes = batch * channels).</summary>
-public sealed class Pooling
+public sealed partial class Pooling
 {
     private readonly int[] _size, _kernel, _stride, _before, _after, _dilation, _out;
     private readonly (int First, int End)[][] _ranges;
@@ -261,48 +261,5 @@ public sealed class Pooling
     {
         int start = (o * _stride[axis]) - _before[axis], end = Math.Min(start + ((_kernel[axis] - 1) * _dilation[axis]) + 1, _size[axis] + _after[axis]);
         return Steps(start, end, axis);
-    }
-
-    // 2-D without indices: the planes of the convolution, padded with negative infinity; a tap is one offset.
-    private unsafe struct FlatMax : ILevelWork
-    {
-        public float* Input;
-        public float* Output;
-        public int Planes;
-        public Pooling Pooling;
-
-        public readonly void Run<V>() where V : unmanaged, IVector<V>
-        {
-            FlatMax w = this;
-            Pooling p = Pooling;
-            int taps = p._kernel[1] * p._kernel[2];
-            var dy = new int[taps];
-            var dx = new int[taps];
-            for (int t = 0; t < taps; t++)
-            {
-                dy[t] = (t / p._kernel[2] * p._dilation[1]) - p._before[1];
-                dx[t] = (t % p._kernel[2] * p._dilation[2]) - p._before[2];
-            }
-            var spec = new PlanarSpec(1, p._size[1], p._size[2], dy, dx, p._stride[1], p._stride[2], p._out[1], p._out[2], joinRows: false, padding: float.NegativeInfinity);
-            Parts.Rows(Planes, p.Work, (first, end) =>
-            {
-                int length = spec.FlatLength;
-                using Scratch.Buffer planes = Scratch.Rent(spec.ChannelSize + (2 * V.Count)), flat = Scratch.Rent(length + (2 * V.Count));
-                for (int plane = first; plane < end; plane++)
-                {
-                    float* x = w.Input + ((nint)plane * p.InputPlane);
-                    if (spec.InPlace) new ReadOnlySpan<float>(x, p.InputPlane).CopyTo(new Span<float>(planes.Pointer, p.InputPlane));
-                    else spec.BuildChannel(x, planes.Pointer);
-                    for (int q = 0; q < length; q += V.Count)
-                    {
-                        V best = V.Broadcast(float.NegativeInfinity);
-                        foreach (nint tap in spec.TapOffsets) best = V.Max(best, V.Load(planes.Pointer + tap + q));
-                        V.Store(best, flat.Pointer + q);
-                    }
-                    for (int i = 0; i < spec.GridHeight; i++)
-                        new ReadOnlySpan<float>(flat.Pointer + ((nint)i * spec.Pitch), spec.GridWidth).CopyTo(new Span<float>(w.Output + ((nint)plane * p.OutputPlane) + (i * spec.GridWidth), spec.GridWidth));
-                }
-            });
-        }
     }
 }

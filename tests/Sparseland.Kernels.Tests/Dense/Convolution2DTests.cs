@@ -92,6 +92,8 @@ public sealed class Convolution2DTests
     [InlineData(1, 3, 40)]
     [InlineData(2, 14, 14)]
     [InlineData(2, 30, 41)]
+    [InlineData(1, 40, 700)]
+    [InlineData(2, 70, 600)]
     public void DepthwiseKernelsWriteTheirOutputAndNothingElse(int stride, int height, int width)
     {
         Convolution2D g = new Convolution2D(2, 5, height, width, 5, 3, 3) { Groups = 5 }.WithPadding(1).WithStride(stride);
