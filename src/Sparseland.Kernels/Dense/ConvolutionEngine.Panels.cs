@@ -8,6 +8,9 @@ namespace Sparseland.Kernels.Dense;
 // Tiles of channels x pixels: straight from the planes, or over gathered panels.
 internal static unsafe partial class ConvolutionEngine
 {
+    // Floats behind a panel that copies of whole registers may write.
+    private const int Slack = 16;
+
     // Columns of a panel (image, grid row, grid column) that lie on one grid row.
     private struct Segment
     {
@@ -15,7 +18,7 @@ internal static unsafe partial class ConvolutionEngine
         public int Length, Image;
     }
 
-    // Columns that are gathered and multiplied together: two registers, one, or a few columns.
+    // Columns that are gathered and multiplied together: three registers, two, one, or a few columns.
     private struct Panel
     {
         public int Width, Pitch, FirstSegment, Segments;
@@ -30,19 +33,12 @@ internal static unsafe partial class ConvolutionEngine
     {
         ref readonly ConvolutionJob job = ref unit.Job;
         PlanarSpec spec = job.Spec;
-        int mr = MicroKernel.Rows<V>(), depth = spec.Depth, registers = columns / V.Count;
-        if (depth > Packing.BlockLength(depth))
-        {
-            // Long sums use the blocks of k that the panels were packed in.
-            PanelTile<V>(unit, row, rows, column, columns);
-            return;
-        }
+        int mr = MicroKernel.Rows<V>(), depth = spec.Depth, block = Packing.BlockLength(depth), registers = columns / V.Count;
         nint outPlane = (nint)spec.OutHeight * spec.OutWidth;
         float* weights = job.Weights + (unit.Group * job.WeightsPerGroup);
         float* output = job.Output + unit.OutChannel(0, 0);
-        float* bias = job.Bias == null ? null : job.Bias + (unit.Group * job.Rows);
+        int paddedRows = (job.Rows + mr - 1) / mr * mr;
         float* edge = stackalloc float[8 * 32];
-        TileStore to = Store(job, outPlane, accumulate: false, last: true);
         for (int register = 0; register < registers; register += 2)
         {
             int first = column + (register * V.Count), second = register + 1 < registers ? first + V.Count : first;
@@ -51,27 +47,40 @@ internal static unsafe partial class ConvolutionEngine
             float* b1 = unit.Planes + ((nint)i1 * spec.Pitch) + j1;
             float* c0 = output + spec.OutOffset(i0, j0);
             float* c1 = output + spec.OutOffset(i1, j1);
-            for (int i = row; i < row + rows; i += mr)
+            int k0 = 0;
+            do
             {
-                float* panel = weights + ((nint)i * depth);
-                int height = Math.Min(mr, row + rows - i);
-                if (height == mr)
+                int k = Math.Min(block, depth - k0);
+                bool last = k0 + k >= depth;
+                float* bias = job.Bias == null || !last ? null : job.Bias + (unit.Group * job.Rows);
+                float* panel = weights + ((nint)paddedRows * k0) + ((nint)row * k);
+                TileStore to = Store(job, outPlane, k0 > 0, last);
+                for (int i = row; i < row + rows; i += mr, panel += (nint)mr * k)
                 {
-                    to.C0 = c0 + (i * outPlane);
-                    to.C1 = c1 + (i * outPlane);
-                    if (bias != null) to.Bias = bias + i;
-                    MicroKernel.RunOffsets<V>(depth, panel, b0, b1, unit.Offsets, to);
-                    continue;
+                    int height = Math.Min(mr, row + rows - i);
+                    if (height == mr)
+                    {
+                        to.C0 = c0 + (i * outPlane);
+                        to.C1 = c1 + (i * outPlane);
+                        if (bias != null) to.Bias = bias + i;
+                        MicroKernel.RunOffsets<V>(k, panel, b0, b1, unit.Offsets + k0, to);
+                        continue;
+                    }
+                    MicroKernel.RunOffsets<V>(k, panel, b0, b1, unit.Offsets + k0, TileStore.Plain(edge, 2 * V.Count, V.Count, accumulate: false));
+                    for (int r = 0; r < height; r++)
+                    {
+                        float* from = edge + (r * 2 * V.Count);
+                        nint at = (i + r) * outPlane;
+                        float add = bias == null ? 0f : bias[i + r];
+                        Clamp clamp = last ? job.Clamp : Clamp.None;
+                        Finish<V>(from, c0 + at, 1, to.HasResidual ? c0 + at + to.Residual : null, V.Count, add, bias != null, clamp, to.Accumulate);
+                        // A single register was computed twice.
+                        if (second != first) Finish<V>(from + V.Count, c1 + at, 1, to.HasResidual ? c1 + at + to.Residual : null, V.Count, add, bias != null, clamp, to.Accumulate);
+                    }
                 }
-                MicroKernel.RunOffsets<V>(depth, panel, b0, b1, unit.Offsets, TileStore.Plain(edge, 2 * V.Count, V.Count, accumulate: false));
-                for (int r = 0; r < height; r++)
-                {
-                    float* from = edge + (r * 2 * V.Count);
-                    nint at = (i + r) * outPlane;
-                    Finish<V>(from, c0 + at, 1, to.HasResidual ? c0 + at + to.Residual : null, V.Count, bias == null ? 0f : bias[i + r], bias != null, job.Clamp, false);
-                    Finish<V>(from + V.Count, c1 + at, 1, to.HasResidual ? c1 + at + to.Residual : null, V.Count, bias == null ? 0f : bias[i + r], bias != null, job.Clamp, false);
-                }
+                k0 += block;
             }
+            while (k0 < depth);
         }
     }
 
@@ -94,7 +103,8 @@ internal static unsafe partial class ConvolutionEngine
         ref readonly ConvolutionJob job = ref unit.Job;
         PlanarSpec spec = job.Spec;
         int mr = MicroKernel.Rows<V>(), depth = spec.Depth, block = Packing.BlockLength(depth), padded = PaddedColumns<V>(columns);
-        using Scratch.Buffer own = Scratch.Rent(unit.Panels != null ? 0 : ((long)padded * Math.Min(block, depth)) + 16);
+        // One panel after the other in the same place, which stays in the first-level cache.
+        using Scratch.Buffer own = Scratch.Rent(unit.Panels != null ? 0 : ((long)MicroKernel.MostColumns<V>() * Math.Min(block, depth)) + Slack);
         Segment* segments = stackalloc Segment[TileColumns];
         Panel* panels = stackalloc Panel[TileColumns];
         int count = Cut<V>(unit, column, columns, panels, segments);
@@ -110,10 +120,10 @@ internal static unsafe partial class ConvolutionEngine
             TileStore to = Store(job, (nint)spec.OutHeight * spec.OutWidth, k0 > 0, k0 + k >= depth);
             for (int j = 0; j < count; j++)
             {
-                if (unit.Panels == null) Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, !spec.InPlace, b);
+                if (unit.Panels == null) Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, !spec.InPlace, true, b);
                 if (panels[j].Pitch < V.Count) FewColumns(unit, row, rows, k, blockWeights, b, panels[j], segments, k0 > 0, k0 + k >= depth);
                 else Multiply<V>(unit, row, rows, k, blockWeights, b, panels[j], segments, to, k0 + k >= depth);
-                b += (nint)panels[j].Pitch * k;
+                if (unit.Panels != null) b += (nint)panels[j].Pitch * k;
             }
             k0 += block;
         }
@@ -127,11 +137,11 @@ internal static unsafe partial class ConvolutionEngine
     {
         ref readonly ConvolutionJob job = ref unit.Job;
         int mr = MicroKernel.Rows<V>();
-        float* edge = stackalloc float[8 * 32];
+        float* edge = stackalloc float[8 * 48];
         float* bias = job.Bias == null || !last ? null : job.Bias + (unit.Group * job.Rows);
         Segment* run = segments + panel.FirstSegment;
         float* c = job.Output + unit.OutChannel(run->Image, 0) + run->Target;
-        bool narrow = panel.Pitch == V.Count, whole = panel.Contiguous && panel.Width == panel.Pitch;
+        bool narrow = panel.Pitch == V.Count, broad = panel.Pitch > 2 * V.Count, whole = panel.Contiguous && panel.Width == panel.Pitch;
         for (int i = row; i < row + rows; i += mr)
         {
             int height = Math.Min(mr, row + rows - i);
@@ -141,12 +151,14 @@ internal static unsafe partial class ConvolutionEngine
                 to.C1 = to.C0 + V.Count;
                 if (bias != null) to.Bias = bias + i;
                 if (narrow) MicroKernel.RunNarrow<V>(k, weights, b, panel.Pitch, to);
+                else if (broad) MicroKernel.RunBroad<V>(k, weights, b, to);
                 else MicroKernel.Run<V>(k, weights, b, panel.Pitch, to);
             }
             else
             {
                 TileStore plain = TileStore.Plain(edge, panel.Pitch, V.Count, accumulate: false);
                 if (narrow) MicroKernel.RunNarrow<V>(k, weights, b, panel.Pitch, plain);
+                else if (broad) MicroKernel.RunBroad<V>(k, weights, b, plain);
                 else MicroKernel.Run<V>(k, weights, b, panel.Pitch, plain);
                 for (int r = 0; r < height; r++)
                 {
@@ -170,9 +182,9 @@ internal static unsafe partial class ConvolutionEngine
     [SkipLocalsInit]
     private static void FewColumns(in Unit unit, int row, int rows, int k, float* weights, float* b, in Panel panel, Segment* segments, bool accumulate, bool last)
     {
-        const int Height = 8, Panels = 4;
+        const int Height = 8, Panels = 4, ManyPanels = 8;
         ref readonly ConvolutionJob job = ref unit.Job;
-        float* sums = stackalloc float[2 * Panels * Height];
+        float* sums = stackalloc float[ManyPanels * Height];
         float* bias = job.Bias == null || !last ? null : job.Bias + (unit.Group * job.Rows);
         float* residual = last ? job.Residual : null;
         bool clamped = last && !job.Clamp.IsNone;
@@ -184,15 +196,20 @@ internal static unsafe partial class ConvolutionEngine
         }
         nint outPlane = (nint)job.Spec.OutHeight * job.Spec.OutWidth, panelSize = (nint)Height * k;
         int lastPanel = (rows - 1) / Height;
-        for (int i = 0; i <= lastPanel; i += Panels)
+        for (int i = 0; i <= lastPanel;)
         {
             float* a = weights + (i * panelSize);
+            bool many = panel.Width == 1 && i + ManyPanels - 1 <= lastPanel;
+            int height = Math.Min((many ? ManyPanels : Panels) * Height, rows - (i * Height));
             for (int j = 0; j < panel.Width; j += 2)
             {
                 int pair = Math.Min(2, panel.Width - j);
-                MicroKernel.FewColumns(k, a, a + (Math.Min(1, lastPanel - i) * panelSize), a + (Math.Min(2, lastPanel - i) * panelSize), a + (Math.Min(3, lastPanel - i) * panelSize),
-                    b + j, b + j + pair - 1, panel.Pitch, sums);
-                int height = Math.Min(Panels * Height, rows - (i * Height));
+                if (many) MicroKernel.OneColumn(k, a, panelSize, b, panel.Pitch, sums);
+                else
+                {
+                    MicroKernel.FewColumns(k, a, a + (Math.Min(1, lastPanel - i) * panelSize), a + (Math.Min(2, lastPanel - i) * panelSize), a + (Math.Min(3, lastPanel - i) * panelSize),
+                        b + j, b + j + pair - 1, panel.Pitch, sums);
+                }
                 for (int x = 0; x < pair; x++)
                 {
                     for (int r = 0; r < height; r++)
@@ -208,6 +225,7 @@ internal static unsafe partial class ConvolutionEngine
                     }
                 }
             }
+            i += many ? ManyPanels : Panels;
         }
     }
 
@@ -224,11 +242,15 @@ internal static unsafe partial class ConvolutionEngine
         return padded;
     }
 
-    // Two registers while they are filled, one for what is left, or columns of their own for very few.
-    private static int PanelPitch<V>(int columns) where V : unmanaged, IVector<V> =>
-        columns > V.Count + MicroKernel.MaxFewColumns<V>() || (columns > V.Count && MicroKernel.MaxFewColumns<V>() == 0) ? 2 * V.Count
-        : columns <= MicroKernel.MaxFewColumns<V>() && columns < V.Count ? columns
-        : V.Count;
+    // Two registers while they are filled (three where these are the last whole ones: 49 = 48 + 1), one for what is left, or columns of their own for very few.
+    private static int PanelPitch<V>(int columns) where V : unmanaged, IVector<V>
+    {
+        int few = MicroKernel.MaxFewColumns<V>();
+        if (MicroKernel.MostColumns<V>() == 3 * V.Count && columns > (2 * V.Count) + few && columns <= (3 * V.Count) + few) return 3 * V.Count;
+        return columns > V.Count + few || (columns > V.Count && few == 0) ? 2 * V.Count
+            : columns <= few && columns < V.Count ? columns
+            : V.Count;
+    }
 
     // Cuts columns into panels, and these into runs on one grid row.
     private static int Cut<V>(in Unit unit, int column, int columns, Panel* panels, Segment* segments) where V : unmanaged, IVector<V>
@@ -280,13 +302,14 @@ internal static unsafe partial class ConvolutionEngine
         float* b = unit.Panels + ((nint)PaddedColumns<V>(columns) * k0);
         for (int j = 0; j < count; j++)
         {
-            Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, false, b);
+            Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, !spec.InPlace, false, b);
             b += (nint)panels[j].Pitch * k;
         }
     }
 
+    // A panel [k, panelWidth]. mayReadBeyond: there is memory behind the planes, mayWriteBeyond: and behind the panel (see Slack).
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Gather(float* planes, nint* offsets, int k, Segment* segments, int count, int width, int panelWidth, bool mayReadBeyond, float* panel)
+    private static void Gather(float* planes, nint* offsets, int k, Segment* segments, int count, int width, int panelWidth, bool mayReadBeyond, bool mayWriteBeyond, float* panel)
     {
         if (count == 1 && width == panelWidth && (width & 7) == 0)
         {
@@ -295,6 +318,12 @@ internal static unsafe partial class ConvolutionEngine
             {
                 float* from = source + offsets[p];
                 for (int x = 0; x < width; x += 8) Vector256.Load(from + x).Store(panel + x);
+                if (Sse.IsSupported)
+                {
+                    // The next panel begins where this one ends; rows lie pages apart, where no hardware looks ahead.
+                    Sse.Prefetch1(from + width);
+                    Sse.Prefetch1(from + width + 16);
+                }
                 panel += panelWidth;
             }
             return;
@@ -303,7 +332,7 @@ internal static unsafe partial class ConvolutionEngine
         if (mayReadBeyond && panelWidth >= 16)
         {
             // Whole registers; what a run writes too much, the next run or row writes over.
-            int last = count - 1;
+            int last = mayWriteBeyond && width == panelWidth ? count : count - 1;
             for (int p = 0; p < k; p++)
             {
                 float* from = planes + offsets[p];
@@ -312,10 +341,11 @@ internal static unsafe partial class ConvolutionEngine
                 {
                     float* f = from + segments[s].Source;
                     int length = segments[s].Length;
-                    for (int x = 0; x < length; x += 8) Vector256.Load(f + x).Store(to + x);
+                    Vector256.Load(f).Store(to);
+                    for (int x = 8; x < length; x += 8) Vector256.Load(f + x).Store(to + x);
                     to += length;
                 }
-                CopyExact(from + segments[last].Source, to, segments[last].Length);
+                if (last < count) CopyExact(from + segments[last].Source, to, segments[last].Length);
                 panel += panelWidth;
             }
             return;
@@ -333,12 +363,26 @@ internal static unsafe partial class ConvolutionEngine
         }
     }
 
+    // The last register of eight or four ends with the run.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void CopyExact(float* from, float* to, int length)
     {
-        int x = 0;
-        for (; x + 8 <= length; x += 8) Vector256.Load(from + x).Store(to + x);
-        for (; x < length; x++) to[x] = from[x];
+        if (length >= 8)
+        {
+            Vector256<float> end = Vector256.Load(from + length - 8);
+            for (int x = 0; x + 8 < length; x += 8) Vector256.Load(from + x).Store(to + x);
+            end.Store(to + length - 8);
+        }
+        else if (length >= 4)
+        {
+            Vector128<float> begin = Vector128.Load(from), end = Vector128.Load(from + length - 4);
+            begin.Store(to);
+            end.Store(to + length - 4);
+        }
+        else
+        {
+            for (int x = 0; x < length; x++) to[x] = from[x];
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

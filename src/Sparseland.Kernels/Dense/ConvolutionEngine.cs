@@ -37,6 +37,9 @@ internal unsafe struct ConvolutionJob : ILevelWork
     public float* Residual;
     public Clamp Clamp;
 
+    // Up to so many output channels, copying panels costs more than reading registers across cache lines; from channel to channel, where rows lie pages apart, it pays sooner.
+    private const int MostDirectRows = 128, MostFlatRows = 32;
+
     public readonly void Run<V>() where V : unmanaged, IVector<V> => ConvolutionEngine.Run<V>(this);
 
     /// <summary>The mode for a shape; never depends on the machine.</summary>
@@ -44,7 +47,7 @@ internal unsafe struct ConvolutionJob : ILevelWork
     {
         if (rows == 1 || (rows <= 4 && spec.Channels == 1)) return ConvolutionMode.Rows;
         bool wholeRegisters = spec.GridWidth % Lanes.Count == 0 && spec.OutStepX == 1;
-        return wholeRegisters && rows <= 32 ? ConvolutionMode.Direct : ConvolutionMode.Panels;
+        return wholeRegisters && rows <= (spec.IsFlat ? MostFlatRows : MostDirectRows) ? ConvolutionMode.Direct : ConvolutionMode.Panels;
     }
 }
 
@@ -60,6 +63,7 @@ internal static unsafe partial class ConvolutionEngine
     private const int PanelColumns = 32; // two registers of 512 bits
     private const int SmallColumns = 64;
     private const int RowUnit = 24; // multiple of 8 and 6
+    private const int AloneRows = 512; // whose panels of weights, a block of k, take less than half a second-level cache
     private const long WorthThreads = 1 << 19;
 
     public static void Run<V>(in ConvolutionJob job) where V : unmanaged, IVector<V>
@@ -235,16 +239,21 @@ internal static unsafe partial class ConvolutionEngine
         }
     }
 
-    // How one product is cut into parts: by its shape, so that it is the same for any number of threads.
+    // How one product is cut into parts.
     private readonly record struct Partition(int Columns, int ColumnTiles, int ColumnStep, int RowTiles, int RowStep)
     {
         public static Partition Of(int rows, int columns)
         {
             // Large images: tiles whose panels fill half a second-level cache. Middle ones (28 x 28): single panels, so that the
-            // parts are many and alike. Small ones (14 x 14 and below): rows are cut as well, 7 x 7 along rows alone.
-            int step = columns >= 12 * TileColumns ? TileColumns : columns > SmallColumns ? PanelColumns : columns;
+            // parts are many and alike. Small ones (14 x 14 and below): many rows are cut as well (few are not: each cut gathers its panels anew), 7 x 7 along rows alone.
+            // A thread that is alone has no use for parts that are alike: each of them would gather its panels or read all weights again.
+            bool alone = WorkPool.IsAlone;
+            int step = columns >= 12 * TileColumns || (alone && columns > SmallColumns) ? TileColumns : columns > SmallColumns ? PanelColumns : columns;
             int columnTiles = (columns + step - 1) / step;
-            int wanted = columns > 256 ? 1 : columns > SmallColumns ? (12 + columnTiles - 1) / columnTiles : rows >= 1024 ? 16 : 8;
+            int wanted = columns > 256 || (!alone && columnTiles >= 6 && rows < AloneRows) ? 1
+                : alone ? (rows + AloneRows - 1) / AloneRows
+                : columns > SmallColumns ? (12 + columnTiles - 1) / columnTiles
+                : rows >= 1024 ? 16 : 8;
             int panels = (rows + RowUnit - 1) / RowUnit;
             int each = (panels + Math.Min(wanted, panels) - 1) / Math.Min(wanted, panels) * RowUnit;
             return new Partition(columns, columnTiles, step, (rows + each - 1) / each, each);

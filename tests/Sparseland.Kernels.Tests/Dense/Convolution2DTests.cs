@@ -59,6 +59,9 @@ public sealed class Convolution2DTests
             new Convolution2D(1, 200, 14, 14, 41, 1, 1).WithStride(2),
             new Convolution2D(1, 40, 14, 14, 98, 1, 1),
             new Convolution2D(1, 40, 28, 28, 29, 1, 1),
+            // Rows of whole registers and several blocks of k; an odd number of registers.
+            new Convolution2D(1, 30, 16, 16, 37, 3, 3).WithPadding(1),
+            new Convolution2D(2, 30, 5, 16, 37, 3, 3).WithPadding(1),
             new Convolution2D(1, 6, 56, 56, 35, 3, 3).WithPadding(1),
             // Weight gradients in ranges of the batch and in tiles, with kernels whose rows are not threes; gradients of strided inputs that are put together image by image.
             new Convolution2D(20, 5, 20, 17, 33, 5, 5) { DilationX = 2 }.WithPadding(2),
