@@ -124,12 +124,12 @@ internal sealed class GemvFigure : Figure
             var random = new Random(context.Settings.Seed);
             float[] weight = Values((long)m * k, random), y = new float[m];
             CompactMatrix[] dense = Copies(CompactMatrix.FromDense(weight, m, k, ValueKind.Float32), (long)arguments.GetValue(_megabytes) << 20);
-            var byColumns = new float[dense.Length][];
+            var byColumns = new Memory<float>[dense.Length];
             for (int i = 0; i < byColumns.Length; i++)
             {
-                byColumns[i] = new float[weight.Length];
-                LargePages.Ask<float>(byColumns[i]);
-                Permute.Transpose(weight, byColumns[i], 1, m, k);
+                byColumns[i] = LineMemory.Allocate<float>(weight.Length);
+                LargePages.Ask<float>(byColumns[i].Span);
+                Permute.Transpose(weight, byColumns[i].Span, 1, m, k);
             }
             PackedMatrix[] packed = [.. dense.Select(_ => PackedMatrix.Right(true, k, m, weight, k))];
             double[] densities = [1, 0.5, 0.3, 0.1];
@@ -144,10 +144,10 @@ internal sealed class GemvFigure : Figure
             {
                 var expected = new float[m];
                 Gemv.Multiply(dense[0], x, expected);
-                ColumnGemv.Multiply(byColumns[0], x, 0, y);
+                ColumnGemv.Multiply(byColumns[0].Span, x, 0, y);
                 double difference = expected.Zip(y, (a, b) => Math.Abs((double)a - b)).Max();
                 if (!(difference < 1e-5 * Math.Sqrt(k) * 4)) throw new InvalidOperationException($"{shape}: products by columns and by rows differ by {difference}");
-                variants.Add(($"{(double)x.Count(v => v == 0) / k:0.00} zeros", () => ColumnGemv.Multiply(byColumns[next = (next + 1) % byColumns.Length], x, 0, y)));
+                variants.Add(($"{(double)x.Count(v => v == 0) / k:0.00} zeros", () => ColumnGemv.Multiply(byColumns[next = (next + 1) % byColumns.Length].Span, x, 0, y)));
             }
             using EvenCores cores = EvenCores.For(context, options, rows);
             IReadOnlyList<Timing> t = InterleavedTimer.Measure(variants, cores.Options, null, context.Cancellation);
@@ -181,7 +181,7 @@ internal sealed class GemvFigure : Figure
         copies[0] = w;
         for (int i = 1; i < copies.Length; i++)
         {
-            byte[] values = new byte[w.Values.Length + 64];
+            Memory<byte> values = LineMemory.Allocate<byte>(w.Values.Length + CompactMatrix.Slack);
             w.Values.CopyTo(values);
             copies[i] = CompactMatrix.FromParts(w.Rows, w.Columns, w.Kind, w.HasMask ? w.Bits.ToArray() : default(ReadOnlyMemory<byte>?), values, w.Scales.ToArray(), w.Kind == ValueKind.Int4 ? w.GroupColumns : 0);
         }

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.SparseOps.Vector;
 
 namespace Sparseland.Kernels.Sparse;
@@ -21,7 +22,8 @@ internal static class CompactEncoding
         long stored = words is null ? (long)rows * columns : Count(words);
         int group = kind == ValueKind.Int4 ? CompactMatrix.GroupFor((long)rows * columns == 0 ? 1 : (double)stored / ((long)rows * columns)) : 0;
         long bytes = (stored * kind.Bits() / 8) + (kind == ValueKind.Int4 ? rows : 0);
-        var values = new byte[checked((int)(bytes + CompactMatrix.Slack))];
+        Memory<byte> memory = LineMemory.Allocate<byte>(checked((int)(bytes + CompactMatrix.Slack)));
+        Span<byte> values = memory.Span;
         var scales = new byte[checked((int)CompactMatrix.ScaleBytes(rows, columns, kind, Math.Max(group, 1)))];
         int scalesPerRow = rows == 0 ? 0 : scales.Length / rows;
         var kept = new float[columns];
@@ -39,14 +41,14 @@ internal static class CompactEncoding
                 case ValueKind.Float32:
                     {
                         int n = Gather(row, bits, kept);
-                        for (int i = 0; i < n; i++) BinaryPrimitives.WriteSingleLittleEndian(values.AsSpan(at + (4 * i)), kept[i]);
+                        for (int i = 0; i < n; i++) BinaryPrimitives.WriteSingleLittleEndian(values[(at + (4 * i))..], kept[i]);
                         at += 4 * n;
                         break;
                     }
                 case ValueKind.BFloat16:
                     {
                         int n = Gather(row, bits, kept);
-                        for (int i = 0; i < n; i++) BinaryPrimitives.WriteUInt16LittleEndian(values.AsSpan(at + (2 * i)), ToBFloat16(kept[i]));
+                        for (int i = 0; i < n; i++) BinaryPrimitives.WriteUInt16LittleEndian(values[(at + (2 * i))..], ToBFloat16(kept[i]));
                         at += 2 * n;
                         break;
                     }
@@ -71,14 +73,14 @@ internal static class CompactEncoding
                             total += n;
                         }
                         for (int i = 0; i < total; i++) bytes4[i] = (byte)(quantized[i] + 8);
-                        ByteExpansion.Pack(bytes4.AsSpan(0, total), values.AsSpan(at));
+                        ByteExpansion.Pack(bytes4.AsSpan(0, total), values[at..]);
                         at += (total + 1) / 2;
                         break;
                     }
             }
         }
-        ReadOnlyMemory<byte>? memory = words is null ? default(ReadOnlyMemory<byte>?) : MemoryMarshal.AsBytes(words.AsSpan()).ToArray();
-        return CompactMatrix.FromParts(rows, columns, kind, memory, values.AsMemory(0, at + CompactMatrix.Slack), scales, group);
+        ReadOnlyMemory<byte>? mask = words is null ? default(ReadOnlyMemory<byte>?) : MemoryMarshal.AsBytes(words.AsSpan()).ToArray();
+        return CompactMatrix.FromParts(rows, columns, kind, mask, memory[..(at + CompactMatrix.Slack)], scales, group);
     }
 
     /// <summary>A masked matrix with zeros where it has no values, under the scales that it has.</summary>
@@ -88,7 +90,8 @@ internal static class CompactEncoding
         bool nibbles = w.Kind == ValueKind.Int4;
         int width = nibbles ? 1 : w.Kind.Bits() / 8;
         long rowBytes = nibbles ? (w.Columns + 1) / 2 : (long)w.Columns * width;
-        var values = new byte[checked((int)((w.Rows * rowBytes) + CompactMatrix.Slack))];
+        Memory<byte> memory = LineMemory.Allocate<byte>(checked((int)((w.Rows * rowBytes) + CompactMatrix.Slack)));
+        Span<byte> values = memory.Span;
         int groups = nibbles ? Math.Max(1, (w.Columns + Group - 1) / Group) : 0;
         byte[] scales = nibbles ? new byte[checked(w.Rows * groups * sizeof(ushort))] : w.Scales.ToArray();
         byte[] stored = new byte[w.Columns * width], row = new byte[w.Columns * width];
@@ -111,7 +114,7 @@ internal static class CompactEncoding
                 if ((Word(w, r, c >> 6) >> (c & 63) & 1) == 0) continue;
                 stored.AsSpan(n++ * width, width).CopyTo(row.AsSpan(c * width));
             }
-            Span<byte> to = values.AsSpan((int)(r * rowBytes), (int)rowBytes);
+            Span<byte> to = values.Slice((int)(r * rowBytes), (int)rowBytes);
             if (!nibbles)
             {
                 row.CopyTo(to);
@@ -121,7 +124,7 @@ internal static class CompactEncoding
             for (int g = 0; g < groups; g++)
                 w.Scales.Span.Slice(2 * ((r * w.GroupsPerRow) + (g * Group / w.GroupColumns)), 2).CopyTo(scales.AsSpan(2 * ((r * groups) + g)));
         }
-        return CompactMatrix.FromParts(w.Rows, w.Columns, w.Kind, null, values, scales, nibbles ? Group : 0);
+        return CompactMatrix.FromParts(w.Rows, w.Columns, w.Kind, null, memory, scales, nibbles ? Group : 0);
     }
 
     /// <summary>One row in single precision.</summary>

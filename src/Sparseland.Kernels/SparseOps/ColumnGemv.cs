@@ -18,6 +18,8 @@ public static unsafe class ColumnGemv
     /// <summary>Outputs of one part at most: their sums stay in the first-level cache, and each column is read in long runs, which is what memory is fast at.</summary>
     private const int MostOutputs = 4096;
 
+    private const int LineFloats = LineMemory.Line / sizeof(float);
+
     /// <summary>y = clamp(w x + bias) over the columns with |x| above a threshold.</summary>
     /// <param name="columns">[inputs, outputs], row-major: column c of w begins at c * outputs.</param>
     /// <param name="x">[inputs].</param>
@@ -102,12 +104,18 @@ public static unsafe class ColumnGemv
     {
         public Work Work;
 
+        [SkipLocalsInit]
         public readonly void Run(int part)
         {
             int first = part * Work.Outputs, count = Math.Min(Work.Outputs, Work.Length - first);
+            // Sums lie in their lines as the columns do in theirs: both are read in whole lines, of which the first may be shorter.
+            float* room = stackalloc float[MostOutputs + (2 * LineFloats)];
+            int before = Before(Work.Columns + first);
+            float* sums = room + ((LineFloats - Before(room)) % LineFloats) + before;
+            new Span<float>(sums, count).Clear();
+            Accumulate(sums, count, first, (LineFloats - before) % V.Count);
             float* y = Work.Y + first;
-            new Span<float>(y, count).Clear();
-            Accumulate(y, count, first);
+            new ReadOnlySpan<float>(sums, count).CopyTo(new Span<float>(y, count));
             if (Work.Bias != null)
             {
                 for (int j = 0; j < count; j++) y[j] += Work.Bias[first + j];
@@ -116,8 +124,11 @@ public static unsafe class ColumnGemv
             for (int j = 0; j < count; j++) y[j] = MathF.Min(MathF.Max(y[j], Work.Clamp.Low), Work.Clamp.High);
         }
 
+        // Floats between the beginning of a line and an address in it.
+        private static int Before(float* address) => (int)((nint)address / sizeof(float) % LineFloats);
+
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private readonly void Accumulate(float* y, int count, int first)
+        private readonly void Accumulate(float* y, int count, int first, int head)
         {
             int a = 0;
             for (; a + 4 <= Work.Active; a += 4)
@@ -136,9 +147,11 @@ public static unsafe class ColumnGemv
                 }
                 // The last register overlaps the one before it: computed from the same sums, stored when those are.
                 int last = count - V.Count;
-                bool overlaps = last >= 0 && count % V.Count != 0;
+                bool isWide = last >= head, overlaps = isWide && (count - head) % V.Count != 0;
                 V end = overlaps ? Four(v0, w0, v1, w1, v2, w2, v3, w3, y, last) : v0;
-                int j = 0;
+                // So does the first register, where the columns begin inside a line.
+                int j = isWide ? head : 0;
+                V begin = j > 0 ? Four(v0, w0, v1, w1, v2, w2, v3, w3, y, 0) : v0;
                 for (; j + 16 <= count; j += 16)
                 {
                     if (more)
@@ -160,6 +173,7 @@ public static unsafe class ColumnGemv
                 // Columns of no whole 64 outputs take more steps than there are.
                 for (; more && at < count; at += 16) Sse.Prefetch1(next + at);
                 for (; j + V.Count <= count; j += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, y, j), y + j);
+                if (isWide && head > 0) V.Store(begin, y);
                 if (overlaps)
                 {
                     V.Store(end, y + last);

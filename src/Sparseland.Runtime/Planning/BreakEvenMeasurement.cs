@@ -199,7 +199,7 @@ internal static class BreakEvenMeasurement
         return cost * times[0] / times[1];
 
         CompactMatrix[] Copies(CompactMatrix w) =>
-            [.. Enumerable.Range(0, copies).Select(i => i == 0 ? w : CompactMatrix.FromParts(w.Rows, w.Columns, w.Kind, w.HasMask ? w.Bits.ToArray() : default(ReadOnlyMemory<byte>?), w.Values.ToArray(), w.Scales.ToArray(), w.Kind == ValueKind.Int4 ? w.GroupColumns : 0))];
+            [.. Enumerable.Range(0, copies).Select(i => i == 0 ? w : CompactMatrix.FromParts(w.Rows, w.Columns, w.Kind, w.HasMask ? w.Bits.ToArray() : default(ReadOnlyMemory<byte>?), LineMemory.Copy(w.Values.Span), w.Scales.ToArray(), w.Kind == ValueKind.Int4 ? w.GroupColumns : 0))];
     }
 
     /// <summary>The point, from halves of the budget until two of them agree; the lesser of the two in the middle where they do not.</summary>

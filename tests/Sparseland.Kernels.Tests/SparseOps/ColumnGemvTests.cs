@@ -32,6 +32,22 @@ public class ColumnGemvTests
         }
     }
 
+    [Theory, InlineData(40), InlineData(1000), InlineData(1024)]
+    public void Where_columns_begin_in_a_line_changes_no_bits(int outputs)
+    {
+        const int inputs = 23;
+        var random = new Random(outputs);
+        float[] columns = Uniform(random, inputs * outputs), x = Uniform(random, inputs);
+        float[] expected = SameEverywhere(outputs, y => ColumnGemv.Multiply(columns, x, 0, y));
+        Memory<float> room = LineMemory.Allocate<float>(columns.Length + 16);
+        for (int offset = 0; offset < 16; offset++)
+        {
+            Memory<float> moved = room.Slice(offset, columns.Length);
+            columns.CopyTo(moved.Span);
+            Near.BitEqual(expected, SameEverywhere(outputs, y => ColumnGemv.Multiply(moved.Span, x, 0, y), what: $"offset {offset}"));
+        }
+    }
+
     [Fact]
     public void A_skipped_column_may_hold_anything_and_what_is_not_a_number_takes_part()
     {

@@ -36,7 +36,7 @@ internal unsafe struct BFloat16Rows : IRowSum
 
     public readonly int ScratchBytes => 0;
 
-    public readonly int FourUpTo => Bits != null && Level >= SimdLevel.Vector512 && MaskLanes.IsSupported ? WideRows : 0;
+    public readonly int FourUpTo => Level >= SimdLevel.Vector512 && (Bits == null ? Avx512F.IsSupported : MaskLanes.IsSupported) ? WideRows : 0;
 
     /// <summary>Where column c is in X.</summary>
     public static int Place(int column) => (column & ~31) + ((column & 1) << 4) + ((column & 31) >> 1);
@@ -128,6 +128,12 @@ internal unsafe struct BFloat16Rows : IRowSum
     public readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
         float* lanes = stackalloc float[256];
+        if (Bits == null)
+        {
+            Full(row, distance, lanes);
+            for (int i = 0; i < 4; i++) sums[i] = FloatRows.Fold(lanes + (64 * i));
+            return;
+        }
         if (UsesCode)
         {
             VectorCode.Arguments arguments = default;
@@ -157,6 +163,47 @@ internal unsafe struct BFloat16Rows : IRowSum
         FloatRows.Store(lanes + 128, c0, c1, c2, c3);
         FloatRows.Store(lanes + 192, d0, d1, d2, d3);
         for (int i = 0; i < 4; i++) sums[i] = FloatRows.Fold(lanes + (64 * i));
+    }
+
+    /// <summary>Four rows of which every entry has a value: as four streams memory is read faster than as one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private readonly void Full(int row, int distance, float* lanes)
+    {
+        Vector512<float> a0 = Vector512<float>.Zero, a1 = a0, a2 = a0, a3 = a0, b0 = a0, b1 = a0, b2 = a0, b3 = a0, c0 = a0, c1 = a0, c2 = a0, c3 = a0, d0 = a0, d1 = a0, d2 = a0, d3 = a0;
+        Vector512<uint> odd = Vector512.Create(0xFFFF0000u);
+        nint columns = Columns, whole = columns & ~63, apart = (nint)distance * columns;
+        ushort* a = Values + ((nint)row * columns), b = a + apart, c = b + apart, d = c + apart;
+        float* x = X;
+        for (nint i = 0; i < whole; i += 64)
+        {
+            Vector512<float> even = Vector512.Load(x + i), uneven = Vector512.Load(x + i + 16);
+            Pair(Vector512.Load((uint*)(a + i)), even, uneven, odd, ref a0, ref a1);
+            Pair(Vector512.Load((uint*)(b + i)), even, uneven, odd, ref b0, ref b1);
+            Pair(Vector512.Load((uint*)(c + i)), even, uneven, odd, ref c0, ref c1);
+            Pair(Vector512.Load((uint*)(d + i)), even, uneven, odd, ref d0, ref d1);
+            even = Vector512.Load(x + i + 32);
+            uneven = Vector512.Load(x + i + 48);
+            Pair(Vector512.Load((uint*)(a + i + 32)), even, uneven, odd, ref a2, ref a3);
+            Pair(Vector512.Load((uint*)(b + i + 32)), even, uneven, odd, ref b2, ref b3);
+            Pair(Vector512.Load((uint*)(c + i + 32)), even, uneven, odd, ref c2, ref c3);
+            Pair(Vector512.Load((uint*)(d + i + 32)), even, uneven, odd, ref d2, ref d3);
+        }
+        FloatRows.Store(lanes, a0, a1, a2, a3);
+        FloatRows.Store(lanes + 64, b0, b1, b2, b3);
+        FloatRows.Store(lanes + 128, c0, c1, c2, c3);
+        FloatRows.Store(lanes + 192, d0, d1, d2, d3);
+        for (int r = 0; r < 4; r++, lanes += 64, a += apart)
+        {
+            for (nint i = whole; i < columns; i++) Add(a[i], (int)i, lanes);
+        }
+    }
+
+    /// <summary>32 columns of one row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Pair(Vector512<uint> pairs, Vector512<float> even, Vector512<float> uneven, Vector512<uint> odd, ref Vector512<float> evenSum, ref Vector512<float> oddSum)
+    {
+        evenSum = Avx512F.FusedMultiplyAdd(Vector512.ShiftLeft(pairs, 16).AsSingle(), even, evenSum);
+        oddSum = Avx512F.FusedMultiplyAdd((pairs & odd).AsSingle(), uneven, oddSum);
     }
 
     /// <summary>64 columns of one row.</summary>
