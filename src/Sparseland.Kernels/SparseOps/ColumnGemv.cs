@@ -18,6 +18,9 @@ public static unsafe class ColumnGemv
     /// <summary>Outputs of one part at most: their sums stay in the first-level cache, and each column is read in long runs, which is what memory is fast at.</summary>
     private const int MostOutputs = 4096;
 
+    // A core with units of 512 bits, as a Zen 5 has them, fetches columns faster by itself: what is asked for takes the places of lines that it would fetch. A Zen 4 waits where it is not asked.
+    private static readonly bool s_asks = Sse.IsSupported && !HasFullUnits();
+
     private const int LineFloats = LineMemory.Line / sizeof(float);
 
     /// <summary>y = clamp(w x + bias) over the columns with |x| above a threshold.</summary>
@@ -80,6 +83,13 @@ public static unsafe class ColumnGemv
         return active;
     }
 
+    // AMD's leaf 8000001A, EAX bit 3: data paths of 512 bits.
+    private static bool HasFullUnits()
+    {
+        const int Most = unchecked((int)0x80000000), Units = unchecked((int)0x8000001A);
+        return X86Base.IsSupported && (uint)X86Base.CpuId(Most, 0).Eax >= unchecked((uint)Units) && (X86Base.CpuId(Units, 0).Eax >> 3 & 1) != 0;
+    }
+
     // Every output is a sum of its own: how many share a part changes no bits.
     private static int Part(int outputs)
     {
@@ -131,11 +141,12 @@ public static unsafe class ColumnGemv
         private readonly void Accumulate(float* y, int count, int first, int head)
         {
             int a = 0;
+            bool asks = s_asks;
             for (; a + 4 <= Work.Active; a += 4)
             {
                 float* w0 = Column(a, first), w1 = Column(a + 1, first), w2 = Column(a + 2, first), w3 = Column(a + 3, first);
                 // Four columns ahead: the hardware cannot know where the next active ones are. Into the second cache, for in the first they would drive out the sums.
-                bool more = a + 8 <= Work.Active && Sse.IsSupported;
+                bool more = asks && a + 8 <= Work.Active;
                 int asked = more ? a + 4 : a, at = 0;
                 float* next = Column(asked, first);
                 float f0 = Work.Factors[a], f1 = Work.Factors[a + 1], f2 = Work.Factors[a + 2], f3 = Work.Factors[a + 3];
