@@ -19,7 +19,7 @@ public static unsafe class ColumnGemv
     private const int MostOutputs = 4096;
 
     // A core with units of 512 bits, as a Zen 5 has them, fetches columns faster by itself: what is asked for takes the places of lines that it would fetch. A Zen 4 waits where it is not asked.
-    private static readonly bool s_asks = Sse.IsSupported && !HasFullUnits();
+    private static readonly bool s_asks = Sse.IsSupported && !VectorUnits.AreFullWidth;
 
     private const int LineFloats = LineMemory.Line / sizeof(float);
 
@@ -81,13 +81,6 @@ public static unsafe class ColumnGemv
             active += MathF.Abs(x[c]) <= threshold ? 0 : 1;
         }
         return active;
-    }
-
-    // AMD's leaf 8000001A, EAX bit 3: data paths of 512 bits.
-    private static bool HasFullUnits()
-    {
-        const int Most = unchecked((int)0x80000000), Units = unchecked((int)0x8000001A);
-        return X86Base.IsSupported && (uint)X86Base.CpuId(Most, 0).Eax >= unchecked((uint)Units) && (X86Base.CpuId(Units, 0).Eax >> 3 & 1) != 0;
     }
 
     // Every output is a sum of its own: how many share a part changes no bits.

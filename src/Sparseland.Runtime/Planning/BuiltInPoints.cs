@@ -12,9 +12,9 @@ internal static class BuiltInPoints
     private static readonly Dictionary<(SimdLevel Level, bool Compiled, bool Windows, bool WholeUnits), BreakEvenTable> s_tables = [];
 
     /// <summary>Those for the calling thread's instruction level and code.</summary>
-    public static BreakEvenTable Current => For(SimdSupport.Level, CompiledKernels.AreUsed, LinearKernel.UsesWindows, CompiledKernels.AreUsed && WideUnits.AreWhole);
+    public static BreakEvenTable Current => For(SimdSupport.Level, CompiledKernels.AreUsed, LinearKernel.UsesWindows, CompiledKernels.AreUsed && VectorUnits.AreFullWidth);
 
-    /// <summary>Those for an instruction level, with or without compiled kernels and windows in registers, and for units of 512 bits that are two halves or whole (<see cref="WideUnits"/>), which compiled kernels alone ask for.</summary>
+    /// <summary>Those for an instruction level, with or without compiled kernels and windows in registers, and for units of 512 bits that are two halves or whole (<see cref="VectorUnits"/>), which compiled kernels alone ask for.</summary>
     public static BreakEvenTable For(SimdLevel level, bool compiled, bool windows, bool wholeUnits = false)
     {
         lock (s_tables)
