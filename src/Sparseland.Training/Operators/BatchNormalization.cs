@@ -8,6 +8,9 @@ internal static class BatchNormalization
     // Results of 16 MiB and more leave the caches before the next operator reads them.
     private const int LeavesCaches = 4 << 20;
 
+    // Planes are asked for when so many values lie between.
+    private const int AskedAhead = 512;
+
     /// <summary>Normalises every channel of x [batch, channels, ...] by the statistics of the batch.</summary>
     /// <param name="x">[batch, channels, ...].</param>
     /// <param name="scale">[channels].</param>
@@ -21,7 +24,8 @@ internal static class BatchNormalization
         (int batch, int channels, int spatial) = Geometry(x);
         Tensor y = Tensor.Uninitialized(x.Shape);
         var inverse = new float[channels];
-        int count = batch * spatial;
+        int count = batch * spatial, ahead = 1 + (AskedAhead / Math.Max(spatial, 1));
+        ReadOnlySpan<float> Later(float[] values, int n, int c) => n + ahead < batch ? values.AsSpan((((n + ahead) * channels) + c) * spatial, spatial) : default;
         bool streams = y.Length >= LeavesCaches;
         float[] source = x.Array, target = y.Array, gamma = scale.Array, beta = shift.Array;
         Chunks.Rows(channels, count, c =>
@@ -31,7 +35,7 @@ internal static class BatchNormalization
             double sum = 0, squares = 0;
             for (int n = 0; n < batch; n++)
             {
-                (float s, float q) = LaneMath.ShiftedMoments(source.AsSpan(((n * channels) + c) * spatial, spatial), around);
+                (float s, float q) = LaneMath.ShiftedMoments(source.AsSpan(((n * channels) + c) * spatial, spatial), around, Later(source, n, c));
                 sum += s;
                 squares += q;
             }
@@ -67,8 +71,8 @@ internal static class BatchNormalization
                 {
                     int at = ((n * channels) + c) * spatial;
                     (float s, float p) = shifts is null
-                        ? LaneMath.GradientMoments(g.AsSpan(at, spatial), input.AsSpan(at, spatial), centre[c])
-                        : LaneMath.GatedGradientMoments(g.AsSpan(at, spatial), input.AsSpan(at, spatial), gate, threshold, centre[c]);
+                        ? LaneMath.GradientMoments(g.AsSpan(at, spatial), input.AsSpan(at, spatial), centre[c], Later(g, n, c), Later(input, n, c))
+                        : LaneMath.GatedGradientMoments(g.AsSpan(at, spatial), input.AsSpan(at, spatial), gate, threshold, centre[c], Later(g, n, c), Later(input, n, c));
                     sum += s;
                     product += p;
                 }

@@ -1,4 +1,7 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 
 namespace Sparseland.Training.Operators;
 
@@ -26,12 +29,16 @@ internal static class LaneMath
     }
 
     /// <summary>The sum of (x - shift) and of (x - shift)^2.</summary>
-    public static (float Sum, float Squares) ShiftedMoments(ReadOnlySpan<float> x, float shift)
+    /// <param name="x">The values.</param>
+    /// <param name="shift">What is taken off.</param>
+    /// <param name="next">What is read later, asked for line by line meanwhile: planes of a channel lie pages apart, and no processor asks beyond a page by itself.</param>
+    public static (float Sum, float Squares) ShiftedMoments(ReadOnlySpan<float> x, float shift, ReadOnlySpan<float> next = default)
     {
         Vector512<float> s = default, q = default, k = Vector512.Create(shift);
         int i = 0;
         for (; i <= x.Length - 16; i += 16)
         {
+            Ask(next, i);
             Vector512<float> d = Vector512.Create(x.Slice(i, 16)) - k;
             s += d;
             q = Vector512.FusedMultiplyAdd(d, d, q);
@@ -47,12 +54,14 @@ internal static class LaneMath
     }
 
     /// <summary>The sum of g and of g * (x - shift).</summary>
-    public static (float Sum, float Product) GradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> x, float shift)
+    public static (float Sum, float Product) GradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> x, float shift, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextX = default)
     {
         Vector512<float> s = default, p = default, k = Vector512.Create(shift);
         int i = 0;
         for (; i <= x.Length - 16; i += 16)
         {
+            Ask(nextG, i);
+            Ask(nextX, i);
             Vector512<float> v = Vector512.Create(g.Slice(i, 16));
             s += v;
             p = Vector512.FusedMultiplyAdd(v, Vector512.Create(x.Slice(i, 16)) - k, p);
@@ -67,12 +76,14 @@ internal static class LaneMath
     }
 
     /// <summary>As <see cref="GradientMoments"/>, but g counts only where x * gateScale + gateShift is positive: where <see cref="Affine"/> let it through.</summary>
-    public static (float Sum, float Product) GatedGradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> x, float gateScale, float gateShift, float shift)
+    public static (float Sum, float Product) GatedGradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> x, float gateScale, float gateShift, float shift, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextX = default)
     {
         Vector512<float> s = default, p = default, k = Vector512.Create(shift), ga = Vector512.Create(gateScale), gb = Vector512.Create(gateShift);
         int i = 0;
         for (; i <= x.Length - 16; i += 16)
         {
+            Ask(nextG, i);
+            Ask(nextX, i);
             Vector512<float> input = Vector512.Create(x.Slice(i, 16));
             Vector512<float> v = Vector512.ConditionalSelect(
                 Vector512.GreaterThan(Vector512.FusedMultiplyAdd(input, ga, gb), Vector512<float>.Zero), Vector512.Create(g.Slice(i, 16)), Vector512<float>.Zero);
@@ -141,6 +152,13 @@ internal static class LaneMath
             Vector512.FusedMultiplyAdd(v, va, Vector512.FusedMultiplyAdd(input, vb, vc)).CopyTo(result.Slice(i, 16));
         }
         for (; i < x.Length; i++) result[i] = MathF.FusedMultiplyAdd(MathF.FusedMultiplyAdd(x[i], gateScale, gateShift) > 0 ? g[i] : 0, a, MathF.FusedMultiplyAdd(x[i], b, c));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static unsafe void Ask(ReadOnlySpan<float> next, int i)
+    {
+        // Where the memory is at this moment will do.
+        if (Sse.IsSupported && i < next.Length) Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.Add(ref MemoryMarshal.GetReference(next), i)));
     }
 
     private static float Fold(Vector512<float> a)
