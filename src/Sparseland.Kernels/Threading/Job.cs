@@ -60,9 +60,10 @@ internal sealed class Job<TWork>(int parts, int threads, TWork work) : Job(parts
 
     public override void Take(int thread)
     {
+        int done = 0;
         for (int i = 0; i < Threads; i++)
         {
-            int done = 0, owner = thread + i < Threads ? thread + i : thread + i - Threads;
+            int owner = thread + i < Threads ? thread + i : thread + i - Threads;
             int first = First(owner), count = First(owner + 1) - first;
             ref int next = ref _next[(owner + 1) * Stride];
             // A look before the locked step: shares that are used up are only read.
@@ -81,9 +82,8 @@ internal sealed class Job<TWork>(int parts, int threads, TWork work) : Job(parts
                 }
                 done++;
             }
-            // Before others' shares are looked at: between cores that share no cache each look takes as long as the message that somebody waits for.
-            if (done > 0) Done(done);
         }
+        if (done > 0) Done(done);
     }
 
     private int First(int thread) => (int)((long)_parts * thread / Threads);
