@@ -44,7 +44,7 @@ public sealed class BreakEvenTable
     public const double Margin = 1.1;
 
     // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
-    private const int Version = 6;
+    private const int Version = 7;
 
     // A table has some hundred rules of 100 bytes.
     private const long LargestFile = 4 << 20;
@@ -73,7 +73,7 @@ public sealed class BreakEvenTable
     }
 
     /// <summary>
-    /// The constants that are used when nothing was measured, for the instruction level in use, for whether kernels are compiled, and then for whether units of 512 bits are whole, which is timed once: nine tenths of the lesser of what one and two threads gave on an
+    /// The constants that are used when nothing was measured, for the instruction level in use, for whether kernels are compiled, and then for whether units of 512 bits are whole (<see cref="Kernels.Simd.VectorUnits"/>): nine tenths of the lesser of what one and two threads gave on an
     /// x64 server with that level. Nothing was measured on other processors: they have half of these.
     /// </summary>
     public static BreakEvenTable BuiltIn => Planning.BuiltInPoints.Current;

@@ -8,13 +8,14 @@ internal static class ErrorPresenter
     /// <summary>The exit code and the text for standard error.</summary>
     /// <param name="error">What was thrown.</param>
     /// <param name="verbose">Whether the text has the stack trace of an unexpected error.</param>
-    /// <param name="resumes">Whether the verb goes on where it was cancelled.</param>
-    public static (int ExitCode, string Text) Present(Exception error, bool verbose, bool resumes)
+    /// <param name="resumes">Whether the verb goes on where it was stopped.</param>
+    /// <param name="cancelled">What is left when it was cancelled.</param>
+    public static (int ExitCode, string Text) Present(Exception error, bool verbose, bool resumes, string cancelled)
     {
         (int code, string text) = error switch
         {
             VerbException e => (e.ExitCode, e.Describe()),
-            OperationCanceledException => (ExitCodes.Cancelled, resumes ? "cancelled; what was finished is kept. Run the same command with --resume to go on." : "cancelled; nothing was written"),
+            OperationCanceledException => (ExitCodes.Cancelled, $"cancelled; {cancelled}"),
             // The one file error that is about a target and not about an input.
             ModelFormatException { Code: "SL1003" } e => (ExitCodes.OverLimit, e.Describe()),
             ModelFormatException e => (ExitCodes.BadInputFile, e.Describe()),
@@ -29,7 +30,7 @@ internal static class ErrorPresenter
             FileNotFoundException e => (ExitCodes.BadInputFile, Line("SL1000", $"file not found: {e.FileName ?? e.Message}", "check the path")),
             DirectoryNotFoundException e => (ExitCodes.BadInputFile, Line("SL1000", e.Message, "check the path")),
             UnauthorizedAccessException e => (ExitCodes.OverLimit, Line("SL5001", e.Message, "choose a target that you may write, with -o or --run-dir")),
-            IOException e when IsDiskFull(e) => (ExitCodes.OverLimit, Line("SL5002", $"the disk is full: {e.Message}", "free some space, then run the same command with --resume; nothing half-written is left")),
+            IOException e when IsDiskFull(e) => (ExitCodes.OverLimit, Line("SL5002", $"the disk is full: {e.Message}", $"free some space, then run the same command{(resumes ? " with --resume" : "")}; nothing half-written is left")),
             IOException e => (ExitCodes.OverLimit, Line("SL5003", e.Message, "check that the target can be written")),
             // What is read once per process from the environment: SPARSELAND_THREADS; SPARSELAND_SIMD.
             ArgumentException { ParamName: "requested" } e => Variable(e),
@@ -42,9 +43,16 @@ internal static class ErrorPresenter
     }
 
     /// <summary>The exit code and the text when a limit of the user's ended the work.</summary>
-    public static (int ExitCode, string Text) PresentLimit(VerbContext context) => context.MemoryLimitReached
-        ? (ExitCodes.OverLimit, Line("SL5006", $"the memory limit of {context.Settings.MemoryLimit!.Value / 1e6:0} MB was reached; what was finished is kept", "run the same command with --resume and a higher --memory-limit, or start again with a smaller --batch"))
-        : (ExitCodes.OverLimit, Line("SL5005", "the time limit was reached; what was finished is kept", "run the same command with --resume to go on"));
+    /// <param name="context">The verb's.</param>
+    /// <param name="resumes">Whether the verb goes on where it was stopped.</param>
+    public static (int ExitCode, string Text) PresentLimit(VerbContext context, bool resumes)
+    {
+        string kept = resumes ? "; what was finished is kept" : "";
+        return context.MemoryLimitReached
+            ? (ExitCodes.OverLimit, Line("SL5006", $"the memory limit of {context.Settings.MemoryLimit!.Value / 1e6:0} MB was reached{kept}",
+                resumes ? "run the same command with --resume and a higher --memory-limit, or start again with a smaller --batch" : "use a higher --memory-limit or a smaller --batch"))
+            : (ExitCodes.OverLimit, Line("SL5005", $"the time limit was reached{kept}", resumes ? "run the same command with --resume to go on" : "use a higher --time-limit"));
+    }
 
     private static (int ExitCode, string Text) Variable(ArgumentException e) =>
         (ExitCodes.Usage, Line("SL4000", e.Message.Replace(" (Parameter 'requested')", "", StringComparison.Ordinal), "correct the environment variable, or unset it"));

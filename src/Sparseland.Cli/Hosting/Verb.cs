@@ -20,6 +20,9 @@ internal abstract class Verb
     /// <summary>Whether a run that was cancelled goes on with --resume; where not, there is no such option.</summary>
     protected virtual bool Resumes => true;
 
+    /// <summary>What is left when the user cancels it, as the last line says.</summary>
+    protected virtual string Cancelled => Resumes ? "what was finished is kept. Run the same command with --resume to go on." : "nothing was written";
+
     /// <summary>The command for System.CommandLine.</summary>
     public Command ToCommand()
     {
@@ -45,13 +48,13 @@ internal abstract class Verb
         }
         catch (OperationCanceledException) when (context is not null && context.LimitReached(outer))
         {
-            (int code, string text) = ErrorPresenter.PresentLimit(context);
+            (int code, string text) = ErrorPresenter.PresentLimit(context, Resumes);
             await Console.Error.WriteLineAsync(text).ConfigureAwait(false);
             return code;
         }
         catch (Exception e)
         {
-            (int code, string text) = ErrorPresenter.Present(e, verbose, Resumes);
+            (int code, string text) = ErrorPresenter.Present(e, verbose, Resumes, Cancelled);
             await Console.Error.WriteLineAsync(text).ConfigureAwait(false);
             return code;
         }

@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Sparseland.Model;
 using Sparseland.Model.Formats;
 using Sparseland.Model.Graph;
 
@@ -27,7 +28,8 @@ internal sealed record ModelSizes(long DenseBytes, long CompactBytes)
             // Large weights stand in a file beside the graph.
             return new ModelSizes(folder.GetFiles().Sum(f => f.Length), compactBytes);
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
+        // Writers have errors of their own for a target that is full or forbidden; what was timed is not lost for either.
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or SparselandException)
         {
             return null;
         }

@@ -18,6 +18,8 @@ internal sealed class CheckVerb : Verb
 
     protected override (string Name, string Description) Title => ("check", "Run ONNX conformance cases through an executor.");
 
+    protected override bool Resumes => false;
+
     protected override void Declare(Command command)
     {
         _executor.AcceptOnlyFromAmong("runtime", "training");

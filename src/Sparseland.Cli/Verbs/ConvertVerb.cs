@@ -24,6 +24,8 @@ internal sealed class ConvertVerb : Verb
 
     protected override (string Name, string Description) Title => ("convert", "Write a model in another format.");
 
+    protected override bool Resumes => false;
+
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_model);

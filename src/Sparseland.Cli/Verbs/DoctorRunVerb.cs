@@ -16,6 +16,8 @@ internal sealed class DoctorRunVerb : Verb
 
     protected override (string Name, string Description) Title => ("run", "Say whether an experiment honours the ten rules of comparison for sparse networks, and what is missing.");
 
+    protected override bool Resumes => false;
+
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_run);

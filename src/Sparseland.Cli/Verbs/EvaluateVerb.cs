@@ -27,6 +27,8 @@ internal sealed class EvaluateVerb : Verb
 
     protected override (string Name, string Description) Title => ("evaluate", "Measure accuracy or perplexity of a model on data.");
 
+    protected override bool Resumes => false;
+
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_model);

@@ -21,6 +21,8 @@ internal sealed class InspectVerb : Verb
 
     protected override (string Name, string Description) Title => ("inspect", "Show a model's inputs, operators, weights, density and cost.");
 
+    protected override bool Resumes => false;
+
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_model);

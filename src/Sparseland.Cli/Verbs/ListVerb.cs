@@ -24,6 +24,8 @@ internal sealed class ListVerb : Verb
 
     protected override (string Name, string Description) Title => ("list", "List known data sets, operators, architectures, methods, analyses, corruptions, reproductions or comparisons.");
 
+    protected override bool Resumes => false;
+
     protected override void Declare(Command command)
     {
         _what.AcceptOnlyFromAmong("data", "operators", "architectures", "methods", "analyses", "corruptions", "reproductions", "comparisons");

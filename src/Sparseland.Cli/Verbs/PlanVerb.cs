@@ -22,6 +22,8 @@ internal sealed class PlanVerb : Verb
 
     protected override (string Name, string Description) Title => ("plan", "Show what a pruning would remove and what it cannot, without writing anything.");
 
+    protected override bool Resumes => false;
+
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_model);

@@ -29,6 +29,8 @@ internal sealed class RunVerb : Verb
 
     protected override (string Name, string Description) Title => ("run", "Run a model on tensors, pictures or text.");
 
+    protected override bool Resumes => false;
+
     protected override void Declare(Command command)
     {
         _input.AllowMultipleArgumentsPerToken = true;

@@ -27,7 +27,7 @@ public readonly partial record struct Convolution2D
         }
         fixed (float* pi = input, pg = outputGradient, pw = weightGradient)
         {
-            if (OutChannels / Groups >= OuterWeightGradient.FewestRows)
+            if (OuterWeightGradient.Suits(this))
             {
                 SimdDispatch.Run(new OuterWeightGradient(this, pi, pg, pw));
                 return;

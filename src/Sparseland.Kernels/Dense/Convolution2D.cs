@@ -242,44 +242,47 @@ public readonly partial record struct Convolution2D
         {
             // The pixels of one remainder modulo the stride see the same taps: each remainder is a convolution of stride 1.
             int phasesY = Math.Min(StrideY, Height), phasesX = Math.Min(StrideX, Width);
-            bool together = phasesX > 1 && Batch >= PhasesJob.FewestImages;
-            var specs = new PlanarSpec[phasesY * phasesX];
-            var taps = new int[specs.Length][];
-            long packedFloats = 0, turnedFloats = 0;
-            for (int p = 0; p < specs.Length; p++)
+            long phases = (long)phasesY * phasesX;
+            bool together = phasesX > 1 && Batch >= PhasesJob.FewestImages && phases <= PhasesJob.MostPhases;
+            // Strides may be as long as the image: then one remainder after the other, and nothing is kept of those before.
+            int group = together ? (int)phases : 1;
+            for (long begin = 0; begin < phases; begin += group)
             {
-                int py = p / phasesX, px = p % phasesX, gridHeight = (Height - py + StrideY - 1) / StrideY, gridWidth = (Width - px + StrideX - 1) / StrideX;
-                (taps[p], int[] dy, int[] dx) = TapsOfRemainder(py, px);
-                if (OutHeight == 0 || OutWidth == 0) (taps[p], dy, dx) = ([], [], []);
-                specs[p] = together
-                    ? new PlanarSpec(inner, OutHeight, OutWidth, dy, dx, 1, 1, gridHeight, gridWidth, joinRows: true)
-                    : new PlanarSpec(inner, OutHeight, OutWidth, dy, dx, 1, 1, gridHeight, gridWidth, joinRows: StrideY == 1 && StrideX == 1)
-                    {
-                        OutHeight = Height,
-                        OutWidth = Width,
-                        OutY = py,
-                        OutX = px,
-                        OutStepY = StrideY,
-                        OutStepX = StrideX,
-                    };
-                packedFloats += ConvolutionWeights.Size(ConvolutionJob.Choose(specs[p], rows), rows, specs[p].Depth, level) * Groups;
-                turnedFloats = Math.Max(turnedFloats, (long)InChannels * specs[p].Depth);
-            }
-            using Scratch.Buffer packed = Scratch.Rent(packedFloats), turned = Scratch.Rent(turnedFloats);
-            var jobs = new ConvolutionJob[specs.Length];
-            float* target = packed.Pointer;
-            for (int p = 0; p < jobs.Length; p++)
-            {
-                int depth = specs[p].Depth;
-                ConvolutionMode mode = ConvolutionJob.Choose(specs[p], rows);
-                Turn(pw, taps[p], turned.Pointer);
-                jobs[p] = Packed(specs[p], mode, rows, pi, turned.Pointer, target, pb, po, null, activation ?? Clamp.None);
-                target += (nint)(ConvolutionWeights.Size(mode, rows, depth, level) * Groups);
-            }
-            if (together) SimdDispatch.Run(new PhasesJob { Phases = jobs, StrideY = StrideY, StrideX = StrideX, Height = Height, Width = Width });
-            else
-            {
-                foreach (ConvolutionJob job in jobs) SimdDispatch.Run(job);
+                var specs = new PlanarSpec[group];
+                var taps = new int[group][];
+                long packedFloats = 0, turnedFloats = 0;
+                for (int p = 0; p < group; p++)
+                {
+                    int py = (int)((begin + p) / phasesX), px = (int)((begin + p) % phasesX), gridHeight = (Height - py + StrideY - 1) / StrideY, gridWidth = (Width - px + StrideX - 1) / StrideX;
+                    (taps[p], int[] dy, int[] dx) = TapsOfRemainder(py, px);
+                    if (OutHeight == 0 || OutWidth == 0) (taps[p], dy, dx) = ([], [], []);
+                    specs[p] = together
+                        ? new PlanarSpec(inner, OutHeight, OutWidth, dy, dx, 1, 1, gridHeight, gridWidth, joinRows: true)
+                        : new PlanarSpec(inner, OutHeight, OutWidth, dy, dx, 1, 1, gridHeight, gridWidth, joinRows: StrideY == 1 && StrideX == 1)
+                        {
+                            OutHeight = Height,
+                            OutWidth = Width,
+                            OutY = py,
+                            OutX = px,
+                            OutStepY = StrideY,
+                            OutStepX = StrideX,
+                        };
+                    packedFloats += ConvolutionWeights.Size(ConvolutionJob.Choose(specs[p], rows), rows, specs[p].Depth, level) * Groups;
+                    turnedFloats = Math.Max(turnedFloats, (long)InChannels * specs[p].Depth);
+                }
+                using Scratch.Buffer packed = Scratch.Rent(packedFloats), turned = Scratch.Rent(turnedFloats);
+                var jobs = new ConvolutionJob[group];
+                float* target = packed.Pointer;
+                for (int p = 0; p < group; p++)
+                {
+                    int depth = specs[p].Depth;
+                    ConvolutionMode mode = ConvolutionJob.Choose(specs[p], rows);
+                    Turn(pw, taps[p], turned.Pointer);
+                    jobs[p] = Packed(specs[p], mode, rows, pi, turned.Pointer, target, pb, po, null, activation ?? Clamp.None);
+                    target += (nint)(ConvolutionWeights.Size(mode, rows, depth, level) * Groups);
+                }
+                if (together) SimdDispatch.Run(new PhasesJob { Phases = jobs, StrideY = StrideY, StrideX = StrideX, Height = Height, Width = Width });
+                else SimdDispatch.Run(jobs[0]);
             }
         }
     }

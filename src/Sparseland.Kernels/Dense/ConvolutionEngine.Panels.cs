@@ -331,13 +331,14 @@ internal static unsafe partial class ConvolutionEngine
         if (width < panelWidth) new Span<float>(panel, k * panelWidth).Clear();
         if (mayReadBeyond && panelWidth >= 16)
         {
-            // Whole registers; what a run writes too much, the next run or row writes over.
-            int last = mayWriteBeyond && width == panelWidth ? count : count - 1;
+            // Whole registers; what a run writes too much, the next run writes over. Runs whose registers would pass the end of the row are copied exactly: what lies behind the last row may be another thread's.
+            int whole = 0, limit = mayWriteBeyond && width == panelWidth ? int.MaxValue : width;
+            for (int at = 0; whole < count && at + ((segments[whole].Length + 7) & ~7) <= limit; at += segments[whole++].Length) ;
             for (int p = 0; p < k; p++)
             {
                 float* from = planes + offsets[p];
                 float* to = panel;
-                for (int s = 0; s < last; s++)
+                for (int s = 0; s < whole; s++)
                 {
                     float* f = from + segments[s].Source;
                     int length = segments[s].Length;
@@ -345,7 +346,11 @@ internal static unsafe partial class ConvolutionEngine
                     for (int x = 8; x < length; x += 8) Vector256.Load(f + x).Store(to + x);
                     to += length;
                 }
-                if (last < count) CopyExact(from + segments[last].Source, to, segments[last].Length);
+                for (int s = whole; s < count; s++)
+                {
+                    CopyExact(from + segments[s].Source, to, segments[s].Length);
+                    to += segments[s].Length;
+                }
                 panel += panelWidth;
             }
             return;

@@ -12,7 +12,7 @@ internal unsafe partial struct DepthwiseKernel
     private const int BlockBytes = 32 * 1024, LeastRows = 16;
 
     // Rows of results until the next columns begin.
-    private readonly int RowsAtOnce => Math.Max(LeastRows, BlockBytes / (sizeof(float) * _width * _stride));
+    private readonly int RowsAtOnce => (int)Math.Max(LeastRows, BlockBytes / (sizeof(float) * Math.Max(1L, (long)_width * _stride)));
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void All1(float* plane, float* output, float* w, float bias, int firstRow, int endRow)

@@ -13,18 +13,22 @@ public static unsafe class LineMemory
     public const int Line = 64;
 
     /// <summary>Zeros that do not move, the first at a multiple of <see cref="Line"/>.</summary>
-    /// <typeparam name="T">A type whose size divides a line.</typeparam>
+    /// <typeparam name="T">A type of 1, 2, 4 or 8 bytes.</typeparam>
     /// <param name="count">Elements.</param>
+    /// <exception cref="ArgumentOutOfRangeException"><paramref name="count"/> is negative.</exception>
+    /// <exception cref="NotSupportedException"><typeparamref name="T"/> has another size: arrays begin at multiples of 8 bytes, and an element begins there.</exception>
+    /// <exception cref="OverflowException">The elements with those of one line beside them are more than an array holds.</exception>
     public static Memory<T> Allocate<T>(int count) where T : unmanaged
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
+        if (sizeof(T) is not (1 or 2 or 4 or 8)) throw new NotSupportedException($"{typeof(T).Name} has {sizeof(T)} bytes; 1, 2, 4 or 8 can begin with a line.");
         T[] array = GC.AllocateArray<T>(checked(count + (Line / sizeof(T))), pinned: true);
         nint address = (nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(array));
         return array.AsMemory((int)((Line - (address & (Line - 1))) & (Line - 1)) / sizeof(T), count);
     }
 
     /// <summary>A copy that does not move, aligned to a line.</summary>
-    /// <typeparam name="T">A type whose size divides a line.</typeparam>
+    /// <typeparam name="T">A type of 1, 2, 4 or 8 bytes.</typeparam>
     /// <param name="source">What is copied.</param>
     public static Memory<T> Copy<T>(ReadOnlySpan<T> source) where T : unmanaged
     {

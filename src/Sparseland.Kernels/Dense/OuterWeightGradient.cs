@@ -12,8 +12,8 @@ namespace Sparseland.Kernels.Dense;
 /// </remarks>
 internal sealed unsafe class OuterWeightGradient : ILevelWork
 {
-    /// <summary>The fewest output channels of a group for which this is worth while.</summary>
-    public const int FewestRows = 8;
+    // The fewest output channels of a group for which this is worth while.
+    private const int FewestRows = 8;
 
     // Pixels of a pass: their gradients of 32 channels take 32 KiB.
     private const int PassPixels = 256;
@@ -64,6 +64,13 @@ internal sealed unsafe class OuterWeightGradient : ILevelWork
     private long GradientFloats => (long)UnitPoints * _padded;
 
     private int SumFloats => checked(_geometry.Groups * _spec.Depth * _padded);
+
+    /// <summary>Whether groups have output channels enough for registers of them, and the sums, whose rows are filled up to whole registers, can be counted.</summary>
+    public static bool Suits(in Convolution2D geometry)
+    {
+        long rows = geometry.OutChannels / geometry.Groups, padded = (rows + OuterProducts.Group - 1) / OuterProducts.Group * OuterProducts.Group;
+        return rows >= FewestRows && (decimal)geometry.InChannels * geometry.KernelHeight * geometry.KernelWidth * padded <= int.MaxValue;
+    }
 
     public void Run<V>() where V : unmanaged, IVector<V>
     {

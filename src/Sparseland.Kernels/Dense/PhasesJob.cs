@@ -16,6 +16,9 @@ internal unsafe struct PhasesJob : ILevelWork
     /// <summary>From so many images on there is work for all threads.</summary>
     public const int FewestImages = 8;
 
+    /// <summary>Remainders at most: any stride of a network. Places for more need no memory worth naming, but a hostile model's strides are as long as its images.</summary>
+    public const int MostPhases = 64;
+
     /// <summary>The passes by row and column of their remainder; their output is the whole.</summary>
     public ConvolutionJob[] Phases;
 

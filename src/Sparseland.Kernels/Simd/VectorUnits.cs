@@ -23,9 +23,13 @@ public static class VectorUnits
     /// <summary>Whether they do; false without AVX-512 and fused multiply-adds.</summary>
     public static bool AreFullWidth { get; } = Avx512F.IsSupported && Fma.IsSupported && (Said() ?? Ratio() < Half);
 
-    /// <summary>What CPUID says; null where it says nothing.</summary>
-    internal static bool? Said() =>
-        X86Base.IsSupported && (uint)X86Base.CpuId(LargestLeaf, 0).Eax is >= unchecked((uint)PerformanceLeaf) and < 0x90000000u ? (X86Base.CpuId(PerformanceLeaf, 0).Eax >> FullWidthBit & 1) != 0 : null;
+    /// <summary>What CPUID says; null where it says nothing: other makes, and virtual machines that leave the leaf empty.</summary>
+    internal static bool? Said()
+    {
+        if (!X86Base.IsSupported || ProcessorIdentity.Current.Vendor != "AuthenticAMD" || (uint)X86Base.CpuId(LargestLeaf, 0).Eax is < unchecked((uint)PerformanceLeaf) or >= 0x90000000u) return null;
+        int says = X86Base.CpuId(PerformanceLeaf, 0).Eax;
+        return says == 0 ? null : (says >> FullWidthBit & 1) != 0;
+    }
 
     /// <summary>Time of multiply-adds with 512 bits over that of as many with 256; only with AVX-512.</summary>
     internal static double Ratio()

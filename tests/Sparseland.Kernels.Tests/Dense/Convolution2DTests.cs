@@ -71,6 +71,12 @@ public sealed class Convolution2DTests
             new Convolution2D(33, 6, 32, 33, 16, 3, 3).WithPadding(1).WithStride(2),
             new Convolution2D(9, 40, 16, 16, 48, 3, 3) { PadTop = 1, PadLeft = 1, StrideY = 1, StrideX = 2 },
             new Convolution2D(9, 4, 11, 17, 8, 1, 1) { StrideY = 3, StrideX = 4 },
+            // Images of fewer pixels than a register whose panels threads share block by block; strides as long as an image; one long row.
+            new Convolution2D(8, 64, 2, 2, 200, 3, 3).WithPadding(1),
+            new Convolution2D(16, 64, 1, 1, 200, 3, 3).WithPadding(1),
+            new Convolution2D(1, 70, 16, 3, 200, 3, 3).WithPadding(1),
+            new Convolution2D(8, 2, 24, 24, 8, 3, 3).WithPadding(1).WithStride(20),
+            new Convolution2D(2, 4, 1, 1500, 12, 1, 5),
         ];
         foreach (Convolution2D g in fixedOnes) yield return [g];
         var random = new Random(17);
@@ -228,6 +234,17 @@ public sealed class Convolution2DTests
         var actual = new float[g.InputLength];
         g.BackwardInput(dy, w, actual, bias, Clamp.Relu);
         Near.Equal(expected, actual, 1e-5, 1e-5, "transposed");
+    }
+
+    [Theory, InlineData(8, 0), InlineData(0, 8)]
+    public void AnImageWithoutPixelsGivesTheBias(int height, int width)
+    {
+        Convolution2D g = new Convolution2D(1, 4, height, width, 4, 3, 3) { Groups = 4 }.WithPadding(2);
+        float[] y = new float[g.OutputLength], bias = [1f, -2f, 3f, 4f];
+        g.Forward([], Random((int)g.WeightLength, 2), bias, y, Clamp.Relu);
+        Assert.NotEmpty(y);
+        int points = g.OutHeight * g.OutWidth;
+        for (int i = 0; i < y.Length; i++) Assert.Equal(Math.Max(0f, bias[i / points]), y[i]);
     }
 
     [Fact]

@@ -21,6 +21,13 @@ public unsafe class LineMemoryTests
     }
 
     [Fact]
+    public void Elements_that_cannot_begin_with_a_line_are_refused()
+    {
+        Assert.Throws<NotSupportedException>(() => LineMemory.Allocate<decimal>(4));
+        Assert.Throws<ArgumentOutOfRangeException>(() => LineMemory.Allocate<float>(-1));
+    }
+
+    [Fact]
     public void Values_of_compact_matrices_begin_with_a_line()
     {
         float[] dense = [.. Enumerable.Range(0, 70 * 130).Select(i => i % 3 == 0 ? 0f : i % 7 - 3.5f)];
