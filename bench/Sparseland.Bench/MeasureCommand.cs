@@ -27,7 +27,12 @@ internal sealed class MeasureCommand : Verb
 
     protected override async Task<int> RunAsync(ParseResult arguments, VerbContext context)
     {
-        string folder = arguments.GetValue(_results) ?? Checkout.Results, into = arguments.GetValue(_into) ?? Path.Combine(folder, MachineResults.ThisMachine);
+        string folder = arguments.GetValue(_results) ?? Checkout.Results;
+        if (arguments.GetValue(_into) is not { } into)
+        {
+            into = Path.Combine(folder, MachineResults.ThisMachine);
+            MachineResults.RefuseOthers(into, MachineInfo.Current.ToJson(), $"name another folder: {_into.Name} FOLDER");
+        }
         IReadOnlyList<(string File, JsonObject Document)> chosen = Choose(Known(MachineResults.All(folder), MachineResults.ThisMachine), arguments.GetValue(_names) ?? [], folder);
         if (!context.Settings.DryRun) Directory.CreateDirectory(into);
         var rows = new JsonArray();

@@ -78,9 +78,11 @@ internal sealed class ConvolutionFigure : Figure
                 variants.Add(("input gradient", () => g.BackwardInput(gradient, w, gx)));
                 variants.Add(("weight gradient", () => g.BackwardWeight(x, gradient, gw)));
             }
+            using EvenCores cores = EvenCores.For(context, options, rows);
             if (peer)
             {
                 float[] columns = Values((long)weights * pixels, random), product = new float[(long)g.OutChannels * pixels];
+                cores.BeforeTrial();
                 variants.AddRange(OpenBlasPeer.Contenders(blas =>
                 {
                     for (int image = 0; image < batch; image++) blas.Multiply(false, false, g.OutChannels, pixels, weights, w, columns, product);
@@ -93,7 +95,6 @@ internal sealed class ConvolutionFigure : Figure
                 variants.Add(("sparse forward", run));
                 cases.Add((kernel, density));
             }
-            using EvenCores cores = EvenCores.For(context, options, rows);
             (IReadOnlyList<Timing> t, string? blasVariant) = OpenBlasPeer.Best(InterleavedTimer.MeasureSelfTimed([.. variants.Select(v => Hot(v.Name, v.Run))], cores.Options, null, context.Cancellation));
             int baselines = t.Count - cases.Count;
             double flops = 2.0 * g.MultiplyAdds;

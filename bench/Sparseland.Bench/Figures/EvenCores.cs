@@ -61,6 +61,15 @@ internal sealed class EvenCores : IDisposable
         return threads == 1 ? new EvenCores(context, options, rows) : new EvenCores(context, options, rows, CoreDistance.Nanoseconds, () => CoreSpeed.Ratio(threads), MostWaitSeconds, s_run);
     }
 
+    /// <summary>The same wait before a trial that decides what takes part in the row. Its time is the row's, but what is recorded is what the row's own rounds begin with.</summary>
+    public void BeforeTrial()
+    {
+        if (Options.BeforeRound is null) return;
+        BeforeRound();
+        _looked = 0;
+        _ratios.Clear();
+    }
+
     /// <summary>Looks at the cores once more, and writes into the rows what was found.</summary>
     public void Dispose()
     {
@@ -87,6 +96,9 @@ internal sealed class EvenCores : IDisposable
     /// <summary>Whether cores were far from each other before or after a row; null where it was not recorded.</summary>
     internal static bool? WereFar(JsonObject row) => row["coreRoundTripNs"] is JsonArray distances ? distances.Any(d => (double)d! > CoreDistance.NearNanoseconds) : null;
 
+    /// <summary>Whether cores were far from each other before and after a row: not brought near or apart while it was measured.</summary>
+    internal static bool StayedFar(JsonObject row) => row["coreRoundTripNs"] is JsonArray distances && distances.All(d => (double)d! > CoreDistance.NearNanoseconds);
+
     /// <summary>Whether cores were not equally fast in more than half of the looks while a row was measured.</summary>
     internal static bool WereUnlike(JsonObject row) => row["coreSpeedRatio"] is JsonObject speeds && 2 * (int)speeds["unlike"]! > (int)speeds["looks"]!;
 
@@ -97,9 +109,11 @@ internal sealed class EvenCores : IDisposable
         {
             _before = _distance();
             _nearness.Found(_before);
-            if (_before > CoreDistance.NearNanoseconds && _nearness.IsWaitedFor)
+            double most = Math.Min(_mostWait, _nearness.MostWaitSeconds);
+            // Where a trial has spent the time there is no wait, and so none in vain.
+            if (_before > CoreDistance.NearNanoseconds && _nearness.IsWaitedFor && _waited < most)
             {
-                Wait(() => _before <= CoreDistance.NearNanoseconds, () => _before = _distance(), Math.Min(_mostWait, _nearness.MostWaitSeconds));
+                Wait(() => _before <= CoreDistance.NearNanoseconds, () => _before = _distance(), most);
                 if (_nearness.Waited(_before))
                     _context.Say($"the cores of this machine are far apart: {_before:0} ns there and back, at least {_nearness.Least:0} in this run; near ones are not waited for any more, unless a row begins with them");
             }

@@ -45,6 +45,7 @@ internal abstract class Figure : Verb
         int repetitions = arguments.GetValue(_repetitions);
         double seconds = arguments.GetValue(_seconds), budget = arguments.GetValue(_budget);
         if (repetitions < 3 || seconds is not (>= 0 and <= 3600) || budget is not (> 0 and <= 3600)) throw VerbException.Usage("--repetitions starts at 3, --seconds is 0 to 3600, --budget above 0");
+        string? file = Target(arguments);
         context.Say(MachineInfo.Current.Describe());
         long start = Stopwatch.GetTimestamp();
         JsonArray rows = Measure(arguments, context, new TimingOptions(repetitions, seconds, MostSeconds: budget));
@@ -59,9 +60,8 @@ internal abstract class Figure : Verb
             ["seconds"] = Math.Round(Stopwatch.GetElapsedTime(start).TotalSeconds, 1),
             ["rows"] = rows,
         };
-        if (arguments.GetValue(_out) is { } given)
+        if (file is not null)
         {
-            string file = Place(given);
             Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!);
             string temporary = file + ".tmp";
             File.WriteAllText(temporary, document.ToJsonString(JsonText.Indented) + "\n");
@@ -69,6 +69,15 @@ internal abstract class Figure : Verb
         }
         context.Result(document);
         return Task.FromResult(ExitCodes.Done);
+    }
+
+    /// <summary>The file to write, null for none. What must not be written is refused here, before it is measured.</summary>
+    private string? Target(ParseResult arguments)
+    {
+        if (arguments.GetValue(_out) is not { } given) return null;
+        string file = Place(given);
+        if (file != given) MachineResults.RefuseOthers(Path.GetDirectoryName(file)!, MachineInfo.Current.ToJson(), $"name a file in another folder: {_out.Name} FOLDER/{given}");
+        return file;
     }
 
     /// <summary>Where a figure goes: a bare name means the folder of this machine's figures.</summary>

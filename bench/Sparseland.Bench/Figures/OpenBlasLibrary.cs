@@ -22,18 +22,20 @@ internal sealed unsafe partial class OpenBlasLibrary
     private const int RowMajor = 101, NoTranspose = 111, Transpose = 112;
 
     private readonly nint _library;
+    private readonly string? _secondCache;
     private readonly delegate* unmanaged<int, int, int, int, int, int, float, float*, int, float*, int, float, float*, int, void> _gemm;
     private readonly delegate* unmanaged<int, int, int, int, float, float*, int, float*, int, float, float*, int, void> _gemv;
     private readonly delegate* unmanaged<int, void> _setThreads;
     private int _threads;
 
-    private OpenBlasLibrary(nint library)
+    private OpenBlasLibrary(nint library, string? secondCache)
     {
         _library = library;
         _gemm = (delegate* unmanaged<int, int, int, int, int, int, float, float*, int, float*, int, float, float*, int, void>)Symbol("cblas_sgemm");
         _gemv = (delegate* unmanaged<int, int, int, int, float, float*, int, float*, int, float, float*, int, void>)Symbol("cblas_sgemv");
         _setThreads = (delegate* unmanaged<int, void>)Symbol("openblas_set_num_threads");
         Kernels = Text("openblas_get_corename");
+        _secondCache = secondCache;
         Version = Text("openblas_get_config").Split(" NO_")[0];
     }
 
@@ -43,11 +45,15 @@ internal sealed unsafe partial class OpenBlasLibrary
     /// <summary>What it calls the kernels that it runs.</summary>
     public string Kernels { get; }
 
+    /// <summary>What tells it from the others: its kernels, and the size of the second cache where it was told one.</summary>
+    public string Name => $"{Kernels} kernels{(_secondCache is null ? "" : $" for a second cache of {_secondCache}")}";
+
     /// <summary>The library as the environment has it; where that names kernels, with those of its own choice; where neither has the widest vectors of the processor, with kernels for them. None where it is not installed.</summary>
     public static IReadOnlyList<OpenBlasLibrary> OpenAll()
     {
         if (!NativeLibrary.TryLoad("libopenblas.so.0", out nint handle) && !NativeLibrary.TryLoad("openblas", out handle)) return [];
-        var all = new List<OpenBlasLibrary> { new(handle) };
+        string? told = Environment.GetEnvironmentVariable(s_variables[1]);
+        var all = new List<OpenBlasLibrary> { new(handle, told is { Length: > 0 } ? told : null) };
         if (all[0]._gemm == null || all[0]._gemv == null) return [];
         if (!OperatingSystem.IsLinux()) return all;
         if (s_variables.Any(v => Environment.GetEnvironmentVariable(v) is { Length: > 0 })) Add(OpenCopy(null));
@@ -56,7 +62,8 @@ internal sealed unsafe partial class OpenBlasLibrary
 
         void Add(OpenBlasLibrary? library)
         {
-            if (library is not null && !all.Exists(l => l.Kernels == library.Kernels)) all.Add(library);
+            // The kernels that the environment names and those of its own choice may be the same; told another cache, they are not: they have other blocks.
+            if (library is not null && !all.Exists(l => l.Name == library.Name)) all.Add(library);
         }
     }
 
@@ -91,7 +98,7 @@ internal sealed unsafe partial class OpenBlasLibrary
             // Variables that .NET sets do not reach libraries; what the process was started with stays in .NET's own copy, which its children get.
             foreach (string variable in s_variables) UnsetVariable(variable);
             if (kernels is not null) SetVariable(s_variables[0], kernels, 1);
-            return NativeLibrary.TryLoad(copy, out nint library) ? new OpenBlasLibrary(library) : null;
+            return NativeLibrary.TryLoad(copy, out nint library) ? new OpenBlasLibrary(library, null) : null;
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {

@@ -4,7 +4,7 @@ using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Bench.Figures;
 
-/// <summary>OpenBLAS at its best: every set of kernels (<see cref="OpenBlasLibrary"/>) with as many threads as we use and with one; those that come near the best take turns with ours, and the one with the least median is the peer.</summary>
+/// <summary>OpenBLAS at its best: every set of kernels (<see cref="OpenBlasLibrary"/>) with as many threads as we use, and with one where that comes near the best, takes turns with ours; the one with the least median is the peer.</summary>
 internal static class OpenBlasPeer
 {
     /// <summary>How to install the peer.</summary>
@@ -27,22 +27,24 @@ internal static class OpenBlasPeer
     public static bool IsInstalled => s_libraries.Value.Count > 0;
 
     /// <summary>Version and kernels: those that the environment gives first.</summary>
-    public static string Version => $"{s_libraries.Value[0].Version} ({string.Join(" or ", s_libraries.Value.Select(l => l.Kernels))} kernels)";
+    public static string Version => $"{s_libraries.Value[0].Version} ({string.Join(" or ", s_libraries.Value.Select(l => l.Name))})";
 
     /// <summary>Whether a variant is this engine's.</summary>
     public static bool Is(string variant) => variant == Name || variant.StartsWith(Name + ", ", StringComparison.Ordinal);
 
-    /// <summary>The variants of a product that come near the fastest, by a few rounds in turn.</summary>
+    /// <summary>The variants of a product with as many threads as we use, and those with one that come near the fastest, by a few rounds in turn.</summary>
+    /// <remarks>A trial is short, and made without the others of the row: it only spares the row what has little hope.</remarks>
     /// <param name="product">Computes it by the given library, whose number of threads is set.</param>
     public static IReadOnlyList<(string Name, Action Run)> Contenders(Action<OpenBlasLibrary> product)
     {
-        (string Name, Action Run)[] all = [.. s_libraries.Value.SelectMany(_ => Numbers(), (library, threads) => (
-            $"{Name}, {library.Kernels} kernels, {(threads == 1 ? "1 thread" : $"{threads} threads")}", (Action)(() =>
+        (OpenBlasLibrary Library, int Threads)[] choices = [.. s_libraries.Value.SelectMany(_ => Numbers(), (library, threads) => (library, threads))];
+        (string Name, Action Run)[] all = [.. choices.Select(c => (
+            $"{Name}, {c.Library.Name}, {(c.Threads == 1 ? "1 thread" : $"{c.Threads} threads")}", (Action)(() =>
             {
-                library.UseThreads(threads);
-                product(library);
+                c.Library.UseThreads(c.Threads);
+                product(c.Library);
             })))];
-        if (all.Length == 1) return all;
+        if (WorkPool.Threads == 1) return all;
         Func<double>[] runs = [.. all.Select(v => Figure.Hot(v.Name, v.Run).Run)];
         var times = new double[all.Length][];
         for (int i = 0; i < runs.Length; i++) times[i] = new double[TrialRounds];
@@ -56,8 +58,15 @@ internal static class OpenBlasPeer
             }
         }
         double[] medians = [.. times.Select((t, i) => new Timing(all[i].Name, t).Median)];
-        return [.. all.Where((_, i) => medians[i] <= NearBest * medians.Min())];
+        return [.. Kept([.. choices.Select(c => c.Threads)], medians, WorkPool.Threads).Select(i => all[i])];
     }
+
+    /// <summary>The places of the variants that go on after a trial.</summary>
+    /// <param name="threads">How many each one uses.</param>
+    /// <param name="medians">How long each one took.</param>
+    /// <param name="ours">How many threads we use.</param>
+    internal static IEnumerable<int> Kept(int[] threads, double[] medians, int ours) =>
+        Enumerable.Range(0, threads.Length).Where(i => threads[i] == ours || medians[i] <= NearBest * medians.Min());
 
     /// <summary>Timings with the fastest of this engine's variants alone, under the engine's name and in the place of the first of them; and what that variant was.</summary>
     /// <param name="timings">All variants of a row.</param>

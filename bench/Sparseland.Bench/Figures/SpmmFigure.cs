@@ -59,14 +59,14 @@ internal sealed class SpmmFigure : Figure
         foreach ((string Name, int Rows, int Columns, int N) shape in s_shapes.Where(s => Chosen(s.Name, arguments.GetValue(_shapes)) && !(linear && (s.N == 1 || s.Name.StartsWith("resnet", StringComparison.Ordinal)))))
         {
             using EvenCores cores = EvenCores.For(context, options, rows);
-            foreach (JsonObject row in One(linear ? shape with { Name = shape.Name + ", linear layer" } : shape, linear, densities, ChosenKernels(arguments.GetValue(_kernels)), peer, withOnnx, context, cores.Options)) rows.Add(row);
+            foreach (JsonObject row in One(linear ? shape with { Name = shape.Name + ", linear layer" } : shape, linear, densities, ChosenKernels(arguments.GetValue(_kernels)), peer, withOnnx, context, cores)) rows.Add(row);
         }
         context.Say("dense: our product with the weight packed beforehand; e = speed-up x density over the fastest dense variant (best), and over OpenBLAS alone");
         return rows;
     }
 
     /// <summary>One shape: every variant takes its turn in one run, so that all are measured beside the same dense ones.</summary>
-    private static List<JsonObject> One((string Name, int Rows, int Columns, int N) shape, bool linear, double[] densities, (string Name, SparsityPattern Pattern)[] kernels, bool peer, bool withOnnx, VerbContext context, TimingOptions options)
+    private static List<JsonObject> One((string Name, int Rows, int Columns, int N) shape, bool linear, double[] densities, (string Name, SparsityPattern Pattern)[] kernels, bool peer, bool withOnnx, VerbContext context, EvenCores cores)
     {
         (int m, int k, int n) = (shape.Rows, shape.Columns, shape.N);
         var random = new Random(context.Settings.Seed);
@@ -79,12 +79,15 @@ internal sealed class SpmmFigure : Figure
         var variants = new List<(string Name, Func<double> Run)> { Hot(ours.Name, ours.Run) };
         if (peer)
         {
+            cores.BeforeTrial();
             foreach ((string name, Action multiply) in OpenBlasPeer.Contenders(blas =>
             {
                 if (linear) blas.Multiply(false, true, n, m, k, x, w, other);
                 else blas.Multiply(false, false, m, n, k, w, x, other);
             }))
             {
+                // All of OpenBLAS's variants write here: one that writes nothing must not pass by what another left.
+                other.AsSpan().Fill(float.NaN);
                 multiply();
                 Compare(other, dense, k);
                 variants.Add(Hot(name, multiply));
@@ -118,7 +121,7 @@ internal sealed class SpmmFigure : Figure
             variants.Add(Hot($"{kernel} {density:0.00}", run));
             cases.Add((kernel, (double)stored / ((long)m * k), stored));
         }
-        (IReadOnlyList<Timing> t, string? blasVariant) = OpenBlasPeer.Best(InterleavedTimer.MeasureSelfTimed(variants, options, null, context.Cancellation));
+        (IReadOnlyList<Timing> t, string? blasVariant) = OpenBlasPeer.Best(InterleavedTimer.MeasureSelfTimed(variants, cores.Options, null, context.Cancellation));
 
         int baselines = t.Count - cases.Count;
         int best = Enumerable.Range(0, baselines).MinBy(i => t[i].Median);

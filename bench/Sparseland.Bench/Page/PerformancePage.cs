@@ -85,7 +85,11 @@ internal static class PerformancePage
     private static string Describe(JsonObject document)
     {
         JsonNode m = document["machine"]!;
-        string numbers = m["family"] is { } family ? $", {(m["microarchitecture"] is { } cores ? $"{cores}, " : "")}family {family}, model {m["model"]}, caches {Kilobytes("l1")} and {Kilobytes("l2")} KB" : "";
+        // Not every processor tells its numbers and caches, and older files have none.
+        string numbers = m["microarchitecture"] is { } generation ? $", {generation}" : "";
+        if ((int?)m["family"] is > 0 and int family) numbers += $", family {family}";
+        if ((int?)m["model"] is > 0 and int model) numbers += $", model {model}";
+        if (Kilobytes("l1") > 0 && Kilobytes("l2") > 0) numbers += $", caches {Kilobytes("l1")} and {Kilobytes("l2")} KB";
         return $"{m["processor"]}{numbers}, {m["cores"]} cores, {m["simd"]} ({string.Join(", ", m["instructions"]!.AsArray().Select(i => (string)i!))}), {(double)m["memoryBytes"]! / 1e9:0.0} GB, {m["runtime"]}, {m["system"]}";
         double Kilobytes(string level) => (double?)m["cacheBytes"]?[level] / 1024 ?? 0;
     }
@@ -123,7 +127,7 @@ internal static class PerformancePage
         }
         page.Append("## Files\n\nThe load is the system's when the figure ended; its own run counts in it. ");
         page.Append(far is { } always
-            ? $"The cores of this machine were far from each other in {always.Far} of {always.Rows} rows that record it (a cache line takes {always.Nanoseconds:0} ns there and back, the median): that is how it is, and what two threads exchange is slow in every engine. Uneven cores: rows with several threads for which equally fast cores were waited for in vain, of those that record it."
+            ? $"The cores of this machine were far from each other in {always.Far} of {always.Rows} rows that record it (a cache line takes {always.Nanoseconds:0} ns there and back, the median): that is how it is, and what two threads exchange is slow in every engine. Uneven cores: rows with several threads for which equally fast cores were waited for in vain, or whose cores were near at one end and far at the other, of those that record it."
             : "Uneven cores: rows with several threads for which near and equally fast cores were waited for in vain, of those that record it.");
         page.Append("\n\n").Append(table).Append('\n');
     }
@@ -131,6 +135,6 @@ internal static class PerformancePage
     private static string Uneven(JsonObject document, bool farThroughout)
     {
         JsonObject[] known = [.. document["rows"]!.AsArray().OfType<JsonObject>().Where(r => EvenCores.WereFar(r) is not null)];
-        return known.Length == 0 ? "" : $"{known.Count(r => EvenCores.WereUnlike(r) || (!farThroughout && EvenCores.WereFar(r) == true))} of {known.Length}";
+        return known.Length == 0 ? "" : $"{known.Count(r => EvenCores.WereUnlike(r) || (EvenCores.WereFar(r) == true && !(farThroughout && EvenCores.StayedFar(r))))} of {known.Length}";
     }
 }

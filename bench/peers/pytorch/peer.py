@@ -5,12 +5,14 @@ where torch was given one thread. And while its idle threads look for work (100 
 a perceptron's step of 118 ms with two threads of each takes 71 with one of torch and two of OpenBLAS. So both numbers are set, and tried.
 """
 import ctypes
+import math
 import os
 import statistics
 import subprocess
 import sys
 
 KEEP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(1 << 40)}
+STARTED = "SPARSELAND_PEER_STARTED"  # says to the second start that it is one
 OPENBLAS = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")
 TRIAL = """
 import array, ctypes, time
@@ -31,8 +33,8 @@ print(min(times))
 def kernels_environment():
     """The environment in which OpenBLAS computes a product fastest, by processes in turn: as it is, without what it says of kernels, or with those for AVX-512.
 
-    Images of machines name older kernels there, and OpenBLAS gives a processor that is younger than itself older ones: those for Haswell
-    do half of what those for AVX-512 do on a Zen 5.
+    Images of machines name older kernels there: OPENBLAS_CORETYPE=Haswell stood in the one of a Zen 5, where those do half of what
+    the kernels for AVX-512 do, which OpenBLAS chooses by itself when nothing is named.
     """
     own = {name: value for name, value in os.environ.items() if name not in OPENBLAS}
     choices = [dict(os.environ), own]
@@ -45,14 +47,14 @@ def kernels_environment():
             try:
                 its.append(float(subprocess.run([sys.executable, "-c", TRIAL], env=choice, check=True, capture_output=True, text=True).stdout))
             except (OSError, ValueError, subprocess.CalledProcessError):
-                return choices[0]  # another BLAS, or an OpenBLAS that has no such kernels
+                its.append(math.inf)  # another BLAS, an OpenBLAS that has no such kernels, or kernels that fail here
     return choices[min(range(len(choices)), key=lambda i: min(times[i]))]
 
 
-if any(os.environ.get(name) != value for name, value in KEEP.items()):
+if STARTED not in os.environ:
     # A C library that keeps memory: it would give it back after each step and fault it in again. It reads these when a process
     # starts, and OpenBLAS its kernels when it is loaded, so this program is started once more, before it loads torch.
-    os.execve(sys.executable, [sys.executable, *sys.argv], {**kernels_environment(), **KEEP})
+    os.execve(sys.executable, [sys.executable, *sys.argv], {**kernels_environment(), **KEEP, STARTED: "1"})
 
 import torch
 

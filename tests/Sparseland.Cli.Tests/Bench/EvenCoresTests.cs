@@ -88,6 +88,37 @@ public class EvenCoresTests
     }
 
     [Fact]
+    public void ATrialWaitsAsARoundDoesAndTheRowSaysWhatItsRoundsBeganWith()
+    {
+        var rows = new JsonArray();
+        var nearness = new CoreNearness();
+        var distances = new Queue<double>([400, 60, 330, 50]);
+        var ratios = new Queue<double>([1.3, 1.02, 1.01]);
+        using (var context = new VerbContext(new VerbSettings { Quiet = true }, CancellationToken.None))
+        using (var cores = new EvenCores(context, s_three, rows, () => Next(distances), () => Next(ratios), 60, nearness))
+        {
+            cores.BeforeTrial();
+            Assert.Equal((2, 1), (distances.Count, ratios.Count));
+            cores.Options.BeforeRound!();
+            rows.Add(new JsonObject());
+        }
+        JsonNode row = Assert.Single(rows)!;
+        Assert.Equal([50.0, 50.0], row["coreRoundTripNs"]!.AsArray().Select(v => (double)v!));
+        Assert.Equal(1.01, (double)row["coreSpeedRatio"]!["highest"]!);
+    }
+
+    [Fact]
+    public void WhatATrialWaitedInVainIsOneWait()
+    {
+        using var context = new VerbContext(new VerbSettings { Quiet = true }, CancellationToken.None);
+        var nearness = new CoreNearness();
+        using var cores = new EvenCores(context, s_three, [], () => 470, () => 1, 0.1, nearness);
+        cores.BeforeTrial();
+        cores.Options.BeforeRound!();
+        Assert.True(nearness.IsWaitedFor);
+    }
+
+    [Fact]
     public void OnlyItsOwnRowsAreMarkedAndTheyAllAre()
     {
         var rows = new JsonArray { new JsonObject { ["before"] = true } };

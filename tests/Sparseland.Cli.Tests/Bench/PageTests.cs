@@ -2,6 +2,7 @@ using System.Text.Json.Nodes;
 using Sparseland.Bench;
 using Sparseland.Bench.Figures;
 using Sparseland.Bench.Page;
+using Sparseland.Cli.Hosting;
 
 namespace Sparseland.Cli.Tests.Bench;
 
@@ -74,6 +75,46 @@ public class PageTests
         Assert.Contains("another machine", Assert.Throws<InvalidDataException>(() => MachineResults.All(folder.Path)).Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("family", 25)]
+    [InlineData("model", 17)]
+    [InlineData("cores", 4)]
+    public void AMachineThatIsNamedAlikeIsAnotherOne(string what, int value)
+    {
+        using var folder = new TemporaryFolder();
+        JsonNode one = JsonNode.Parse(Gemm("CPU", "Zen 9", 50, 100))!;
+        one["machine"]!["model"] = 2;
+        JsonNode other = one.DeepClone();
+        other["machine"]![what] = value;
+        Write(folder, "zen9", "b.json", one.ToJsonString());
+        // The first file is an older one, without family and model: by those it fits both.
+        Write(folder, "zen9", "a.json", Gemm("CPU", null, 50, 100));
+        string path = Path.Combine(folder.Path, "zen9");
+        MachineResults.RefuseOthers(path, one["machine"]!, "name a folder");
+        MachineResults.RefuseOthers(Path.Combine(folder.Path, "none"), other["machine"]!, "name a folder");
+        VerbException refused = Assert.Throws<VerbException>(() => MachineResults.RefuseOthers(path, other["machine"]!, "name a folder"));
+        Assert.Contains($"and not {value}", refused.Message, StringComparison.Ordinal);
+        Assert.Equal("name a folder", refused.Try);
+        Write(folder, "zen9", "c.json", other.ToJsonString());
+        Assert.Contains($"{what} ", Assert.Throws<InvalidDataException>(() => MachineResults.All(folder.Path)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void AProcessorThatDoesNotTellItsNumbersHasNone()
+    {
+        using var folder = new TemporaryFolder();
+        JsonNode document = JsonNode.Parse(Gemm("CPU", null, 50, 100))!;
+        document["machine"]!["family"] = 0;
+        document["machine"]!["model"] = 0;
+        document["machine"]!["cacheBytes"] = new JsonObject { ["l1"] = 0, ["l2"] = 0 };
+        Write(folder, "cpu", "gemm.json", document.ToJsonString());
+        Assert.Contains("- CPU, 2 cores, Vector256 (AVX2)", PerformancePage.Make(folder.Path)[1].Text, StringComparison.Ordinal);
+        document["machine"]!["family"] = 25;
+        document["machine"]!["cacheBytes"] = new JsonObject { ["l1"] = 32768, ["l2"] = 1048576 };
+        Write(folder, "cpu", "gemm.json", document.ToJsonString());
+        Assert.Contains("- CPU, family 25, caches 32 and 1024 KB, 2 cores", PerformancePage.Make(folder.Path)[1].Text, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void AMachinesFolderIsNamedAfterItsCores()
     {
@@ -113,6 +154,20 @@ public class PageTests
     }
 
     [Fact]
+    public void CoresThatWereNearForAWhileDisturbARowEverywhere()
+    {
+        using var folder = new TemporaryFolder();
+        JsonNode document = JsonNode.Parse(Gemm("CPU", "Zen 9", 50, 100))!;
+        JsonArray rows = document["rows"]!.AsArray();
+        for (int i = 0; i < 2; i++) rows.Add(rows[i]!.DeepClone());
+        for (int i = 0; i < 4; i++) rows[i]!["coreRoundTripNs"] = new JsonArray(i == 0 ? 60 : 470, 470);
+        Write(folder, "zen9", "gemm.json", document.ToJsonString());
+        string page = PerformancePage.Make(folder.Path)[1].Text;
+        Assert.Contains("in 3 of 4 rows that record it (a cache line takes 470 ns", page, StringComparison.Ordinal);
+        Assert.Contains("| 1 of 4 |", page, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void EveryCommittedFigureSaysWhereItComesFrom()
     {
         IReadOnlyList<MachineResults> machines = MachineResults.All(Path.Combine(House.Repository.Root, "bench", "results"));
@@ -144,7 +199,7 @@ public class PageTests
     /// <summary>A figure with two products: the first as fast as is given, the second of 100 or 110 GFLOP/s beside 100.</summary>
     private static string Gemm(string processor, string? cores, double first, double peer) => $$"""
         { "figure": "gemm", "date": "2026-01-02T03:04:05Z", "commit": "abc", "load": 1.5,
-          "machine": { "processor": "{{processor}}", "microarchitecture": {{(cores is null ? "null" : $"\"{cores}\"")}}, "cores": 2, "threads": 2, "simd": "Vector256", "instructions": ["AVX2"], "memoryBytes": 8000000000, "runtime": ".NET", "system": "Linux" },
+          "machine": { "processor": "{{processor}}", "microarchitecture": {{(cores is null ? "null" : $"\"{cores}\"")}}, "family": {{(cores is null ? "null" : "26")}}, "cores": 2, "threads": 2, "simd": "Vector256", "instructions": ["AVX2"], "memoryBytes": 8000000000, "runtime": ".NET", "system": "Linux" },
           "rows": [
             { "m": 256, "n": 256, "k": 256, "layout": "nn", "where": "square", "gflops": { "plain": {{first}}, "packed": 55, "openblas": 100 }, "plainToOpenBlas": { "median": {{first / 100}} }, "packedToOpenBlas": { "median": 0.55 } },
             { "m": 512, "n": 512, "k": 512, "layout": "nn", "where": "square", "gflops": { "plain": {{peer}}, "packed": 110, "openblas": 100 }, "plainToOpenBlas": { "median": {{peer / 100}} }, "packedToOpenBlas": { "median": 1.1 } } ] }
