@@ -18,6 +18,8 @@ internal sealed class MeasureCommand : Verb
 
     protected override bool Resumes => false;
 
+    protected override string Cancelled => "files that were finished before are new, the others are as they were";
+
     protected override void Declare(Command command)
     {
         command.Arguments.Add(_names);
