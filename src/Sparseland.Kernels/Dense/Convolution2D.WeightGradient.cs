@@ -153,9 +153,12 @@ internal unsafe struct WeightGradientJob : ILevelWork
         }
     }
 
-    private readonly void RunParts<TWork>(int parts, TWork work) where TWork : IParts
+    private readonly void RunParts<TWork>(int parts, TWork work) where TWork : IParts => RunParts((long)Batch * Groups * Rows * Spec.Depth * Spec.Points, parts, work);
+
+    /// <summary>Runs parts on all threads where there are multiply-adds enough for them.</summary>
+    internal static void RunParts<TWork>(long multiplyAdds, int parts, TWork work) where TWork : IParts
     {
-        if ((long)Batch * Groups * Rows * Spec.Depth * Spec.Points >= 1 << 19) WorkPool.Run(parts, work);
+        if (multiplyAdds >= 1 << 19) WorkPool.Run(parts, work);
         else
         {
             for (int part = 0; part < parts; part++) work.Run(part);

@@ -99,14 +99,8 @@ internal sealed unsafe class OuterWeightGradient : ILevelWork
         RunParts(_geometry.Groups * ((_spec.Depth + FoldParts.Lines - 1) / FoldParts.Lines), new FoldParts(this, ranges, first));
     }
 
-    private void RunParts<TWork>(int parts, TWork work) where TWork : IParts
-    {
-        if ((long)_geometry.Batch * _geometry.OutChannels * _spec.Depth * Points >= 1 << 19) WorkPool.Run(parts, work);
-        else
-        {
-            for (int part = 0; part < parts; part++) work.Run(part);
-        }
-    }
+    private void RunParts<TWork>(int parts, TWork work) where TWork : IParts =>
+        WeightGradientJob.RunParts((long)_geometry.Batch * _geometry.OutChannels * _spec.Depth * Points, parts, work);
 
     // The columns of the weight in threes that lie equally far apart: taps of a row of the kernel, or channels of three ranges where a row has one tap.
     private (nint[] Bases, int[] Places, int Triples, nint Second, nint Third) Triples()

@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace Sparseland.Kernels.Dense;
 
@@ -153,7 +152,7 @@ internal sealed unsafe class PlanarSpec
                 for (; inside < under; inside += Pitch)
                 {
                     for (int q = 0; q < begin; q++) inside[q] = _padding;
-                    CopyStrided(row + ((nint)begin * _stepX), _stepX, inside + begin, end - begin);
+                    EveryNth.Copy(row + ((nint)begin * _stepX), _stepX, inside + begin, end - begin);
                     for (int q = end; q < Pitch; q++) inside[q] = _padding;
                     row += (nint)_stepY * Width;
                 }
@@ -199,21 +198,5 @@ internal sealed unsafe class PlanarSpec
             from += fromPitch;
             to += pitch;
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void CopyStrided(float* from, nint step, float* to, int count)
-    {
-        int q = 0;
-        if (step == 2 && Avx2.IsSupported)
-        {
-            // Sixteen values in, the even eight out; the last value read belongs to the row, so whole groups need one more.
-            for (; q + 8 < count; q += 8)
-            {
-                Vector256<float> even = Avx.Shuffle(Vector256.Load(from + (2 * q)), Vector256.Load(from + (2 * q) + 8), 0x88);
-                Avx2.Permute4x64(even.AsDouble(), 0xD8).AsSingle().Store(to + q);
-            }
-        }
-        for (; q < count; q++) to[q] = from[q * step];
     }
 }
