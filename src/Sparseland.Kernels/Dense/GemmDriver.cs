@@ -106,7 +106,7 @@ internal static unsafe class GemmDriver
         else if (packed) Blocked<V>(call);
         else if (call.N <= 8 && call.M > call.N) Swapped<V>(call);
         else if (call.M <= DotKernel.MaxRows && call.TransB) Dots<V>(call);
-        else if (call.M <= 2 && !call.TransB) RunParts((call.N + GemmRows<V>.Columns - 1) / GemmRows<V>.Columns, new GemmRows<V>(call), (long)call.M * call.N * call.K);
+        else if (call.M == 1 && !call.TransB) RunParts((call.N + GemmRows<V>.Columns - 1) / GemmRows<V>.Columns, new GemmRows<V>(call), (long)call.M * call.N * call.K);
         else Blocked<V>(call);
     }
 
@@ -178,8 +178,10 @@ internal static unsafe class GemmDriver
         int mr = MicroKernel.Rows<V>(), nr = MicroKernel.Columns<V>();
         int block = Packing.BlockLength(call.K);
         bool direct = call.PackedB == null && !call.TransB && call.M <= 16;
+        // Rows that fill no tile are read where they are.
+        bool directA = call.PackedA == null && call.Alpha == 1f && call.M < mr;
         int rowsAtOnce = Math.Min(call.M, BigRows), columnsAtOnce = Math.Min(call.N, BigColumns), depth = Math.Min(call.K, block * BlocksAtOnce);
-        using Scratch.Buffer bufferA = Scratch.Rent(call.PackedA != null ? 0 : (long)RoundUp(rowsAtOnce, mr) * depth);
+        using Scratch.Buffer bufferA = Scratch.Rent(call.PackedA != null || directA ? 0 : (long)RoundUp(rowsAtOnce, mr) * depth);
         using Scratch.Buffer bufferB = Scratch.Rent(call.PackedB != null || direct ? 0 : (long)RoundUp(columnsAtOnce, nr) * depth);
         long work = (long)call.M * call.N * call.K;
 
@@ -201,6 +203,7 @@ internal static unsafe class GemmDriver
                         Columns = columns,
                         K = Math.Min(depth, call.K - k0),
                         Block = block,
+                        DirectA = directA,
                         DirectB = direct,
                         // Panels of a prepared operand: the block at k0 begins behind all panels of earlier blocks.
                         PanelsA = call.PackedA != null ? call.PackedA + ((nint)RoundUp(call.M, mr) * k0) : bufferA.Pointer,
@@ -211,7 +214,7 @@ internal static unsafe class GemmDriver
                         FirstB = call.PackedB != null ? j0 : 0,
                     };
                     int tilesA = (rows + TileRows - 1) / TileRows, tilesB = (columns + TileColumns - 1) / TileColumns, blocks = (step.K + block - 1) / block;
-                    int packA = call.PackedA != null ? 0 : tilesA, packB = call.PackedB != null || direct ? 0 : tilesB;
+                    int packA = call.PackedA != null || directA ? 0 : tilesA, packB = call.PackedB != null || direct ? 0 : tilesB;
                     if (packA + packB > 0) RunParts((packA + packB) * blocks, new PackParts<V>(step, packA, packA + packB), work);
                     RunParts(tilesA * tilesB, new TileParts<V>(step, tilesA), work);
                 }
@@ -235,7 +238,7 @@ internal static unsafe class GemmDriver
     {
         public GemmCall Call;
         public int I0, J0, K0, Rows, Columns, K, Block;
-        public bool DirectB;
+        public bool DirectA, DirectB;
         public float* PanelsA;
         public float* PanelsB;
 
@@ -292,45 +295,54 @@ internal static unsafe class GemmDriver
 
             float* edge = stackalloc float[8 * 32];
             using Scratch.Buffer tail = Scratch.Rent(step.DirectB && columns % nr != 0 ? (long)step.Block * nr : 0);
+            // Rows that fill no tile: in pieces of much the same number.
+            int last = columns / nr * nr, left = rows % mr, tiled = rows - left, pieces = (left + MicroKernel.RowsOfPairs<V>() - 1) / MicroKernel.RowsOfPairs<V>();
+            nint distance = step.DirectA && !call.TransA ? call.Lda : 1, next = !step.DirectA ? mr : call.TransA ? call.Lda : 1;
             for (int k0 = 0; k0 < step.K; k0 += step.Block)
             {
                 int k = Math.Min(step.Block, step.K - k0);
-                for (int j = 0; j < columns; j += nr)
+                if (step.DirectB && last < columns) Packing.Right(false, Panel(step, k0, k, j0 + last, nr, null, out _), call.Ldb, k, columns - last, nr, tail.Pointer);
+                for (int j = 0; tiled > 0 && j < columns; j += nr)
                 {
-                    int width = Math.Min(nr, columns - j);
-                    float* b;
-                    nint stride = nr;
-                    if (!step.DirectB) b = step.B(k0, k, j0 + j);
-                    else
-                    {
-                        b = call.B + ((step.K0 + k0) * call.Ldb) + step.J0 + j0 + j;
-                        stride = call.Ldb;
-                        if (width < nr)
-                        {
-                            Packing.Right(false, b, call.Ldb, k, width, nr, tail.Pointer);
-                            b = tail.Pointer;
-                            stride = nr;
-                        }
-                    }
-                    for (int i = 0; i < rows; i += mr)
+                    float* b = Panel(step, k0, k, j0 + j, nr, j == last ? tail.Pointer : null, out nint stride);
+                    for (int i = 0; i < tiled; i += mr)
                     {
                         float* a = step.A(k0, k, i0 + i);
                         float* to = c + (i * call.Ldc) + j;
-                        int height = Math.Min(mr, rows - i);
-                        if (height == 1) MicroKernel.RunOneRow<V>(k, a, mr, b, stride, edge);
-                        else if (height == mr && width == nr)
+                        if (j < last) MicroKernel.Run<V>(k, a, b, stride, to, call.Ldc, accumulate);
+                        else
                         {
-                            MicroKernel.Run<V>(k, a, b, stride, to, call.Ldc, accumulate);
-                            continue;
+                            MicroKernel.Run<V>(k, a, b, stride, edge, nr, false);
+                            AddEdge<V>(edge, nr, to, call.Ldc, mr, columns - last, accumulate);
                         }
-                        else MicroKernel.Run<V>(k, a, b, stride, edge, nr, false);
-                        AddEdge<V>(edge, nr, to, call.Ldc, height, width, accumulate);
+                    }
+                }
+                float* few = step.DirectA ? call.A + ((step.K0 + k0) * next) + ((step.I0 + i0) * distance) : step.A(k0, k, i0 + tiled);
+                for (int j = 0; left > 0 && j < columns; j += 2 * nr)
+                {
+                    // A panel without a neighbour is its own.
+                    int second = j + nr < columns ? j + nr : j, width = Math.Min(second - j + nr, columns - j);
+                    float* b0 = Panel(step, k0, k, j0 + j, nr, j == last ? tail.Pointer : null, out nint stride0);
+                    float* b1 = Panel(step, k0, k, j0 + second, nr, second == last ? tail.Pointer : null, out nint stride1);
+                    for (int piece = 0; piece < pieces; piece++)
+                    {
+                        int i = piece * left / pieces, height = ((piece + 1) * left / pieces) - i;
+                        MicroKernel.RunPair<V>(height, k, few + (i * distance), distance, next, b0, stride0, b1, stride1, edge);
+                        AddEdge<V>(edge, 2 * nr, c + ((tiled + i) * call.Ldc) + j, call.Ldc, height, width, accumulate);
                     }
                 }
                 accumulate = true;
             }
             if (step.K0 + step.K == call.K && !call.Epilogue.IsEmpty) call.Epilogue.Apply<V>(c, call.Ldc, step.I0 + i0, step.J0 + j0, rows, columns);
         }
+    }
+
+    // The panel of columns that begins at column j of the step: where it was packed or, where b is read in place, there; the last of those, where it is not full, in tail.
+    private static float* Panel(in Step step, int k0, int k, int j, int width, float* tail, out nint stride)
+    {
+        stride = step.DirectB && tail == null ? step.Call.Ldb : width;
+        if (!step.DirectB) return step.B(k0, k, j);
+        return tail != null ? tail : step.Call.B + ((step.K0 + k0) * step.Call.Ldb) + step.J0 + j;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -4,8 +4,8 @@ using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.Dense;
 
-/// <summary>One or two rows times a matrix stored [k, n]: each row of the matrix is read once, in order.</summary>
-/// <remarks>Such products wait for memory; tiles of 32 columns would touch a new page per row. The sums are those of the blocked product, bit for bit.</remarks>
+/// <summary>One row times a matrix stored [k, n]: each row of the matrix is read once, in order.</summary>
+/// <remarks>Such products wait for memory; tiles of 64 columns would touch a new page per row. With two rows tiles are faster all the same (2048 x 2048: 0.56 to 0.82 ms here, 0.34 to 0.68 there; Zen 5). The sums are those of the blocked product, bit for bit.</remarks>
 internal readonly unsafe struct GemmRows<V>(GemmCall call) : IParts where V : unmanaged, IVector<V>
 {
     /// <summary>Columns of one part: their sums stay in the first-level cache.</summary>

@@ -111,23 +111,6 @@ internal static unsafe partial class MicroKernel
         else Wide6<V, Listed>(k, a, b0, b1, new Listed(offsets), to);
     }
 
-    /// <summary>As <see cref="Run{V}(int, float*, float*, nint, float*, nint, bool)"/> for the first row of a panel only, overwriting c; row p of a is read at a + p * step.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    public static void RunOneRow<V>(int k, float* a, int step, float* b, nint stride, float* c) where V : unmanaged, IVector<V>
-    {
-        V s0 = V.Zero, s1 = V.Zero;
-        for (int p = 0; p < k; p++)
-        {
-            V w = V.Broadcast(*a);
-            s0 = V.MultiplyAdd(w, V.Load(b), s0);
-            s1 = V.MultiplyAdd(w, V.Load(b + V.Count), s1);
-            a += step;
-            b += stride;
-        }
-        V.Store(s0, c);
-        V.Store(s1, c + V.Count);
-    }
-
     /// <summary>
     /// Four row panels of eight times two columns, with the rows in the registers: sums [2][4 * 8]. Same sums as the other tiles, bit for bit.
     /// </summary>

@@ -75,13 +75,26 @@ internal static unsafe class Packing
         for (int i = whole; i < width; i += panel) CopyPanel(source + i, ld, k, Math.Min(panel, width - i), panel, target + ((nint)i * k));
     }
 
+    // One panel that is not full.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void CopyPanel(float* source, nint ld, int k, int width, int panel, float* target)
     {
-        for (int p = 0; p < k; p++)
+        int masked = Avx.IsSupported && (panel & 7) == 0 ? panel : 0;
+        for (int j = 0; j < masked; j += 8)
         {
-            int j = 0;
-            for (; j < width; j++) target[j] = source[j];
-            for (; j < panel; j++) target[j] = 0f;
+            // Lanes without a column are not read: behind the last row nothing may be.
+            Vector256<float> kept = Vector256.LessThan(Vector256<int>.Indices, Vector256.Create(width - j)).AsSingle();
+            float* s = source + j, t = target + j;
+            for (int p = 0; p < k; p++)
+            {
+                Avx.MaskLoad(s, kept).Store(t);
+                s += ld;
+                t += panel;
+            }
+        }
+        for (int p = 0; masked == 0 && p < k; p++)
+        {
+            for (int j = 0; j < panel; j++) target[j] = j < width ? source[j] : 0f;
             source += ld;
             target += panel;
         }
@@ -93,14 +106,8 @@ internal static unsafe class Packing
         for (int i = 0; i < rows; i += panel)
         {
             int count = Math.Min(panel, rows - i);
+            if (count < panel) new Span<float>(target, k * panel).Clear();
             Transpose(source + (i * ld), ld, count, k, target, panel);
-            if (count < panel)
-            {
-                for (int p = 0; p < k; p++)
-                {
-                    for (int r = count; r < panel; r++) target[((nint)p * panel) + r] = 0f;
-                }
-            }
             target += (nint)k * panel;
         }
     }

@@ -10,7 +10,7 @@ public sealed class GemmTests
     {
         { 1, 1, 1 }, { 1, 17, 33 }, { 3, 5, 7 }, { 4, 100, 31 }, { 5, 40, 16 }, { 8, 32, 15 }, { 7, 33, 17 }, { 9, 31, 48 },
         { 13, 8, 65 }, { 40, 3, 100 }, { 100, 1, 70 }, { 16, 130, 300 }, { 97, 129, 289 }, { 33, 65, 600 }, { 200, 260, 64 },
-        { 17, 4200, 9 }, { 3900, 9, 20 },
+        { 17, 4200, 9 }, { 3900, 9, 20 }, { 2, 70, 33 }, { 6, 100, 250 }, { 10, 128, 512 }, { 12, 9, 3 },
     };
 
     [Theory]
@@ -71,6 +71,40 @@ public sealed class GemmTests
             var c = new float[m * n];
             Gemm.Multiply(false, m, a, k, packed, 0f, c, n, rowBias, bias, Clamp.Relu);
             return c;
+        }
+    }
+
+    /// <summary>Rows that fill no tile have tiles of their own: the same bits as among more rows, from a matrix, a transposed one or beside a prepared operand, whatever stands behind them.</summary>
+    [Theory]
+    [InlineData(9, 1), InlineData(32, 5), InlineData(33, 192), InlineData(64, 193), InlineData(100, 400), InlineData(300, 20)]
+    public void FewRowsAreTheRowsOfMore(int n, int k)
+    {
+        const int Most = 17;
+        float[] a = Random(Most * k, 1), at = Transposed(a, Most, k), b = Random(k * n, 2), bias = Random(n, 3);
+        PackedMatrix packed = PackedMatrix.Right(false, k, n, b, n);
+        var all = new float[Most * n];
+        Gemm.Multiply(false, Most, a, k, packed, 0f, all, n, default, bias, Clamp.None);
+        for (int m = 1; m < Most; m++)
+        {
+            float[] few = (float[])a.Clone(), fewT = (float[])at.Clone();
+            for (int i = m * k; i < few.Length; i++) few[i] = float.NaN;
+            for (int i = 0; i < fewT.Length; i++) if (i % Most >= m) fewT[i] = float.PositiveInfinity;
+            foreach (bool transposed in (bool[])[false, true])
+            {
+                float[] from = transposed ? fewT : few;
+                int lda = transposed ? Most : k;
+                Near.BitEqual(all.AsSpan(0, m * n), SameEverywhere(() => Product(c => Gemm.Multiply(transposed, m, from, lda, packed, 0f, c, n, default, bias, Clamp.None)), $"prepared, {m} rows"));
+                Near.BitEqual(all.AsSpan(0, m * n), SameEverywhere(() => Product(c => Gemm.Multiply(transposed, false, m, n, k, 1f, from, lda, b, n, 0f, c, n, default, bias, Clamp.None)), $"{m} rows"));
+                // Twice the half: powers of two change no bits.
+                Near.BitEqual(all.AsSpan(0, m * n), Product(c => Gemm.Multiply(transposed, false, m, n, k, 2f, Array.ConvertAll(from, x => x / 2), lda, b, n, 0f, c, n, default, bias, Clamp.None)));
+            }
+
+            float[] Product(Action<float[]> multiply)
+            {
+                var c = new float[m * n];
+                multiply(c);
+                return c;
+            }
         }
     }
 
