@@ -32,9 +32,8 @@ internal static class ErrorPresenter
             UnauthorizedAccessException e => (ExitCodes.OverLimit, Line("SL5001", e.Message, "choose a target that you may write, with -o or --run-dir")),
             IOException e when IsDiskFull(e) => (ExitCodes.OverLimit, Line("SL5002", $"the disk is full: {e.Message}", $"free some space, then run the same command{(resumes ? " with --resume" : "")}; nothing half-written is left")),
             IOException e => (ExitCodes.OverLimit, Line("SL5003", e.Message, "check that the target can be written")),
-            // What is read once per process from the environment: SPARSELAND_THREADS; SPARSELAND_SIMD.
+            // What is read once per process from the environment: SPARSELAND_THREADS, SPARSELAND_SIMD.
             ArgumentException { ParamName: "requested" } e => Variable(e),
-            TypeInitializationException { InnerException: ArgumentException { ParamName: "requested" } e } => Variable(e),
             OutOfMemoryException => (ExitCodes.OverLimit, Line("SL5004", "out of memory", "use a smaller --batch or a machine with more memory")),
             _ => (ExitCodes.Unexpected, Line("SL9999", $"unexpected: {error.Message}", "run again with --verbose and report the trace")),
         };

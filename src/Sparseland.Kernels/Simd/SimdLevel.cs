@@ -26,14 +26,18 @@ public enum SimdLevel
 /// </remarks>
 public static class SimdSupport
 {
-    /// <summary>Name of the environment variable that lowers the level.</summary>
+    /// <summary>Name of the environment variable that lowers the level. Anything but the names above is refused: see <see cref="Level"/>.</summary>
     public const string EnvironmentVariable = "SPARSELAND_SIMD";
+
+    // 0 until someone asks: a value that is refused is an error of who asks, and none of the type.
+    private static int s_levelPlusOne;
 
     /// <summary>The widest level that this CPU and runtime offer.</summary>
     public static SimdLevel Hardware { get; } = DetectHardware();
 
     /// <summary>The level in use: <see cref="Hardware"/> unless the environment lowers it.</summary>
-    public static SimdLevel Level { get; } = Choose(Environment.GetEnvironmentVariable(EnvironmentVariable), Hardware);
+    /// <exception cref="ArgumentException">Read, here or by any kernel or session, while the environment variable <see cref="EnvironmentVariable"/> holds none of its values; the message names both.</exception>
+    public static SimdLevel Level => Volatile.Read(ref s_levelPlusOne) is > 0 and int level ? (SimdLevel)(level - 1) : FromEnvironment();
 
     /// <summary>The level that results from a requested name on a machine with the given hardware.</summary>
     /// <exception cref="ArgumentException">The name is none of scalar, 128, 256, 512.</exception>
@@ -50,6 +54,14 @@ public static class SimdSupport
                 $"{EnvironmentVariable} is '{requested}'; expected scalar, 128, 256 or 512.", nameof(requested)),
         };
         return wanted < hardware ? wanted : hardware;
+    }
+
+    private static SimdLevel FromEnvironment()
+    {
+        SimdLevel level = Choose(Environment.GetEnvironmentVariable(EnvironmentVariable), Hardware);
+        // Who read it at the same time reads the same.
+        Volatile.Write(ref s_levelPlusOne, (int)level + 1);
+        return level;
     }
 
     private static SimdLevel DetectHardware()

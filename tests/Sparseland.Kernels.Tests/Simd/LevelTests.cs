@@ -30,4 +30,12 @@ public class LevelTests
     [InlineData("scalar", SimdLevel.Vector512, SimdLevel.Scalar)]
     [InlineData("256", SimdLevel.Vector128, SimdLevel.Vector128)]
     public void A_level_can_be_lowered_and_not_raised(string? requested, SimdLevel hardware, SimdLevel expected) => Assert.Equal(expected, SimdSupport.Choose(requested, hardware));
+
+    [Fact]
+    public void A_level_that_is_none_is_refused()
+    {
+        Assert.Equal(SimdLevel.Vector256, SimdSupport.Choose(" ", SimdLevel.Vector256));
+        foreach (string bad in new[] { "1024", "64", "avx2", "-1", "256 512", "0x100" })
+            Assert.Contains($"SPARSELAND_SIMD is '{bad}'; expected scalar, 128, 256 or 512.", Assert.Throws<ArgumentException>(() => SimdSupport.Choose(bad, SimdLevel.Vector512)).Message);
+    }
 }
