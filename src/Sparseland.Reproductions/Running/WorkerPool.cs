@@ -15,7 +15,7 @@ public sealed record WorkItem(string Name, IReadOnlyList<string> Arguments);
 public sealed record WorkOutcome(WorkItem Item, int ExitCode, string Errors);
 
 /// <summary>Runs pieces of work in parallel processes and adds their progress up.</summary>
-/// <remarks>A worker says how far it is by lines <c>progress 0.31 words</c> on its standard output. Cancelling ends every worker and waits for it: a part is written whole or not at all.</remarks>
+/// <remarks>A worker says how far it is by lines <c>progress 0.31 words</c> on its standard output; whoever listens is told one at a time, and never less than before. Cancelling ends every worker and waits for it: a part is written whole or not at all.</remarks>
 /// <param name="command">The program, with arguments that come before those of the work.</param>
 /// <param name="workers">Processes at a time.</param>
 public sealed class WorkerPool(IReadOnlyList<string> command, int workers) : IWorkEngine
@@ -49,17 +49,14 @@ public sealed class WorkerPool(IReadOnlyList<string> command, int workers) : IWo
 
         void Report(int i, double fraction, string words, bool runs)
         {
-            string what;
-            double sum;
+            // Told inside: of two workers that end at once, who was second would else tell of both before who was first, and the last that is told would not be all.
             lock (gate)
             {
                 done[i] = Math.Max(done[i], fraction);
                 if (runs) running.Add(i);
                 else running.Remove(i);
-                sum = done.Sum();
-                what = string.Join(" | ", running.Select(r => r == i && words.Length > 0 ? $"{items[r].Name}: {words}" : items[r].Name));
+                progress?.Invoke(done.Sum(), string.Join(" | ", running.Select(r => r == i && words.Length > 0 ? $"{items[r].Name}: {words}" : items[r].Name)));
             }
-            progress?.Invoke(sum, what);
         }
     }
 
