@@ -106,7 +106,7 @@ internal static unsafe class GemmDriver
         else if (packed) Blocked<V>(call);
         else if (call.N <= 8 && call.M > call.N) Swapped<V>(call);
         else if (call.M <= DotKernel.MaxRows && call.TransB) Dots<V>(call);
-        else if (call.M == 1 && !call.TransB) RunParts((call.N + GemmRows<V>.Columns - 1) / GemmRows<V>.Columns, new GemmRows<V>(call), (long)call.M * call.N * call.K);
+        else if (call.M == 1 && !call.TransB) RunParts((call.N + GemmRows<V>.Columns - 1) / GemmRows<V>.Columns, new GemmRows<V>(call), (long)call.N * call.K);
         else Blocked<V>(call);
     }
 

@@ -16,29 +16,26 @@ internal readonly unsafe struct GemmRows<V>(GemmCall call) : IParts where V : un
     {
         int first = part * Columns, columns = Math.Min(Columns, call.N - first), block = Packing.BlockLength(call.K);
         float* sums = stackalloc float[Columns];
-        for (int i = 0; i < call.M; i++)
+        float* c = call.C + first;
+        if (call.Beta == 0f) new Span<float>(c, columns).Clear();
+        else if (call.Beta != 1f)
         {
-            float* c = call.C + (i * call.Ldc) + first;
-            if (call.Beta == 0f) new Span<float>(c, columns).Clear();
-            else if (call.Beta != 1f)
+            for (int j = 0; j < columns; j++) c[j] *= call.Beta;
+        }
+        nint step = call.TransA ? call.Lda : 1;
+        for (int k0 = 0; k0 < call.K; k0 += block)
+        {
+            int k = Math.Min(block, call.K - k0);
+            new Span<float>(sums, columns).Clear();
+            Accumulate(call.A + (k0 * step), step, call.Alpha, call.B + (k0 * call.Ldb) + first, call.Ldb, k, columns, sums);
+            // The first block is stored, not added to zero: -0 stays -0 as in the blocked product.
+            if (k0 == 0 && call.Beta == 0f) new ReadOnlySpan<float>(sums, columns).CopyTo(new Span<float>(c, columns));
+            else
             {
-                for (int j = 0; j < columns; j++) c[j] *= call.Beta;
-            }
-            for (int k0 = 0; k0 < call.K; k0 += block)
-            {
-                int k = Math.Min(block, call.K - k0);
-                new Span<float>(sums, columns).Clear();
-                Accumulate(call.TransA ? call.A + (k0 * call.Lda) + i : call.A + (i * call.Lda) + k0, call.TransA ? call.Lda : 1, call.Alpha,
-                    call.B + (k0 * call.Ldb) + first, call.Ldb, k, columns, sums);
-                // The first block is stored, not added to zero: -0 stays -0 as in the blocked product.
-                if (k0 == 0 && call.Beta == 0f) new ReadOnlySpan<float>(sums, columns).CopyTo(new Span<float>(c, columns));
-                else
-                {
-                    for (int j = 0; j < columns; j++) c[j] += sums[j];
-                }
+                for (int j = 0; j < columns; j++) c[j] += sums[j];
             }
         }
-        if (!call.Epilogue.IsEmpty) call.Epilogue.Apply<V>(call.C + first, call.Ldc, 0, first, call.M, columns);
+        if (!call.Epilogue.IsEmpty) call.Epilogue.Apply<V>(c, call.Ldc, 0, first, 1, columns);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

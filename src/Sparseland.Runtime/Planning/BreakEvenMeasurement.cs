@@ -73,7 +73,8 @@ internal static class BreakEvenMeasurement
             var rule = new BreakEven(layer.Kernel, layer.Image == layer.Smallest ? 0 : (long)layer.Image * layer.Image, 0) { BlockRows = layer.BlockRows > 1 ? layer.BlockRows : 0, Images = layer.Batch > 1 ? layer.Batch : 0, Columns = layer.LeastColumns };
             if (layer.IsRun) Add(rule, () => Convolution(layer));
         }
-        foreach ((int rows, long size) in new[] { (2, 2L), (4, 4L), (8, 8L), (16, 16L), (24, 24L), (32, 32L), (128, 64L) })
+        // A tile of the dense kernel has eight rows; what fills none is cheaper from four rows down.
+        foreach ((int rows, long size) in new[] { (2, 2L), (4, 4L), (5, 5L), (8, 8L), (12, 12L), (16, 16L), (24, 24L), (32, 32L), (128, 64L) })
         {
             Add(new BreakEven(KernelKind.Csr, size, 0), () => Matrix(rows, block: false));
             Add(new BreakEven(KernelKind.Block, size, 0), () => Matrix(rows, block: true));
@@ -140,10 +141,10 @@ internal static class BreakEvenMeasurement
         if (block)
         {
             var tiles = new PreparedSpMM(BlockCsrMatrix.FromMask(mask, weight, Side, Side, 4, 1));
-            return BreakEvenOf(SparseCost.Of(Density, Side, rows, 4), dense, () => tiles.Linear(x, rows, y));
+            return BreakEvenOf(SparseCost.OfLinear(Density, Side, Side, rows, 4), dense, () => tiles.Linear(x, rows, y));
         }
         var sparse = new PreparedSpMM(CsrMatrix.FromMask(mask, weight, Side, Side));
-        return BreakEvenOf(SparseCost.Of(Density, Side, rows), dense, () => sparse.Linear(x, rows, y));
+        return BreakEvenOf(SparseCost.OfLinear(Density, Side, Side, rows), dense, () => sparse.Linear(x, rows, y));
     }
 
     private static double Vector(int side, KernelKind kernel, int blockRows)

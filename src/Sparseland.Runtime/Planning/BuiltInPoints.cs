@@ -55,8 +55,9 @@ internal static class BuiltInPoints
         .. Rules(KernelKind.Convolution, (0, 0.39), (16, 0.74), (49, 0.88), (784, 0.75)), .. Batches(KernelKind.Convolution, (0, 0.32), (16, 0.85)),
         .. Rules(KernelKind.Pointwise, (0, 0.24), (16, 0.81)), .. Batches(KernelKind.Pointwise, (0, 0.39), (16, 0.79), (49, 0.84)),
         .. Blocks(KernelKind.ConvolutionBlock, 4, (0, 0.22), (16, 0.7), (49, 0.88)), .. Blocks(KernelKind.ConvolutionBlock, 8, (0, 0.44), (16, 0.68), (49, 0.88)),
-        .. Rules(KernelKind.Csr, (2, 0.27), (16, 0.55), (24, 0.6), (32, 0.68), (64, 0.77)),
-        .. Rules(KernelKind.Block, (2, 0.27), (16, 0.56), (24, 0.73)),
+        // Up to 16 rows beside code beyond the second cache (SparseCost.OfLinear).
+        .. Rules(KernelKind.Csr, (2, 0.25), (5, 0.38), (12, 0.64), (16, 0.72), (24, 0.6), (32, 0.68), (64, 0.77)),
+        .. Rules(KernelKind.Block, (2, 0.25), (5, 0.38), (12, 0.64), (16, 0.68), (24, 0.73)),
         .. Rules(KernelKind.Grouped, (0, 0.34), (16, 0.5)),
         // Asked for with 512-bit registers alone.
         .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
