@@ -11,12 +11,12 @@ namespace Sparseland.Kernels.Tests.SparseOps;
 [Collection("threads")]
 public class CompiledMatrixTests
 {
-    /// <summary>Rows around panels of 28, columns around blocks of 384 (few values a column) and 768 (many), widths around tiles of 16 and beyond the shared ones; the last of those that are not square have more code than stays in a cache; some leave many columns unused, and one has an input that is much larger than the second cache.</summary>
+    /// <summary>Rows around panels of 28, columns around blocks of 384 (few values a column) and 768 (many), widths around tiles of 16 and beyond the shared ones; the last of those that are not square have more code than stays in a cache, and one of them short blocks of it; some leave many columns unused, others few, and one has an input that is much larger than the second cache.</summary>
     public static TheoryData<int, int, int, double> Shapes => new()
     {
         { 1, 40, 16, 0.5 }, { 3, 1, 17, 1 }, { 27, 50, 15, 0.3 }, { 28, 50, 16, 0.3 }, { 29, 50, 33, 0.3 }, { 57, 129, 31, 0.1 }, { 113, 64, 257, 0.2 }, { 64, 767, 48, 0.1 },
         { 31, 768, 20, 0.1 }, { 30, 769, 36, 0.1 }, { 33, 2500, 18, 0.05 }, { 40, 300, 900, 0.1 }, { 200, 9, 300, 0.4 }, { 60, 2000, 3, 0.03 },
-        { 30, 384, 20, 0.1 }, { 30, 385, 130, 0.1 }, { 29, 768, 33, 0.5 }, { 29, 769, 130, 0.5 }, { 200, 800, 40, 0.5 }, { 500, 900, 130, 0.08 }, { 40, 1500, 50, 0.01 }, { 60, 1000, 49, 0.1 }, { 600, 1100, 49, 0.45 }, { 30, 1100, 1001, 0.1 }, { 64, 64, 64, 0 }, { 64, 64, 64, 1 },
+        { 30, 384, 20, 0.1 }, { 30, 385, 130, 0.1 }, { 29, 768, 33, 0.5 }, { 29, 769, 130, 0.5 }, { 200, 800, 40, 0.5 }, { 500, 900, 130, 0.08 }, { 40, 1500, 50, 0.01 }, { 60, 1000, 49, 0.1 }, { 600, 1100, 49, 0.45 }, { 256, 2304, 131, 0.1 }, { 30, 1100, 1001, 0.1 }, { 64, 64, 64, 0 }, { 64, 64, 64, 1 },
     };
 
     [Theory, MemberData(nameof(Shapes))]
@@ -51,6 +51,42 @@ public class CompiledMatrixTests
         using (CompiledMatrix.Forbid()) Assert.False(CompiledKernels.AreUsed);
         using (SimdDispatch.Force(SimdLevel.Vector256)) Assert.Null(CompiledMatrix.TryCompile(csr.Rows, csr.Columns, csr.RowPointers, csr.ColumnIndices));
         Assert.True(CompiledKernels.AreUsed);
+    }
+
+    [SkippableFact]
+    public void Code_comes_from_far_unless_a_thread_ran_it_last()
+    {
+        Skip.IfNot(CompiledKernels.AreUsed, "weights are not compiled on this machine");
+        CsrMatrix csr = Csr(new Random(3), 40, 100, 0.3);
+        CompiledMatrix one = CompiledMatrix.TryCompile(csr.Rows, csr.Columns, csr.RowPointers, csr.ColumnIndices)!, other = CompiledMatrix.TryCompile(csr.Rows, csr.Columns, csr.RowPointers, csr.ColumnIndices)!;
+        Assert.True(one.TakeTurn());
+        Assert.False(one.TakeTurn());
+        Assert.True(other.TakeTurn());
+        Assert.True(one.TakeTurn());
+        bool elsewhere = false;
+        var thread = new Thread(() => elsewhere = one.TakeTurn());
+        thread.Start();
+        thread.Join();
+        Assert.True(elsewhere);
+        Assert.False(one.TakeTurn());
+        GC.KeepAlive(other);
+    }
+
+    [SkippableFact]
+    public void Columns_are_lines_where_few_of_them_hold_nothing()
+    {
+        Skip.IfNot(CompiledKernels.AreUsed, "weights are not compiled on this machine");
+        // Of 16 columns one in eight may be empty.
+        Assert.Equal(16, Lines(empty: 2));
+        Assert.Equal(13, Lines(empty: 3));
+
+        static int Lines(int empty)
+        {
+            var dense = new float[4 * 16];
+            for (int i = 0; i < dense.Length; i++) dense[i] = i % 16 < empty ? 0 : 1;
+            CsrMatrix csr = CsrMatrix.FromDense(dense, 4, 16);
+            return CompiledMatrix.TryCompile(csr.Rows, csr.Columns, csr.RowPointers, csr.ColumnIndices)!.Lines.Length;
+        }
     }
 
     [SkippableFact]
@@ -172,6 +208,7 @@ public class CompiledMatrixTests
     [Theory]
     [InlineData(64, 28, 28, 1)]
     [InlineData(36, 7, 7, 1)]
+    [InlineData(18, 14, 14, 1)]
     [InlineData(40, 14, 30, 1)]
     [InlineData(33, 21, 13, 2)]
     [InlineData(32, 11, 13, 1)]

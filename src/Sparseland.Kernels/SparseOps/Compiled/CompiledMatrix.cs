@@ -20,7 +20,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <c>spmm</c> prints what comes of it.</para>
 /// <para>Code and values of the next panels are asked for ahead, a few lines after each panel: layers with few pixels and many weights otherwise wait for code from memory.</para>
 /// </remarks>
-internal sealed unsafe class CompiledMatrix
+internal sealed unsafe partial class CompiledMatrix
 {
     /// <summary>Columns of a tile.</summary>
     public const int Lanes = 16;
@@ -34,15 +34,24 @@ internal sealed unsafe class CompiledMatrix
     // Code of the panels that share a tile: it stays in the second cache from tile to tile. Where all code comes from memory and panels are thick, each is a group.
     private const int GroupCode = 96 * 1024;
 
+    // One in so many columns may hold nothing and be a line all the same: then lines are where they are in the input, and packers need no list of them.
+    private const int UnusedShare = 8;
+
     // Tiles of a call at most.
     private const int MostTiles = 16;
 
-    // More code would come from far for each tile: then inputs are packed for many tiles, and panels take turns in groups. Units of half the width multiply no faster than code arrives from the third cache;
-    // full ones take two to three times as long for code that does not stay in the second.
+    // More code would come from far for each tile: then tiles take turns on one block of lines, and where the code of a block is more than this, inputs are packed for many tiles and panels take turns in groups.
+    // Units of half the width multiply no faster than code arrives from the third cache; full ones take two to three times as long for code that does not stay in the second.
     private static readonly int s_inPlaceCode = VectorUnits.AreFullWidth ? 512 * 1024 : 4 << 20;
 
-    // A stored value takes at least 7 bytes of code: beyond so many there is more than that for sure.
-    private static readonly int s_mostStoredInPlace = s_inPlaceCode / 7;
+    // Beyond so many stored values there is more code than that for sure.
+    private static readonly int s_mostStoredInPlace = s_inPlaceCode / LeastCodePerValue;
+
+    private const int LeastCodePerValue = 7;
+
+    // Code of a block of lines, measured on a Zen 5. Up to the first, 3 x 3 kernels whose tiles are packed one by one took 2 to 4 % less, with more code up to a tenth more; up to the second, products of 196 columns whose
+    // tiles take turns on blocks took 3 to 10 % less than packed ones, and those of 49 columns as long or longer.
+    private const int ShortBlock = 128 * 1024, LongBlock = 320 * 1024, LeastTilesInTurn = 8;
 
     // Bytes of code that a thread keeps room for.
     private const int KeptCode = 4 << 20;
@@ -88,7 +97,7 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>Rows of W.</summary>
     public int RowCount { get; }
 
-    /// <summary>The columns that hold anything, ascending: line i of a tile is row Lines[i] of the input.</summary>
+    /// <summary>The columns that hold anything, ascending, or all of them: line i of a tile is row Lines[i] of the input.</summary>
     public int[] Lines { get; }
 
     /// <summary>Panels of rows: pieces of work.</summary>
@@ -138,8 +147,11 @@ internal sealed unsafe class CompiledMatrix
         var line = new int[columns];
         foreach (int c in indices) line[c] = 1;
         int used = 0;
-        for (int c = 0; c < columns; c++) line[c] = line[c] == 0 ? -1 : used++;
+        for (int c = 0; c < columns; c++) used += line[c];
         if ((long)used * leastReuse > indices.Length) return null;
+        bool all = planes is null && columns - used <= columns / UnusedShare;
+        used = 0;
+        for (int c = 0; c < columns; c++) line[c] = all || line[c] != 0 ? used++ : -1;
         var lines = new int[used];
         for (int c = 0; c < columns; c++)
         {
@@ -156,7 +168,7 @@ internal sealed unsafe class CompiledMatrix
         var order = new int[indices.Length];
         Assembler assembler = t_assembler ?? new Assembler();
         assembler.Clear();
-        bool packs = planes is null && indices.Length <= s_mostStoredInPlace;
+        bool packs = planes is null && indices.Length <= Math.Max(s_mostStoredInPlace, (long)LongBlock / LeastCodePerValue * blocks);
         PanelCode.EmitLoop(assembler);
         assembler.Align();
         var counts = new int[depth + 1];
@@ -201,7 +213,7 @@ internal sealed unsafe class CompiledMatrix
         pieces[^1] = new Piece(assembler.Length, rows, at);
         ExecutableMemory? memory = ExecutableMemory.TryCreate(assembler.Code);
         t_assembler = assembler.Length <= KeptCode ? assembler : null;
-        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length, Planes = planes, _copies = copies, RunsInPlace = packs && assembler.Length <= s_inPlaceCode };
+        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length, Planes = planes, _copies = copies, Packs = packs };
 
         int FirstRow(int panel) => Math.Min(rows, (int)((long)quads * panel / panels) * 4);
     }
@@ -233,14 +245,23 @@ internal sealed unsafe class CompiledMatrix
     /// <summary>The rows of panels first .. end-1.</summary>
     public (int First, int End) Rows(int first, int end) => (_pieces[first].FirstRow, end == Panels ? RowCount : _pieces[end].FirstRow);
 
-    /// <summary>Whether <see cref="RunInPlace"/> is the faster way.</summary>
-    public bool RunsInPlace { get; private init; }
+    /// <summary>Whether the code of a block of lines is so short that tiles are better packed one by one, each for all panels, than together for groups of panels.</summary>
+    public bool BlocksAreShort => CodeBytes <= (long)ShortBlock * Blocks;
+
+    /// <summary>Whether <see cref="RunInPlace"/> is the faster way for so many tiles.</summary>
+    public bool RunsInPlace(int tiles) => Packs && (RunsTileAfterTile || tiles >= LeastTilesInTurn && CodeBytes <= (long)LongBlock * Blocks);
+
+    /// <summary>Whether the first panel of each block can read inputs out of a matrix and pack them.</summary>
+    private bool Packs { get; init; }
+
+    /// <summary>Whether <see cref="RunInPlace"/> takes all code for a tile before the next one: then the sums of one tile wait, else those of all.</summary>
+    public bool RunsTileAfterTile => CodeBytes <= s_inPlaceCode;
 
     /// <summary>Multiplies all panels and blocks of lines with tiles that are read where they are.</summary>
     /// <remarks>
-    /// Tile after tile: all code runs on 16 columns, the first panel of each block packs the block's inputs, sums that wait between blocks stay in the near caches.
+    /// Tile after tile: all code runs on 16 columns, the first panel of each block packs the block's inputs, sums that wait between blocks stay in the near caches. Where all code is too much for that, the same for one block after the other.
     /// </remarks>
-    /// <param name="tiles">Input and Sums: room for a block of lines and for the sums of one tile; no tail.</param>
+    /// <param name="tiles">Input: room for a block of lines. No tail.</param>
     /// <param name="source">Row 0 of the matrix, at the first tile's columns; every line is followed by 16 readable floats for each tile.</param>
     /// <param name="stride">Floats between rows of the matrix.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -256,23 +277,30 @@ internal sealed unsafe class CompiledMatrix
                 Clamp = tiles.Clamp.IsNone ? null : clamp,
                 Input = (byte*)tiles.Input,
                 OutputTile = tiles.OutputTile * sizeof(float),
-                Sums = tiles.Sums,
                 RowStride = tiles.RowStride * sizeof(float),
-                Values = values,
-                Panel = _memory.Address + _pieces[0].Start,
-                Panels = Panels * Blocks,
                 SourceStride = stride * sizeof(float),
                 SourceIsFar = stride * Lines.Length > FarSource ? 1 : 0,
             };
-            // Calls of about the length that those of Run have.
-            int most = (int)Math.Max(1, MostTiles * (long)GroupCode / CodeBytes);
-            for (int t = 0; t < tiles.Whole; t += most)
+            int step = RunsTileAfterTile ? Blocks : 1;
+            for (int b = 0; b < Blocks; b += step)
             {
-                a.Tiles = Math.Min(most, tiles.Whole - t);
-                a.Source = source + t * Lanes;
-                a.Output = tiles.Output + t * tiles.OutputTile;
-                Place(ref a, 0, tiles.Residual == null ? null : tiles.Residual + t * tiles.OutputTile, tiles.Sums, 0);
-                Call(ref a);
+                int from = b * Panels, to = from + step * Panels;
+                if (tiles.ComesFromFar) AskFor(from, to, values);
+                a.Values = values + _pieces[from].Value;
+                a.Panel = _memory.Address + _pieces[from].Start;
+                a.Panels = to - from;
+                // Calls of about the length that those of Run have.
+                int most = Math.Max(1, MostTiles * GroupCode / (_pieces[to].Start - _pieces[from].Start));
+                for (int t = 0; t < tiles.Whole; t += most)
+                {
+                    a.Tiles = Math.Min(most, tiles.Whole - t);
+                    a.Input = (byte*)tiles.Input;
+                    a.Source = source + t * Lanes;
+                    a.Output = tiles.Output + t * tiles.OutputTile;
+                    a.Sums = tiles.Sums + t * tiles.SumsTile;
+                    Place(ref a, b, tiles.Residual == null ? null : tiles.Residual + t * tiles.OutputTile, a.Sums, tiles.SumsTile);
+                    Call(ref a);
+                }
             }
         }
         GC.KeepAlive(_memory);
@@ -306,7 +334,9 @@ internal sealed unsafe class CompiledMatrix
                 nint block = (nint)(b - firstBlock) * Depth * Lanes;
                 for (int p = first, next; p < end; p = next)
                 {
-                    next = GroupEnd(b, p, end);
+                    // A single tile needs no groups.
+                    next = tiles.Count == 1 ? end : GroupEnd(b, p, end);
+                    if (tiles.ComesFromFar) AskFor(b * Panels + p, b * Panels + next, values);
                     ref readonly Piece piece = ref _pieces[b * Panels + p];
                     a.Values = values + piece.Value;
                     a.Panel = _memory.Address + piece.Start;
@@ -407,6 +437,30 @@ internal sealed unsafe class CompiledMatrix
         public float* Bias;
 
         public Clamp Clamp;
+
+        /// <summary>What <see cref="TakeTurn"/> said: code and values are asked for before they are used.</summary>
+        public bool ComesFromFar;
+
+        /// <summary>All of them.</summary>
+        public readonly int Count => Tail == null ? Whole : Whole + 1;
+
+        /// <summary>One of the tiles alone, packed where the first was.</summary>
+        public readonly Tiles Only(int tile)
+        {
+            Tiles one = this;
+            one.Sums += tile * SumsTile;
+            one.ComesFromFar &= tile == 0;
+            if (tile == Whole)
+            {
+                one.Whole = 0;
+                return one;
+            }
+            one.Whole = 1;
+            one.Tail = null;
+            one.Output += tile * OutputTile;
+            if (Residual != null) one.Residual += tile * OutputTile;
+            return one;
+        }
     }
 
     private readonly record struct Piece(int Start, int FirstRow, int Value);

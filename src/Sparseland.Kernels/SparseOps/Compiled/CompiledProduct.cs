@@ -7,6 +7,9 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <summary>Where the columns of a product come from.</summary>
 internal unsafe interface ITileSource
 {
+    /// <summary>Whether a tile that is packed alone costs what it costs among others: then each is packed when it is needed, into the first cache.</summary>
+    bool PacksAlone { get; }
+
     /// <summary>Copies lines first .. end-1 of 16 columns each; element (tile t, line i, lane) goes to (t - tile) * stride + i * 16 + lane.</summary>
     /// <param name="tile">First tile.</param>
     /// <param name="tiles">How many.</param>
@@ -148,7 +151,7 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             return;
         }
         nint stride = 0;
-        float* from = firstPanel == 0 && endPanel == Matrix.Panels && Columns >= CompiledMatrix.Lanes && Matrix.RunsInPlace ? Source.InPlace(out stride) : null;
+        float* from = firstPanel == 0 && endPanel == Matrix.Panels && Columns >= CompiledMatrix.Lanes && Matrix.RunsInPlace(tiles) ? Source.InPlace(out stride) : null;
         if (from != null)
         {
             MultiplyInPlace(from, stride, tile, tiles);
@@ -192,11 +195,12 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     {
         const int Lanes = CompiledMatrix.Lanes;
         int start = tile * Lanes, whole = Math.Min(tiles, Columns / Lanes - tile), rest = tiles > whole ? Columns % Lanes : 0;
-        using Scratch.Buffer packed = Scratch.Rent(Matrix.Depth * (nint)Lanes), sums = Scratch.Rent(Matrix.SumsOf(Matrix.RowCount));
+        using Scratch.Buffer packed = Scratch.Rent(Matrix.Depth * (nint)Lanes), sums = Scratch.Rent((Matrix.RunsTileAfterTile ? 1 : Math.Max(1, whole)) * Matrix.SumsOf(Matrix.RowCount));
         var call = new CompiledMatrix.Tiles
         {
             Input = packed.Pointer,
             Sums = sums.Pointer,
+            SumsTile = Matrix.RunsTileAfterTile ? 0 : (nint)Matrix.RowCount * Lanes,
             Whole = whole,
             Output = Output + start,
             Residual = Residual == null ? null : Residual + start,
@@ -204,12 +208,14 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             OutputTile = Lanes,
             Bias = Bias,
             Clamp = Clamp,
+            ComesFromFar = Matrix.TakeTurn(),
         };
         if (whole > 0) Matrix.RunInPlace(call, from + start, stride);
         if (rest == 0) return;
         // The last tile ends with the last column. Columns that belong to the tile before get the same bits once more, unless another thread is at them or they have been added to.
         int last = Columns - Lanes;
         call.Whole = 1;
+        call.ComesFromFar &= whole == 0;
         if (whole > 0 && Residual != Output)
         {
             call.Output = Output + last;
@@ -269,14 +275,27 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         call.InputTile = CompiledMatrix.TileStride(Math.Min(lines, Matrix.Depth));
         (int firstRow, int endRow) = Matrix.Rows(firstPanel, endPanel);
         call.SumsTile = (nint)(endRow - firstRow) * CompiledMatrix.Lanes;
-        using Scratch.Buffer packed = Scratch.Rent(tiles * call.InputTile), sums = Scratch.Rent(call.Sums == null ? tiles * Matrix.SumsOf(endRow - firstRow) : 0);
+        call.ComesFromFar = Matrix.TakeTurn();
+        // Packed one by one, tiles stay in the first cache on their way to the products.
+        bool alone = Source.PacksAlone && Matrix.BlocksAreShort;
+        using Scratch.Buffer packed = Scratch.Rent((alone ? 1 : tiles) * call.InputTile), sums = Scratch.Rent(call.Sums == null ? tiles * Matrix.SumsOf(endRow - firstRow) : 0);
         call.Input = packed.Pointer;
         if (call.Sums == null) call.Sums = sums.Pointer - (nint)firstRow * CompiledMatrix.Lanes;
         for (int b = 0; b < Matrix.Blocks; b++)
         {
-            int first = b * Matrix.Depth;
-            Source.Pack(tile, tiles, first, Math.Min(lines, first + Matrix.Depth), packed.Pointer - (nint)first * CompiledMatrix.Lanes, call.InputTile);
-            Matrix.Run(call, firstPanel, endPanel, b, b + 1);
+            int first = b * Matrix.Depth, end = Math.Min(lines, first + Matrix.Depth);
+            float* origin = packed.Pointer - (nint)first * CompiledMatrix.Lanes;
+            if (!alone)
+            {
+                Source.Pack(tile, tiles, first, end, origin, call.InputTile);
+                Matrix.Run(call, firstPanel, endPanel, b, b + 1);
+                continue;
+            }
+            for (int t = 0; t < tiles; t++)
+            {
+                Source.Pack(tile + t, 1, first, end, origin, call.InputTile);
+                Matrix.Run(call.Only(t), firstPanel, endPanel, b, b + 1);
+            }
         }
     }
 

@@ -26,6 +26,8 @@ internal unsafe struct LineSource : IPlaneSource
 
     public void Place(float* planes) => Base = planes;
 
+    public readonly bool PacksAlone => false;
+
     public readonly float* InPlace(out nint stride)
     {
         stride = Stride;
@@ -80,6 +82,8 @@ internal unsafe struct TurnedSource : ITileSource
     /// <summary>Which lines are needed.</summary>
     public int[] Lines;
 
+    public readonly bool PacksAlone => true;
+
     public readonly float* InPlace(out nint stride)
     {
         stride = 0;
@@ -121,6 +125,8 @@ internal unsafe struct PlaneSource : ITileSource
     public int[] Offsets;
 
     public TileGather Gather;
+
+    public readonly bool PacksAlone => true;
 
     public readonly float* InPlace(out nint stride)
     {
@@ -176,6 +182,8 @@ internal unsafe struct PlaneSource : ITileSource
 /// <summary>Lines that are shifted planes whose rows are as long as the result's.</summary>
 internal unsafe struct FlatSource : IPlaneSource
 {
+    private const int Lanes = CompiledMatrix.Lanes;
+
     public float* Planes;
 
     /// <summary>Which lines are needed.</summary>
@@ -185,39 +193,70 @@ internal unsafe struct FlatSource : IPlaneSource
 
     public void Place(float* planes) => Planes = planes;
 
+    public readonly bool PacksAlone => true;
+
     public readonly float* InPlace(out nint stride)
     {
         stride = 0;
         return null;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Pack(int tile, int tiles, int first, int end, float* to, nint stride)
     {
-        const int Lanes = CompiledMatrix.Lanes;
-        float* limit = Planes + Layout.TotalLength;
-        int taps = Layout.Taps, all = Layout.Tiles;
+        // As many lines as there are: each is its own number.
+        bool all = Lines.Length == Layout.Offsets.Length;
+        for (int t = tile; t < tile + tiles; t++, to += stride)
+        {
+            if (all) PackTaps(t, first, end, to);
+            else PackLines(t, first, end, to);
+        }
+    }
+
+    /// <summary>Tap by tap: a tile has one mask for all channels.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void PackTaps(int tile, int first, int end, float* to)
+    {
+        int taps = Layout.Taps;
+        nint channel = Layout.PlaneStride, step = taps * Lanes;
+        float* begin = Planes, limit = Planes + Layout.TotalLength - Lanes;
+        fixed (int* offsets = Layout.Offsets, masks = Layout.Masks)
+        {
+            for (int i = first; i < Math.Min(end, first + taps); i++)
+            {
+                int* lanes = masks + Layout.MaskOf[i % taps * Layout.Tiles + tile] * Lanes;
+                Vector512<float> mask = Vector512.Load(lanes).AsSingle();
+                float* from = Planes + offsets[i] + (nint)tile * Lanes, at = to + (nint)i * Lanes;
+                int count = (end - i + taps - 1) / taps;
+                for (; count > 0 && from < begin; count--, from += channel, at += step) PackEdge(from, lanes, at);
+                for (; count > 0 && from <= limit; count--, from += channel, at += step) Vector512.StoreAligned(Vector512.Load(from) & mask, at);
+                for (; count > 0; count--, from += channel, at += step) PackEdge(from, lanes, at);
+            }
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void PackLines(int tile, int first, int end, float* to)
+    {
+        int taps = Layout.Taps, channel = Lines[first] / taps * taps;
+        float* limit = Planes + Layout.TotalLength - Lanes, at = to + (nint)first * Lanes;
         fixed (int* lines = Lines, offsets = Layout.Offsets, masks = Layout.Masks)
         fixed (ushort* maskOf = Layout.MaskOf)
         {
-            for (int i = first; i < end; i++)
+            for (int i = first; i < end; i++, at += Lanes)
             {
-                float* from = Planes + offsets[lines[i]] + (nint)tile * Lanes, at = to + (nint)i * Lanes;
-                ushort* mask = maskOf + (nint)(lines[i] % taps) * all + tile;
-                if (from >= Planes && from + (nint)tiles * Lanes <= limit)
-                {
-                    for (int t = 0; t < tiles; t++, from += Lanes, at += stride)
-                        Vector512.StoreAligned(Vector512.Load(from) & Vector512.Load(masks + mask[t] * Lanes).AsSingle(), at);
-                    continue;
-                }
-                // A register would begin before the planes or end behind them.
-                for (int t = 0; t < tiles; t++, from += Lanes, at += stride)
-                {
-                    int* lanes = masks + mask[t] * Lanes;
-                    for (int c = 0; c < Lanes; c++) at[c] = lanes[c] == 0 ? 0f : from[c];
-                }
+                while (lines[i] - channel >= taps) channel += taps;
+                float* from = Planes + offsets[lines[i]] + (nint)tile * Lanes;
+                int* lanes = masks + maskOf[(nint)(lines[i] - channel) * Layout.Tiles + tile] * Lanes;
+                if (from >= Planes && from <= limit) Vector512.StoreAligned(Vector512.Load(from) & Vector512.Load(lanes).AsSingle(), at);
+                else PackEdge(from, lanes, at);
             }
         }
+    }
+
+    /// <summary>A register would begin before the planes or end behind them.</summary>
+    private static void PackEdge(float* from, int* lanes, float* to)
+    {
+        for (int c = 0; c < Lanes; c++) to[c] = lanes[c] == 0 ? 0f : from[c];
     }
 }
 
@@ -241,6 +280,8 @@ internal unsafe struct ApartSource : ITileSource
 
     /// <summary>Of the result.</summary>
     public int Pixels;
+
+    public readonly bool PacksAlone => false;
 
     public readonly float* InPlace(out nint stride)
     {

@@ -1,0 +1,43 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics.X86;
+
+namespace Sparseland.Kernels.SparseOps.Compiled;
+
+/// <content>Requests for code and values that other layers have driven out of the near caches.</content>
+/// <remarks>
+/// Each panel asks for the one behind it, but on the way through code that is far away every panel waits anew. Requests for a whole block of lines in a row, before its first tile, arrive at the rate of the third cache or of memory.
+/// </remarks>
+internal sealed unsafe partial class CompiledMatrix
+{
+    private const int LineOfCache = 64;
+
+    // Bytes of code and values: more would drive itself out of the second cache before it is used.
+    private const int MostAsked = 768 * 1024;
+
+    /// <summary>Address of the code that the thread ran last; it may have been freed since.</summary>
+    [ThreadStatic]
+    private static nint t_last;
+
+    /// <summary>Says that the calling thread multiplies with this matrix now, and whether it did something else before: a product that is repeated finds its code near.</summary>
+    public bool TakeTurn()
+    {
+        bool far = t_last != _memory.Address;
+        t_last = _memory.Address;
+        return far;
+    }
+
+    /// <summary>Asks for the code and the values of pieces first .. end-1, into the second cache, unless they are more than that keeps.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private void AskFor(int first, int end, float* values)
+    {
+        (Piece from, Piece to) = (_pieces[first], _pieces[end]);
+        if (to.Start - from.Start + (to.Value - from.Value) * sizeof(float) > MostAsked) return;
+        Ask((byte*)_memory.Address + from.Start, (byte*)_memory.Address + to.Start);
+        Ask((byte*)(values + from.Value), (byte*)(values + to.Value));
+
+        static void Ask(byte* line, byte* end)
+        {
+            for (; line < end; line += LineOfCache) Sse.Prefetch1(line);
+        }
+    }
+}
