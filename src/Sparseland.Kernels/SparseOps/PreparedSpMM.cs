@@ -60,7 +60,7 @@ public sealed unsafe class PreparedSpMM
 
     /// <summary>Bytes of structure, values and machine code as prepared so far; grows with the first products of each kind.</summary>
     public long PreparedBytes => 4L * (_rowPointers.Length + _columns.Length + _values.Length) + _compiled.Bytes + _tiled.Bytes
-        + (_transposed is { } t ? 4L * (t.Pointers.Length + t.Indices.Length + t.Source.Length + t.Values.Length) + t.Compiled.Bytes : 0);
+        + (_transposed is { } t ? 4L * (t.Pointers.Length + t.Indices.Length + t.Source.Length + (t.Values?.Length ?? 0)) + t.Compiled.Bytes : 0);
 
     /// <summary>Where each row starts; Rows + 1 entries.</summary>
     public ReadOnlySpan<int> RowPointers => _rowPointers;
@@ -174,7 +174,7 @@ public sealed unsafe class PreparedSpMM
         Transposed t = GetTransposed();
         CompiledMatrix? compiled = GetCompiled(t, n);
         fixed (int* rows = t.Pointers, columns = t.Indices)
-        fixed (float* values = t.Values, pb = b, pc = c)
+        fixed (float* values = compiled is null ? ValuesOf(t) : null, pb = b, pc = c)
         {
             if (compiled is not null)
             {
@@ -298,7 +298,7 @@ public sealed unsafe class PreparedSpMM
         Transposed t = GetTransposed();
         CompiledMatrix? compiled = GetCompiled(t, batch);
         fixed (int* rows = t.Pointers, columns = t.Indices)
-        fixed (float* values = t.Values, px = dy, py = dx)
+        fixed (float* values = compiled is null ? ValuesOf(t) : null, px = dy, py = dx)
         {
             if (compiled is not null)
             {
@@ -394,7 +394,13 @@ public sealed unsafe class PreparedSpMM
 
     private CompiledMatrix? GetCompiled(int n) => n < 2 ? null : _compiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version);
 
-    private CompiledMatrix? GetCompiled(Transposed t, int n) => n < 2 ? null : t.Compiled.Get(Columns, Rows, t.Pointers, t.Indices, t.Values, t.Version);
+    private CompiledMatrix? GetCompiled(Transposed t, int n)
+    {
+        CompiledMatrix? compiled = n < 2 ? null : t.Compiled.Get(Columns, Rows, t.Pointers, t.Indices, _values, _version, source: t.Source);
+        // Loops that ran before there was code have left theirs.
+        if (compiled is not null) t.Values = null;
+        return compiled;
+    }
 
     private static void RunCompiled(CompiledMatrix matrix, float* b, int n, float* c, float* bias, float* residual, Clamp clamp) => new CompiledProduct<LineSource>
     {
@@ -429,14 +435,24 @@ public sealed unsafe class PreparedSpMM
             {
                 var source = new int[StoredCount];
                 (int[] pointers, int[] indices) = new CsrMatrix(Rows, Columns, _rowPointers, _columns, _values).TransposeStructure(source);
-                _transposed = new Transposed(pointers, indices, source, new float[StoredCount], new CompiledOnce(_compileOnReuse));
-            }
-            if (_transposed.Version != _version)
-            {
-                for (int i = 0; i < _transposed.Source.Length; i++) _transposed.Values[i] = _values[_transposed.Source[i]];
-                _transposed.Version = _version;
+                _transposed = new Transposed(pointers, indices, source, new CompiledOnce(_compileOnReuse));
             }
             return _transposed;
+        }
+    }
+
+    // The values in the order of the transposed rows, which loops need; code takes them over from the matrix itself.
+    private float[] ValuesOf(Transposed t)
+    {
+        lock (_gate)
+        {
+            if (t.Values is null || t.Version != _version)
+            {
+                float[] values = t.Values ??= new float[StoredCount];
+                for (int i = 0; i < t.Source.Length; i++) values[i] = _values[t.Source[i]];
+                t.Version = _version;
+            }
+            return t.Values;
         }
     }
 
@@ -453,7 +469,7 @@ public sealed unsafe class PreparedSpMM
         }
     }
 
-    private sealed class Transposed(int[] pointers, int[] indices, int[] source, float[] values, CompiledOnce compiled)
+    private sealed class Transposed(int[] pointers, int[] indices, int[] source, CompiledOnce compiled)
     {
         public int[] Pointers { get; } = pointers;
 
@@ -461,9 +477,10 @@ public sealed unsafe class PreparedSpMM
 
         public int[] Source { get; } = source;
 
-        public float[] Values { get; } = values;
-
         public CompiledOnce Compiled => compiled;
+
+        /// <summary>Values in this order; null until loops need them.</summary>
+        public float[]? Values { get; set; }
 
         /// <summary>Which values these are.</summary>
         public long Version { get; set; } = -1;

@@ -1,6 +1,7 @@
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.SparseOps.Compiled;
 using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
@@ -122,6 +123,41 @@ public class PreparedSpMMTests
         var scattered = new float[12 * 17];
         w.Scatter(w.Values, scattered);
         Near.BitEqual(dense, scattered);
+    }
+
+    [Fact]
+    public void Code_and_loops_of_both_directions_follow_the_values_whichever_ran_before()
+    {
+        // More values than one thread takes over at a time.
+        var random = new Random(12);
+        const int Rows = 300, Columns = 500, Batch = 20;
+        CsrMatrix csr = Csr(random, Rows, Columns, 0.3);
+        var w = new PreparedSpMM(csr, compileOnReuse: true);
+        float[] x = Uniform(random, Batch * Columns), dy = Uniform(random, Batch * Rows);
+        for (int step = 0; step < 6; step++)
+        {
+            float[] values = Uniform(random, csr.StoredCount);
+            w.SetValues(values);
+            // A matrix that has had no others.
+            var alone = new PreparedSpMM(new CsrMatrix(Rows, Columns, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), values));
+            float[] y = new float[Batch * Rows], dx = new float[Batch * Columns], expected = new float[Batch * Rows], expectedGradient = new float[Batch * Columns];
+            using (CompiledMatrix.Forbid())
+            {
+                alone.Linear(x, Batch, expected);
+                alone.LinearInputGradient(dy, Batch, expectedGradient);
+            }
+            Run($"step {step}");
+            // Loops again, after code has run.
+            using (CompiledMatrix.Forbid()) Run($"step {step}, loops");
+
+            void Run(string what)
+            {
+                w.Linear(x, Batch, y);
+                w.LinearInputGradient(dy, Batch, dx);
+                Near.BitEqual(expected, y, what);
+                Near.BitEqual(expectedGradient, dx, what);
+            }
+        }
     }
 
     [Fact]

@@ -32,10 +32,11 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
     /// <param name="columns">Columns of the matrix.</param>
     /// <param name="rowPointers">Where each row starts.</param>
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
-    /// <param name="values">The stored values.</param>
+    /// <param name="values">The stored values, or what <paramref name="source"/> finds them in.</param>
     /// <param name="version">Differs when the values do.</param>
     /// <param name="planes">Where the inputs of code that reads them in place lie; null for packed lines. The same in every call.</param>
-    public CompiledMatrix? Get(int rows, int columns, int[] rowPointers, int[] indices, float[] values, long version, ShiftedPlanes? planes = null)
+    /// <param name="source">Where in <paramref name="values"/> each stored value is; null where they lie in order. The same in every call.</param>
+    public CompiledMatrix? Get(int rows, int columns, int[] rowPointers, int[] indices, float[] values, long version, ShiftedPlanes? planes = null, int[]? source = null)
     {
         if (!CompiledMatrix.Usable) return null;
         lock (_gate)
@@ -44,6 +45,7 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
             if (!_tried)
             {
                 if (rows > LeastReuse) _matrix = CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes, comesFromFar);
+                if (source is not null) _matrix?.TakeFrom(source);
                 _tried = true;
             }
             if (_matrix is not null && _version != version)
