@@ -29,7 +29,8 @@ internal unsafe struct SddmmCall : ILevelWork
     {
         int stored = RowPointers[Rows];
         if (stored == 0) return;
-        int blocks = (int)Math.Clamp((long)stored * Math.Max(N, 1) / (16 * 1024), 1, Math.Min(32, Math.Max(1, Rows / 4)));
+        // Each part reads all of B, so there are no more than balance the threads.
+        int blocks = (int)Math.Clamp((long)stored * Math.Max(N, 1) / (16 * 1024), 1, Math.Min(Math.Clamp(4 * WorkPool.Threads, 8, 32), Math.Max(1, Rows / 4)));
         int* boundaries = stackalloc int[blocks + 1];
         RowPartition.Fill(RowPointers, Rows, new Span<int>(boundaries, blocks + 1));
         WorkPool.Run(blocks, new Parts<V> { Call = this, Boundaries = boundaries });
