@@ -252,7 +252,7 @@ internal unsafe struct WeightGradientJob : ILevelWork
                 for (int t = 0; t < spec.Taps; t++)
                 {
                     float* to = X + ((((nint)channel * spec.Taps) + t) * Length) + ((nint)image * spec.Points);
-                    CopyRows(from + spec.TapOffsets[t], spec.Pitch, spec.GridHeight, spec.GridWidth, to, spec.GridWidth);
+                    PlaneRows.Copy(from + spec.TapOffsets[t], spec.Pitch, spec.GridHeight, spec.GridWidth, to, spec.GridWidth);
                 }
             }
         }
@@ -270,27 +270,11 @@ internal unsafe struct WeightGradientJob : ILevelWork
                     continue;
                 }
                 float* to = Y + (row * YRow) + (image * YImage);
-                for (int i = 0; i < spec.GridHeight; i++)
+                PlaneRows.Copy(from, spec.GridWidth, spec.GridHeight, spec.GridWidth, to, spec.Pitch);
+                for (int i = 1; i < spec.GridHeight; i++)
                 {
-                    CopyRows(from, 0, 1, spec.GridWidth, to, 0);
-                    from += spec.GridWidth;
-                    to += spec.GridWidth;
-                    if (i + 1 == spec.GridHeight) break;
-                    for (int x = spec.GridWidth; x < spec.Pitch; x++) *to++ = 0f;
+                    for (int x = spec.GridWidth; x < spec.Pitch; x++) to[((nint)(i - 1) * spec.Pitch) + x] = 0f;
                 }
-            }
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        private static void CopyRows(float* from, nint fromPitch, int rows, int width, float* to, nint toPitch)
-        {
-            for (int i = 0; i < rows; i++)
-            {
-                int x = 0;
-                for (; x + 8 <= width; x += 8) Vector256.Load(from + x).Store(to + x);
-                for (; x < width; x++) to[x] = from[x];
-                from += fromPitch;
-                to += toPitch;
             }
         }
 

@@ -146,7 +146,7 @@ internal sealed unsafe class PlanarSpec
             float* row = source + (((nint)firstY + ((nint)above * _stepY)) * Width) + firstX;
             float* inside = target + ((nint)above * Pitch), under = target + ((nint)below * Pitch);
             new Span<float>(target, above * Pitch).Fill(_padding);
-            if (_stepX == 1) CopyRows(row, (nint)_stepY * Width, below - above, begin, end, inside);
+            if (_stepX == 1) PlaneRows.CopyPadded(row + begin, (nint)_stepY * Width, below - above, begin, end, Pitch, _padding, inside);
             else
             {
                 for (; inside < under; inside += Pitch)
@@ -179,24 +179,6 @@ internal sealed unsafe class PlanarSpec
         for (int c = 0; c < Channels; c++)
         {
             for (int t = 0; t < Taps; t++) *offsets++ = (c * ChannelSize) + TapOffsets[t];
-        }
-    }
-
-    // Rows of a plane: columns begin .. end-1 from the image, padding beside them. A library call for each row takes as long as copying one of 32 values.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void CopyRows(float* from, nint fromPitch, int rows, int begin, int end, float* to)
-    {
-        int pitch = Pitch;
-        float padding = _padding;
-        for (int r = 0; r < rows; r++)
-        {
-            for (int q = 0; q < begin; q++) to[q] = padding;
-            int x = begin;
-            for (; x + 8 <= end; x += 8) Vector256.Load(from + x).Store(to + x);
-            for (; x < end; x++) to[x] = from[x];
-            for (; x < pitch; x++) to[x] = padding;
-            from += fromPitch;
-            to += pitch;
         }
     }
 }

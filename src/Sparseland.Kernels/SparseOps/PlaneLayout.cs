@@ -89,25 +89,29 @@ internal sealed unsafe class PlaneLayout
         (int phaseRow, int phaseColumn) = _phases[plane / _channels];
         float* source = image + plane % _channels * (imagePlane == 0 ? (nint)_height * _width : imagePlane);
         float* to = planes + (nint)plane * PlaneStride;
-        // Zeros right of the last row are shared with the next one.
-        if (!cleared) new Span<float>(to + (nint)first * RowStride, (end == _rows ? PlaneStride : end * RowStride + _shared) - first * RowStride).Clear();
         int q0 = FirstInside(phaseColumn);
         int q1 = Math.Min(_columns, Math.Max(0, CeilDiv(_width + _padLeft - phaseColumn, _strideWidth)));
-        if (q1 <= q0) return;
-        for (int r = first; r < end; r++)
+        // Rows of the plane that are rows of the image, if there is a column in it.
+        int firstInside = Math.Clamp(CeilDiv(_padTop - phaseRow, _strideHeight), first, end), endInside = q1 <= q0 ? firstInside : Math.Clamp(CeilDiv(_height + _padTop - phaseRow, _strideHeight), firstInside, end);
+        float* at = to + (nint)firstInside * RowStride, under = to + (nint)endInside * RowStride;
+        if (!cleared)
         {
-            int row = r * _strideHeight + phaseRow - _padTop;
-            if ((uint)row >= (uint)_height) continue;
-            float* from = source + (nint)row * _width + q0 * _strideWidth + phaseColumn - _padLeft;
-            float* at = to + (nint)r * RowStride + q0;
-            if (_strideWidth == 1)
-            {
-                int x = 0, count = q1 - q0;
-                for (; x + 8 <= count; x += 8) Vector256.Load(from + x).Store(at + x);
-                for (; x < count; x++) at[x] = from[x];
-                continue;
-            }
-            EveryNth.Copy(from, _strideWidth, at, q1 - q0);
+            new Span<float>(to + (nint)first * RowStride, (firstInside - first) * RowStride).Clear();
+            // Zeros right of the last row are shared with the next one.
+            new Span<float>(under, (end == _rows ? PlaneStride : end * RowStride + _shared) - endInside * RowStride).Clear();
+        }
+        nint pitch = (nint)_strideHeight * _width;
+        float* from = source + ((nint)firstInside * _strideHeight + phaseRow - _padTop) * _width + q0 * _strideWidth + phaseColumn - _padLeft;
+        if (_strideWidth == 1)
+        {
+            PlaneRows.CopyPadded(from, pitch, endInside - firstInside, q0, q1, RowStride, 0, at);
+            return;
+        }
+        for (; at < under; at += RowStride, from += pitch)
+        {
+            for (int q = 0; q < q0; q++) at[q] = 0;
+            EveryNth.Copy(from, _strideWidth, at + q0, q1 - q0);
+            for (int q = q1; q < RowStride; q++) at[q] = 0;
         }
     }
 

@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Threading;
@@ -173,19 +171,6 @@ public sealed unsafe partial class PreparedSparseConvolution
                 }
             }
 
-            [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-            private static void CopyRows(float* from, int width, int rows, float* to, nint pitch)
-            {
-                for (int y = 0; y < rows; y++)
-                {
-                    int x = 0;
-                    for (; x + 8 <= width; x += 8) Vector256.Load(from + x).Store(to + x);
-                    for (; x < width; x++) to[x] = from[x];
-                    from += width;
-                    to += pitch;
-                }
-            }
-
             private readonly void Fill(int unit, float* planes, float* flat, nint row)
             {
                 ConvolutionPlan plan = Call.Plan;
@@ -207,7 +192,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                         if (Call.RowPointers[o] == Call.RowPointers[o + 1]) continue;
                         float* channel = Call.OutputGradient + (((nint)image * shape.OutChannels) + o) * points;
                         float* to = flat + (o * row) + ((nint)i * stride);
-                        CopyRows(channel, plan.OutWidth, plan.OutHeight, to, plan.Forward.RowStride);
+                        PlaneRows.Copy(channel, plan.OutWidth, plan.OutHeight, plan.OutWidth, to, plan.Forward.RowStride);
                     }
                 }
             }

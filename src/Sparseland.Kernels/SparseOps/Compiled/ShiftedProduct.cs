@@ -171,20 +171,7 @@ internal unsafe struct ShiftedProduct
             float* origin = plane - (nint)index * layout.PlaneStride;
             if (index != filled) layout.FillRows(index, Image, origin, row, row + rows, imagePlane: ImagePlane);
             filled = index;
-            Rows(plane + (nint)row * layout.RowStride + column, layout.RowStride, planes.Pass.Width, rows, copies);
-        }
-    }
-
-    /// <summary>Rows side by side.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Rows(float* from, nint pitch, int width, int rows, float* to)
-    {
-        for (int r = 0; r < rows; r++, from += pitch, to += width)
-        {
-            int x = 0;
-            for (; x + 16 <= width; x += 16) Vector512.Load(from + x).Store(to + x);
-            for (; x + 8 <= width; x += 8) Vector256.Load(from + x).Store(to + x);
-            for (; x < width; x++) to[x] = from[x];
+            PlaneRows.Copy(plane + (nint)row * layout.RowStride + column, layout.RowStride, rows, planes.Pass.Width, copies, planes.Pass.Width);
         }
     }
 

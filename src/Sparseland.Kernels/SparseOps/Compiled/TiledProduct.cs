@@ -119,7 +119,7 @@ internal unsafe struct TiledProduct
             // An odd number of lines between rows, so that they are spread.
             nint stride = ((width + Lanes - 1) / Lanes | 1) * (nint)Lanes;
             using Scratch.Buffer copy = Scratch.Rent(Matrix.Depth * stride);
-            CopyRows(Input + piece.Start, InputStride, copy.Pointer, stride, Matrix.Depth, width);
+            PlaneRows.Copy(Input + piece.Start, InputStride, Matrix.Depth, width, copy.Pointer, stride);
             Chunk(piece, copy.Pointer, stride, width, firstTile, endTile);
             return;
         }
@@ -157,10 +157,10 @@ internal unsafe struct TiledProduct
         if (residual != null)
         {
             new Span<float>(rest.Pointer, (int)(height * wide)).Clear();
-            CopyRows(residual + row * OutputStride, OutputStride, rest.Pointer, wide, rows, width);
+            PlaneRows.Copy(residual + row * OutputStride, OutputStride, rows, width, rest.Pointer, wide);
         }
         Call(piece, input, stride, tile, 1, rest.Pointer, wide, residual == null ? null : rest.Pointer, Bias == null ? null : bias);
-        CopyRows(rest.Pointer, wide, output + row * OutputStride, OutputStride, rows, width);
+        PlaneRows.Copy(rest.Pointer, wide, rows, width, output + row * OutputStride, OutputStride);
     }
 
     private readonly void Call(in Piece piece, float* input, nint stride, int tile, int tiles, float* output, nint outputStride, float* residual, float* bias)
@@ -201,17 +201,6 @@ internal unsafe struct TiledProduct
         };
         TileCode.Run(Matrix.Height, piece.Registers, piece.LaneColumns, piece.Masked, &arguments);
         GC.KeepAlive(Matrix);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void CopyRows(float* from, nint stride, float* to, nint toStride, int rows, int width)
-    {
-        for (int r = 0; r < rows; r++, from += stride, to += toStride)
-        {
-            int i = 0;
-            for (; i + Lanes <= width; i += Lanes) Vector512.Load(from + i).Store(to + i);
-            for (; i < width; i++) to[i] = from[i];
-        }
     }
 
     /// <summary>Columns that one function computes for a tile, from Start on: groups of some registers, or one group that ends with a mask or with columns whose rows are in the lanes.</summary>
