@@ -77,11 +77,11 @@ internal sealed class ConvolutionPass
     /// </remarks>
     /// <param name="version">Differs when the values do.</param>
     /// <param name="layout">The planes that are read, when whole images are shared among threads: code then reads shifted planes (<see cref="CompiledMatrix.Planes"/>) where the image is not too narrow.</param>
-    public CompiledMatrix? GetCompiled(long version, PlaneLayout? layout = null)
+    public CodedMatrix? GetCompiled(long version, PlaneLayout? layout = null)
     {
         if (Lines is null || Compiled is null || OutStep != 1 || OutRowStride != Width || Base != 0 || Height * Width == 0) return null;
-        if (layout is null || Shifted is null || (_planes ??= ShiftedPlanes.TryCreate(this, layout)) is not { } planes) return Compiled.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version);
-        return Shifted.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version, planes);
+        if (layout is null || Shifted is null || (_planes ??= ShiftedPlanes.TryCreate(this, layout)) is not { } planes) return Compiled.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version, (long)Height * Width);
+        return Shifted.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version, (long)Height * Width, planes);
     }
 
     /// <summary>Flat positions that are computed.</summary>

@@ -126,7 +126,7 @@ public sealed unsafe class PreparedSpMM
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, c.Length, nameof(residual));
         TiledMatrix? tiled = GetTiled(n);
-        CompiledMatrix? compiled = tiled is null ? GetCompiled(n) : null;
+        CodedMatrix? compiled = tiled is null ? GetCompiled(n) : null;
         if (tiled is null && compiled is null && _tiles is { } tiles)
         {
             SpMM.Multiply(tiles, b, n, c, bias, residual, activation);
@@ -172,7 +172,7 @@ public sealed unsafe class PreparedSpMM
         Check(b.Length, Rows, n, nameof(b));
         Check(c.Length, Columns, n, nameof(c));
         Transposed t = GetTransposed();
-        CompiledMatrix? compiled = GetCompiled(t, n);
+        CodedMatrix? compiled = GetCompiled(t, n);
         fixed (int* rows = t.Pointers, columns = t.Indices)
         fixed (float* values = compiled is null ? ValuesOf(t) : null, pb = b, pc = c)
         {
@@ -246,7 +246,7 @@ public sealed unsafe class PreparedSpMM
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, y.Length, nameof(residual));
         TiledMatrix? tiled = GetTiled(batch);
-        CompiledMatrix? compiled = tiled is null ? GetCompiled(batch) : null;
+        CodedMatrix? compiled = tiled is null ? GetCompiled(batch) : null;
         if (tiled is null && compiled is null && _tiles is { } tiles)
         {
             SpMM.Linear(x, batch, tiles, y, bias, residual, activation);
@@ -296,7 +296,7 @@ public sealed unsafe class PreparedSpMM
         Check(dy.Length, batch, Rows, nameof(dy));
         Check(dx.Length, batch, Columns, nameof(dx));
         Transposed t = GetTransposed();
-        CompiledMatrix? compiled = GetCompiled(t, batch);
+        CodedMatrix? compiled = GetCompiled(t, batch);
         fixed (int* rows = t.Pointers, columns = t.Indices)
         fixed (float* values = compiled is null ? ValuesOf(t) : null, px = dy, py = dx)
         {
@@ -392,17 +392,17 @@ public sealed unsafe class PreparedSpMM
     // One column is a matrix times a vector, which other kernels are for.
     private TiledMatrix? GetTiled(int n) => n > 1 && _tiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version) is { } tiled && TiledProduct.Pays(tiled, n) ? tiled : null;
 
-    private CompiledMatrix? GetCompiled(int n) => n < 2 ? null : _compiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version);
+    private CodedMatrix? GetCompiled(int n) => n < 2 ? null : _compiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version, n);
 
-    private CompiledMatrix? GetCompiled(Transposed t, int n)
+    private CodedMatrix? GetCompiled(Transposed t, int n)
     {
-        CompiledMatrix? compiled = n < 2 ? null : t.Compiled.Get(Columns, Rows, t.Pointers, t.Indices, _values, _version, source: t.Source);
+        CodedMatrix? compiled = n < 2 ? null : t.Compiled.Get(Columns, Rows, t.Pointers, t.Indices, _values, _version, n, source: t.Source);
         // Loops that ran before there was code have left theirs.
         if (compiled is not null) t.Values = null;
         return compiled;
     }
 
-    private static void RunCompiled(CompiledMatrix matrix, float* b, int n, float* c, float* bias, float* residual, Clamp clamp) => new CompiledProduct<LineSource>
+    private static void RunCompiled(CodedMatrix matrix, float* b, int n, float* c, float* bias, float* residual, Clamp clamp) => new CompiledProduct<LineSource>
     {
         Matrix = matrix,
         Source = new LineSource { Base = b, Stride = n, Columns = n, Lines = matrix.Lines },
@@ -414,7 +414,7 @@ public sealed unsafe class PreparedSpMM
         Clamp = clamp,
     }.Run();
 
-    private static void RunTurned(CompiledMatrix matrix, float* x, int depth, int batch, float* y, int rows, float* bias, float* residual, Clamp clamp) => new CompiledProduct<TurnedSource>
+    private static void RunTurned(CodedMatrix matrix, float* x, int depth, int batch, float* y, int rows, float* bias, float* residual, Clamp clamp) => new CompiledProduct<TurnedSource>
     {
         Matrix = matrix,
         Source = new TurnedSource { Base = x, Stride = depth, Columns = batch, Lines = matrix.Lines },

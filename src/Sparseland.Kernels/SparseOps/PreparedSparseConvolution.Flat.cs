@@ -9,7 +9,7 @@ public sealed unsafe partial class PreparedSparseConvolution
 {
     private partial struct ImagesCall
     {
-        private readonly void Flat(FlatPlanes layout, CompiledMatrix code, int image)
+        private readonly void Flat(FlatPlanes layout, CodedMatrix code, int image)
         {
             float* from = Input + image * InputImage;
             ConvolutionPass pass = Passes[0];

@@ -32,7 +32,7 @@ public sealed partial class PreparedSparseConvolution
         if (IsDepthwise(batch, height, width) is not null) return SparseForm.Depthwise;
         ConvolutionPlan plan = GetPlan(height, width);
         if (GetTiled(plan) is not null) return SparseForm.Tiles;
-        return plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null) is { } code ? code.Planes is null ? SparseForm.Compiled : SparseForm.Shifted : SparseForm.Loops;
+        return plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null) is { } code ? code is CompiledMatrix { Planes: not null } ? SparseForm.Shifted : SparseForm.Compiled : SparseForm.Loops;
     }
 
     /// <summary>The geometry for the kernel of depthwise convolutions; null where that does not fit.</summary>

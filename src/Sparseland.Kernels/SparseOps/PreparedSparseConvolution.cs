@@ -274,7 +274,7 @@ public sealed unsafe partial class PreparedSparseConvolution
         public TilePlanes? TilePlanes;
 
         /// <summary>The code of each pass, or null.</summary>
-        public CompiledMatrix?[] Compiled;
+        public CodedMatrix?[] Compiled;
 
         /// <summary>Whether compiled passes read the image where it is.</summary>
         public bool IsDirect;
@@ -318,7 +318,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                 product.Run();
                 return;
             }
-            if (Compiled[0] is { Planes: not null } shifted)
+            if (Compiled[0] is CompiledMatrix { Planes: not null } shifted)
             {
                 // Such a pass is the only one: its results lie in a row.
                 new ShiftedProduct
@@ -375,13 +375,13 @@ public sealed unsafe partial class PreparedSparseConvolution
             }
         }
 
-        private static PlaneSource Source(CompiledMatrix matrix, ConvolutionPass pass, float* planes) =>
+        private static PlaneSource Source(CodedMatrix matrix, ConvolutionPass pass, float* planes) =>
             new() { Planes = planes, Lines = matrix.Lines, Offsets = pass.LineOffsets, Gather = pass.Gather };
 
-        private readonly void Product<TSource>(CompiledMatrix matrix, TSource source, ConvolutionPass pass, int image) where TSource : struct, ITileSource =>
+        private readonly void Product<TSource>(CodedMatrix matrix, TSource source, ConvolutionPass pass, int image) where TSource : struct, ITileSource =>
             Call(matrix, source, pass, image).Run();
 
-        private readonly CompiledProduct<TSource> Call<TSource>(CompiledMatrix matrix, TSource source, ConvolutionPass pass, int image) where TSource : struct, ITileSource => new()
+        private readonly CompiledProduct<TSource> Call<TSource>(CodedMatrix matrix, TSource source, ConvolutionPass pass, int image) where TSource : struct, ITileSource => new()
         {
             Matrix = matrix,
             Source = source,

@@ -6,7 +6,7 @@ public enum SparseForm
     /// <summary>Loops over indices.</summary>
     Loops,
 
-    /// <summary>Machine code that was written for the structure.</summary>
+    /// <summary>Machine code: written for the structure, or, where that would be too long, for all structures, whose rows are put in order for it.</summary>
     Compiled,
 
     /// <summary>Machine code for the structure and the images' size, which reads shifted planes of one image after the other.</summary>

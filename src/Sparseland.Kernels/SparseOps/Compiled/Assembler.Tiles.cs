@@ -6,12 +6,21 @@ internal sealed partial class Assembler
 {
     private const int Quarter = 0;
 
-    /// <summary>target = the 4 bytes at [address], a number with sign (movsxd).</summary>
-    public void LoadIndex(Register target, Register address)
+    /// <summary>target = the 4 bytes at [address + offset], a number with sign (movsxd).</summary>
+    public void LoadIndex(Register target, Register address, int offset = 0)
     {
         Byte(0x48 | (int)target >> 3 << 2 | (int)address >> 3);
         Byte(0x63);
-        Operand((int)target, address, 0, 1);
+        Operand((int)target, address, offset, 1);
+    }
+
+    /// <summary>target *= the 8 bytes at [address + offset] (imul).</summary>
+    public void MultiplyBy(Register target, Register address, int offset)
+    {
+        Byte(0x48 | (int)target >> 3 << 2 | (int)address >> 3);
+        Byte(0x0F);
+        Byte(0xAF);
+        Operand((int)target, address, offset, 1);
     }
 
     /// <summary>target *= source (imul).</summary>
@@ -35,6 +44,7 @@ internal sealed partial class Assembler
     /// <summary>Asks for the line at [address + offset] in order to write it, into the first cache (prefetchw).</summary>
     public void PrefetchToWrite(Register address, int offset)
     {
+        if ((int)address >= 8) Byte(0x41);
         Byte(0x0F);
         Byte(0x0D);
         Operand(1, address, offset, 1);

@@ -21,7 +21,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <c>spmm</c> prints what comes of it.</para>
 /// <para>Code and values of the next panels are asked for ahead, a few lines after each panel: layers with few pixels and many weights otherwise wait for code from memory.</para>
 /// </remarks>
-internal sealed unsafe partial class CompiledMatrix
+internal sealed unsafe partial class CompiledMatrix : CodedMatrix
 {
     /// <summary>Columns of a tile.</summary>
     public const int Lanes = 16;
@@ -53,9 +53,6 @@ internal sealed unsafe partial class CompiledMatrix
     // Code of a block of lines, measured on a Zen 5. Up to the first, 3 x 3 kernels whose tiles are packed one by one took 2 to 4 % less, with more code up to a tenth more; up to the second, products of 196 columns whose
     // tiles take turns on blocks took 3 to 10 % less than packed ones, and those of 49 columns as long or longer.
     private const int ShortBlock = 128 * 1024, LongBlock = 320 * 1024, LeastTilesInTurn = 8;
-
-    // Values are taken over at about a nanosecond each: a thread is woken for no fewer.
-    private const int ValuesPerPart = 16 * 1024;
 
     // Bytes of code that a thread keeps room for.
     private const int KeptCode = 4 << 20;
@@ -101,8 +98,8 @@ internal sealed unsafe partial class CompiledMatrix
     /// <summary>Rows of W.</summary>
     public int RowCount { get; }
 
-    /// <summary>The columns that hold anything, ascending, or all of them: line i of a tile is row Lines[i] of the input.</summary>
-    public int[] Lines { get; }
+    /// <inheritdoc/>
+    public override int[] Lines { get; }
 
     /// <summary>Panels of rows: pieces of work.</summary>
     public int Panels { get; }
@@ -113,11 +110,14 @@ internal sealed unsafe partial class CompiledMatrix
     /// <summary>Blocks of lines.</summary>
     public int Blocks { get; }
 
-    /// <summary>Stored values.</summary>
-    public int StoredCount => _order.Length;
+    /// <inheritdoc/>
+    public override int StoredCount => _order.Length;
 
     /// <summary>Bytes of code.</summary>
     public long CodeBytes { get; private init; }
+
+    /// <inheritdoc/>
+    public override long Bytes => CodeBytes + (sizeof(float) + sizeof(int)) * (long)StoredCount;
 
     /// <summary>Where code reads its inputs (see <see cref="ShiftedProduct"/>); null when it reads packed lines.</summary>
     public ShiftedPlanes? Planes { get; private init; }
@@ -148,19 +148,9 @@ internal sealed unsafe partial class CompiledMatrix
     public static CompiledMatrix? TryCompile(int rows, int columns, ReadOnlySpan<int> rowPointers, ReadOnlySpan<int> indices, int leastReuse = 0, ShiftedPlanes? planes = null, bool comesFromFar = false)
     {
         if (!Usable || indices.Length is 0 or > MostStored) return null;
-        var line = new int[columns];
-        foreach (int c in indices) line[c] = 1;
-        int used = 0;
-        for (int c = 0; c < columns; c++) used += line[c];
-        if ((long)used * leastReuse > indices.Length) return null;
-        bool all = planes is null && columns - used <= columns / UnusedShare;
-        used = 0;
-        for (int c = 0; c < columns; c++) line[c] = all || line[c] != 0 ? used++ : -1;
-        var lines = new int[used];
-        for (int c = 0; c < columns; c++)
-        {
-            if (line[c] >= 0) lines[line[c]] = c;
-        }
+        (int[] line, int[] lines, int holding) = UsedColumns(columns, indices, planes is null ? UnusedShare : 0);
+        int used = lines.Length;
+        if ((long)holding * leastReuse > indices.Length) return null;
 
         // Panels of whole blocks of four rows where there are enough: tiles of 4 x 1 weights are not torn.
         int quads = (rows + 3) / 4, panels = (quads + PanelCode.Rows / 4 - 1) / (PanelCode.Rows / 4);
@@ -221,15 +211,6 @@ internal sealed unsafe partial class CompiledMatrix
 
         int FirstRow(int panel) => Math.Min(rows, (int)((long)quads * panel / panels) * 4);
     }
-
-    /// <summary>From now on values are given in another order: the stored value i of row order is at source[i].</summary>
-    public void TakeFrom(ReadOnlySpan<int> source)
-    {
-        foreach (ref int place in _order.AsSpan()) place = source[place];
-    }
-
-    /// <summary>Takes over values, given in row order or in that of <see cref="TakeFrom"/>.</summary>
-    public void SetValues(float[] values) => WorkPool.Run((_order.Length + ValuesPerPart - 1) / ValuesPerPart, new ValueParts { From = values, Order = _order, To = _values });
 
     /// <summary>Stored values of the panels before each: Panels + 1 entries.</summary>
     public void StoredBefore(Span<long> sums)
@@ -468,20 +449,4 @@ internal sealed unsafe partial class CompiledMatrix
     }
 
     private readonly record struct Piece(int Start, int FirstRow, int Value);
-
-    private struct ValueParts : IParts
-    {
-        public float[] From, To;
-        public int[] Order;
-
-        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-        public readonly void Run(int part)
-        {
-            int first = part * ValuesPerPart, count = Math.Min(ValuesPerPart, Order.Length - first);
-            ReadOnlySpan<float> from = From;
-            ReadOnlySpan<int> order = Order.AsSpan(first, count);
-            Span<float> to = To.AsSpan(first, count);
-            for (int i = 0; i < order.Length; i++) to[i] = from[order[i]];
-        }
-    }
 }

@@ -12,9 +12,8 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
     private const int UsesBeforeCode = 3;
 
     private readonly Lock _gate = new();
-    private CompiledMatrix? _matrix;
-    private bool _tried;
-    private long _version = -1;
+    private readonly Form _compiled = new(), _counted = new();
+    private bool _isReused = !onReuse;
     private long? _firstVersion;
     private int _uses;
 
@@ -23,37 +22,51 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
     {
         get
         {
-            lock (_gate) return _matrix is null ? 0 : _matrix.CodeBytes + 8L * _matrix.StoredCount;
+            lock (_gate) return (_compiled.Matrix?.Bytes ?? 0) + (_counted.Matrix?.Bytes ?? 0);
         }
     }
 
-    /// <summary>The compiled matrix with the given values, or null when the calling thread may not use one or it would not pay.</summary>
+    /// <summary>The matrix for products with so many columns with the given values, or null when the calling thread may not use one or it would not pay.</summary>
     /// <param name="rows">Rows of the matrix.</param>
     /// <param name="columns">Columns of the matrix.</param>
     /// <param name="rowPointers">Where each row starts.</param>
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
     /// <param name="values">The stored values, or what <paramref name="source"/> finds them in.</param>
     /// <param name="version">Differs when the values do.</param>
+    /// <param name="width">Columns of a product.</param>
     /// <param name="planes">Where the inputs of code that reads them in place lie; null for packed lines. The same in every call.</param>
     /// <param name="source">Where in <paramref name="values"/> each stored value is; null where they lie in order. The same in every call.</param>
-    public CompiledMatrix? Get(int rows, int columns, int[] rowPointers, int[] indices, float[] values, long version, ShiftedPlanes? planes = null, int[]? source = null)
+    public CodedMatrix? Get(int rows, int columns, int[] rowPointers, int[] indices, float[] values, long version, long width, ShiftedPlanes? planes = null, int[]? source = null)
     {
         if (!CompiledMatrix.Usable) return null;
         lock (_gate)
         {
-            if (onReuse && !_tried && (_firstVersion ??= version) == version && ++_uses <= UsesBeforeCode) return null;
-            if (!_tried)
+            if (!_isReused && (_firstVersion ??= version) == version && ++_uses <= UsesBeforeCode) return null;
+            _isReused = true;
+            bool counts = planes is null && CountedMatrix.Pays(indices.Length, width, comesFromFar);
+            Form form = counts ? _counted : _compiled;
+            if (!form.IsTried)
             {
-                if (rows > LeastReuse) _matrix = CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes, comesFromFar);
-                if (source is not null) _matrix?.TakeFrom(source);
-                _tried = true;
+                if (rows > LeastReuse) form.Matrix = counts ? CountedMatrix.TryCreate(rows, columns, rowPointers, indices, LeastReuse) : CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes, comesFromFar);
+                if (source is not null) form.Matrix?.TakeFrom(source);
+                form.IsTried = true;
             }
-            if (_matrix is not null && _version != version)
+            if (form.Matrix is not null && form.Version != version)
             {
-                _matrix.SetValues(values);
-                _version = version;
+                form.Matrix.SetValues(values);
+                form.Version = version;
             }
-            return _matrix;
+            return form.Matrix;
         }
+    }
+
+    private sealed class Form
+    {
+        public CodedMatrix? Matrix { get; set; }
+
+        public bool IsTried { get; set; }
+
+        /// <summary>Which values these are.</summary>
+        public long Version { get; set; } = -1;
     }
 }
