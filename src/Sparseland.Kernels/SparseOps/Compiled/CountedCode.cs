@@ -2,11 +2,11 @@ using System.Runtime.InteropServices;
 
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
-/// <summary>Products of rows that have as many stored values as each other in a block of lines, with some registers of columns: machine code that is written once a process.</summary>
+/// <summary>Products of rows that have about as many stored values as each other in a block of lines, with some registers of columns: machine code that is written once a process.</summary>
 /// <remarks>
-/// <para>A unit is 4 or 2 such rows, or a single one that is left over. Its sums are loaded, every stored value is spread over a register and multiplied with its line, the sums are stored. Values and lines of a unit's rows take turns in memory, so
+/// <para>A unit is 4 or 2 such rows, or a single one where rows are left over. Its sums are loaded, every stored value is spread over a register and multiplied with its line, the sums are stored. Values and lines of a unit's rows take turns in memory, so
 /// several chains of additions are under way at once: with 2 registers one row at a time took a tenth more.</para>
-/// <para>The products are written out <see cref="Products"/> times, and a unit jumps in where as many are left as its rows have values: no loop ends inside a unit, and the jump is the same for all units of a group. What else a value costs is kept
+/// <para>The products are written out <see cref="Products"/> times, and a unit jumps in where as many are left as its longest row has values (what shorter ones lack are products with zeros): no loop ends inside a unit, and the jump is the same for all units of a group. What else a value costs is kept
 /// off the two loads that a core starts in a cycle: four lines are loaded at once and taken apart in general registers, sixteen values are loaded at once and spread by a permutation. With R registers a value takes R loads so and not R + 2, which
 /// were 0.69 and not 0.98 cycles a multiply-add for two registers, 0.63 and not 0.81 for four (Zen 5, all in the first cache).</para>
 /// <para>Registers: Rdi arguments, Rsi lines, Rcx and Rdx behind the numbers and values of the unit's products, R10 its rows, R11 units left, R12 passes left, R13 the steps of the group, R8, R9, Rbx and Rbp its sums; Rax, R14 and R15 lines.
@@ -30,7 +30,7 @@ internal static unsafe class CountedCode
     private const int Products = 128;
 
     // How far ahead values are asked for, in bytes: what a core fetches ahead by itself ends with each page.
-    private const int ValuesAhead = 2048;
+    private const int ValuesAhead = 1024;
 
     private const int LineBytes = CompiledMatrix.Lanes * sizeof(float), Values = 15, Spread = 16, FirstMask = 1;
 
@@ -53,9 +53,13 @@ internal static unsafe class CountedCode
     /// <param name="rows">Rows of a unit.</param>
     public static int RegistersOf(int rows) => rows == ManyRows ? 2 : MostRegisters;
 
-    /// <summary>Floats from the lines of one register to those of the next: one line more, which packers may spoil.</summary>
+    /// <summary>The line of zeros, which products that fill up a row meet: behind the line that packers may spoil.</summary>
     /// <param name="rows">Rows of a unit.</param>
-    public static nint LineStride(int rows) => CompiledMatrix.TileStride(LinesOf(rows));
+    public static int ZeroLine(int rows) => LinesOf(rows) + 1;
+
+    /// <summary>Floats from the lines of one register to those of the next.</summary>
+    /// <param name="rows">Rows of a unit.</param>
+    public static nint LineStride(int rows) => (ZeroLine(rows) + 1) * CompiledMatrix.Lanes;
 
     /// <summary>Runs the code; only where <see cref="IsUsable"/>.</summary>
     /// <param name="rows">Rows of a unit.</param>
@@ -325,7 +329,7 @@ internal static unsafe class CountedCode
         Whole = 3,
     }
 
-    /// <summary>Rows that have as many values as each other.</summary>
+    /// <summary>Units of as many products as each other.</summary>
     [StructLayout(LayoutKind.Sequential)]
     public struct Group
     {
@@ -339,6 +343,13 @@ internal static unsafe class CountedCode
 
         /// <summary>Units, then single rows.</summary>
         public nint Units, Singles;
+
+        /// <summary>Counts one more.</summary>
+        public void Add(bool single)
+        {
+            if (single) Singles++;
+            else Units++;
+        }
     }
 
     /// <summary>What the code is called with; it changes some of it.</summary>

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Threading;
@@ -9,8 +10,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <remarks>
 /// <para>Straight-line code (<see cref="CompiledMatrix"/>) takes 14 bytes of code and values for each stored value, once for 16 columns. A matrix of more code than the second cache holds is read from beyond it for each 16 or, in groups of panels, runs
 /// out of the second cache at the rate at which instructions come from there. Here a value takes 6 bytes, once for 32 or 64 columns, and they come as data, which the core fetches ahead by itself.</para>
-/// <para>Rows of a block that have as many values as each other are a group, so that no loop ends where a predictor of jumps does not know it: in the order of the rows products took 15 to 50 % longer. Values within a row
-/// and blocks keep the order of the columns: each output is rounded as everywhere (record 2).</para>
+/// <para>Rows of a block are sorted by how many values they have there, and neighbours multiplied together as a unit of as many products as the longest has. Units of one length are a group, so that no loop ends where a predictor of jumps
+/// does not know it: in the order of the rows products took 15 to 50 % longer. Values within a row and blocks keep the order of the columns: each output is rounded as everywhere (record 2).</para>
 /// <para>Rows are cut into chunks whose sums stay in the second cache while all blocks have their turn; threads share the chunks.</para>
 /// </remarks>
 internal sealed unsafe class CountedMatrix : CodedMatrix
@@ -18,18 +19,21 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     // From so many of 100 stored values on, lines serve enough values that sums may be spilled twice as often: then four registers of columns share what a value costs besides.
     private const int ThickDensity = 15;
 
-    // With more columns straight-line code is used often enough once it is in the second cache.
+    // With more columns straight-line code is used often enough once it is in the second cache: for 14 x 14 pixels both took as long in ResNet-50.
     private const int MostColumns = 128;
 
     // Straight-line code of so many values fills half of the second cache; with less of it, products that are repeated alone find it there. Where the layers of a network take turns, code of a tenth of a megabyte
     // comes from far as well.
     private const int LeastStored = 40_000, LeastStoredFromFar = 10_000;
 
-    // Bytes of the sums of a chunk.
+    // Bytes of the sums of a chunk. A call does one chunk of one block: garbage collections may have to wait for it, some hundred microseconds at most.
     private const int SumsBytes = 256 * 1024;
 
     // Rows that are worth a chunk of their own: with fewer, groups have too few rows.
     private const int LeastRows = 64;
+
+    // Stands for the value of a product that fills up a row.
+    private const int Filler = -1;
 
     private readonly ushort[] _numbers;
     private readonly float[] _values;
@@ -40,20 +44,16 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     private CountedMatrix(int rows, int[] line, int[] lines, int[] rowPointers, int[] indices)
     {
         (RowCount, Lines) = (rows, lines);
-        bool thick = 100L * indices.Length >= (long)ThickDensity * rows * Lines.Length;
-        UnitRows = thick ? CountedCode.FewRows : CountedCode.ManyRows;
+        UnitRows = 100L * indices.Length >= (long)ThickDensity * rows * lines.Length ? CountedCode.FewRows : CountedCode.ManyRows;
         int most = CountedCode.LinesOf(UnitRows);
         Blocks = (Lines.Length + most - 1) / most;
         // Blocks of one size: a short last one would spill all sums for little.
         Depth = (Lines.Length + Blocks - 1) / Blocks;
-        long sums = Blocks == 1 ? 0 : (long)rows * MostRegisters * CompiledMatrix.Lanes * sizeof(float);
+        long sums = (long)rows * MostRegisters * CompiledMatrix.Lanes * sizeof(float);
         int chunks = (int)Math.Max((sums + SumsBytes - 1) / SumsBytes, Math.Clamp(rows / LeastRows, 1, WorkPool.Threads));
         _chunkRows = new int[chunks + 1];
         fixed (int* pointers = rowPointers) RowPartition.Fill(pointers, rows, _chunkRows);
 
-        _numbers = GC.AllocateUninitializedArray<ushort>(indices.Length + 2 * CountedCode.Margin, pinned: true);
-        _values = GC.AllocateUninitializedArray<float>(indices.Length + 2 * CountedCode.Margin, pinned: true);
-        _order = new int[indices.Length];
         _parts = new Part[chunks * Blocks + 1];
         var order = new Order(this, line, rowPointers, indices);
         for (int c = 0; c < chunks; c++)
@@ -65,7 +65,9 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
             }
         }
         _parts[^1] = order.Position;
-        (_groups, _rows) = order.Finish();
+        (_groups, _rows, _numbers, _order) = order.Finish();
+        _values = GC.AllocateUninitializedArray<float>(_numbers.Length, pinned: true);
+        StoredCount = indices.Length;
     }
 
     /// <summary>Rows of W.</summary>
@@ -90,17 +92,17 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     public int MostRegisters => CountedCode.RegistersOf(UnitRows);
 
     /// <inheritdoc/>
-    public override int StoredCount => _order.Length;
+    public override int StoredCount { get; }
 
     /// <inheritdoc/>
     public override long Bytes => sizeof(ushort) * (long)_numbers.Length + sizeof(float) * (long)_values.Length + sizeof(int) * ((long)_order.Length + _rows.Length + _chunkRows.Length + Lines.Length) + sizeof(CountedCode.Group) * (long)_groups.Length;
 
-    /// <summary>Whether products with so many columns are faster than with straight-line code.</summary>
+    /// <summary>Whether products are faster than with straight-line code.</summary>
     /// <param name="stored">Stored values.</param>
-    /// <param name="columns">Columns of a product.</param>
+    /// <param name="width">Columns of a product.</param>
     /// <param name="comesFromFar">As for <see cref="CompiledMatrix.TryCompile"/>.</param>
-    public static bool Pays(int stored, long columns, bool comesFromFar) =>
-        VectorUnits.AreFullWidth && columns <= MostColumns && stored >= (comesFromFar ? LeastStoredFromFar : LeastStored) && CountedCode.IsUsable;
+    public static bool Pays(int stored, long width, bool comesFromFar) =>
+        VectorUnits.AreFullWidth && width <= MostColumns && stored >= (comesFromFar ? LeastStoredFromFar : LeastStored) && CountedCode.IsUsable;
 
     /// <summary>Puts a structure in order; null where there is nothing to multiply or it cannot win.</summary>
     /// <param name="rows">Rows of W.</param>
@@ -120,7 +122,8 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     {
         int[] order = _order;
         Span<float> to = _values.AsSpan(CountedCode.Margin, order.Length);
-        for (int i = 0; i < order.Length; i++) to[i] = values[order[i]];
+        // -0 times +0 is -0, which changes no sum, not even one of -0.
+        for (int i = 0; i < order.Length; i++) to[i] = order[i] == Filler ? -0f : values[order[i]];
     }
 
     /// <summary>The rows of a chunk.</summary>
@@ -157,13 +160,14 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     /// <summary>Finds the groups of one chunk and block after the other.</summary>
     private sealed class Order(CountedMatrix matrix, int[] line, int[] rowPointers, int[] indices)
     {
-        private readonly int[] _position = rowPointers[..^1], _counts = new int[matrix.Depth + 2], _ends = new int[matrix.RowCount], _sorted = new int[matrix.RowCount];
+        private readonly int[] _position = rowPointers[..^1], _starts = new int[matrix.Depth + 2], _ends = new int[matrix.RowCount], _sorted = new int[matrix.RowCount];
         private readonly List<CountedCode.Group> _groups = [];
-        private readonly List<int> _rows = [];
-        private int _value;
+        private readonly List<int> _rows = [], _order = new(indices.Length);
+        private readonly List<ushort> _numbers = new(indices.Length);
+        private int _firstGroup;
 
         /// <summary>Where the next part begins.</summary>
-        public Part Position => new(_groups.Count, _rows.Count, _value);
+        public Part Position => new(_groups.Count, _rows.Count, _order.Count);
 
         /// <summary>Appends a part.</summary>
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -171,48 +175,54 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
         {
             int firstLine = block * matrix.Depth, endLine = firstLine + matrix.Depth;
             // Where each count's rows start in their order: counting sort.
-            _counts.AsSpan().Clear();
+            _starts.AsSpan().Clear();
             for (int r = first; r < end; r++)
             {
                 int j = _position[r];
                 while (j < rowPointers[r + 1] && line[indices[j]] < endLine) j++;
                 _ends[r] = j;
-                _counts[j - _position[r] + 1]++;
+                _starts[Count(r) + 1]++;
             }
-            for (int n = 1; n < _counts.Length; n++) _counts[n] += _counts[n - 1];
-            for (int r = first; r < end; r++) _sorted[_counts[_ends[r] - _position[r]]++] = r;
-            // Each start has moved to the next count's. Rows without values have sums to begin or to end.
-            bool passes = matrix.StageOf(block) == CountedCode.Stages.Middle;
-            for (int count = passes ? 1 : 0, i = passes ? _counts[0] : 0; i < end - first; i = _counts[count++])
-            {
-                if (_counts[count] > i) Add(count, _sorted.AsSpan(i, _counts[count] - i), firstLine);
-            }
+            // Rows without values have sums to begin or to end.
+            int without = matrix.StageOf(block) == CountedCode.Stages.Middle ? _starts[1] : 0;
+            for (int n = 1; n < _starts.Length; n++) _starts[n] += _starts[n - 1];
+            for (int r = first; r < end; r++) _sorted[_starts[Count(r)]++] = r;
+            _firstGroup = _groups.Count;
+            ReadOnlySpan<int> rows = _sorted.AsSpan(without, end - first - without);
+            int unit = matrix.UnitRows, singles = rows.Length % unit;
+            for (int i = 0; i < singles; i++) Add(rows.Slice(i, 1), firstLine);
+            for (int i = singles; i < rows.Length; i += unit) Add(rows.Slice(i, unit), firstLine);
             for (int r = first; r < end; r++) _position[r] = _ends[r];
         }
 
-        public (CountedCode.Group[] Groups, int[] Rows) Finish()
+        public (CountedCode.Group[] Groups, int[] Rows, ushort[] Numbers, int[] Order) Finish()
         {
             // The rows of one more unit are read and asked for, whichever they are.
             for (int i = 0; i < CountedCode.ManyRows; i++) _rows.Add(0);
-            return ([.. _groups], [.. _rows]);
+            ushort[] numbers = GC.AllocateUninitializedArray<ushort>(_numbers.Count + 2 * CountedCode.Margin, pinned: true);
+            _numbers.CopyTo(numbers, CountedCode.Margin);
+            return ([.. _groups], [.. _rows], numbers, [.. _order]);
         }
 
-        private void Add(int count, ReadOnlySpan<int> rows, int firstLine)
+        private int Count(int row) => _ends[row] - _position[row];
+
+        /// <summary>Appends a unit, or a single row, to the group of its count or to a new one; its shorter rows are filled up with products that leave every sum as it is.</summary>
+        private void Add(ReadOnlySpan<int> rows, int firstLine)
         {
-            int most = CountedCode.ProductsOf(matrix.UnitRows), passes = Math.Max(1, (count + most - 1) / most), units = rows.Length / matrix.UnitRows;
-            _groups.Add(new CountedCode.Group { First = count - (passes - 1) * most, Passes = passes, Units = units, Singles = rows.Length - units * matrix.UnitRows });
+            int count = Count(rows[^1]), most = CountedCode.ProductsOf(matrix.UnitRows), passes = Math.Max(1, (count + most - 1) / most), first = count - (passes - 1) * most;
+            bool single = rows.Length == 1;
+            if (_groups.Count == _firstGroup || _groups[^1].First != first || _groups[^1].Passes != passes || _groups[^1].Singles > 0 != single)
+                _groups.Add(new CountedCode.Group { First = first, Passes = passes });
+            CollectionsMarshal.AsSpan(_groups)[^1].Add(single);
             foreach (int r in rows) _rows.Add(r);
-            for (int i = 0, each; i < rows.Length; i += each)
+            for (int n = 0; n < count; n++)
             {
-                each = i < units * matrix.UnitRows ? matrix.UnitRows : 1;
-                for (int n = 0; n < count; n++)
+                foreach (int r in rows)
                 {
-                    for (int u = 0; u < each; u++)
-                    {
-                        int j = _position[rows[i + u]] + n;
-                        matrix._numbers[CountedCode.Margin + _value] = (ushort)((line[indices[j]] - firstLine) * CompiledMatrix.Lanes * sizeof(float));
-                        matrix._order[_value++] = j;
-                    }
+                    int j = _position[r] + n;
+                    bool fills = j >= _ends[r];
+                    _numbers.Add((ushort)((fills ? CountedCode.ZeroLine(matrix.UnitRows) : line[indices[j]] - firstLine) * CompiledMatrix.Lanes * sizeof(float)));
+                    _order.Add(fills ? Filler : j);
                 }
             }
         }

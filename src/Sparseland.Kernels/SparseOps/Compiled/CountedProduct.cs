@@ -55,6 +55,7 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
         if (rows == 0) return;
         nint stride = CountedCode.LineStride(Matrix.UnitRows), width = Matrix.MostRegisters * (nint)Lanes;
         using Scratch.Buffer packed = Scratch.Rent(Matrix.MostRegisters * stride), sums = Scratch.Rent(Turned || Matrix.Blocks > 1 ? rows * width : 0);
+        for (int j = 0; j < Matrix.MostRegisters; j++) new Span<float>(packed.Pointer + j * stride + CountedCode.ZeroLine(Matrix.UnitRows) * Lanes, Lanes).Clear();
         float* clamp = stackalloc float[3 * Lanes];
         CompiledMatrix.FillClamp(Clamp, clamp);
         for (int t = 0; t < tiles; t++)
