@@ -212,6 +212,12 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
         int FirstRow(int panel) => Math.Min(rows, (int)((long)quads * panel / panels) * 4);
     }
 
+    /// <inheritdoc/>
+    protected override int[] Order => _order;
+
+    /// <inheritdoc/>
+    protected override Memory<float> Values => _values;
+
     /// <summary>Stored values of the panels before each: Panels + 1 entries.</summary>
     public void StoredBefore(Span<long> sums)
     {

@@ -32,9 +32,6 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     // Rows that are worth a chunk of their own: with fewer, groups have too few rows.
     private const int LeastRows = 64;
 
-    // Stands for the value of a product that fills up a row.
-    private const int Filler = -1;
-
     private readonly ushort[] _numbers;
     private readonly float[] _values;
     private readonly int[] _order, _rows, _chunkRows;
@@ -55,7 +52,7 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
         fixed (int* pointers = rowPointers) RowPartition.Fill(pointers, rows, _chunkRows);
 
         _parts = new Part[chunks * Blocks + 1];
-        var order = new Order(this, line, rowPointers, indices);
+        var order = new Sorter(this, line, rowPointers, indices);
         for (int c = 0; c < chunks; c++)
         {
             for (int b = 0; b < Blocks; b++)
@@ -112,19 +109,15 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     /// <param name="leastReuse">Stored values that a used column must hold on average.</param>
     public static CountedMatrix? TryCreate(int rows, int columns, int[] rowPointers, int[] indices, int leastReuse = 0)
     {
-        (int[] line, int[] lines) = UsedColumns(columns, indices);
+        (int[] line, int[] lines, _) = UsedColumns(columns, indices);
         return indices.Length == 0 || (long)lines.Length * leastReuse > indices.Length ? null : new CountedMatrix(rows, line, lines, rowPointers, indices);
     }
 
     /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public override void SetValues(ReadOnlySpan<float> values)
-    {
-        int[] order = _order;
-        Span<float> to = _values.AsSpan(CountedCode.Margin, order.Length);
-        // -0 times +0 is -0, which changes no sum, not even one of -0.
-        for (int i = 0; i < order.Length; i++) to[i] = order[i] == Filler ? -0f : values[order[i]];
-    }
+    protected override int[] Order => _order;
+
+    /// <inheritdoc/>
+    protected override Memory<float> Values => _values.AsMemory(CountedCode.Margin, _order.Length);
 
     /// <summary>The rows of a chunk.</summary>
     public (int First, int End) Rows(int chunk) => (_chunkRows[chunk], _chunkRows[chunk + 1]);
@@ -158,7 +151,7 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     private readonly record struct Part(int Group, int Row, int Value);
 
     /// <summary>Finds the groups of one chunk and block after the other.</summary>
-    private sealed class Order(CountedMatrix matrix, int[] line, int[] rowPointers, int[] indices)
+    private sealed class Sorter(CountedMatrix matrix, int[] line, int[] rowPointers, int[] indices)
     {
         private readonly int[] _position = rowPointers[..^1], _starts = new int[matrix.Depth + 2], _ends = new int[matrix.RowCount], _sorted = new int[matrix.RowCount];
         private readonly List<CountedCode.Group> _groups = [];
