@@ -34,7 +34,7 @@ public unsafe class CountedMatrixTests
                 Assert.Equal(0, csr.StoredCount);
                 return;
             }
-            matrix.SetValues(csr.Values);
+            matrix.SetValues(csr.Values.ToArray());
             Assert.Equal(csr.StoredCount, matrix.StoredCount);
             foreach (Clamp clamp in new[] { Clamp.None, Clamp.Relu, new Clamp(-0.25f, 0.25f) })
             {
@@ -73,7 +73,7 @@ public unsafe class CountedMatrixTests
         for (int i = 0; i < 3; i++)
         {
             var changed = new CsrMatrix(90, 500, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), Uniform(random, csr.StoredCount));
-            matrix.SetValues(changed.Values);
+            matrix.SetValues(changed.Values.ToArray());
             SpMM.MultiplyReference(changed, b, 40, expected, default, default, Clamp.None);
             Multiply(matrix, b, 40, c, [], [], Clamp.None);
             Near.BitEqual(expected, c);
@@ -92,7 +92,7 @@ public unsafe class CountedMatrixTests
         for (int i = 0; i < b.Length; i += 97) b[i] = i % 2 == 0 ? float.NaN : float.PositiveInfinity;
         CsrMatrix csr = CsrMatrix.FromDense(dense, Rows, Columns);
         CountedMatrix matrix = CountedMatrix.TryCreate(Rows, Columns, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray())!;
-        matrix.SetValues(csr.Values);
+        matrix.SetValues(csr.Values.ToArray());
         foreach (Clamp clamp in new[] { Clamp.None, Clamp.Relu })
         {
             float[] c = new float[Rows * N], expected = new float[Rows * N];
