@@ -63,7 +63,16 @@ public sealed partial class Pooling
     /// <param name="planes">batch * channels.</param>
     /// <param name="indices">Receives the position of each value in its plane (the first of equals; -1 if there is none), or empty.</param>
     /// <exception cref="ArgumentException">A span is too short.</exception>
-    public unsafe void Max(ReadOnlySpan<float> input, Span<float> output, int planes, Span<int> indices = default)
+    public void Max(ReadOnlySpan<float> input, Span<float> output, int planes, Span<int> indices = default) => Max(input, output, planes, indices, isImage: false);
+
+    /// <summary>The largest value of each window of one image. Threads share its rows, as products before and after do, and not its channels: so each reads what it wrote.</summary>
+    /// <param name="input">[channels, spatial].</param>
+    /// <param name="output">[channels, output spatial].</param>
+    /// <param name="channels">How many, at least 0.</param>
+    /// <exception cref="ArgumentException">A span is too short.</exception>
+    public void MaxOfImage(ReadOnlySpan<float> input, Span<float> output, int channels) => Max(input, output, channels, default, isImage: true);
+
+    private unsafe void Max(ReadOnlySpan<float> input, Span<float> output, int planes, Span<int> indices, bool isImage)
     {
         Check(input.Length, output.Length, planes);
         if (!indices.IsEmpty) Parts.Need(indices.Length, (long)planes * OutputPlane, nameof(indices));
@@ -74,7 +83,7 @@ public sealed partial class Pooling
             {
                 if (!wanted && _size[0] == 1 && _kernel[0] == 1 && OutputPlane > 0 && InputPlane > 0)
                 {
-                    SimdDispatch.Run(new FlatMax { Input = fi, Output = fo, Planes = planes, Pooling = this });
+                    SimdDispatch.Run(new FlatMax { Input = fi, Output = fo, Planes = planes, Pooling = this, IsImage = isImage });
                     return;
                 }
                 float* pi = fi, po = fo;
@@ -116,7 +125,7 @@ public sealed partial class Pooling
 
     /// <summary>Adds each output gradient to the position that won its window.</summary>
     /// <param name="outputGradient">[planes, output spatial].</param>
-    /// <param name="indices">From <see cref="Max"/>.</param>
+    /// <param name="indices">From <see cref="Max(ReadOnlySpan{float}, Span{float}, int, Span{int})"/>.</param>
     /// <param name="inputGradient">[planes, spatial]; overwritten.</param>
     /// <param name="planes">batch * channels.</param>
     /// <exception cref="ArgumentException">A span is too short or an index is outside its plane.</exception>

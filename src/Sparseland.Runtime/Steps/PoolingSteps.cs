@@ -24,7 +24,8 @@ internal static class PoolingSteps
         Slot input = context.Find(node.Inputs[0]), output = context.NewArena(node.Outputs[0], y);
         return new KernelStep(node, [input], [output], "pooling", state =>
         {
-            if (max) pooling.Max(state.Read(input), state.Write(output), planes);
+            if (max && x[0] == 1) pooling.MaxOfImage(state.Read(input), state.Write(output), planes);
+            else if (max) pooling.Max(state.Read(input), state.Write(output), planes);
             else pooling.Average(state.Read(input), state.Write(output), planes, count);
         });
 

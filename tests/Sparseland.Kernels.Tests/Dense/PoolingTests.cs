@@ -77,6 +77,44 @@ public sealed class PoolingTests
         }
     }
 
+    [Theory]
+    [InlineData(37, 53, 3, 2, 1, 1)]
+    [InlineData(64, 47, 3, 2, 0, 1)]
+    [InlineData(41, 64, 2, 2, 1, 1)]
+    [InlineData(40, 33, 4, 2, 2, 1)]
+    [InlineData(33, 40, 5, 2, 2, 2)]
+    [InlineData(35, 38, 3, 1, 1, 1)]
+    [InlineData(52, 61, 3, 3, 0, 1)]
+    [InlineData(9, 300, 3, 2, 1, 1)]
+    [InlineData(300, 9, 3, 2, 1, 1)]
+    public void RowsOfAnImageAreSharedWithTheSameBits(int height, int width, int kernel, int stride, int pad, int dilation)
+    {
+        const int Channels = 150;
+        var pooling = new Pooling([height, width], [kernel, kernel], [stride, stride], [pad, pad], [pad, pad], [dilation, dilation]);
+        float[] x = Random(Channels * height * width, height);
+        float[] special = [float.NaN, 0f, -0f, float.PositiveInfinity, float.NegativeInfinity];
+        for (int i = 0; i < x.Length; i += 23) x[i] = special[i / 23 % special.Length];
+        // Planes of nothing but zeros of either sign: +0 is the larger one.
+        for (int i = 0; i < 2 * height * width; i++) x[i] = i % 3 == 0 ? 0f : -0f;
+        var expected = new float[Channels * pooling.OutputPlane];
+        pooling.Max(x, expected, Channels, new int[expected.Length]);
+        float[] got = SameEverywhere(() =>
+        {
+            var y = new float[expected.Length];
+            pooling.MaxOfImage(x, y, Channels);
+            return y;
+        }, "max of an image");
+        for (int i = 0; i < got.Length; i++) Assert.True(got[i] == expected[i] || (float.IsNaN(got[i]) && float.IsNaN(expected[i])), $"{i}: {got[i]} and {expected[i]}");
+        float[] planes = SameEverywhere(() =>
+        {
+            var y = new float[expected.Length];
+            pooling.Max(x, y, Channels);
+            return y;
+        }, "max of planes");
+        Near.BitEqual(planes, got, "shared by rows and by planes");
+        Assert.Throws<ArgumentException>(() => pooling.MaxOfImage(x.AsSpan(1), new float[expected.Length], Channels));
+    }
+
     [Fact]
     public void NaNWinsAndShapesAreChecked()
     {
