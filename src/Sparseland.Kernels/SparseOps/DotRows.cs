@@ -83,7 +83,7 @@ internal static unsafe class DotRows
                 X4 = N.Vectors > 5 ? At(a, 4) : default,
                 X5 = N.Vectors > 6 ? At(a, 5) : default,
                 X6 = N.Vectors > 7 ? At(a, 6) : default,
-                Last = Part(a + ((N.Vectors - 1) * Lanes.Count), mask),
+                Last = End(a + ((N.Vectors - 1) * Lanes.Count), mask),
             };
             for (; j + 8 <= count; j += 8)
             {
@@ -166,7 +166,7 @@ internal static unsafe class DotRows
         }
         if (rest > 0)
         {
-            Vector512<float> x = Part(a + t, mask);
+            Vector512<float> x = End(a + t, mask);
             s0 = Vector512.FusedMultiplyAdd(x, Part(b0 + t, mask), s0);
             s1 = Vector512.FusedMultiplyAdd(x, Part(b1 + t, mask), s1);
             s2 = Vector512.FusedMultiplyAdd(x, Part(b2 + t, mask), s2);
@@ -194,7 +194,7 @@ internal static unsafe class DotRows
         }
         if (rest > 0)
         {
-            Vector512<float> x = Part(a + t, mask);
+            Vector512<float> x = End(a + t, mask);
             s0 = Vector512.FusedMultiplyAdd(x, Part(b0 + t, mask), s0);
             s1 = Vector512.FusedMultiplyAdd(x, Part(b1 + t, mask), s1);
             s2 = Vector512.FusedMultiplyAdd(x, Part(b2 + t, mask), s2);
@@ -205,6 +205,10 @@ internal static unsafe class DotRows
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Part(float* from, Vector512<float> mask) => Avx512F.MaskLoad(from, mask, Vector512<float>.Zero);
+
+    // The side that meets the others: -0 in masked lanes, which times their +0 is -0 and changes no sum, not even one of -0.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> End(float* from, Vector512<float> mask) => Avx512F.MaskLoad(from, mask, Vector512.Create(-0f));
 
     // Halves, quarters, pairs, one (Lanes.Fold), for eight sums side by side.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

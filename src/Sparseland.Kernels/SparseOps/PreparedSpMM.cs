@@ -397,8 +397,15 @@ public sealed unsafe class PreparedSpMM
     private CodedMatrix? GetCompiled(Transposed t, int n)
     {
         CodedMatrix? compiled = n < 2 ? null : t.Compiled.Get(Columns, Rows, t.Pointers, t.Indices, _values, _version, n, source: t.Source);
-        // Loops that ran before there was code have left theirs.
-        if (compiled is not null) t.Values = null;
+        if (compiled is not null && !t.IsCompiled)
+        {
+            lock (_gate)
+            {
+                // Loops that ran before there was code have left theirs, and may be at them still. Those that run after it (for one column) keep theirs.
+                t.Values = null;
+                t.IsCompiled = true;
+            }
+        }
         return compiled;
     }
 
@@ -446,13 +453,11 @@ public sealed unsafe class PreparedSpMM
     {
         lock (_gate)
         {
-            if (t.Values is null || t.Version != _version)
-            {
-                float[] values = t.Values ??= new float[StoredCount];
-                for (int i = 0; i < t.Source.Length; i++) values[i] = _values[t.Source[i]];
-                t.Version = _version;
-            }
-            return t.Values;
+            if (t.Values is { } values && t.Version == _version) return values;
+            values = t.Values ??= new float[StoredCount];
+            for (int i = 0; i < t.Source.Length; i++) values[i] = _values[t.Source[i]];
+            t.Version = _version;
+            return values;
         }
     }
 
@@ -481,6 +486,9 @@ public sealed unsafe class PreparedSpMM
 
         /// <summary>Values in this order; null until loops need them.</summary>
         public float[]? Values { get; set; }
+
+        /// <summary>Whether there is code, which has values of its own.</summary>
+        public bool IsCompiled { get; set; }
 
         /// <summary>Which values these are.</summary>
         public long Version { get; set; } = -1;

@@ -44,8 +44,8 @@ internal abstract class LinearKernel(int inputs, int outputs)
         }
         else if (!full && rows > 1)
         {
-            candidates.Add(new(KernelKind.Csr, SparseCost.OfLinear(matrix.Density, inputs, outputs, rows), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), matrix.Note));
-            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.OfLinear(matrix.Density, inputs, outputs, rows, matrix.BlockRows), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
+            candidates.Add(new(KernelKind.Csr, SparseCost.OfLinear(matrix.Density, inputs, Math.Max(1, outputs), rows), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), matrix.Note));
+            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.OfLinear(matrix.Density, inputs, Math.Max(1, outputs), rows, matrix.BlockRows), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
         }
         else if (!full)
         {

@@ -205,6 +205,31 @@ public class CompiledMatrixTests
         });
     }
 
+    /// <summary>One column runs in loops, which have transposed values of their own, more run as code: while one begins the other may be at it.</summary>
+    [Fact]
+    public void Threads_share_one_matrix_in_loops_and_in_code()
+    {
+        var random = new Random(13);
+        CsrMatrix csr = Csr(random, 100, 120, 0.2), turned = csr.Transpose();
+        float[] b = Uniform(random, 100 * 70), column = Uniform(random, 100), many = new float[120 * 70], one = new float[120];
+        SpMM.MultiplyReference(turned, b, 70, many, default, default, Clamp.None);
+        SpMM.MultiplyReference(turned, column, 1, one, default, default, Clamp.None);
+        for (int round = 0; round < 20; round++)
+        {
+            var w = new PreparedSpMM(csr, compileOnReuse: round % 2 == 0);
+            Parallel.For(0, 8, t =>
+            {
+                for (int i = 0; i < 6; i++)
+                {
+                    bool single = (i + t) % 2 == 0;
+                    float[] expected = single ? one : many, c = new float[expected.Length];
+                    w.MultiplyTransposed(single ? column : b, single ? 1 : 70, c);
+                    Near.BitEqual(expected, c);
+                }
+            });
+        }
+    }
+
     [Theory]
     [InlineData(64, 28, 28, 1)]
     [InlineData(36, 7, 7, 1)]

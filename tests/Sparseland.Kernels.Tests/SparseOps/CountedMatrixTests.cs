@@ -107,11 +107,15 @@ public unsafe class CountedMatrixTests
     {
         Skip.IfNot(CompiledKernels.AreUsed, "weights are not compiled on this machine");
         var random = new Random(9);
-        CsrMatrix csr = Csr(random, 512, 1024, 0.1);
+        CsrMatrix csr = Csr(random, 512, 1024, 0.2);
         var once = new CompiledOnce();
         CodedMatrix? few = Get(48), many = Get(1000);
         Assert.IsType(VectorUnits.AreFullWidth ? typeof(CountedMatrix) : typeof(CompiledMatrix), few);
         Assert.IsType<CompiledMatrix>(many);
+        Assert.False(CountedMatrix.Pays(50_000, 500_000, 48, comesFromFar: false), "code stays near");
+        Assert.False(CountedMatrix.Pays(700_000, 1_000_000, 48, comesFromFar: false), "thick");
+        Assert.Equal(VectorUnits.AreFullWidth, CountedMatrix.Pays(700_000, 1_000_000, 16, comesFromFar: false));
+        Assert.Equal(VectorUnits.AreFullWidth, CountedMatrix.Pays(50_000, 500_000, 49, comesFromFar: true));
         Assert.Equal(ReferenceEquals(few, many) ? few.Bytes : few!.Bytes + many!.Bytes, once.Bytes);
         float[] b = Uniform(random, 1024 * 48), expected = new float[512 * 48];
         SpMM.MultiplyReference(csr, b, 48, expected, default, default, Clamp.Relu);

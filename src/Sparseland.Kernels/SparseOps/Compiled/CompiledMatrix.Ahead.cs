@@ -18,13 +18,16 @@ internal sealed unsafe partial class CompiledMatrix
     [ThreadStatic]
     private static nint t_last;
 
-    /// <summary>Says that the calling thread multiplies with this matrix now, and whether it did something else before: a product that is repeated finds its code near.</summary>
+    /// <summary>Says that the calling thread multiplies with this matrix now, and whether it multiplied with another sparse one before (dense work is not noticed): a product that is repeated finds its code near.</summary>
     public bool TakeTurn()
     {
         bool far = t_last != _memory.Address;
         t_last = _memory.Address;
         return far;
     }
+
+    /// <summary>Says that the calling thread multiplies with something else than code of one matrix.</summary>
+    public static void EndTurn() => t_last = 0;
 
     /// <summary>Asks for the code and the values of pieces first .. end-1, into the second cache, unless they are more than that keeps.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -2,7 +2,6 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
-using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
@@ -325,8 +324,8 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
                 nint block = (nint)(b - firstBlock) * Depth * Lanes;
                 for (int p = first, next; p < end; p = next)
                 {
-                    // A single tile needs no groups.
-                    next = tiles.Count == 1 ? end : GroupEnd(b, p, end);
+                    // A single tile needs no groups, but calls have to end: garbage collections wait for them.
+                    next = tiles.Count == 1 && BlocksAreShort ? end : GroupEnd(b, p, end);
                     if (tiles.ComesFromFar) AskFor(b * Panels + p, b * Panels + next, values);
                     ref readonly Piece piece = ref _pieces[b * Panels + p];
                     a.Values = values + piece.Value;

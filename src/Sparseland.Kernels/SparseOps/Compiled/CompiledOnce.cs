@@ -1,3 +1,5 @@
+using Sparseland.Kernels.Threading;
+
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>A structure that is compiled when it is first needed, and its values, which follow those of the owner.</summary>
@@ -43,13 +45,13 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
         {
             if (!_isReused && (_firstVersion ??= version) == version && ++_uses <= UsesBeforeCode) return null;
             _isReused = true;
-            bool counts = planes is null && CountedMatrix.Pays(indices.Length, width, comesFromFar);
+            bool counts = planes is null && CountedMatrix.Pays(indices.Length, (long)rows * columns, width, comesFromFar);
             Form form = counts ? _counted : _compiled;
-            if (!form.IsTried)
+            if (!form.IsTried || form.Matrix is CountedMatrix { Threads: var threads } && threads < WorkPool.Threads)
             {
                 if (rows > LeastReuse) form.Matrix = counts ? CountedMatrix.TryCreate(rows, columns, rowPointers, indices, LeastReuse) : CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes, comesFromFar);
                 if (source is not null) form.Matrix?.TakeFrom(source);
-                form.IsTried = true;
+                (form.IsTried, form.Version) = (true, -1);
             }
             if (form.Matrix is not null && form.Version != version)
             {

@@ -22,11 +22,14 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     // With more columns straight-line code is used often enough once it is in the second cache: for 14 x 14 pixels both took as long in ResNet-50.
     private const int MostColumns = 128;
 
-    // Straight-line code of so many values fills half of the second cache; with less of it, products that are repeated alone find it there. Where the layers of a network take turns, code of a tenth of a megabyte
-    // comes from far as well.
-    private const int LeastStored = 40_000, LeastStoredFromFar = 10_000;
+    // Straight-line code and values of so many fill the second cache; with fewer, products that are repeated alone find them there. Where the layers of a network take turns, code of a tenth of a megabyte comes from far as well.
+    private const int LeastStored = 75_000, LeastStoredFromFar = 10_000;
 
-    // Bytes of the sums of a chunk. A call does one chunk of one block: garbage collections may have to wait for it, some hundred microseconds at most.
+    // Thicker weights that are repeated alone: code of one load for several values is read a tenth faster out of the third cache than the loop multiplies, and as fast out of memory (Zen 5, 512 x 512 to 2048 x 2048, 32 to 128 columns).
+    // With 16 columns, once for which everything is read, that ends where the third cache does not hold it: 2048 x 2048 took 1.9 times as long as the loop.
+    private const int ThinDensity = 30, LeastStoredOnce = 600_000;
+
+    // Bytes of the sums of a chunk, on average: chunks have as many stored values as each other. A call does one chunk of one block: garbage collections may have to wait for it, some hundred microseconds at most.
     private const int SumsBytes = 256 * 1024;
 
     // Rows that are worth a chunk of their own: with fewer, groups have too few rows.
@@ -40,14 +43,14 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
 
     private CountedMatrix(int rows, int[] line, int[] lines, int[] rowPointers, int[] indices)
     {
-        (RowCount, Lines) = (rows, lines);
+        (RowCount, Lines, Threads) = (rows, lines, WorkPool.Threads);
         UnitRows = 100L * indices.Length >= (long)ThickDensity * rows * lines.Length ? CountedCode.FewRows : CountedCode.ManyRows;
         int most = CountedCode.LinesOf(UnitRows);
         Blocks = (Lines.Length + most - 1) / most;
         // Blocks of one size: a short last one would spill all sums for little.
         Depth = (Lines.Length + Blocks - 1) / Blocks;
         long sums = (long)rows * MostRegisters * CompiledMatrix.Lanes * sizeof(float);
-        int chunks = (int)Math.Max((sums + SumsBytes - 1) / SumsBytes, Math.Clamp(rows / LeastRows, 1, WorkPool.Threads));
+        int chunks = (int)Math.Max((sums + SumsBytes - 1) / SumsBytes, Math.Clamp(rows / LeastRows, 1, Threads));
         _chunkRows = new int[chunks + 1];
         fixed (int* pointers = rowPointers) RowPartition.Fill(pointers, rows, _chunkRows);
 
@@ -82,6 +85,9 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     /// <summary>Chunks of rows: pieces of work.</summary>
     public int Chunks => _chunkRows.Length - 1;
 
+    /// <summary>How many threads the rows were cut into chunks for: more would find nothing to do.</summary>
+    public int Threads { get; }
+
     /// <summary>Rows of a unit, see <see cref="CountedCode"/>.</summary>
     public int UnitRows { get; }
 
@@ -96,10 +102,15 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
 
     /// <summary>Whether products are faster than with straight-line code.</summary>
     /// <param name="stored">Stored values.</param>
+    /// <param name="places">Rows times columns of the matrix.</param>
     /// <param name="width">Columns of a product.</param>
     /// <param name="comesFromFar">As for <see cref="CompiledMatrix.TryCompile"/>.</param>
-    public static bool Pays(int stored, long width, bool comesFromFar) =>
-        VectorUnits.AreFullWidth && width <= MostColumns && stored >= (comesFromFar ? LeastStoredFromFar : LeastStored) && CountedCode.IsUsable;
+    public static bool Pays(int stored, long places, long width, bool comesFromFar)
+    {
+        if (!VectorUnits.AreFullWidth || width > MostColumns || !CountedCode.IsUsable) return false;
+        if (comesFromFar) return stored >= LeastStoredFromFar;
+        return stored >= LeastStored && 100L * stored < ThinDensity * places || width <= CompiledMatrix.Lanes && stored >= LeastStoredOnce;
+    }
 
     /// <summary>Puts a structure in order; null where there is nothing to multiply or it cannot win.</summary>
     /// <param name="rows">Rows of W.</param>

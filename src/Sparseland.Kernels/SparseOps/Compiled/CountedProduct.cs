@@ -53,6 +53,7 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
         (int firstRow, int endRow) = Matrix.Rows(chunk);
         int rows = endRow - firstRow, tiles = TileCount;
         if (rows == 0) return;
+        CompiledMatrix.EndTurn();
         nint stride = CountedCode.LineStride(Matrix.UnitRows), width = Matrix.MostRegisters * (nint)Lanes;
         using Scratch.Buffer packed = Scratch.Rent(Matrix.MostRegisters * stride), sums = Scratch.Rent(Turned || Matrix.Blocks > 1 ? rows * width : 0);
         for (int j = 0; j < Matrix.MostRegisters; j++) new Span<float>(packed.Pointer + j * stride + CountedCode.ZeroLine(Matrix.UnitRows) * Lanes, Lanes).Clear();

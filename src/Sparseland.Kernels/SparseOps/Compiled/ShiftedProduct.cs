@@ -123,6 +123,7 @@ internal unsafe struct ShiftedProduct
 
     public readonly void Run()
     {
+        CompiledMatrix.EndTurn();
         ShiftedPlanes planes = Matrix.Planes!;
         ConvolutionPass pass = planes.Pass;
         int most = 0;

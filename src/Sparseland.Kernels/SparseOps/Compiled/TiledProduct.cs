@@ -199,6 +199,7 @@ internal unsafe struct TiledProduct
             // Along the rows where they are long, else the next tile's.
             Ahead = piece.Groups > LeastGroups ? 2 * piece.Registers * Lanes * sizeof(float) : Matrix.Height * outputStride * sizeof(float),
         };
+        CompiledMatrix.EndTurn();
         TileCode.Run(Matrix.Height, piece.Registers, piece.LaneColumns, piece.Masked, &arguments);
         GC.KeepAlive(Matrix);
     }
