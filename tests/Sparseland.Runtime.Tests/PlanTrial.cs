@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
 using Sparseland.Bench.Figures;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Planning;
@@ -19,6 +21,9 @@ internal enum Verdict
     /// <summary>Slower than the best candidate alone, which runs the kernel that the plan runs: a better choice there is not.</summary>
     SameKernel,
 
+    /// <summary>Slower than the best candidate alone, and the table's point is so near that measured once more it may decide the other way.</summary>
+    AtThePoint,
+
     /// <summary>The machine was never quiet for long enough.</summary>
     Undecided,
 }
@@ -36,6 +41,9 @@ internal static class PlanTrial
 
     // What a call costs by itself: smaller differences are none.
     private const double CallMicroseconds = 2;
+
+    // Points that are measured twice differ by so much: 1.15 for rows of few bits, 1.2 for convolutions of one class (four calibrations of a Zen 5).
+    private const double NoiseOfPoints = 1.2;
 
     private const double BudgetMilliseconds = 20;
     private const int Attempts = 16, Majority = 3;
@@ -85,7 +93,8 @@ internal static class PlanTrial
         if (passes >= Majority) return (Verdict.Passed, text);
         if (misses < Majority) return (Verdict.Undecided, $"{text}, but {disturbed ?? points.Table.Disturbance ?? "it is slow in some attempts alone"}");
         if (missesOfTwin <= misses / 2 && KernelOf(session) is { Length: > 0 } kernel && kernel == KernelOf(tuned)) return (Verdict.SameKernel, $"{text}, with the same kernel ({kernel})");
-        return (missesOfTwin > misses / 2 ? Verdict.Slower : Verdict.NotBest, $"{text}{Environment.NewLine}{session.DescribePlan(inputs)}{tuned.DescribePlan(inputs)}");
+        string plan = session.DescribePlan(inputs);
+        return (missesOfTwin > misses / 2 ? Verdict.Slower : IsAtThePoint(plan) ? Verdict.AtThePoint : Verdict.NotBest, $"{text}{Environment.NewLine}{plan}{tuned.DescribePlan(inputs)}");
 
         InferenceSession Planned() => new(graph, new SessionOptions { BreakEven = points.Table, Values = Values() });
 
@@ -98,6 +107,15 @@ internal static class PlanTrial
 
         // Of the step that holds the weight: the one with multiply-adds.
         string KernelOf(InferenceSession s) => s.TimeSteps(inputs, 1).SingleOrDefault(t => t.MultiplyAdds > 0)?.Kernel ?? "";
+    }
+
+    /// <summary>Whether the plan's reason names a cost that is as far from its break-even point as the point is uncertain.</summary>
+    internal static bool IsAtThePoint(string plan)
+    {
+        Match reason = Regex.Match(plan, @"cost ([0-9.]+) (?:is not )?below break-even ([0-9.]+)");
+        if (!reason.Success) return false;
+        double ratio = double.Parse(reason.Groups[2].Value, CultureInfo.InvariantCulture) / (BreakEvenTable.Margin * double.Parse(reason.Groups[1].Value, CultureInfo.InvariantCulture));
+        return ratio is > 1 / NoiseOfPoints and < NoiseOfPoints;
     }
 }
 
