@@ -6,6 +6,9 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <summary>A sparse matrix that machine code multiplies: code of its own (<see cref="CompiledMatrix"/>), or code for all (<see cref="CountedMatrix"/>).</summary>
 internal abstract class CodedMatrix
 {
+    /// <summary>Multiply-adds of 16 columns: below, waking a thread costs more than it brings.</summary>
+    public const long WorthAPart = 4096;
+
     /// <summary>Stands for the value of a product that fills up a row: it is -0, and its input +0. Their product is -0, which changes no sum, not even one of -0.</summary>
     protected const int Filler = -1;
 

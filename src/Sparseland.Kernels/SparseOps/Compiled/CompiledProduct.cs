@@ -60,9 +60,6 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     private const int LeastTiles = 4;
     private const int GroupBytes = 384 * 1024;
 
-    // Multiply-adds of 16 columns: below, waking a thread costs more than it brings.
-    private const long WorthAPart = 4096;
-
     private readonly CompiledMatrix Code => (CompiledMatrix)Matrix;
 
     private readonly int TileCount => (Columns + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes;
@@ -80,7 +77,7 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             new CountedProduct<TSource> { Matrix = counted, Source = Source, Columns = Columns, Output = Output, RowStride = RowStride, Turned = Turned, Bias = Bias, Residual = Residual, Clamp = Clamp }.Run();
             return;
         }
-        int tiles = TileCount, threads = WorkPool.IsAlone || Work < 2 * WorthAPart ? 1 : WorkPool.Threads;
+        int tiles = TileCount, threads = WorkPool.IsAlone || Work < 2 * CodedMatrix.WorthAPart ? 1 : WorkPool.Threads;
         if (threads == 1)
         {
             RunTiles(0, tiles);
@@ -104,10 +101,10 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     }
 
     /// <summary>Whether every one of so many threads gets enough tiles of its own and enough to do; rows are shared otherwise.</summary>
-    public readonly bool SharesTiles(int threads) => Matrix is CompiledMatrix && TileCount >= LeastTiles * threads && Work >= 2 * WorthAPart;
+    public readonly bool SharesTiles(int threads) => Matrix is CompiledMatrix && TileCount >= LeastTiles * threads && Work >= 2 * CodedMatrix.WorthAPart;
 
     /// <summary>How many of so many threads share the panels where tiles are too few to share.</summary>
-    public readonly int PanelSharers(int threads) => (int)Math.Clamp(Work / WorthAPart, 1, Math.Min(threads, Code.Panels));
+    public readonly int PanelSharers(int threads) => (int)Math.Clamp(Work / CodedMatrix.WorthAPart, 1, Math.Min(threads, Code.Panels));
 
     /// <summary>The first tile of a thread's share.</summary>
     public readonly int ShareOf(int thread, int threads) => (int)(((long)TileCount * thread + threads - 1) / threads);

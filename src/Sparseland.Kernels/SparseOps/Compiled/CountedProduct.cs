@@ -26,9 +26,6 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
 
     private const int Lanes = CompiledMatrix.Lanes;
 
-    // Multiply-adds of 16 columns: below, waking a thread costs more than it brings.
-    private const long WorthAPart = 4096;
-
     private readonly int RegisterCount => (Columns + Lanes - 1) / Lanes;
 
     private readonly int TileCount => (RegisterCount + Matrix.MostRegisters - 1) / Matrix.MostRegisters;
@@ -37,7 +34,7 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
     {
         if (Columns == 0) return;
         long work = ((long)Matrix.StoredCount + Matrix.RowCount) * RegisterCount;
-        if (WorkPool.IsAlone || work < 2 * WorthAPart)
+        if (WorkPool.IsAlone || work < 2 * CodedMatrix.WorthAPart)
         {
             for (int chunk = 0; chunk < Matrix.Chunks; chunk++) Multiply(chunk);
         }
