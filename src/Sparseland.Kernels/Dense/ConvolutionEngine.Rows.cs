@@ -39,10 +39,10 @@ internal static unsafe partial class ConvolutionEngine
             {
                 V w = V.Broadcast(weights[k]);
                 float* b = planes + offsets[k] + q;
-                s0 = V.MultiplyAdd(w, V.Load(b), s0);
-                s1 = V.MultiplyAdd(w, V.Load(b + V.Count), s1);
-                s2 = V.MultiplyAdd(w, V.Load(b + (2 * V.Count)), s2);
-                s3 = V.MultiplyAdd(w, V.Load(b + (3 * V.Count)), s3);
+                V.Accumulate(ref s0, w, V.Load(b));
+                V.Accumulate(ref s1, w, V.Load(b + V.Count));
+                V.Accumulate(ref s2, w, V.Load(b + (2 * V.Count)));
+                V.Accumulate(ref s3, w, V.Load(b + (3 * V.Count)));
             }
             V.Store(s0, target + q);
             V.Store(s1, target + q + V.Count);

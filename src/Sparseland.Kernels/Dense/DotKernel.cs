@@ -117,12 +117,12 @@ internal static unsafe class DotKernel
         for (nint t = 0; t < length; t += Lanes.Count)
         {
             V x0 = V.Load(x + t), x1 = V.Load(x + ldx + t), x2 = V.Load(x + (2 * ldx) + t), x3 = V.Load(x + (3 * ldx) + t), w;
-            w = V.Load(y0 + t); s00 = V.MultiplyAdd(x0, w, s00); s10 = V.MultiplyAdd(x1, w, s10); s20 = V.MultiplyAdd(x2, w, s20); s30 = V.MultiplyAdd(x3, w, s30);
-            w = V.Load(y1 + t); s01 = V.MultiplyAdd(x0, w, s01); s11 = V.MultiplyAdd(x1, w, s11); s21 = V.MultiplyAdd(x2, w, s21); s31 = V.MultiplyAdd(x3, w, s31);
-            w = V.Load(y2 + t); s02 = V.MultiplyAdd(x0, w, s02); s12 = V.MultiplyAdd(x1, w, s12); s22 = V.MultiplyAdd(x2, w, s22); s32 = V.MultiplyAdd(x3, w, s32);
-            w = V.Load(y3 + t); s03 = V.MultiplyAdd(x0, w, s03); s13 = V.MultiplyAdd(x1, w, s13); s23 = V.MultiplyAdd(x2, w, s23); s33 = V.MultiplyAdd(x3, w, s33);
-            w = V.Load(y4 + t); s04 = V.MultiplyAdd(x0, w, s04); s14 = V.MultiplyAdd(x1, w, s14); s24 = V.MultiplyAdd(x2, w, s24); s34 = V.MultiplyAdd(x3, w, s34);
-            w = V.Load(y5 + t); s05 = V.MultiplyAdd(x0, w, s05); s15 = V.MultiplyAdd(x1, w, s15); s25 = V.MultiplyAdd(x2, w, s25); s35 = V.MultiplyAdd(x3, w, s35);
+            w = V.Load(y0 + t); V.Accumulate(ref s00, x0, w); V.Accumulate(ref s10, x1, w); V.Accumulate(ref s20, x2, w); V.Accumulate(ref s30, x3, w);
+            w = V.Load(y1 + t); V.Accumulate(ref s01, x0, w); V.Accumulate(ref s11, x1, w); V.Accumulate(ref s21, x2, w); V.Accumulate(ref s31, x3, w);
+            w = V.Load(y2 + t); V.Accumulate(ref s02, x0, w); V.Accumulate(ref s12, x1, w); V.Accumulate(ref s22, x2, w); V.Accumulate(ref s32, x3, w);
+            w = V.Load(y3 + t); V.Accumulate(ref s03, x0, w); V.Accumulate(ref s13, x1, w); V.Accumulate(ref s23, x2, w); V.Accumulate(ref s33, x3, w);
+            w = V.Load(y4 + t); V.Accumulate(ref s04, x0, w); V.Accumulate(ref s14, x1, w); V.Accumulate(ref s24, x2, w); V.Accumulate(ref s34, x3, w);
+            w = V.Load(y5 + t); V.Accumulate(ref s05, x0, w); V.Accumulate(ref s15, x1, w); V.Accumulate(ref s25, x2, w); V.Accumulate(ref s35, x3, w);
         }
         V.Store(s00, sums + 0); V.Store(s01, sums + 16); V.Store(s02, sums + 32); V.Store(s03, sums + 48); V.Store(s04, sums + 64); V.Store(s05, sums + 80);
         V.Store(s10, sums + 96); V.Store(s11, sums + 112); V.Store(s12, sums + 128); V.Store(s13, sums + 144); V.Store(s14, sums + 160); V.Store(s15, sums + 176);
@@ -141,9 +141,9 @@ internal static unsafe class DotKernel
         for (nint t = 0; t < length; t += Lanes.Count)
         {
             V x0 = V.Load(x + t), x1 = V.Load(x + ldx + t), w;
-            w = V.Load(y0 + t); s00 = V.MultiplyAdd(x0, w, s00); s10 = V.MultiplyAdd(x1, w, s10);
-            w = V.Load(y1 + t); s01 = V.MultiplyAdd(x0, w, s01); s11 = V.MultiplyAdd(x1, w, s11);
-            w = V.Load(y2 + t); s02 = V.MultiplyAdd(x0, w, s02); s12 = V.MultiplyAdd(x1, w, s12);
+            w = V.Load(y0 + t); V.Accumulate(ref s00, x0, w); V.Accumulate(ref s10, x1, w);
+            w = V.Load(y1 + t); V.Accumulate(ref s01, x0, w); V.Accumulate(ref s11, x1, w);
+            w = V.Load(y2 + t); V.Accumulate(ref s02, x0, w); V.Accumulate(ref s12, x1, w);
         }
         V.Store(s00, sums + 0); V.Store(s01, sums + 16); V.Store(s02, sums + 32);
         V.Store(s10, sums + 96); V.Store(s11, sums + 112); V.Store(s12, sums + 128);
@@ -163,10 +163,10 @@ internal static unsafe class DotKernel
             for (nint t = 0; t < length; t += Lanes.Count)
             {
                 V w = V.Load(x + lane + t);
-                s0 = V.MultiplyAdd(w, V.Load(y0 + t), s0);
-                s1 = V.MultiplyAdd(w, V.Load(y1 + t), s1);
-                s2 = V.MultiplyAdd(w, V.Load(y2 + t), s2);
-                s3 = V.MultiplyAdd(w, V.Load(y3 + t), s3);
+                V.Accumulate(ref s0, w, V.Load(y0 + t));
+                V.Accumulate(ref s1, w, V.Load(y1 + t));
+                V.Accumulate(ref s2, w, V.Load(y2 + t));
+                V.Accumulate(ref s3, w, V.Load(y3 + t));
             }
             V.Store(s0, s);
             V.Store(s1, s + Lanes.Count);
@@ -181,7 +181,7 @@ internal static unsafe class DotKernel
         for (int lane = 0; lane < Lanes.Count; lane += V.Count)
         {
             V s = V.Load(sums + lane);
-            for (nint t = lane; t < length; t += Lanes.Count) s = V.MultiplyAdd(V.Load(x + t), V.Load(y + t), s);
+            for (nint t = lane; t < length; t += Lanes.Count) V.Accumulate(ref s, V.Load(x + t), V.Load(y + t));
             V.Store(s, sums + lane);
         }
     }

@@ -27,7 +27,7 @@ internal static class Exponential
         x = V.Smaller(V.Broadcast(Highest), V.Larger(V.Broadcast(Lowest), x));
         V shifted = V.MultiplyAdd(x, V.Broadcast(Log2OfE), V.Broadcast(Shift)), n = V.Subtract(shifted, V.Broadcast(Shift));
         V r = V.MultiplyAdd(n, V.Broadcast(-Ln2), x);
-        r = V.MultiplyAdd(n, V.Broadcast(-Ln2Rest), r);
+        V.Accumulate(ref r, n, V.Broadcast(-Ln2Rest));
         V p = V.MultiplyAdd(V.Broadcast(0.001381459878757596f), r, V.Broadcast(0.008368716575205326f));
         p = V.MultiplyAdd(p, r, V.Broadcast(0.04166838899254799f));
         p = V.MultiplyAdd(p, r, V.Broadcast(0.1666652113199234f));

@@ -53,8 +53,8 @@ internal readonly unsafe struct GemmRows<V>(GemmCall call) : IParts where V : un
             for (; j + V.Count <= columns; j += V.Count)
             {
                 V s = V.MultiplyAdd(w0, V.Load(b + j), V.Load(sums + j));
-                s = V.MultiplyAdd(w1, V.Load(b1 + j), s);
-                s = V.MultiplyAdd(w2, V.Load(b2 + j), s);
+                V.Accumulate(ref s, w1, V.Load(b1 + j));
+                V.Accumulate(ref s, w2, V.Load(b2 + j));
                 V.Store(V.MultiplyAdd(w3, V.Load(b3 + j), s), sums + j);
             }
             for (; j < columns; j++)

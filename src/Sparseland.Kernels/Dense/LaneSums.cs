@@ -62,7 +62,7 @@ internal static unsafe class LaneSums
             for (nint t = lane; t < whole; t += Lanes.Count)
             {
                 V d = V.Subtract(V.Load(x + t), c);
-                s = V.MultiplyAdd(d, d, s);
+                V.Accumulate(ref s, d, d);
             }
             V.Store(s, lanes + lane);
         }
@@ -78,7 +78,7 @@ internal static unsafe class LaneSums
         for (int lane = 0; lane < Lanes.Count; lane += V.Count)
         {
             V s = V.Load(lanes + lane);
-            for (nint t = lane; t < whole; t += Lanes.Count) s = V.MultiplyAdd(V.Load(x + t), V.Subtract(V.Load(y + t), c), s);
+            for (nint t = lane; t < whole; t += Lanes.Count) V.Accumulate(ref s, V.Load(x + t), V.Subtract(V.Load(y + t), c));
             V.Store(s, lanes + lane);
         }
         for (int t = whole; t < count; t++) lanes[t - whole] = MathF.FusedMultiplyAdd(x[t], y[t] - center, lanes[t - whole]);

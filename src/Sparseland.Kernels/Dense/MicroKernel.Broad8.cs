@@ -19,14 +19,14 @@ internal static unsafe partial class MicroKernel
         for (int p = 0; p < k; p++)
         {
             V x0 = V.Load(b), x1 = V.Load(b + V.Count), x2 = V.Load(b + (2 * V.Count)), w;
-            w = V.Broadcast(a[0]); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01); s02 = V.MultiplyAdd(w, x2, s02);
-            w = V.Broadcast(a[1]); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11); s12 = V.MultiplyAdd(w, x2, s12);
-            w = V.Broadcast(a[2]); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21); s22 = V.MultiplyAdd(w, x2, s22);
-            w = V.Broadcast(a[3]); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31); s32 = V.MultiplyAdd(w, x2, s32);
-            w = V.Broadcast(a[4]); s40 = V.MultiplyAdd(w, x0, s40); s41 = V.MultiplyAdd(w, x1, s41); s42 = V.MultiplyAdd(w, x2, s42);
-            w = V.Broadcast(a[5]); s50 = V.MultiplyAdd(w, x0, s50); s51 = V.MultiplyAdd(w, x1, s51); s52 = V.MultiplyAdd(w, x2, s52);
-            w = V.Broadcast(a[6]); s60 = V.MultiplyAdd(w, x0, s60); s61 = V.MultiplyAdd(w, x1, s61); s62 = V.MultiplyAdd(w, x2, s62);
-            w = V.Broadcast(a[7]); s70 = V.MultiplyAdd(w, x0, s70); s71 = V.MultiplyAdd(w, x1, s71); s72 = V.MultiplyAdd(w, x2, s72);
+            w = V.Broadcast(a[0]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1); V.Accumulate(ref s02, w, x2);
+            w = V.Broadcast(a[1]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1); V.Accumulate(ref s12, w, x2);
+            w = V.Broadcast(a[2]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1); V.Accumulate(ref s22, w, x2);
+            w = V.Broadcast(a[3]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1); V.Accumulate(ref s32, w, x2);
+            w = V.Broadcast(a[4]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1); V.Accumulate(ref s42, w, x2);
+            w = V.Broadcast(a[5]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1); V.Accumulate(ref s52, w, x2);
+            w = V.Broadcast(a[6]); V.Accumulate(ref s60, w, x0); V.Accumulate(ref s61, w, x1); V.Accumulate(ref s62, w, x2);
+            w = V.Broadcast(a[7]); V.Accumulate(ref s70, w, x0); V.Accumulate(ref s71, w, x1); V.Accumulate(ref s72, w, x2);
             if (Sse.IsSupported) Sse.Prefetch1(a + PrefetchAhead);
             a += 8;
             b += 3 * V.Count;

@@ -41,8 +41,8 @@ internal static unsafe partial class MicroKernel
         for (int p = 0; p < k; p++)
         {
             V w = V.Broadcast(*a);
-            s0 = V.MultiplyAdd(w, V.Load(b0), s0); s1 = V.MultiplyAdd(w, V.Load(b0 + V.Count), s1);
-            s2 = V.MultiplyAdd(w, V.Load(b1), s2); s3 = V.MultiplyAdd(w, V.Load(b1 + V.Count), s3);
+            V.Accumulate(ref s0, w, V.Load(b0)); V.Accumulate(ref s1, w, V.Load(b0 + V.Count));
+            V.Accumulate(ref s2, w, V.Load(b1)); V.Accumulate(ref s3, w, V.Load(b1 + V.Count));
             a += next;
             b0 += stride0;
             b1 += stride1;
@@ -57,8 +57,8 @@ internal static unsafe partial class MicroKernel
         for (int p = 0; p < k; p++)
         {
             V x0 = V.Load(b0), x1 = V.Load(b0 + V.Count), x2 = V.Load(b1), x3 = V.Load(b1 + V.Count), w;
-            w = V.Broadcast(a[0]); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01); s02 = V.MultiplyAdd(w, x2, s02); s03 = V.MultiplyAdd(w, x3, s03);
-            w = V.Broadcast(a[distance]); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11); s12 = V.MultiplyAdd(w, x2, s12); s13 = V.MultiplyAdd(w, x3, s13);
+            w = V.Broadcast(a[0]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1); V.Accumulate(ref s02, w, x2); V.Accumulate(ref s03, w, x3);
+            w = V.Broadcast(a[distance]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1); V.Accumulate(ref s12, w, x2); V.Accumulate(ref s13, w, x3);
             a += next;
             b0 += stride0;
             b1 += stride1;
@@ -75,9 +75,9 @@ internal static unsafe partial class MicroKernel
         for (int p = 0; p < k; p++)
         {
             V x0 = V.Load(b0), x1 = V.Load(b0 + V.Count), x2 = V.Load(b1), x3 = V.Load(b1 + V.Count), w;
-            w = V.Broadcast(a[0]); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01); s02 = V.MultiplyAdd(w, x2, s02); s03 = V.MultiplyAdd(w, x3, s03);
-            w = V.Broadcast(a[distance]); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11); s12 = V.MultiplyAdd(w, x2, s12); s13 = V.MultiplyAdd(w, x3, s13);
-            w = V.Broadcast(a[2 * distance]); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21); s22 = V.MultiplyAdd(w, x2, s22); s23 = V.MultiplyAdd(w, x3, s23);
+            w = V.Broadcast(a[0]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1); V.Accumulate(ref s02, w, x2); V.Accumulate(ref s03, w, x3);
+            w = V.Broadcast(a[distance]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1); V.Accumulate(ref s12, w, x2); V.Accumulate(ref s13, w, x3);
+            w = V.Broadcast(a[2 * distance]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1); V.Accumulate(ref s22, w, x2); V.Accumulate(ref s23, w, x3);
             a += next;
             b0 += stride0;
             b1 += stride1;
@@ -97,10 +97,10 @@ internal static unsafe partial class MicroKernel
         for (int p = 0; p < k; p++)
         {
             V x0 = V.Load(b0), x1 = V.Load(b0 + V.Count), x2 = V.Load(b1), x3 = V.Load(b1 + V.Count), w;
-            w = V.Broadcast(a[0]); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01); s02 = V.MultiplyAdd(w, x2, s02); s03 = V.MultiplyAdd(w, x3, s03);
-            w = V.Broadcast(a[distance]); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11); s12 = V.MultiplyAdd(w, x2, s12); s13 = V.MultiplyAdd(w, x3, s13);
-            w = V.Broadcast(a[2 * distance]); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21); s22 = V.MultiplyAdd(w, x2, s22); s23 = V.MultiplyAdd(w, x3, s23);
-            w = V.Broadcast(a[3 * distance]); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31); s32 = V.MultiplyAdd(w, x2, s32); s33 = V.MultiplyAdd(w, x3, s33);
+            w = V.Broadcast(a[0]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1); V.Accumulate(ref s02, w, x2); V.Accumulate(ref s03, w, x3);
+            w = V.Broadcast(a[distance]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1); V.Accumulate(ref s12, w, x2); V.Accumulate(ref s13, w, x3);
+            w = V.Broadcast(a[2 * distance]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1); V.Accumulate(ref s22, w, x2); V.Accumulate(ref s23, w, x3);
+            w = V.Broadcast(a[3 * distance]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1); V.Accumulate(ref s32, w, x2); V.Accumulate(ref s33, w, x3);
             a += next;
             b0 += stride0;
             b1 += stride1;

@@ -17,14 +17,14 @@ internal static unsafe partial class MicroKernel
         {
             nint at = walk.Next();
             V x0 = V.Load(b0 + at), x1 = V.Load(b1 + at), w;
-            w = V.Broadcast(a[0]); s00 = V.MultiplyAdd(w, x0, s00); s01 = V.MultiplyAdd(w, x1, s01);
-            w = V.Broadcast(a[1]); s10 = V.MultiplyAdd(w, x0, s10); s11 = V.MultiplyAdd(w, x1, s11);
-            w = V.Broadcast(a[2]); s20 = V.MultiplyAdd(w, x0, s20); s21 = V.MultiplyAdd(w, x1, s21);
-            w = V.Broadcast(a[3]); s30 = V.MultiplyAdd(w, x0, s30); s31 = V.MultiplyAdd(w, x1, s31);
-            w = V.Broadcast(a[4]); s40 = V.MultiplyAdd(w, x0, s40); s41 = V.MultiplyAdd(w, x1, s41);
-            w = V.Broadcast(a[5]); s50 = V.MultiplyAdd(w, x0, s50); s51 = V.MultiplyAdd(w, x1, s51);
-            w = V.Broadcast(a[6]); s60 = V.MultiplyAdd(w, x0, s60); s61 = V.MultiplyAdd(w, x1, s61);
-            w = V.Broadcast(a[7]); s70 = V.MultiplyAdd(w, x0, s70); s71 = V.MultiplyAdd(w, x1, s71);
+            w = V.Broadcast(a[0]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
+            w = V.Broadcast(a[1]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
+            w = V.Broadcast(a[2]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
+            w = V.Broadcast(a[3]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
+            w = V.Broadcast(a[4]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
+            w = V.Broadcast(a[5]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
+            w = V.Broadcast(a[6]); V.Accumulate(ref s60, w, x0); V.Accumulate(ref s61, w, x1);
+            w = V.Broadcast(a[7]); V.Accumulate(ref s70, w, x0); V.Accumulate(ref s71, w, x1);
             if (Sse.IsSupported) Sse.Prefetch1(a + PrefetchAhead);
             a += 8;
         }
@@ -96,14 +96,14 @@ internal static unsafe partial class MicroKernel
         for (int p = 0; p < k; p++)
         {
             V x = V.Load(b);
-            s0 = V.MultiplyAdd(V.Broadcast(a[0]), x, s0);
-            s1 = V.MultiplyAdd(V.Broadcast(a[1]), x, s1);
-            s2 = V.MultiplyAdd(V.Broadcast(a[2]), x, s2);
-            s3 = V.MultiplyAdd(V.Broadcast(a[3]), x, s3);
-            s4 = V.MultiplyAdd(V.Broadcast(a[4]), x, s4);
-            s5 = V.MultiplyAdd(V.Broadcast(a[5]), x, s5);
-            s6 = V.MultiplyAdd(V.Broadcast(a[6]), x, s6);
-            s7 = V.MultiplyAdd(V.Broadcast(a[7]), x, s7);
+            V.Accumulate(ref s0, V.Broadcast(a[0]), x);
+            V.Accumulate(ref s1, V.Broadcast(a[1]), x);
+            V.Accumulate(ref s2, V.Broadcast(a[2]), x);
+            V.Accumulate(ref s3, V.Broadcast(a[3]), x);
+            V.Accumulate(ref s4, V.Broadcast(a[4]), x);
+            V.Accumulate(ref s5, V.Broadcast(a[5]), x);
+            V.Accumulate(ref s6, V.Broadcast(a[6]), x);
+            V.Accumulate(ref s7, V.Broadcast(a[7]), x);
             if (Sse.IsSupported) Sse.Prefetch1(a + PrefetchAhead);
             a += 8;
             b += stride;

@@ -106,30 +106,30 @@ internal static unsafe class OuterProducts
             for (; p < end; p += step)
             {
                 V v = V.Load(y);
-                a00 = V.MultiplyAdd(V.Broadcast(x0[p]), v, a00);
-                b00 = V.MultiplyAdd(V.Broadcast(x0[p + apart.Second]), v, b00);
-                c00 = V.MultiplyAdd(V.Broadcast(x0[p + apart.Third]), v, c00);
-                a01 = V.MultiplyAdd(V.Broadcast(x1[p]), v, a01);
-                b01 = V.MultiplyAdd(V.Broadcast(x1[p + apart.Second]), v, b01);
-                c01 = V.MultiplyAdd(V.Broadcast(x1[p + apart.Third]), v, c01);
-                a02 = V.MultiplyAdd(V.Broadcast(x2[p]), v, a02);
-                b02 = V.MultiplyAdd(V.Broadcast(x2[p + apart.Second]), v, b02);
-                c02 = V.MultiplyAdd(V.Broadcast(x2[p + apart.Third]), v, c02);
-                a03 = V.MultiplyAdd(V.Broadcast(x3[p]), v, a03);
-                b03 = V.MultiplyAdd(V.Broadcast(x3[p + apart.Second]), v, b03);
-                c03 = V.MultiplyAdd(V.Broadcast(x3[p + apart.Third]), v, c03);
-                a04 = V.MultiplyAdd(V.Broadcast(x4[p]), v, a04);
-                b04 = V.MultiplyAdd(V.Broadcast(x4[p + apart.Second]), v, b04);
-                c04 = V.MultiplyAdd(V.Broadcast(x4[p + apart.Third]), v, c04);
-                a05 = V.MultiplyAdd(V.Broadcast(x5[p]), v, a05);
-                b05 = V.MultiplyAdd(V.Broadcast(x5[p + apart.Second]), v, b05);
-                c05 = V.MultiplyAdd(V.Broadcast(x5[p + apart.Third]), v, c05);
-                a06 = V.MultiplyAdd(V.Broadcast(x6[p]), v, a06);
-                b06 = V.MultiplyAdd(V.Broadcast(x6[p + apart.Second]), v, b06);
-                c06 = V.MultiplyAdd(V.Broadcast(x6[p + apart.Third]), v, c06);
-                a07 = V.MultiplyAdd(V.Broadcast(x7[p]), v, a07);
-                b07 = V.MultiplyAdd(V.Broadcast(x7[p + apart.Second]), v, b07);
-                c07 = V.MultiplyAdd(V.Broadcast(x7[p + apart.Third]), v, c07);
+                V.Accumulate(ref a00, V.Broadcast(x0[p]), v);
+                V.Accumulate(ref b00, V.Broadcast(x0[p + apart.Second]), v);
+                V.Accumulate(ref c00, V.Broadcast(x0[p + apart.Third]), v);
+                V.Accumulate(ref a01, V.Broadcast(x1[p]), v);
+                V.Accumulate(ref b01, V.Broadcast(x1[p + apart.Second]), v);
+                V.Accumulate(ref c01, V.Broadcast(x1[p + apart.Third]), v);
+                V.Accumulate(ref a02, V.Broadcast(x2[p]), v);
+                V.Accumulate(ref b02, V.Broadcast(x2[p + apart.Second]), v);
+                V.Accumulate(ref c02, V.Broadcast(x2[p + apart.Third]), v);
+                V.Accumulate(ref a03, V.Broadcast(x3[p]), v);
+                V.Accumulate(ref b03, V.Broadcast(x3[p + apart.Second]), v);
+                V.Accumulate(ref c03, V.Broadcast(x3[p + apart.Third]), v);
+                V.Accumulate(ref a04, V.Broadcast(x4[p]), v);
+                V.Accumulate(ref b04, V.Broadcast(x4[p + apart.Second]), v);
+                V.Accumulate(ref c04, V.Broadcast(x4[p + apart.Third]), v);
+                V.Accumulate(ref a05, V.Broadcast(x5[p]), v);
+                V.Accumulate(ref b05, V.Broadcast(x5[p + apart.Second]), v);
+                V.Accumulate(ref c05, V.Broadcast(x5[p + apart.Third]), v);
+                V.Accumulate(ref a06, V.Broadcast(x6[p]), v);
+                V.Accumulate(ref b06, V.Broadcast(x6[p + apart.Second]), v);
+                V.Accumulate(ref c06, V.Broadcast(x6[p + apart.Third]), v);
+                V.Accumulate(ref a07, V.Broadcast(x7[p]), v);
+                V.Accumulate(ref b07, V.Broadcast(x7[p + apart.Second]), v);
+                V.Accumulate(ref c07, V.Broadcast(x7[p + apart.Third]), v);
                 y += V.Count;
             }
         }
@@ -184,18 +184,18 @@ internal static unsafe class OuterProducts
             for (; p < end; p += step)
             {
                 V v0 = V.Load(y), v1 = V.Load(y + V.Count), w;
-                w = V.Broadcast(x0[p]); a00 = V.MultiplyAdd(w, v0, a00); a10 = V.MultiplyAdd(w, v1, a10);
-                w = V.Broadcast(x0[p + apart.Second]); b00 = V.MultiplyAdd(w, v0, b00); b10 = V.MultiplyAdd(w, v1, b10);
-                w = V.Broadcast(x0[p + apart.Third]); c00 = V.MultiplyAdd(w, v0, c00); c10 = V.MultiplyAdd(w, v1, c10);
-                w = V.Broadcast(x1[p]); a01 = V.MultiplyAdd(w, v0, a01); a11 = V.MultiplyAdd(w, v1, a11);
-                w = V.Broadcast(x1[p + apart.Second]); b01 = V.MultiplyAdd(w, v0, b01); b11 = V.MultiplyAdd(w, v1, b11);
-                w = V.Broadcast(x1[p + apart.Third]); c01 = V.MultiplyAdd(w, v0, c01); c11 = V.MultiplyAdd(w, v1, c11);
-                w = V.Broadcast(x2[p]); a02 = V.MultiplyAdd(w, v0, a02); a12 = V.MultiplyAdd(w, v1, a12);
-                w = V.Broadcast(x2[p + apart.Second]); b02 = V.MultiplyAdd(w, v0, b02); b12 = V.MultiplyAdd(w, v1, b12);
-                w = V.Broadcast(x2[p + apart.Third]); c02 = V.MultiplyAdd(w, v0, c02); c12 = V.MultiplyAdd(w, v1, c12);
-                w = V.Broadcast(x3[p]); a03 = V.MultiplyAdd(w, v0, a03); a13 = V.MultiplyAdd(w, v1, a13);
-                w = V.Broadcast(x3[p + apart.Second]); b03 = V.MultiplyAdd(w, v0, b03); b13 = V.MultiplyAdd(w, v1, b13);
-                w = V.Broadcast(x3[p + apart.Third]); c03 = V.MultiplyAdd(w, v0, c03); c13 = V.MultiplyAdd(w, v1, c13);
+                w = V.Broadcast(x0[p]); V.Accumulate(ref a00, w, v0); V.Accumulate(ref a10, w, v1);
+                w = V.Broadcast(x0[p + apart.Second]); V.Accumulate(ref b00, w, v0); V.Accumulate(ref b10, w, v1);
+                w = V.Broadcast(x0[p + apart.Third]); V.Accumulate(ref c00, w, v0); V.Accumulate(ref c10, w, v1);
+                w = V.Broadcast(x1[p]); V.Accumulate(ref a01, w, v0); V.Accumulate(ref a11, w, v1);
+                w = V.Broadcast(x1[p + apart.Second]); V.Accumulate(ref b01, w, v0); V.Accumulate(ref b11, w, v1);
+                w = V.Broadcast(x1[p + apart.Third]); V.Accumulate(ref c01, w, v0); V.Accumulate(ref c11, w, v1);
+                w = V.Broadcast(x2[p]); V.Accumulate(ref a02, w, v0); V.Accumulate(ref a12, w, v1);
+                w = V.Broadcast(x2[p + apart.Second]); V.Accumulate(ref b02, w, v0); V.Accumulate(ref b12, w, v1);
+                w = V.Broadcast(x2[p + apart.Third]); V.Accumulate(ref c02, w, v0); V.Accumulate(ref c12, w, v1);
+                w = V.Broadcast(x3[p]); V.Accumulate(ref a03, w, v0); V.Accumulate(ref a13, w, v1);
+                w = V.Broadcast(x3[p + apart.Second]); V.Accumulate(ref b03, w, v0); V.Accumulate(ref b13, w, v1);
+                w = V.Broadcast(x3[p + apart.Third]); V.Accumulate(ref c03, w, v0); V.Accumulate(ref c13, w, v1);
                 y += 2 * V.Count;
             }
         }
@@ -232,12 +232,12 @@ internal static unsafe class OuterProducts
             for (; p < end; p += step)
             {
                 V v0 = V.Load(y), v1 = V.Load(y + V.Count), w;
-                w = V.Broadcast(x0[p]); a00 = V.MultiplyAdd(w, v0, a00); a10 = V.MultiplyAdd(w, v1, a10);
-                w = V.Broadcast(x0[p + apart.Second]); b00 = V.MultiplyAdd(w, v0, b00); b10 = V.MultiplyAdd(w, v1, b10);
-                w = V.Broadcast(x0[p + apart.Third]); c00 = V.MultiplyAdd(w, v0, c00); c10 = V.MultiplyAdd(w, v1, c10);
-                w = V.Broadcast(x1[p]); a01 = V.MultiplyAdd(w, v0, a01); a11 = V.MultiplyAdd(w, v1, a11);
-                w = V.Broadcast(x1[p + apart.Second]); b01 = V.MultiplyAdd(w, v0, b01); b11 = V.MultiplyAdd(w, v1, b11);
-                w = V.Broadcast(x1[p + apart.Third]); c01 = V.MultiplyAdd(w, v0, c01); c11 = V.MultiplyAdd(w, v1, c11);
+                w = V.Broadcast(x0[p]); V.Accumulate(ref a00, w, v0); V.Accumulate(ref a10, w, v1);
+                w = V.Broadcast(x0[p + apart.Second]); V.Accumulate(ref b00, w, v0); V.Accumulate(ref b10, w, v1);
+                w = V.Broadcast(x0[p + apart.Third]); V.Accumulate(ref c00, w, v0); V.Accumulate(ref c10, w, v1);
+                w = V.Broadcast(x1[p]); V.Accumulate(ref a01, w, v0); V.Accumulate(ref a11, w, v1);
+                w = V.Broadcast(x1[p + apart.Second]); V.Accumulate(ref b01, w, v0); V.Accumulate(ref b11, w, v1);
+                w = V.Broadcast(x1[p + apart.Third]); V.Accumulate(ref c01, w, v0); V.Accumulate(ref c11, w, v1);
                 y += yStep;
             }
         }

@@ -46,6 +46,9 @@ internal readonly struct V1 : IVector<V1>
     public static V1 MultiplyAdd(V1 a, V1 b, V1 c) => new(MathF.FusedMultiplyAdd(a._value, b._value, c._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Accumulate(ref V1 sum, V1 a, V1 b) => sum = MultiplyAdd(a, b, sum);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V1 Max(V1 a, V1 b) => new(MathF.Max(a._value, b._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

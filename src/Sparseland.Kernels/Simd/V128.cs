@@ -4,9 +4,10 @@ using System.Runtime.Intrinsics;
 namespace Sparseland.Kernels.Simd;
 
 /// <summary>128 bits: 4 floats.</summary>
-internal readonly struct V128 : IVector<V128>
+internal struct V128 : IVector<V128>
 {
-    private readonly Vector128<float> _value;
+    // Written in place by Accumulate alone.
+    private Vector128<float> _value;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private V128(Vector128<float> value) => _value = value;
@@ -57,6 +58,9 @@ internal readonly struct V128 : IVector<V128>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V128 MultiplyAdd(V128 a, V128 b, V128 c) =>
         new(Vector128.FusedMultiplyAdd(a._value, b._value, c._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Accumulate(ref V128 sum, V128 a, V128 b) => sum._value = Vector128.FusedMultiplyAdd(a._value, b._value, sum._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V128 Max(V128 a, V128 b) => new(Vector128.Max(a._value, b._value));

@@ -4,9 +4,10 @@ using System.Runtime.Intrinsics;
 namespace Sparseland.Kernels.Simd;
 
 /// <summary>256 bits: 8 floats.</summary>
-internal readonly struct V256 : IVector<V256>
+internal struct V256 : IVector<V256>
 {
-    private readonly Vector256<float> _value;
+    // Written in place by Accumulate alone.
+    private Vector256<float> _value;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private V256(Vector256<float> value) => _value = value;
@@ -57,6 +58,9 @@ internal readonly struct V256 : IVector<V256>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V256 MultiplyAdd(V256 a, V256 b, V256 c) =>
         new(Vector256.FusedMultiplyAdd(a._value, b._value, c._value));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Accumulate(ref V256 sum, V256 a, V256 b) => sum._value = Vector256.FusedMultiplyAdd(a._value, b._value, sum._value);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V256 Max(V256 a, V256 b) => new(Vector256.Max(a._value, b._value));

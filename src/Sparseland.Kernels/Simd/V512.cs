@@ -59,6 +59,9 @@ internal readonly struct V512 : IVector<V512>
         new(Vector512.FusedMultiplyAdd(a._value, b._value, c._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Accumulate(ref V512 sum, V512 a, V512 b) => sum = MultiplyAdd(a, b, sum);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static V512 Max(V512 a, V512 b) => new(Vector512.Max(a._value, b._value));
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
