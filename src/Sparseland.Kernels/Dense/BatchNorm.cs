@@ -144,12 +144,12 @@ public static unsafe class BatchNorm
     internal static void Affine<V>(float* x, float* y, int count, float factor, float shift, Clamp clamp) where V : unmanaged, IVector<V>
     {
         bool clamped = !clamp.IsNone;
-        V f = V.Broadcast(factor), s = V.Broadcast(shift), low = V.Broadcast(clamp.Low), high = V.Broadcast(clamp.High);
+        V f = V.Broadcast(factor), s = V.Broadcast(shift), low = V.Broadcast(clamp.Low), high = V.Broadcast(clamp.High), zero = V.Broadcast(clamp.Zero);
         int i = 0;
         for (; i + V.Count <= count; i += V.Count)
         {
             V v = V.MultiplyAdd(V.Load(x + i), f, s);
-            if (clamped) v = V.Min(V.Max(v, low), high);
+            if (clamped) v = Clamp.Bounded(v, low, high, zero);
             V.Store(v, y + i);
         }
         for (; i < count; i++)

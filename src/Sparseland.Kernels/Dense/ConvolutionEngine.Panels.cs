@@ -33,11 +33,11 @@ internal static unsafe partial class ConvolutionEngine
     {
         ref readonly ConvolutionJob job = ref unit.Job;
         PlanarSpec spec = job.Spec;
-        int mr = MicroKernel.Rows<V>(), depth = spec.Depth, block = Packing.BlockLength(depth), registers = columns / V.Count;
+        int depth = spec.Depth, block = Packing.BlockLength(depth), registers = columns / V.Count;
         nint outPlane = (nint)spec.OutHeight * spec.OutWidth;
         float* weights = job.Weights + (unit.Group * job.WeightsPerGroup);
         float* output = job.Output + unit.OutChannel(0, 0);
-        int paddedRows = (job.Rows + mr - 1) / mr * mr;
+        var heights = new RowPanels(job.Rows, MicroKernel.Rows<V>());
         float* edge = stackalloc float[8 * 32];
         for (int register = 0; register < registers; register += 2)
         {
@@ -53,20 +53,21 @@ internal static unsafe partial class ConvolutionEngine
                 int k = Math.Min(block, depth - k0);
                 bool last = k0 + k >= depth;
                 float* bias = job.Bias == null || !last ? null : job.Bias + (unit.Group * job.Rows);
-                float* panel = weights + ((nint)paddedRows * k0) + ((nint)row * k);
+                float* panel = weights + ((nint)heights.Rows * k0) + ((nint)row * k);
                 TileStore to = Store(job, outPlane, k0 > 0, last);
-                for (int i = row; i < row + rows; i += mr, panel += (nint)mr * k)
+                for (int i = row, mr; i < row + rows; i += mr, panel += (nint)mr * k)
                 {
+                    mr = heights.HeightAt(i);
                     int height = Math.Min(mr, row + rows - i);
                     if (height == mr)
                     {
                         to.C0 = c0 + (i * outPlane);
                         to.C1 = c1 + (i * outPlane);
                         if (bias != null) to.Bias = bias + i;
-                        MicroKernel.RunOffsets<V>(k, panel, b0, b1, unit.Offsets + k0, to);
+                        MicroKernel.RunOffsets<V>(mr, k, panel, b0, b1, unit.Offsets + k0, to);
                         continue;
                     }
-                    MicroKernel.RunOffsets<V>(k, panel, b0, b1, unit.Offsets + k0, TileStore.Plain(edge, 2 * V.Count, V.Count, accumulate: false));
+                    MicroKernel.RunOffsets<V>(mr, k, panel, b0, b1, unit.Offsets + k0, TileStore.Plain(edge, 2 * V.Count, V.Count, accumulate: false));
                     for (int r = 0; r < height; r++)
                     {
                         float* from = edge + (r * 2 * V.Count);
@@ -94,6 +95,7 @@ internal static unsafe partial class ConvolutionEngine
         Clamped = last && !job.Clamp.IsNone,
         Low = job.Clamp.Low,
         High = job.Clamp.High,
+        Zero = job.Clamp.Zero,
     };
 
     // Gathers panels from the planes block by block of k and multiplies them; the sums of the blocks meet in the output.
@@ -102,7 +104,7 @@ internal static unsafe partial class ConvolutionEngine
     {
         ref readonly ConvolutionJob job = ref unit.Job;
         PlanarSpec spec = job.Spec;
-        int mr = MicroKernel.Rows<V>(), depth = spec.Depth, block = Packing.BlockLength(depth), padded = PaddedColumns<V>(columns);
+        int depth = spec.Depth, block = Packing.BlockLength(depth), padded = PaddedColumns<V>(columns);
         // One panel after the other in the same place, which stays in the first-level cache.
         using Scratch.Buffer own = Scratch.Rent(unit.Panels != null ? 0 : ((long)MicroKernel.MostColumns<V>() * Math.Min(block, depth)) + Slack);
         Segment* segments = stackalloc Segment[TileColumns];
@@ -110,12 +112,12 @@ internal static unsafe partial class ConvolutionEngine
         int count = Cut<V>(unit, column, columns, panels, segments);
 
         float* weights = job.Weights + (unit.Group * job.WeightsPerGroup);
-        int paddedRows = (job.Rows + mr - 1) / mr * mr;
+        var heights = new RowPanels(job.Rows, MicroKernel.Rows<V>());
         int k0 = 0;
         do
         {
             int k = Math.Min(block, depth - k0);
-            float* blockWeights = weights + ((nint)paddedRows * k0) + ((nint)row * k);
+            float* blockWeights = weights + ((nint)heights.Rows * k0) + ((nint)row * k);
             float* b = unit.Panels != null ? unit.Panels + ((nint)padded * k0) : own.Pointer;
             TileStore to = Store(job, (nint)spec.OutHeight * spec.OutWidth, k0 > 0, k0 + k >= depth);
             for (int j = 0; j < count; j++)
@@ -136,30 +138,31 @@ internal static unsafe partial class ConvolutionEngine
         where V : unmanaged, IVector<V>
     {
         ref readonly ConvolutionJob job = ref unit.Job;
-        int mr = MicroKernel.Rows<V>();
+        var heights = new RowPanels(job.Rows, MicroKernel.Rows<V>());
         float* edge = stackalloc float[8 * 48];
         float* bias = job.Bias == null || !last ? null : job.Bias + (unit.Group * job.Rows);
         Segment* run = segments + panel.FirstSegment;
         float* c = job.Output + unit.OutChannel(run->Image, 0) + run->Target;
         bool narrow = panel.Pitch == V.Count, broad = panel.Pitch > 2 * V.Count, whole = panel.Contiguous && panel.Width == panel.Pitch;
-        for (int i = row; i < row + rows; i += mr)
+        for (int i = row, mr; i < row + rows; i += mr)
         {
+            mr = heights.HeightAt(i);
             int height = Math.Min(mr, row + rows - i);
             if (whole && height == mr)
             {
                 to.C0 = c + (i * to.Stride);
                 to.C1 = to.C0 + V.Count;
                 if (bias != null) to.Bias = bias + i;
-                if (narrow) MicroKernel.RunNarrow<V>(k, weights, b, panel.Pitch, to);
+                if (narrow) MicroKernel.RunNarrow<V>(mr, k, weights, b, panel.Pitch, to);
                 else if (broad) MicroKernel.RunBroad<V>(k, weights, b, to);
-                else MicroKernel.Run<V>(k, weights, b, panel.Pitch, to);
+                else MicroKernel.Run<V>(mr, k, weights, b, panel.Pitch, to);
             }
             else
             {
                 TileStore plain = TileStore.Plain(edge, panel.Pitch, V.Count, accumulate: false);
-                if (narrow) MicroKernel.RunNarrow<V>(k, weights, b, panel.Pitch, plain);
+                if (narrow) MicroKernel.RunNarrow<V>(mr, k, weights, b, panel.Pitch, plain);
                 else if (broad) MicroKernel.RunBroad<V>(k, weights, b, plain);
-                else MicroKernel.Run<V>(k, weights, b, panel.Pitch, plain);
+                else MicroKernel.Run<V>(mr, k, weights, b, panel.Pitch, plain);
                 for (int r = 0; r < height; r++)
                 {
                     float* from = edge + (r * panel.Pitch);
@@ -397,14 +400,14 @@ internal static unsafe partial class ConvolutionEngine
         int x = 0;
         if (step == 1)
         {
-            V low = V.Broadcast(clamp.Low), high = V.Broadcast(clamp.High), b = V.Broadcast(bias);
+            V low = V.Broadcast(clamp.Low), high = V.Broadcast(clamp.High), zero = V.Broadcast(clamp.Zero), b = V.Broadcast(bias);
             for (; x + V.Count <= length; x += V.Count)
             {
                 V v = V.Load(from + x);
                 if (accumulate) v = V.Add(V.Load(to + x), v);
                 if (hasBias) v = V.Add(v, b);
                 if (residual != null) v = V.Add(v, V.Load(residual + x));
-                if (clamped) v = V.Min(V.Max(v, low), high);
+                if (clamped) v = Clamp.Bounded(v, low, high, zero);
                 V.Store(v, to + x);
             }
         }

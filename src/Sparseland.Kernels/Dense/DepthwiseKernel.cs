@@ -6,7 +6,7 @@ using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.Dense;
 
-/// <summary>Depthwise 3 x 3 convolutions of stride 1 or 2 with 512-bit registers: every channel is a plane of its own.</summary>
+/// <summary>Depthwise 3 x 3 convolutions of stride 1 or 2 with registers of 512 or 256 bits: every channel is a plane of its own.</summary>
 /// <remarks>
 /// <para>With all nine taps, sixteen columns of results are computed from top to bottom: a row of the input is loaded once, its neighbours to the left and right are
 /// shifted into place in registers, and the sums of the rows that it reaches wait in registers (three loads at all nine places, most of them across two cache lines, took
@@ -32,13 +32,13 @@ internal unsafe partial struct DepthwiseKernel : IParts
     // Planes between a request for pixels of the other thread and their use: some hundred nanoseconds, which they take from another core's cache.
     private const int PlanesAhead = 4;
 
-    private int _stride, _height, _width, _outHeight, _outWidth, _padTop, _padLeft, _channels, _planes, _parts, _bands, _tiles;
+    private int _stride, _height, _width, _outHeight, _outWidth, _padTop, _padLeft, _channels, _planes, _parts, _bands, _tiles, _lanes;
     private float* _input, _output, _weights, _bias, _scratch;
     private nint _inputPlane, _outputPlane;
     private int* _rowPointers, _taps;
     private Clamp _clamp;
 
-    // Added last: turns -0 into +0 exactly where the maximum of -0 and a bound of +0 would.
+    // Added last: see Clamp.Zero.
     private float _positive;
 
     /// <summary>Whether the kernel computes such convolutions on the calling thread.</summary>
@@ -46,7 +46,7 @@ internal unsafe partial struct DepthwiseKernel : IParts
     public static bool Fits(in Convolution2D g) =>
         g is { KernelHeight: 3, KernelWidth: 3, DilationY: 1, DilationX: 1, StrideX: 1 or 2, PadTop: >= 0 and <= 2, PadLeft: >= 0 and <= 2, PadRight: <= 2 }
         && g.StrideY == g.StrideX && g.Groups == g.InChannels && g.Groups == g.OutChannels && g.OutWidth > 0 && g.OutHeight > 0
-        && SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported;
+        && (SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported || SimdDispatch.Level == SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported);
 
     /// <summary>output = clamp(convolution of input + bias) with all taps.</summary>
     /// <param name="g">A geometry that <see cref="Fits"/>.</param>
@@ -75,7 +75,7 @@ internal unsafe partial struct DepthwiseKernel : IParts
     private static void Run(in Convolution2D g, float* input, float* weights, int* rowPointers, int* taps, float* bias, float* output, Clamp clamp, PlaneSpacing spacing)
     {
         if (g.Batch == 0) return;
-        int tiles = (g.OutWidth + Lanes - 1) / Lanes, zeros = g.Width + Before + Behind + Lanes, masks = (tiles * 3 + 1) * Lanes;
+        int lanes = SimdDispatch.Level == SimdLevel.Vector512 ? Lanes : Narrow, tiles = (g.OutWidth + lanes - 1) / lanes, zeros = g.Width + Before + Behind + Lanes, masks = (tiles * 3 + 1) * Lanes;
         using Scratch.Buffer scratch = Scratch.Rent(masks + zeros);
         var kernel = new DepthwiseKernel
         {
@@ -91,6 +91,7 @@ internal unsafe partial struct DepthwiseKernel : IParts
             _channels = g.InChannels,
             _planes = g.Batch * g.InChannels,
             _tiles = tiles,
+            _lanes = lanes,
             _input = input,
             _output = output,
             _weights = weights,
@@ -99,7 +100,7 @@ internal unsafe partial struct DepthwiseKernel : IParts
             _bias = bias,
             _scratch = scratch.Pointer,
             _clamp = clamp,
-            _positive = clamp.Low == 0 && !float.IsNegative(clamp.Low) ? 0f : -0f,
+            _positive = clamp.Zero,
         };
         // Masks of each tile's three columns of taps, then of the lanes that a tile writes, then a row of zeros.
         new Span<float>(scratch.Pointer + masks, zeros).Clear();
@@ -136,6 +137,8 @@ internal unsafe partial struct DepthwiseKernel : IParts
         // Where rows go that nobody wants.
         float* spill = copy + size + Behind;
         (int otherFirst, int otherEnd) = Other(band);
+        bool narrow = _lanes == Narrow;
+        float* constants = stackalloc float[Constants];
         for (int p = first; p < end; p++)
         {
             if (p + PlanesAhead < _planes)
@@ -157,12 +160,22 @@ internal unsafe partial struct DepthwiseKernel : IParts
             {
                 // Adding -0 changes nothing.
                 float add = _bias == null ? -0f : bias;
-                if (_stride == 1) All1(plane, output, _weights + channel * Taps, add, firstRow, endRow);
+                if (narrow)
+                {
+                    SetConstants(constants, add);
+                    AllOf8(plane, output, _weights + channel * Taps, constants, firstRow, endRow);
+                }
+                else if (_stride == 1) All1(plane, output, _weights + channel * Taps, add, firstRow, endRow);
                 else All2(plane, output, _weights + channel * Taps, add, firstRow, endRow);
                 continue;
             }
             int j = _rowPointers[channel], stored = _rowPointers[channel + 1] - j;
             if (stored == 0) new Span<float>(output + (nint)firstRow * _outWidth, (endRow - firstRow) * _outWidth).Fill(Constant(bias));
+            else if (narrow)
+            {
+                SetConstants(constants, bias);
+                StoredOf8(plane, output, _weights + j, _taps + j, stored, constants, rows);
+            }
             else Stored(plane, output, _weights + j, _taps + j, stored, bias, rows);
         }
     }
@@ -181,7 +194,7 @@ internal unsafe partial struct DepthwiseKernel : IParts
     private readonly float Constant(float bias) => _clamp.IsNone ? bias : MathF.Min(MathF.Max(bias, _clamp.Low), _clamp.High);
 
     // The first column of a tile; the last tile ends with the row.
-    private readonly int Start(int tile) => Math.Max(0, Math.Min(tile * Lanes, _outWidth - Lanes));
+    private readonly int Start(int tile) => Math.Max(0, Math.Min(tile * _lanes, _outWidth - _lanes));
 
     private readonly float* Written => _scratch + _tiles * 3 * Lanes;
 

@@ -31,7 +31,7 @@ internal unsafe struct GemmEpilogue
     public static void ApplyRow<V>(float* c, int count, float bias, bool hasBias, float* columnBias, float* residual, Clamp clamp) where V : unmanaged, IVector<V>
     {
         bool clamped = !clamp.IsNone;
-        V low = V.Broadcast(clamp.Low), high = V.Broadcast(clamp.High), rowBias = V.Broadcast(bias);
+        V low = V.Broadcast(clamp.Low), high = V.Broadcast(clamp.High), zero = V.Broadcast(clamp.Zero), rowBias = V.Broadcast(bias);
         int j = 0;
         for (; j + V.Count <= count; j += V.Count)
         {
@@ -39,7 +39,7 @@ internal unsafe struct GemmEpilogue
             if (hasBias) x = V.Add(x, rowBias);
             if (columnBias != null) x = V.Add(x, V.Load(columnBias + j));
             if (residual != null) x = V.Add(x, V.Load(residual + j));
-            if (clamped) x = V.Min(V.Max(x, low), high);
+            if (clamped) x = Clamp.Bounded(x, low, high, zero);
             V.Store(x, c + j);
         }
         for (; j < count; j++)

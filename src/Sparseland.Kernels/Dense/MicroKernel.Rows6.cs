@@ -61,13 +61,13 @@ internal static unsafe partial class MicroKernel
         }
         if (to.Clamped)
         {
-            V low = V.Broadcast(to.Low), high = V.Broadcast(to.High);
-            s00 = V.Min(V.Max(s00, low), high); s01 = V.Min(V.Max(s01, low), high);
-            s10 = V.Min(V.Max(s10, low), high); s11 = V.Min(V.Max(s11, low), high);
-            s20 = V.Min(V.Max(s20, low), high); s21 = V.Min(V.Max(s21, low), high);
-            s30 = V.Min(V.Max(s30, low), high); s31 = V.Min(V.Max(s31, low), high);
-            s40 = V.Min(V.Max(s40, low), high); s41 = V.Min(V.Max(s41, low), high);
-            s50 = V.Min(V.Max(s50, low), high); s51 = V.Min(V.Max(s51, low), high);
+            V low = V.Broadcast(to.Low), high = V.Broadcast(to.High), zero = V.Broadcast(to.Zero);
+            s00 = Clamp.Bounded(s00, low, high, zero); s01 = Clamp.Bounded(s01, low, high, zero);
+            s10 = Clamp.Bounded(s10, low, high, zero); s11 = Clamp.Bounded(s11, low, high, zero);
+            s20 = Clamp.Bounded(s20, low, high, zero); s21 = Clamp.Bounded(s21, low, high, zero);
+            s30 = Clamp.Bounded(s30, low, high, zero); s31 = Clamp.Bounded(s31, low, high, zero);
+            s40 = Clamp.Bounded(s40, low, high, zero); s41 = Clamp.Bounded(s41, low, high, zero);
+            s50 = Clamp.Bounded(s50, low, high, zero); s51 = Clamp.Bounded(s51, low, high, zero);
         }
         V.Store(s00, c0); V.Store(s01, c1);
         V.Store(s10, c0 + ldc); V.Store(s11, c1 + ldc);
@@ -127,13 +127,13 @@ internal static unsafe partial class MicroKernel
         }
         if (to.Clamped)
         {
-            V low = V.Broadcast(to.Low), high = V.Broadcast(to.High);
-            s0 = V.Min(V.Max(s0, low), high);
-            s1 = V.Min(V.Max(s1, low), high);
-            s2 = V.Min(V.Max(s2, low), high);
-            s3 = V.Min(V.Max(s3, low), high);
-            s4 = V.Min(V.Max(s4, low), high);
-            s5 = V.Min(V.Max(s5, low), high);
+            V low = V.Broadcast(to.Low), high = V.Broadcast(to.High), zero = V.Broadcast(to.Zero);
+            s0 = Clamp.Bounded(s0, low, high, zero);
+            s1 = Clamp.Bounded(s1, low, high, zero);
+            s2 = Clamp.Bounded(s2, low, high, zero);
+            s3 = Clamp.Bounded(s3, low, high, zero);
+            s4 = Clamp.Bounded(s4, low, high, zero);
+            s5 = Clamp.Bounded(s5, low, high, zero);
         }
         V.Store(s0, c);
         V.Store(s1, c + ldc);

@@ -28,7 +28,8 @@ internal unsafe struct TileStore
 
     public bool HasResidual, Clamped;
 
-    public float Low, High;
+    // The last is that of Clamp.
+    public float Low, High, Zero;
 
     /// <summary>A plain tile whose two registers are neighbours.</summary>
     public static TileStore Plain(float* c, nint stride, int registerLength, bool accumulate) => new() { C0 = c, C1 = c + registerLength, Stride = stride, Accumulate = accumulate };
@@ -83,31 +84,34 @@ internal static unsafe partial class MicroKernel
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Run<V>(int k, float* a, float* b, nint stride, float* c, nint ldc, bool accumulate) where V : unmanaged, IVector<V> =>
-        Run<V>(k, a, b, stride, TileStore.Plain(c, ldc, V.Count, accumulate));
+        Run<V>(Rows<V>(), k, a, b, stride, TileStore.Plain(c, ldc, V.Count, accumulate));
 
-    /// <summary>As above, with everything that is to happen before the tile is stored.</summary>
+    /// <summary>As above, with everything that is to happen before the tile is stored, and for panels of any height (<see cref="RowPanels"/>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Run<V>(int k, float* a, float* b, nint stride, in TileStore to) where V : unmanaged, IVector<V>
+    public static void Run<V>(int rows, int k, float* a, float* b, nint stride, in TileStore to) where V : unmanaged, IVector<V>
     {
         if (V.Count == 16) Wide8<V, Strided>(k, a, b, b + V.Count, new Strided(stride), to);
+        else if (rows == RowPanels.Low) Wide4<V, Strided>(k, a, b, b + V.Count, new Strided(stride), to);
         else Wide6<V, Strided>(k, a, b, b + V.Count, new Strided(stride), to);
     }
 
     /// <summary>A tile of one register: row p of b starts at b + p * stride.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void RunNarrow<V>(int k, float* a, float* b, nint stride, in TileStore to) where V : unmanaged, IVector<V>
+    public static void RunNarrow<V>(int rows, int k, float* a, float* b, nint stride, in TileStore to) where V : unmanaged, IVector<V>
     {
         if (V.Count == 16) Narrow8<V>(k, a, b, stride, to);
+        else if (rows == RowPanels.Low) Narrow4<V>(k, a, b, stride, to);
         else Narrow6<V>(k, a, b, stride, to);
     }
 
     /// <summary>
-    /// As <see cref="Run{V}(int, float*, float*, nint, in TileStore)"/>, where row p of b is read at b0 + offsets[p] and b1 + offsets[p] (one register each).
+    /// As <see cref="Run{V}(int, int, float*, float*, nint, in TileStore)"/>, where row p of b is read at b0 + offsets[p] and b1 + offsets[p] (one register each).
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void RunOffsets<V>(int k, float* a, float* b0, float* b1, nint* offsets, in TileStore to) where V : unmanaged, IVector<V>
+    public static void RunOffsets<V>(int rows, int k, float* a, float* b0, float* b1, nint* offsets, in TileStore to) where V : unmanaged, IVector<V>
     {
         if (V.Count == 16) Wide8<V, Listed>(k, a, b0, b1, new Listed(offsets), to);
+        else if (rows == RowPanels.Low) Wide4<V, Listed>(k, a, b0, b1, new Listed(offsets), to);
         else Wide6<V, Listed>(k, a, b0, b1, new Listed(offsets), to);
     }
 

@@ -58,9 +58,10 @@ internal static unsafe class ConvolutionWeights
     public static long Size(ConvolutionMode mode, int rows, int depth, SimdLevel level)
     {
         if (mode == ConvolutionMode.Rows) return (long)rows * depth;
-        int panel = level == SimdLevel.Vector512 ? MicroKernel.Rows<V512>() : MicroKernel.Rows<V1>();
-        return ((long)rows + panel - 1) / panel * panel * depth;
+        return (long)Panels(rows, level).Rows * depth;
     }
+
+    private static RowPanels Panels(int rows, SimdLevel level) => new(rows, level == SimdLevel.Vector512 ? MicroKernel.Rows<V512>() : MicroKernel.Rows<V1>());
 
     /// <summary>Packs the matrix of one group.</summary>
     public static void Pack(ConvolutionMode mode, int rows, int depth, SimdLevel level, float* source, float* target)
@@ -70,13 +71,14 @@ internal static unsafe class ConvolutionWeights
             new ReadOnlySpan<float>(source, rows * depth).CopyTo(new Span<float>(target, rows * depth));
             return;
         }
-        int panel = level == SimdLevel.Vector512 ? MicroKernel.Rows<V512>() : MicroKernel.Rows<V1>();
+        RowPanels panels = Panels(rows, level);
         int block = Packing.BlockLength(depth);
         for (int k0 = 0; k0 < depth; k0 += block)
         {
             int k = Math.Min(block, depth - k0);
-            for (int i = 0; i < rows; i += panel)
+            for (int i = 0, panel; i < rows; i += panel)
             {
+                panel = panels.HeightAt(i);
                 Packing.Left(false, source + ((nint)i * depth) + k0, depth, Math.Min(panel, rows - i), k, panel, 1f, target);
                 target += (nint)panel * k;
             }
