@@ -92,7 +92,12 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
     }
 
     /// <summary>Whether kernels called from this thread may be compiled.</summary>
-    public static bool Usable => SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported && !t_forbidden && s_allowed && ExecutableMemory.Works;
+    public static bool Usable => SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported && MayRunCode;
+
+    /// <summary>Whether kernels called from this thread may run code with registers of 256 bits, which is written once a process: loops over stored values and tiles.</summary>
+    public static bool Usable256 => SimdDispatch.Level == SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported && MayRunCode;
+
+    private static bool MayRunCode => !t_forbidden && s_allowed && ExecutableMemory.Works;
 
     /// <summary>Rows of W.</summary>
     public int RowCount { get; }
