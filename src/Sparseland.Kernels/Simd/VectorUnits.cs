@@ -13,7 +13,7 @@ namespace Sparseland.Kernels.Simd;
 /// </remarks>
 public static class VectorUnits
 {
-    private const int LargestLeaf = unchecked((int)0x80000000), PerformanceLeaf = unchecked((int)0x8000001A), FullWidthBit = 3;
+    private const int LargestLeaf = unchecked((int)0x80000000), PerformanceLeaf = unchecked((int)0x8000001A), FullWidth256Bit = 2, FullWidthBit = 3;
 
     private const int Trials = 24, Rounds = 256;
 
@@ -23,12 +23,15 @@ public static class VectorUnits
     /// <summary>Whether they do; false without AVX-512 and fused multiply-adds.</summary>
     public static bool AreFullWidth { get; } = Avx512F.IsSupported && Fma.IsSupported && (Said() ?? Ratio() < Half);
 
-    /// <summary>What CPUID says; null where it says nothing: other makes, and virtual machines that leave the leaf empty.</summary>
-    internal static bool? Said()
+    /// <summary>Whether they do operations of 256 bits in two halves: the first cores with AVX2 of one make (Zen 1), which say so. Others take 256 bits at once.</summary>
+    public static bool AreHalf256 { get; } = Avx2.IsSupported && Said(FullWidth256Bit) == false;
+
+    /// <summary>What CPUID says of a width; null where it says nothing: other makes, and virtual machines that leave the leaf empty.</summary>
+    internal static bool? Said(int bit = FullWidthBit)
     {
         if (!X86Base.IsSupported || ProcessorIdentity.Current.Vendor != "AuthenticAMD" || (uint)X86Base.CpuId(LargestLeaf, 0).Eax is < unchecked((uint)PerformanceLeaf) or >= 0x90000000u) return null;
         int says = X86Base.CpuId(PerformanceLeaf, 0).Eax;
-        return says == 0 ? null : (says >> FullWidthBit & 1) != 0;
+        return says == 0 ? null : (says >> bit & 1) != 0;
     }
 
     /// <summary>Time of multiply-adds with 512 bits over that of as many with 256; only with AVX-512.</summary>

@@ -80,7 +80,8 @@ internal sealed class ConvolutionPass
     public CodedMatrix? GetCompiled(long version, PlaneLayout? layout = null)
     {
         if (Lines is null || Compiled is null || OutStep != 1 || OutRowStride != Width || Base != 0 || Height * Width == 0) return null;
-        if (layout is null || Shifted is null || (_planes ??= ShiftedPlanes.TryCreate(this, layout)) is not { } planes) return Compiled.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version, (long)Height * Width);
+        // Shifted planes are for straight-line code alone.
+        if (layout is null || Shifted is null || !CompiledMatrix.Usable || (_planes ??= ShiftedPlanes.TryCreate(this, layout)) is not { } planes) return Compiled.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version, (long)Height * Width);
         return Shifted.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version, (long)Height * Width, planes);
     }
 

@@ -12,7 +12,7 @@ internal static class BuiltInPoints
     private static readonly Dictionary<(SimdLevel Level, bool Compiled, bool Windows, bool WholeUnits), BreakEvenTable> s_tables = [];
 
     /// <summary>Those for the calling thread's instruction level and code.</summary>
-    public static BreakEvenTable Current => For(SimdSupport.Level, CompiledKernels.AreUsed, LinearKernel.UsesWindows, CompiledKernels.AreUsed && VectorUnits.AreFullWidth);
+    public static BreakEvenTable Current => For(SimdSupport.Level, CompiledKernels.AreUsed, LinearKernel.UsesWindows, CompiledKernels.AreWritten && VectorUnits.AreFullWidth);
 
     /// <summary>Those for an instruction level, with or without compiled kernels and windows in registers, and for units of 512 bits that are two halves or whole (<see cref="VectorUnits"/>), which compiled kernels alone ask for.</summary>
     public static BreakEvenTable For(SimdLevel level, bool compiled, bool windows, bool wholeUnits = false)
@@ -24,11 +24,11 @@ internal static class BuiltInPoints
         }
     }
 
-    // With 256 bits and fewer there is one set of numbers each; with 512 bits code and windows in registers (AVX-512 VBMI) are there or not.
+    // With fewer than 256 bits there is one set of numbers each; with 256 and 512 bits code is there or not, and with 512 windows in registers (AVX-512 VBMI).
     private static BreakEvenTable Make(SimdLevel level, bool compiled, bool windows, bool wholeUnits)
     {
         bool wide = level == SimdLevel.Vector512;
-        BreakEven[] many = compiled ? wholeUnits ? CompiledWhole : Compiled : wide ? Loops512 : level == SimdLevel.Vector256 ? Loops256 : Loops128;
+        BreakEven[] many = wide ? compiled ? wholeUnits ? CompiledWhole : Compiled : Loops512 : level == SimdLevel.Vector256 ? compiled ? Counted256 : Loops256 : Loops128;
         // Without windows one vector was measured with 256 bits; wider registers do no worse.
         BreakEven[] vectors = windows ? Windows : Vectors;
         BreakEven[] all = [.. many, .. vectors, .. wide ? Blocks512 : Blocks256];
@@ -71,6 +71,15 @@ internal static class BuiltInPoints
         .. Rules(KernelKind.Block, (2, 0.17), (16, 0.39), (24, 0.43), (32, 0.55)),
         .. Rules(KernelKind.Grouped, (0, 0.37), (16, 0.65)),
         .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
+    ];
+
+    private static BreakEven[] Counted256 =>
+    [
+        .. Rules(KernelKind.Convolution, (0, 0.3), (16, 0.5), (49, 0.7)), .. Batches(KernelKind.Convolution, (0, 0.3), (16, 0.5), (49, 0.7)),
+        .. Rules(KernelKind.Pointwise, (0, 0.25), (16, 0.5), (49, 0.7)), .. Batches(KernelKind.Pointwise, (0, 0.25), (16, 0.5), (49, 0.7)),
+        .. Rules(KernelKind.Csr, (2, 0.2), (8, 0.4), (16, 0.5), (32, 0.65)),
+        .. Rules(KernelKind.Block, (2, 0.2), (4, 0.25), (8, 0.4), (32, 0.6)),
+        .. Rules(KernelKind.Grouped, (0, 0.45), (49, 0.65)),
     ];
 
     private static BreakEven[] Loops256 =>

@@ -22,14 +22,14 @@ public unsafe class CountedMatrixTests
     [SkippableTheory, MemberData(nameof(Shapes))]
     public void Counted_rows_give_the_bits_of_the_reference(int rows, int columns, int n, double density)
     {
-        Skip.IfNot(CountedCode.IsUsable, "this machine runs no code of ours");
+        Skip.IfNot(CountedMatrix.IsUsable, "this machine runs no code of ours");
         var random = new Random(rows * 7919 + columns * 31 + n);
         CsrMatrix csr = Csr(random, rows, columns, density);
         float[] b = Uniform(random, columns * n), bias = Uniform(random, rows), residual = Uniform(random, rows * n);
         foreach (int threads in new[] { 1, 2, 5 })
         {
             using var forced = new Threads(threads);
-            if (CountedMatrix.TryCreate(rows, columns, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray()) is not { } matrix)
+            if (CountedMatrix.TryCreate(rows, columns, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), n) is not { } matrix)
             {
                 Assert.Equal(0, csr.StoredCount);
                 return;
@@ -64,11 +64,11 @@ public unsafe class CountedMatrixTests
     [SkippableFact]
     public void Values_change_and_the_order_stays()
     {
-        Skip.IfNot(CountedCode.IsUsable, "this machine runs no code of ours");
+        Skip.IfNot(CountedMatrix.IsUsable, "this machine runs no code of ours");
         var random = new Random(3);
         CsrMatrix csr = Csr(random, 90, 500, 0.1);
         float[] b = Uniform(random, 500 * 40), c = new float[90 * 40], expected = new float[90 * 40];
-        CountedMatrix matrix = CountedMatrix.TryCreate(90, 500, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray())!;
+        CountedMatrix matrix = CountedMatrix.TryCreate(90, 500, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), 40)!;
         long bytes = matrix.Bytes;
         for (int i = 0; i < 3; i++)
         {
@@ -84,14 +84,14 @@ public unsafe class CountedMatrixTests
     [SkippableFact]
     public void What_is_not_finite_reaches_the_rows_that_use_it_and_no_others()
     {
-        Skip.IfNot(CountedCode.IsUsable, "this machine runs no code of ours");
+        Skip.IfNot(CountedMatrix.IsUsable, "this machine runs no code of ours");
         var random = new Random(4);
         const int Rows = 50, Columns = 400, N = 35;
         float[] dense = SparseDense(random, Rows, Columns, 0.05), b = Uniform(random, Columns * N);
         for (int i = 0; i < dense.Length; i++) dense[i] = dense[i] != 0 && random.Next(40) == 0 ? float.NegativeInfinity : dense[i];
         for (int i = 0; i < b.Length; i += 97) b[i] = i % 2 == 0 ? float.NaN : float.PositiveInfinity;
         CsrMatrix csr = CsrMatrix.FromDense(dense, Rows, Columns);
-        CountedMatrix matrix = CountedMatrix.TryCreate(Rows, Columns, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray())!;
+        CountedMatrix matrix = CountedMatrix.TryCreate(Rows, Columns, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), N)!;
         matrix.SetValues(csr.Values.ToArray());
         foreach (Clamp clamp in new[] { Clamp.None, Clamp.Relu })
         {
@@ -105,7 +105,7 @@ public unsafe class CountedMatrixTests
     [SkippableFact]
     public void Long_weights_with_few_columns_are_counted_where_units_are_whole_and_others_have_code()
     {
-        Skip.IfNot(CompiledKernels.AreUsed, "weights are not compiled on this machine");
+        Skip.IfNot(CompiledKernels.AreWritten, "weights are not compiled on this machine");
         var random = new Random(9);
         CsrMatrix csr = Csr(random, 512, 1024, 0.2);
         var once = new CompiledOnce();
@@ -126,6 +126,36 @@ public unsafe class CountedMatrixTests
         Near.BitEqual(Transpose(expected, 512, 48), SameEverywhere(512 * 48, y => w.Linear(Transpose(b, 1024, 48), 48, y, default, default, Clamp.Relu)));
 
         CodedMatrix? Get(int n) => once.Get(512, 1024, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), csr.Values.ToArray(), 0, n);
+    }
+
+    [SkippableFact]
+    public void Without_AVX512_products_of_several_columns_are_counted_in_an_order_for_their_width()
+    {
+        using SimdDispatch.Forced forced = SimdDispatch.Force((SimdLevel)Math.Min((int)SimdLevel.Vector256, (int)SimdDispatch.Level));
+        Skip.IfNot(CompiledMatrix.Usable256, "this machine runs no code of ours");
+        var random = new Random(10);
+        CsrMatrix csr = Csr(random, 60, 300, 0.1);
+        var once = new CompiledOnce();
+        CountedMatrix one = Get(5), two = Get(40), four = Get(49), six = Get(1000);
+        Assert.Equal((4, 2, 1, 1), (one.Code.UnitRows, two.Code.UnitRows, four.Code.UnitRows, six.Code.UnitRows));
+        Assert.Equal((1, 3, 4, 6), (one.Code.MostTiles, two.Code.MostTiles, four.Code.MostTiles, six.Code.MostTiles));
+        Assert.Same(six, Get(90));
+        Assert.Equal(one.Bytes + two.Bytes + four.Bytes + six.Bytes, once.Bytes);
+        Assert.All([one, two, four, six], m => Assert.InRange(m.Code.ZeroLine * 64, 0, ushort.MaxValue));
+        // An order for one width serves another.
+        foreach (int n in (int[])[3, 31, 60, 130])
+        {
+            float[] b = Uniform(random, 300 * n), expected = new float[60 * n], c = new float[60 * n];
+            SpMM.MultiplyReference(csr, b, n, expected, default, default, Clamp.None);
+            foreach (CountedMatrix matrix in (CountedMatrix[])[one, two, four, six])
+            {
+                Array.Fill(c, float.NaN);
+                Multiply(matrix, b, n, c, [], [], Clamp.None);
+                Near.BitEqual(expected, c);
+            }
+        }
+
+        CountedMatrix Get(int n) => Assert.IsType<CountedMatrix>(once.Get(60, 300, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), csr.Values.ToArray(), 0, n));
     }
 
     [Theory]

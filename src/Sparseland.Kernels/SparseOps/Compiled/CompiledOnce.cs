@@ -14,7 +14,8 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
     private const int UsesBeforeCode = 3;
 
     private readonly Lock _gate = new();
-    private readonly Form _compiled = new(), _counted = new();
+    private readonly Form _compiled = new();
+    private readonly Form?[] _counted = new Form?[CountedMatrix.Orders];
     private bool _isReused = !onReuse;
     private long? _firstVersion;
     private int _uses;
@@ -24,7 +25,7 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
     {
         get
         {
-            lock (_gate) return (_compiled.Matrix?.Bytes ?? 0) + (_counted.Matrix?.Bytes ?? 0);
+            lock (_gate) return (_compiled.Matrix?.Bytes ?? 0) + _counted.Sum(f => f?.Matrix?.Bytes ?? 0);
         }
     }
 
@@ -40,16 +41,16 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
     /// <param name="source">Where in <paramref name="values"/> each stored value is; null where they lie in order. The same in every call.</param>
     public CodedMatrix? Get(int rows, int columns, int[] rowPointers, int[] indices, float[] values, long version, long width, ShiftedPlanes? planes = null, int[]? source = null)
     {
-        if (!CompiledMatrix.Usable) return null;
+        bool counts = planes is null && CountedMatrix.Pays(indices.Length, (long)rows * columns, width, comesFromFar);
+        if (!counts && !CompiledMatrix.Usable) return null;
         lock (_gate)
         {
             if (!_isReused && (_firstVersion ??= version) == version && ++_uses <= UsesBeforeCode) return null;
             _isReused = true;
-            bool counts = planes is null && CountedMatrix.Pays(indices.Length, (long)rows * columns, width, comesFromFar);
-            Form form = counts ? _counted : _compiled;
+            Form form = counts ? _counted[CountedMatrix.OrderFor(width)] ??= new Form() : _compiled;
             if (!form.IsTried || form.Matrix is CountedMatrix { Threads: var threads } && threads < WorkPool.Threads)
             {
-                if (rows > LeastReuse) form.Matrix = counts ? CountedMatrix.TryCreate(rows, columns, rowPointers, indices, LeastReuse) : CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes, comesFromFar);
+                if (rows > LeastReuse) form.Matrix = counts ? CountedMatrix.TryCreate(rows, columns, rowPointers, indices, width, LeastReuse) : CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes, comesFromFar);
                 if (source is not null) form.Matrix?.TakeFrom(source);
                 (form.IsTried, form.Version) = (true, -1);
             }

@@ -2,73 +2,90 @@ using System.Runtime.InteropServices;
 
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
-/// <summary>Products of rows that have about as many stored values as each other in a block of lines, with some registers of columns: machine code that is written once a process.</summary>
+/// <summary>Products of rows that have about as many stored values as each other in a block of lines, with some registers of columns: machine code that is written once a process for each way of cutting the work.</summary>
 /// <remarks>
-/// <para>A unit is 4 or 2 such rows, or a single one where rows are left over. Its sums are loaded, every stored value is spread over a register and multiplied with its line, the sums are stored. Values and lines of a unit's rows take turns in memory, so
-/// several chains of additions are under way at once: with 2 registers one row at a time took a tenth more.</para>
-/// <para>The products are written out <see cref="Products"/> times, and a unit jumps in where as many are left as its longest row has values (what shorter ones lack are products with zeros): no loop ends inside a unit, and the jump is the same for all units of a group. What else a value costs is kept
-/// off the two loads that a core starts in a cycle: four lines are loaded at once and taken apart in general registers, sixteen values are loaded at once and spread by a permutation. With R registers a value takes R loads so and not R + 2, which
-/// were 0.69 and not 0.98 cycles a multiply-add for two registers, 0.63 and not 0.81 for four (Zen 5, all in the first cache).</para>
-/// <para>Registers: Rdi arguments, Rsi lines, Rcx and Rdx behind the numbers and values of the unit's products, R10 its rows, R11 units left, R12 passes left, R13 the steps of the group, R8, R9, Rbx and Rbp its sums; Rax, R14 and R15 lines.
-/// Vectors: sums, spread values, 15 values, 16 to 31 what spreads each.</para>
+/// <para>A unit is some such rows, or a single one where rows are left over. Its sums are loaded, every stored value is spread over a register and multiplied with its line, the sums are stored. Values and lines of a unit's rows take turns in memory, so
+/// several chains of additions are under way at once.</para>
+/// <para>The products are written out some times, and a unit jumps in where as many are left as its longest row has values (what shorter ones lack are products with zeros): no loop ends inside a unit, and the jump is the same for all units of a group.</para>
+/// <para>Registers: Rdi arguments, Rsi lines, Rcx and Rdx behind the numbers and values of the unit's products, R10 its rows, R11 units left, R12 passes left, R13 the steps of the group, R8, R9, Rbx and Rbp its sums; Rax, R14 and R15 lines.</para>
 /// </remarks>
-internal static unsafe class CountedCode
+internal abstract unsafe class CountedCode
 {
-    /// <summary>Most registers of columns.</summary>
-    public const int MostRegisters = 4;
+    /// <summary>Most rows of a unit.</summary>
+    public const int MostRows = 4;
 
-    /// <summary>Rows of a unit where lines have few values, and where they have many.</summary>
-    public const int ManyRows = 4, FewRows = 2;
-
-    /// <summary>Lines of a block, where units have many rows and up to two registers, and where they have few rows and up to four: what is multiplied with a register stays in the first cache.</summary>
-    public const int LinesOfMany = 320, LinesOfFew = 160;
+    /// <summary>So many rows further the lines of a unit's rows are asked for: those and a unit more may be read behind the last one's, whichever they are.</summary>
+    public const int RowsAhead = MostRows;
 
     /// <summary>Numbers and values that may be read in front of a unit's first, and behind the last one's.</summary>
     public const int Margin = 16;
 
-    // Products that are written out: for rows of a unit together. Rows with more values pass through all of them again.
-    private const int Products = 128;
+    /// <summary>Bytes of a line of 16 columns.</summary>
+    protected const int LineBytes = CompiledMatrix.Lanes * sizeof(float);
 
-    // How far ahead values are asked for, in bytes: what a core fetches ahead by itself ends with each page.
-    private const int ValuesAhead = 1024;
+    /// <summary>Where the sums of each row of a unit are.</summary>
+    protected static readonly Register[] Sums = [Register.R8, Register.R9, Register.Rbx, Register.Rbp];
 
-    private const int LineBytes = CompiledMatrix.Lanes * sizeof(float), Values = 15, Spread = 16, FirstMask = 1;
+    private readonly Lazy<Functions?> _functions;
 
-    private static readonly Register[] s_sums = [Register.R8, Register.R9, Register.Rbx, Register.Rbp];
+    /// <param name="rows">Rows of a unit, 1, 2 or 4.</param>
+    /// <param name="tiles">Tiles of 16 columns at most.</param>
+    /// <param name="lines">Lines of a block at most.</param>
+    /// <param name="products">Products of a row that are written out; rows with more pass through all of them again.</param>
+    protected CountedCode(int rows, int tiles, int lines, int products)
+    {
+        (UnitRows, MostTiles, Lines, Products) = (rows, tiles, lines, products);
+        _functions = new Lazy<Functions?>(Write);
+    }
 
-    private static readonly Lazy<Functions?> s_functions = new(Write);
+    /// <summary>Rows of a unit.</summary>
+    public int UnitRows { get; }
 
-    /// <summary>Whether calls from this thread may use the code.</summary>
-    public static bool IsUsable => CompiledMatrix.Usable && s_functions.Value is not null;
-
-    /// <summary>Products of a row that are written out.</summary>
-    /// <param name="rows">Rows of a unit.</param>
-    public static int ProductsOf(int rows) => Products / rows;
+    /// <summary>Tiles of 16 columns that are multiplied at a time at most.</summary>
+    public int MostTiles { get; }
 
     /// <summary>Lines of a block at most.</summary>
-    /// <param name="rows">Rows of a unit.</param>
-    public static int LinesOf(int rows) => rows == ManyRows ? LinesOfMany : LinesOfFew;
+    public int Lines { get; }
 
-    /// <summary>Registers of columns at most.</summary>
-    /// <param name="rows">Rows of a unit.</param>
-    public static int RegistersOf(int rows) => rows == ManyRows ? 2 : MostRegisters;
+    /// <summary>Products of a row that are written out.</summary>
+    public int Products { get; }
 
     /// <summary>The line of zeros, which products that fill up a row meet: behind the line that packers may spoil.</summary>
-    /// <param name="rows">Rows of a unit.</param>
-    public static int ZeroLine(int rows) => LinesOf(rows) + 1;
+    public int ZeroLine => Lines + 1;
 
-    /// <summary>Floats from the lines of one register to those of the next.</summary>
-    /// <param name="rows">Rows of a unit.</param>
-    public static nint LineStride(int rows) => (ZeroLine(rows) + 1) * CompiledMatrix.Lanes;
+    /// <summary>Floats from the lines of one tile to those of the next.</summary>
+    public nint LineStride => (ZeroLine + 1) * CompiledMatrix.Lanes;
+
+    /// <summary>Floats of a register.</summary>
+    public abstract int Lanes { get; }
+
+    /// <summary>Bytes of the sums of a chunk of rows, on average. A call does one chunk of one block: garbage collections may have to wait for it, some hundred microseconds at most.</summary>
+    public abstract int ChunkBytes { get; }
+
+    /// <summary>Bytes of the sums of chunks that are multiplied with the same packed lines.</summary>
+    public abstract int SharedBytes { get; }
+
+    /// <summary>Tiles of a thread that are worth columns of its own; with fewer, threads share chunks of rows.</summary>
+    public abstract int LeastTiles { get; }
+
+    /// <summary>Whether calls from this thread may use the code.</summary>
+    public bool IsUsable => Allowed && _functions.Value is not null;
+
+    /// <summary>Whether the machine has the instructions and may be used.</summary>
+    protected abstract bool Allowed { get; }
+
+    /// <summary>The lanes of each register that are columns of output and residual.</summary>
+    /// <param name="columns">How many columns there are.</param>
+    /// <param name="arguments">Their masks are written.</param>
+    public abstract void FillMasks(int columns, ref Arguments arguments);
 
     /// <summary>Runs the code; only where <see cref="IsUsable"/>.</summary>
-    /// <param name="rows">Rows of a unit.</param>
     /// <param name="registers">Registers of columns.</param>
     /// <param name="stage">Where sums come from and go to.</param>
     /// <param name="arguments">What it works on.</param>
-    public static void Run(int rows, int registers, Stages stage, Arguments* arguments)
+    public void Run(int registers, Stages stage, Arguments* arguments)
     {
-        Function function = s_functions.Value!.All[Index(rows, registers, stage)];
+        Function function = _functions.Value!.All[Index(registers, stage)];
         fixed (Step* units = function.Units, singles = function.Singles)
         {
             arguments->UnitSteps = units;
@@ -77,29 +94,58 @@ internal static unsafe class CountedCode
         }
     }
 
-    private static int Index(int rows, int registers, Stages stage) => (rows / ManyRows * MostRegisters + registers - 1) * 4 + (int)stage;
+    /// <summary>What stands before the first group.</summary>
+    protected abstract void EmitConstants(Assembler code, in Shape shape);
 
-    private static Functions? Write()
+    /// <summary>Sums begin with bias + residual, or where the block before left them. The lines that the next unit's go to are asked for.</summary>
+    protected abstract void EmitStart(Assembler code, in Shape shape, int rows);
+
+    /// <summary>Loads the first numbers and values of a pass, which lie so many products before where the pointers are, or as the step says.</summary>
+    protected abstract void EmitFirst(Assembler code, int? products);
+
+    /// <summary>The products of all rows of a unit, as many as are written out; the last comes last. Where those with n left begin goes to entries[n].</summary>
+    protected abstract void EmitProducts(Assembler code, in Shape shape, int rows, int[] entries);
+
+    /// <summary>Sums go where they wait, or are clamped and written.</summary>
+    protected abstract void EmitEnd(Assembler code, in Shape shape, int rows);
+
+    /// <summary>The address of a row of output or residual.</summary>
+    protected static void GoTo(Assembler code, Register target, Register rows, int row, int matrixAt)
+    {
+        code.LoadIndex(target, rows, row * sizeof(int));
+        code.MultiplyBy(target, Register.Rdi, Arguments.RowStrideAt);
+        code.Add(target, Register.Rdi, matrixAt);
+    }
+
+    /// <summary>The address of the sums of a row.</summary>
+    protected static void GoToSums(Assembler code, Register target, Register rows, int row, in Shape shape)
+    {
+        code.LoadIndex(target, rows, row * sizeof(int));
+        code.Multiply(target, target, shape.Tiles * LineBytes);
+        code.Add(target, Register.Rdi, Arguments.SumsAt);
+    }
+
+    private static int Index(int registers, Stages stage) => (registers - 1) * 4 + (int)stage;
+
+    private Functions? Write()
     {
         var code = new Assembler();
+        int most = MostTiles * CompiledMatrix.Lanes / Lanes;
         var written = new List<(int Index, int Start, int[] Units, int[] Singles)>();
-        foreach (int rows in (int[])[FewRows, ManyRows])
+        for (int registers = 1; registers <= most; registers++)
         {
-            for (int registers = 1; registers <= RegistersOf(rows); registers++)
+            for (Stages stage = 0; stage <= Stages.Whole; stage++)
             {
-                for (Stages stage = 0; stage <= Stages.Whole; stage++)
-                {
-                    code.Align();
-                    int start = code.Length;
-                    (int[] units, int[] singles) = Emit(code, new Shape(rows, registers, stage));
-                    written.Add((Index(rows, registers, stage), start, units, singles));
-                }
+                code.Align();
+                int start = code.Length;
+                (int[] units, int[] singles) = Emit(code, new Shape(UnitRows, registers, (registers * Lanes + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes, stage));
+                written.Add((Index(registers, stage), start, units, singles));
             }
         }
         if (ExecutableMemory.TryCreate(code.Code) is not { } memory) return null;
-        var all = new Function[Index(ManyRows, MostRegisters, Stages.Whole) + 1];
+        var all = new Function[Index(most, Stages.Whole) + 1];
         foreach ((int index, int start, int[] units, int[] singles) in written)
-            all[index] = new Function(memory.Address + start, Steps(memory.Address, units, Products / (units.Length - 1)), Steps(memory.Address, singles, 1));
+            all[index] = new Function(memory.Address + start, Steps(memory.Address, units, UnitRows), Steps(memory.Address, singles, 1));
         return new Functions(memory, all);
     }
 
@@ -123,25 +169,21 @@ internal static unsafe class CountedCode
 
     /// <summary>Writes one function.</summary>
     /// <returns>Where a unit and a single row with n products enter, for every n.</returns>
-    private static (int[] Units, int[] Singles) Emit(Assembler code, in Shape shape)
+    private (int[] Units, int[] Singles) Emit(Assembler code, in Shape shape)
     {
         code.SaveRegisters();
         code.Load(Register.Rsi, Register.Rdi, Arguments.InputAt);
         code.Load(Register.Rcx, Register.Rdi, Arguments.NumbersAt);
         code.Load(Register.Rdx, Register.Rdi, Arguments.ValuesAt);
         code.Load(Register.R10, Register.Rdi, Arguments.RowsAt);
-        if (shape.Begins || shape.Ends)
-        {
-            for (int j = 0; j < shape.Registers; j++) code.LoadMask(FirstMask + j, 16, Register.Rdi, Arguments.MasksAt + j * sizeof(long));
-        }
-        for (int i = 0; i < CompiledMatrix.Lanes; i++) code.BroadcastConstant(Spread + i, (uint)i, Register.Rax);
+        EmitConstants(code, shape);
 
         int group = code.Length;
         code.Load(Register.R14, Register.Rdi, Arguments.GroupsAt);
         code.Load(Register.R12, Register.R14, Group.PassesAt);
         code.Store(Register.R12, Register.Rdi, Arguments.PassesAt);
         int[] units = EmitUnits(code, shape, shape.Rows, Group.UnitsAt, Arguments.UnitStepsAt);
-        int[] singles = EmitUnits(code, shape, 1, Group.SinglesAt, Arguments.SingleStepsAt);
+        int[] singles = shape.Rows == 1 ? [] : EmitUnits(code, shape, 1, Group.SinglesAt, Arguments.SingleStepsAt);
         code.Load(Register.R14, Register.Rdi, Arguments.GroupsAt);
         code.Add(Register.R14, sizeof(Group));
         code.Store(Register.R14, Register.Rdi, Arguments.GroupsAt);
@@ -153,9 +195,9 @@ internal static unsafe class CountedCode
         return (units, singles);
     }
 
-    private static int[] EmitUnits(Assembler code, in Shape shape, int rows, int countAt, int stepsAt)
+    private int[] EmitUnits(Assembler code, in Shape shape, int rows, int countAt, int stepsAt)
     {
-        var entries = new int[ProductsOf(shape.Rows) + 1];
+        var entries = new int[Products + 1];
         code.Load(Register.R14, Register.Rdi, Arguments.GroupsAt);
         code.Load(Register.R11, Register.R14, countAt);
         int none = code.SkipIfZero(Register.R11);
@@ -167,20 +209,14 @@ internal static unsafe class CountedCode
         code.Add(Register.Rcx, Register.R13, Step.NumbersAt);
         code.Add(Register.Rdx, Register.R13, Step.ValuesAt);
         EmitStart(code, shape, rows);
-        code.Load(Register.R14, Register.R13, Step.NumbersBackAt);
-        code.Add(Register.R14, Register.Rcx);
-        code.Load(Register.Rax, Register.R14, 0);
-        code.Load(Register.R14, Register.R13, Step.ValuesBackAt);
-        code.Add(Register.R14, Register.Rdx);
-        code.Load(Values, Register.R14, 0);
+        EmitFirst(code, null);
         code.Load(Register.R12, Register.Rdi, Arguments.PassesAt);
         code.Jump(Register.R13, Step.EntryAt);
 
-        int again = code.Length, products = (entries.Length - 1) * rows;
+        int again = code.Length, products = Products * rows;
         code.Add(Register.Rcx, products * sizeof(ushort));
         code.Add(Register.Rdx, products * sizeof(float));
-        code.Load(Register.Rax, Register.Rcx, -products * sizeof(ushort));
-        code.Load(Values, Register.Rdx, -products * sizeof(float));
+        EmitFirst(code, products);
         EmitProducts(code, shape, rows, entries);
         code.Decrement(Register.R12);
         code.JumpIfNotZero(again);
@@ -190,127 +226,6 @@ internal static unsafe class CountedCode
         code.Loop(Register.R11, unit);
         code.Land(none);
         return entries;
-    }
-
-    /// <summary>Sums begin with bias + residual, or where the block before left them. The lines that the next unit's go to are asked for.</summary>
-    private static void EmitStart(Assembler code, in Shape shape, int rows)
-    {
-        for (int r = 0; r < rows && !shape.IsWhole; r++)
-        {
-            code.LoadIndex(s_sums[r], Register.R10, r * sizeof(int));
-            code.Multiply(s_sums[r], s_sums[r], shape.Registers * LineBytes);
-            code.Add(s_sums[r], Register.Rdi, Arguments.SumsAt);
-        }
-        if (shape.Begins)
-        {
-            code.Load(Register.R14, Register.Rdi, Arguments.BiasAt);
-            int without = code.SkipIfZero(Register.R14);
-            for (int r = 0; r < rows; r++)
-            {
-                code.LoadIndex(Register.R15, Register.R10, r * sizeof(int));
-                code.ShiftLeft(Register.R15, 2);
-                code.Add(Register.R15, Register.R14);
-                code.Broadcast(shape.Sum(r, 0), Register.R15, 0);
-                for (int j = 1; j < shape.Registers; j++) code.Copy(shape.Sum(r, j), shape.Sum(r, 0));
-            }
-            int with = code.Skip();
-            code.Land(without);
-            for (int s = 0; s < rows * shape.Registers; s++) code.Clear(s);
-            code.Land(with);
-            code.Load(Register.R14, Register.Rdi, Arguments.ResidualAt);
-            int none = code.SkipIfZero(Register.R14);
-            for (int r = 0; r < rows; r++)
-            {
-                GoTo(code, Register.R15, Register.R10, r, Arguments.ResidualAt);
-                for (int j = 0; j < shape.Registers; j++)
-                {
-                    code.LoadMasked(Values, FirstMask + j, Register.R15, j * LineBytes);
-                    code.Add(shape.Sum(r, j), shape.Sum(r, j), Values);
-                }
-            }
-            code.Land(none);
-        }
-        else
-        {
-            for (int r = 0; r < rows; r++)
-            {
-                for (int j = 0; j < shape.Registers; j++) code.Load(shape.Sum(r, j), s_sums[r], j * LineBytes);
-            }
-        }
-        for (int r = 0; r < rows; r++)
-        {
-            if (shape.Ends)
-            {
-                GoTo(code, Register.R15, Register.R10, rows + r, Arguments.OutputAt);
-            }
-            else
-            {
-                code.LoadIndex(Register.R15, Register.R10, (rows + r) * sizeof(int));
-                code.Multiply(Register.R15, Register.R15, shape.Registers * LineBytes);
-                code.Add(Register.R15, Register.Rdi, Arguments.SumsAt);
-            }
-            for (int j = 0; j < shape.Registers; j++) code.PrefetchToWrite(Register.R15, j * LineBytes);
-        }
-    }
-
-    /// <summary>The products of all rows of a unit, as many as are written out; the last comes last.</summary>
-    private static void EmitProducts(Assembler code, in Shape shape, int rows, int[] entries)
-    {
-        nint stride = LineStride(shape.Rows) * sizeof(float);
-        for (int left = entries.Length - 1, turn = 0; left > 0; left--)
-        {
-            entries[left] = code.Length;
-            for (int r = 0; r < rows; r++, turn++)
-            {
-                // Counted from the end, which is where pointers are.
-                int behind = (left * rows) - r - 1, spread = rows * shape.Registers + turn % (Values - rows * shape.Registers);
-                Register line = turn % 2 == 0 ? Register.R14 : Register.R15;
-                code.TakeWord(line, Register.Rax, 3 - behind % 4);
-                code.Permute(spread, Spread + 15 - behind % 16, Values);
-                for (int j = 0; j < shape.Registers; j++) code.MultiplyAdd(shape.Sum(r, j), spread, Register.Rsi, line, (int)(j * stride));
-                if (behind % 16 == 0) code.Prefetch(Register.Rdx, ValuesAhead - behind * sizeof(float));
-                if (behind % 32 == 0) code.Prefetch(Register.Rcx, ValuesAhead / 2 - behind * sizeof(ushort));
-                if (behind % 16 == 0 && behind > 0) code.Load(Values, Register.Rdx, -behind * sizeof(float));
-                if (behind % 4 == 0 && behind > 0) code.Load(Register.Rax, Register.Rcx, -behind * sizeof(ushort));
-            }
-        }
-        entries[0] = code.Length;
-    }
-
-    private static void EmitEnd(Assembler code, in Shape shape, int rows)
-    {
-        if (!shape.Ends)
-        {
-            for (int r = 0; r < rows; r++)
-            {
-                for (int j = 0; j < shape.Registers; j++) code.Store(shape.Sum(r, j), s_sums[r], j * LineBytes);
-            }
-            return;
-        }
-        int low = rows * shape.Registers, high = low + 1, sign = low + 2;
-        code.Load(Register.R14, Register.Rdi, Arguments.ClampAt);
-        int none = code.SkipIfZero(Register.R14);
-        for (int i = 0; i < 3; i++) code.Load(low + i, Register.R14, i * LineBytes);
-        for (int s = 0; s < rows * shape.Registers; s++)
-        {
-            code.Max(s, low, s);
-            code.Min(s, high, s);
-            code.Add(s, s, sign);
-        }
-        code.Land(none);
-        for (int r = 0; r < rows; r++)
-        {
-            GoTo(code, Register.R15, Register.R10, r, Arguments.OutputAt);
-            for (int j = 0; j < shape.Registers; j++) code.StoreMasked(shape.Sum(r, j), FirstMask + j, Register.R15, j * LineBytes);
-        }
-    }
-
-    /// <summary>The address of a row of output or residual.</summary>
-    private static void GoTo(Assembler code, Register target, Register rows, int row, int matrixAt)
-    {
-        code.LoadIndex(target, rows, row * sizeof(int));
-        code.MultiplyBy(target, Register.Rdi, Arguments.RowStrideAt);
-        code.Add(target, Register.Rdi, matrixAt);
     }
 
     /// <summary>Where sums come from and go to.</summary>
@@ -335,7 +250,7 @@ internal static unsafe class CountedCode
     {
         public const int FirstAt = 0, PassesAt = 8, UnitsAt = 16, SinglesAt = 24;
 
-        /// <summary>Products of a row in its first pass; all others have <see cref="ProductsOf"/>.</summary>
+        /// <summary>Products of a row in its first pass; all others have <see cref="CountedCode.Products"/>.</summary>
         public nint First;
 
         /// <summary>At least 1.</summary>
@@ -368,7 +283,7 @@ internal static unsafe class CountedCode
         /// <summary>Of the unit's first value.</summary>
         public float* Values;
 
-        /// <summary>Of the first unit; a unit's number of rows more behind the last one's, whichever.</summary>
+        /// <summary>Of the first unit; see <see cref="RowsAhead"/>.</summary>
         public int* Rows;
 
         /// <summary>The groups, and how many, at least 1.</summary>
@@ -393,8 +308,8 @@ internal static unsafe class CountedCode
         /// <summary>Lower bounds, upper bounds, signs of zero, or null.</summary>
         public float* Clamp;
 
-        /// <summary>Lanes of each register that are columns of output and residual.</summary>
-        public fixed long Masks[MostRegisters];
+        /// <summary>See <see cref="FillMasks"/>.</summary>
+        public fixed long Masks[4];
 
         /// <summary>Of the function.</summary>
         public Step* UnitSteps, SingleSteps;
@@ -420,8 +335,9 @@ internal static unsafe class CountedCode
 
     /// <param name="Rows">Rows of a unit.</param>
     /// <param name="Registers">Registers of columns.</param>
+    /// <param name="Tiles">Tiles of 16 columns that these are; the last may be filled by half.</param>
     /// <param name="Stage">Where sums come from and go to.</param>
-    private readonly record struct Shape(int Rows, int Registers, Stages Stage)
+    protected readonly record struct Shape(int Rows, int Registers, int Tiles, Stages Stage)
     {
         public bool Begins => (Stage & Stages.First) != 0;
 

@@ -29,9 +29,6 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     // With 16 columns, once for which everything is read, that ends where the third cache does not hold it: 2048 x 2048 took 1.9 times as long as the loop.
     private const int ThinDensity = 30, LeastStoredOnce = 600_000;
 
-    // Bytes of the sums of a chunk, on average: chunks have as many stored values as each other. A call does one chunk of one block: garbage collections may have to wait for it, some hundred microseconds at most.
-    private const int SumsBytes = 256 * 1024;
-
     // Rows that are worth a chunk of their own: with fewer, groups have too few rows.
     private const int LeastRows = 64;
 
@@ -41,16 +38,16 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     private readonly CountedCode.Group[] _groups;
     private readonly Part[] _parts;
 
-    private CountedMatrix(int rows, int[] line, int[] lines, int[] rowPointers, int[] indices)
+    private CountedMatrix(CountedCode code, int rows, int[] line, int[] lines, int[] rowPointers, int[] indices)
     {
-        (RowCount, Lines, Threads) = (rows, lines, WorkPool.Threads);
-        UnitRows = 100L * indices.Length >= (long)ThickDensity * rows * lines.Length ? CountedCode.FewRows : CountedCode.ManyRows;
-        int most = CountedCode.LinesOf(UnitRows);
+        (Code, RowCount, Lines, Threads) = (code, rows, lines, WorkPool.Threads);
+        int most = code.Lines;
         Blocks = (Lines.Length + most - 1) / most;
         // Blocks of one size: a short last one would spill all sums for little.
         Depth = (Lines.Length + Blocks - 1) / Blocks;
-        long sums = (long)rows * MostRegisters * CompiledMatrix.Lanes * sizeof(float);
-        int chunks = (int)Math.Max((sums + SumsBytes - 1) / SumsBytes, Math.Clamp(rows / LeastRows, 1, Threads));
+        // Chunks have as many stored values as each other.
+        long sums = (long)rows * code.MostTiles * CompiledMatrix.Lanes * sizeof(float);
+        int chunks = (int)Math.Max((sums + code.ChunkBytes - 1) / code.ChunkBytes, Math.Clamp(rows / LeastRows, 1, Threads));
         _chunkRows = new int[chunks + 1];
         fixed (int* pointers = rowPointers) RowPartition.Fill(pointers, rows, _chunkRows);
 
@@ -88,17 +85,17 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     /// <summary>How many threads the rows were cut into chunks for: more would find nothing to do.</summary>
     public int Threads { get; }
 
-    /// <summary>Rows of a unit, see <see cref="CountedCode"/>.</summary>
-    public int UnitRows { get; }
-
-    /// <summary>Registers of columns that are multiplied at a time at most.</summary>
-    public int MostRegisters => CountedCode.RegistersOf(UnitRows);
+    /// <summary>What multiplies.</summary>
+    public CountedCode Code { get; }
 
     /// <inheritdoc/>
     public override int StoredCount { get; }
 
     /// <inheritdoc/>
     public override long Bytes => sizeof(ushort) * (long)_numbers.Length + sizeof(float) * (long)_values.Length + sizeof(int) * ((long)_order.Length + _rows.Length + _chunkRows.Length + Lines.Length) + sizeof(CountedCode.Group) * (long)_groups.Length;
+
+    /// <summary>Whether calls from this thread may multiply.</summary>
+    public static bool IsUsable => CompiledMatrix.Usable256 ? CountedCode256.At(0).IsUsable : CountedCode512.Many.IsUsable;
 
     /// <summary>Whether products are faster than with straight-line code.</summary>
     /// <param name="stored">Stored values.</param>
@@ -107,21 +104,33 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     /// <param name="comesFromFar">As for <see cref="CompiledMatrix.TryCompile"/>.</param>
     public static bool Pays(int stored, long places, long width, bool comesFromFar)
     {
-        if (!VectorUnits.AreFullWidth || width > MostColumns || !CountedCode.IsUsable) return false;
+        // Without AVX-512 there is no straight-line code.
+        if (CompiledMatrix.Usable256) return CountedCode256.At(CountedCode256.IndexFor(width)).IsUsable;
+        if (!VectorUnits.AreFullWidth || width > MostColumns || !CountedCode512.Many.IsUsable) return false;
         if (comesFromFar) return stored >= LeastStoredFromFar;
         return stored >= LeastStored && 100L * stored < ThinDensity * places || width <= CompiledMatrix.Lanes && stored >= LeastStoredOnce;
     }
+
+    /// <summary>How many ways there are of putting one structure in order.</summary>
+    public static int Orders => CountedCode256.Count + 1;
+
+    /// <summary>Which of them products with so many columns need.</summary>
+    public static int OrderFor(long width) => CompiledMatrix.Usable256 ? CountedCode256.IndexFor(width) : CountedCode256.Count;
 
     /// <summary>Puts a structure in order; null where there is nothing to multiply or it cannot win.</summary>
     /// <param name="rows">Rows of W.</param>
     /// <param name="columns">Columns of W.</param>
     /// <param name="rowPointers">Where each row starts; rows + 1 entries.</param>
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
+    /// <param name="width">Columns of a product; others are possible, and slower.</param>
     /// <param name="leastReuse">Stored values that a used column must hold on average.</param>
-    public static CountedMatrix? TryCreate(int rows, int columns, int[] rowPointers, int[] indices, int leastReuse = 0)
+    public static CountedMatrix? TryCreate(int rows, int columns, int[] rowPointers, int[] indices, long width, int leastReuse = 0)
     {
         (int[] line, int[] lines, _) = UsedColumns(columns, indices);
-        return indices.Length == 0 || (long)lines.Length * leastReuse > indices.Length ? null : new CountedMatrix(rows, line, lines, rowPointers, indices);
+        if (indices.Length == 0 || (long)lines.Length * leastReuse > indices.Length) return null;
+        CountedCode code = CompiledMatrix.Usable256 ? CountedCode256.At(CountedCode256.IndexFor(width))
+            : 100L * indices.Length >= (long)ThickDensity * rows * lines.Length ? CountedCode512.Few : CountedCode512.Many;
+        return new CountedMatrix(code, rows, line, lines, rowPointers, indices);
     }
 
     /// <inheritdoc/>
@@ -153,7 +162,7 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
             arguments.Values = values + CountedCode.Margin + part.Value;
             arguments.Rows = rows + part.Row;
             arguments.Groups = groups + part.Group;
-            CountedCode.Run(UnitRows, registers, StageOf(block), &arguments);
+            Code.Run(registers, StageOf(block), &arguments);
         }
     }
 
@@ -193,7 +202,7 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
             for (int r = first; r < end; r++) _sorted[_starts[Count(r)]++] = r;
             _firstGroup = _groups.Count;
             ReadOnlySpan<int> rows = _sorted.AsSpan(without, end - first - without);
-            int unit = matrix.UnitRows, singles = rows.Length % unit;
+            int unit = matrix.Code.UnitRows, singles = rows.Length % unit;
             for (int i = 0; i < singles; i++) Add(rows.Slice(i, 1), firstLine);
             for (int i = singles; i < rows.Length; i += unit) Add(rows.Slice(i, unit), firstLine);
             for (int r = first; r < end; r++) _position[r] = _ends[r];
@@ -201,8 +210,7 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
 
         public (CountedCode.Group[] Groups, int[] Rows, ushort[] Numbers, int[] Order) Finish()
         {
-            // The rows of one more unit are read and asked for, whichever they are.
-            for (int i = 0; i < CountedCode.ManyRows; i++) _rows.Add(0);
+            for (int i = 0; i < CountedCode.RowsAhead + CountedCode.MostRows; i++) _rows.Add(0);
             ushort[] numbers = GC.AllocateUninitializedArray<ushort>(_numbers.Count + 2 * CountedCode.Margin, pinned: true);
             _numbers.CopyTo(numbers, CountedCode.Margin);
             return ([.. _groups], [.. _rows], numbers, [.. _order]);
@@ -213,8 +221,8 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
         /// <summary>Appends a unit, or a single row, to the group of its count or to a new one; its shorter rows are filled up with products that leave every sum as it is.</summary>
         private void Add(ReadOnlySpan<int> rows, int firstLine)
         {
-            int count = Count(rows[^1]), most = CountedCode.ProductsOf(matrix.UnitRows), passes = Math.Max(1, (count + most - 1) / most), first = count - (passes - 1) * most;
-            bool single = rows.Length == 1;
+            int count = Count(rows[^1]), most = matrix.Code.Products, passes = Math.Max(1, (count + most - 1) / most), first = count - (passes - 1) * most;
+            bool single = rows.Length < matrix.Code.UnitRows;
             if (_groups.Count == _firstGroup || _groups[^1].First != first || _groups[^1].Passes != passes || _groups[^1].Singles > 0 != single)
                 _groups.Add(new CountedCode.Group { First = first, Passes = passes });
             CollectionsMarshal.AsSpan(_groups)[^1].Add(single);
@@ -225,7 +233,7 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
                 {
                     int j = _position[r] + n;
                     bool fills = j >= _ends[r];
-                    _numbers.Add((ushort)((fills ? CountedCode.ZeroLine(matrix.UnitRows) : line[indices[j]] - firstLine) * CompiledMatrix.Lanes * sizeof(float)));
+                    _numbers.Add((ushort)((fills ? matrix.Code.ZeroLine : line[indices[j]] - firstLine) * CompiledMatrix.Lanes * sizeof(float)));
                     _order.Add(fills ? Filler : j);
                 }
             }

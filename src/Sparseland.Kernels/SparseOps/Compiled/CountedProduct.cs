@@ -5,8 +5,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>output [rows, columns] = clamp(bias + residual + W * source) with a W whose rows are in the order of their counts.</summary>
 /// <remarks>
-/// Columns are cut into tiles of some registers. A tile's lines are packed block by block; a chunk of rows is multiplied with all blocks before the next chunk has its turn. Threads share the chunks, so each reads
-/// its part of the values only; it packs the lines for itself.
+/// Columns are cut into tiles of some registers. A tile's lines are packed block by block, for as many chunks of rows as have their sums in the second cache beside them. Threads share the tiles where there are enough; else the chunks, so each reads
+/// its part of the values only, and packs the lines for itself.
 /// </remarks>
 internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSource
 {
@@ -26,68 +26,94 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
 
     private const int Lanes = CompiledMatrix.Lanes;
 
-    private readonly int RegisterCount => (Columns + Lanes - 1) / Lanes;
+    private readonly CountedCode Code => Matrix.Code;
 
-    private readonly int TileCount => (RegisterCount + Matrix.MostRegisters - 1) / Matrix.MostRegisters;
+    /// <summary>Tiles of 16 columns.</summary>
+    private readonly int TileCount => (Columns + Lanes - 1) / Lanes;
 
     public readonly void Run()
     {
         if (Columns == 0) return;
-        long work = ((long)Matrix.StoredCount + Matrix.RowCount) * RegisterCount;
-        if (WorkPool.IsAlone || work < 2 * CodedMatrix.WorthAPart)
+        long work = ((long)Matrix.StoredCount + Matrix.RowCount) * TileCount;
+        int groups = (TileCount + Code.MostTiles - 1) / Code.MostTiles, threads = WorkPool.IsAlone || work < 2 * CodedMatrix.WorthAPart ? 1 : WorkPool.Threads;
+        if (threads == 1)
         {
-            for (int chunk = 0; chunk < Matrix.Chunks; chunk++) Multiply(chunk);
+            Multiply(0, Matrix.Chunks, 0, groups, groups);
+        }
+        else if (TileCount / threads >= Code.LeastTiles)
+        {
+            // As many groups for each thread.
+            groups = Math.Min(TileCount, (groups + threads - 1) / threads * threads);
+            WorkPool.Run(groups, new GroupParts { Call = this, Groups = groups });
         }
         else
         {
-            WorkPool.Run(Matrix.Chunks, new ChunkParts { Call = this });
+            WorkPool.Run(Matrix.Chunks, new ChunkParts { Call = this, Groups = groups });
         }
     }
 
-    /// <summary>Computes all columns of a chunk of rows.</summary>
-    private readonly void Multiply(int chunk)
+    /// <summary>Computes some of the groups of tiles for some chunks of rows.</summary>
+    private readonly void Multiply(int firstChunk, int endChunk, int firstGroup, int endGroup, int groups)
     {
-        (int firstRow, int endRow) = Matrix.Rows(chunk);
-        int rows = endRow - firstRow, tiles = TileCount;
-        if (rows == 0) return;
         CompiledMatrix.EndTurn();
-        nint stride = CountedCode.LineStride(Matrix.UnitRows), width = Matrix.MostRegisters * (nint)Lanes;
-        using Scratch.Buffer packed = Scratch.Rent(Matrix.MostRegisters * stride), sums = Scratch.Rent(Turned || Matrix.Blocks > 1 ? rows * width : 0);
-        for (int j = 0; j < Matrix.MostRegisters; j++) new Span<float>(packed.Pointer + j * stride + CountedCode.ZeroLine(Matrix.UnitRows) * Lanes, Lanes).Clear();
         float* clamp = stackalloc float[3 * Lanes];
         CompiledMatrix.FillClamp(Clamp, clamp);
-        for (int t = 0; t < tiles; t++)
+        // Tiles of nearly as many registers as each other.
+        int most = (TileCount + groups - 1) / groups;
+        nint stride = Code.LineStride;
+        using Scratch.Buffer packed = Scratch.Rent(most * stride);
+        for (int j = 0; j < most; j++) new Span<float>(packed.Pointer + j * stride + Code.ZeroLine * Lanes, Lanes).Clear();
+        for (int chunk = firstChunk; chunk < endChunk;)
         {
-            // Tiles of nearly as many registers as each other.
-            int first = (int)((long)RegisterCount * t / tiles), registers = (int)((long)RegisterCount * (t + 1) / tiles) - first;
-            int start = first * Lanes, columns = Math.Min(Columns - start, registers * Lanes);
-            float* origin = sums.Pointer - (nint)firstRow * registers * Lanes;
-            var arguments = new CountedCode.Arguments
-            {
-                Input = packed.Pointer,
-                Sums = origin,
-                Output = Turned ? origin : Output + start,
-                Residual = Residual == null ? null : Turned ? origin : Residual + start,
-                RowStride = (Turned ? registers * Lanes : RowStride) * sizeof(float),
-                Bias = Bias,
-                Clamp = Clamp.IsNone ? null : clamp,
-            };
-            for (int j = 0; j < registers; j++) arguments.Masks[j] = Turned ? ushort.MaxValue : (1 << Math.Clamp(columns - j * Lanes, 0, Lanes)) - 1;
-            if (Turned && Residual != null) Transposition.Copy(Residual + start * RowStride + firstRow, RowStride, columns, rows, sums.Pointer, registers * Lanes);
-            for (int b = 0; b < Matrix.Blocks; b++)
-            {
-                int line = b * Matrix.Depth;
-                Source.Pack(first, registers, line, Math.Min(Matrix.Lines.Length, line + Matrix.Depth), packed.Pointer - (nint)line * Lanes, stride);
-                Matrix.Run(chunk, b, registers, arguments);
-            }
-            if (Turned) Transposition.Copy(sums.Pointer, registers * Lanes, rows, columns, Output + start * RowStride + firstRow, RowStride);
+            int first = chunk, firstRow = Matrix.Rows(first).First;
+            do chunk++; while (chunk < endChunk && (Matrix.Rows(chunk).End - firstRow) * (long)most * Lanes * sizeof(float) <= Code.SharedBytes);
+            int rows = Matrix.Rows(chunk - 1).End - firstRow;
+            if (rows == 0) continue;
+            using Scratch.Buffer sums = Scratch.Rent(Turned || Matrix.Blocks > 1 ? rows * (nint)most * Lanes : 0);
+            for (int g = firstGroup; g < endGroup; g++) Multiply(first, chunk, (int)((long)TileCount * g / groups), (int)((long)TileCount * (g + 1) / groups), packed.Pointer, sums.Pointer, Clamp.IsNone ? null : clamp);
         }
+    }
+
+    /// <summary>Computes some tiles for chunks that share packed lines.</summary>
+    private readonly void Multiply(int firstChunk, int endChunk, int firstTile, int endTile, float* packed, float* sums, float* clamp)
+    {
+        int firstRow = Matrix.Rows(firstChunk).First, rows = Matrix.Rows(endChunk - 1).End - firstRow, tiles = endTile - firstTile;
+        int start = firstTile * Lanes, columns = Math.Min(Columns - start, tiles * Lanes), registers = (columns + Code.Lanes - 1) / Code.Lanes;
+        float* origin = sums - (nint)firstRow * tiles * Lanes;
+        var arguments = new CountedCode.Arguments
+        {
+            Input = packed,
+            Sums = origin,
+            Output = Turned ? origin : Output + start,
+            Residual = Residual == null ? null : Turned ? origin : Residual + start,
+            RowStride = (Turned ? tiles * Lanes : RowStride) * sizeof(float),
+            Bias = Bias,
+            Clamp = clamp,
+        };
+        Code.FillMasks(Turned ? registers * Code.Lanes : columns, ref arguments);
+        if (Turned && Residual != null) Transposition.Copy(Residual + start * RowStride + firstRow, RowStride, columns, rows, sums, tiles * Lanes);
+        for (int b = 0; b < Matrix.Blocks; b++)
+        {
+            int line = b * Matrix.Depth;
+            Source.Pack(firstTile, tiles, line, Math.Min(Matrix.Lines.Length, line + Matrix.Depth), packed - (nint)line * Lanes, Code.LineStride);
+            for (int chunk = firstChunk; chunk < endChunk; chunk++) Matrix.Run(chunk, b, registers, arguments);
+        }
+        if (Turned) Transposition.Copy(sums, tiles * Lanes, rows, columns, Output + start * RowStride + firstRow, RowStride);
+    }
+
+    private struct GroupParts : IParts
+    {
+        public CountedProduct<TSource> Call;
+        public int Groups;
+
+        public readonly void Run(int group) => Call.Multiply(0, Call.Matrix.Chunks, group, group + 1, Groups);
     }
 
     private struct ChunkParts : IParts
     {
         public CountedProduct<TSource> Call;
+        public int Groups;
 
-        public readonly void Run(int chunk) => Call.Multiply(chunk);
+        public readonly void Run(int chunk) => Call.Multiply(chunk, chunk + 1, 0, Groups, Groups);
     }
 }

@@ -13,6 +13,9 @@ internal unsafe struct LineSource : IPlaneSource
     // Floats that the second cache holds.
     private const long Near = 256 * 1024;
 
+    // Lines further what lies beyond it is asked for: pieces of rows are too short for what the core fetches by itself.
+    private const int Ahead = 8;
+
     public float* Base;
 
     /// <summary>Floats between lines.</summary>
@@ -48,7 +51,8 @@ internal unsafe struct LineSource : IPlaneSource
                 for (int i = first; i < end; i++)
                 {
                     float* from = Base + lines[i] * Stride + (nint)tile * Lanes, at = to + (nint)i * Lanes;
-                    for (int w = 0; w < whole; w++, from += Lanes, at += stride) Vector512.StoreAligned(Vector512.Load(from), at);
+                    if (!Avx512F.IsSupported && i + Ahead < Lines.Length) TileLine.AskFor(Base + lines[i + Ahead] * Stride + (nint)tile * Lanes, whole);
+                    for (int w = 0; w < whole; w++, from += Lanes, at += stride) TileLine.Copy(from, at);
                 }
                 t += whole;
                 to += whole * stride;
@@ -60,10 +64,10 @@ internal unsafe struct LineSource : IPlaneSource
                 int width = Math.Min(Lanes, Columns - t * Lanes), i = first;
                 // A line that is not the last is followed by at least another: reading on spoils lanes that nobody reads.
                 int full = width == Lanes ? end : Stride >= Lanes && Stride >= Columns ? Math.Min(end, Lines.Length - 1) : first;
-                for (; i < full; i++, at += Lanes) Vector512.StoreAligned(Vector512.Load(from + lines[i] * Stride), at);
+                for (; i < full; i++, at += Lanes) TileLine.Copy(from + lines[i] * Stride, at);
                 for (; i < end; i++, at += Lanes)
                 {
-                    Vector512.StoreAligned(Vector512<float>.Zero, at);
+                    new Span<float>(at, Lanes).Clear();
                     for (int c = 0; c < width; c++) at[c] = from[lines[i] * Stride + c];
                 }
             }
@@ -150,6 +154,11 @@ internal unsafe struct PlaneSource : ITileSource
                 for (int t = tile; t < tile + tiles; t++, at += stride)
                 {
                     float* from = Planes + offset + starts[t];
+                    if (kinds[t] == TileGather.Kind.Permuted && !Avx512F.IsSupported)
+                    {
+                        for (int line = 0; line < count; line++) TileLine.Gather(from + line, indices + t * Lanes, at + line * Lanes);
+                        continue;
+                    }
                     if (kinds[t] == TileGather.Kind.Permuted)
                     {
                         Vector512<float> low = Vector512.Load(from), high = Vector512.Load(from + Lanes);
@@ -167,7 +176,7 @@ internal unsafe struct PlaneSource : ITileSource
                     {
                         if (kinds[t] == TileGather.Kind.Straight)
                         {
-                            Vector512.StoreAligned(Vector512.Load(from), at + line * Lanes);
+                            TileLine.Copy(from, at + line * Lanes);
                             continue;
                         }
                         for (int c = 0; c < Lanes; c++) at[line * Lanes + c] = from[indices[t * Lanes + c]];
@@ -224,11 +233,23 @@ internal unsafe struct FlatSource : IPlaneSource
             for (int i = first; i < Math.Min(end, first + taps); i++)
             {
                 int* lanes = masks + Layout.MaskOf[i % taps * Layout.Tiles + tile] * Lanes;
-                Vector512<float> mask = Vector512.Load(lanes).AsSingle();
                 float* from = Planes + offsets[i] + (nint)tile * Lanes, at = to + (nint)i * Lanes;
                 int count = (end - i + taps - 1) / taps;
                 for (; count > 0 && from < begin; count--, from += channel, at += step) PackEdge(from, lanes, at);
-                for (; count > 0 && from <= limit; count--, from += channel, at += step) Vector512.StoreAligned(Vector512.Load(from) & mask, at);
+                if (Avx512F.IsSupported)
+                {
+                    Vector512<float> mask = Vector512.Load(lanes).AsSingle();
+                    for (; count > 0 && from <= limit; count--, from += channel, at += step) Vector512.StoreAligned(Vector512.Load(from) & mask, at);
+                }
+                else
+                {
+                    Vector256<float> low = Vector256.Load(lanes).AsSingle(), high = Vector256.Load(lanes + Lanes / 2).AsSingle();
+                    for (; count > 0 && from <= limit; count--, from += channel, at += step)
+                    {
+                        Vector256.StoreAligned(Vector256.Load(from) & low, at);
+                        Vector256.StoreAligned(Vector256.Load(from + Lanes / 2) & high, at + Lanes / 2);
+                    }
+                }
                 for (; count > 0; count--, from += channel, at += step) PackEdge(from, lanes, at);
             }
         }
@@ -247,7 +268,7 @@ internal unsafe struct FlatSource : IPlaneSource
                 while (lines[i] - channel >= taps) channel += taps;
                 float* from = Planes + offsets[lines[i]] + (nint)tile * Lanes;
                 int* lanes = masks + maskOf[(nint)(lines[i] - channel) * Layout.Tiles + tile] * Lanes;
-                if (from >= Planes && from <= limit) Vector512.StoreAligned(Vector512.Load(from) & Vector512.Load(lanes).AsSingle(), at);
+                if (from >= Planes && from <= limit) TileLine.Copy(from, lanes, at);
                 else PackEdge(from, lanes, at);
             }
         }
@@ -309,8 +330,7 @@ internal unsafe struct ApartSource : ITileSource
                 int channel = lines[i] / taps, tap = lines[i] - channel * taps;
                 float* from = origin + (nint)(channel - firstChannel) * phases * plane + offset[tap] + (nint)tile * Lanes, at = to + (nint)i * Lanes;
                 ushort* mask = maskOf + (nint)tap * all + tile;
-                for (int t = 0; t < tiles; t++, from += Lanes, at += stride)
-                    Vector512.StoreAligned(Vector512.Load(from) & Vector512.Load(masks + mask[t] * Lanes).AsSingle(), at);
+                for (int t = 0; t < tiles; t++, from += Lanes, at += stride) TileLine.Copy(from, masks + mask[t] * Lanes, at);
             }
         }
     }
