@@ -50,9 +50,10 @@ internal sealed class ConvolutionPlan
     public TilePlanes? GetTilePlanes(SparseConvolutionShape shape, TiledMatrix matrix)
     {
         StrongBox<TilePlanes?>? known = Volatile.Read(ref _tilePlanes);
-        if (known is not null) return known.Value;
+        if (known is not null && (known.Value is not { } planes || planes.Code == matrix.Code)) return known.Value;
         var made = new StrongBox<TilePlanes?>(TilePlanes.TryCreate(shape, matrix, Height, Width));
-        return (Interlocked.CompareExchange(ref _tilePlanes, made, null) ?? made).Value;
+        StrongBox<TilePlanes?>? before = Interlocked.CompareExchange(ref _tilePlanes, made, known);
+        return (before == known ? made : before!).Value;
     }
 
     /// <summary>Plans the forward pass; values are shared, not copied.</summary>

@@ -7,7 +7,7 @@ using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
 
-/// <summary>Products with matrices whose rows share their columns, against the scalar reference. On machines without AVX-512 both sides are kernels without code.</summary>
+/// <summary>Products with matrices whose rows share their columns, against the scalar reference. On machines without AVX2 both sides are kernels without code.</summary>
 [Collection("threads")]
 public class TiledMatrixTests
 {
@@ -17,7 +17,7 @@ public class TiledMatrixTests
         { 4, 4, 40, 2, 0.5 }, { 4, 8, 40, 3, 0.5 }, { 4, 64, 30, 49, 0.2 }, { 4, 50, 64, 196, 0.1 }, { 4, 13, 20, 95, 0.3 }, { 4, 12, 7, 16, 1 }, { 4, 20, 9, 100, 0.5 },
         { 8, 8, 40, 4, 0.5 }, { 8, 64, 300, 49, 0.05 }, { 8, 61, 64, 49, 0.1 }, { 8, 40, 64, 196, 0.1 }, { 8, 24, 20, 500, 0.2 }, { 8, 9, 12, 48, 0.5 }, { 8, 16, 30, 31, 0.3 },
         { 16, 64, 64, 784, 0.1 }, { 16, 50, 33, 20, 0.2 }, { 12, 36, 50, 37, 0.2 }, { 4, 32, 30, 1024, 0.2 }, { 16, 32, 30, 2048, 0.1 }, { 300, 300, 70, 66, 0.3 }, { 4, 64, 64, 33, 1 }, { 8, 400, 200, 17, 0.05 }, { 8, 72, 1400, 230, 0.02 }, { 4, 130, 3000, 120, 0.02 },
-        { 4, 130, 20, 53, 0.7 }, { 4, 200, 24, 196, 0.5 },
+        { 4, 130, 20, 53, 0.7 }, { 4, 200, 24, 196, 0.5 }, { 4, 20, 30, 7, 0.4 }, { 4, 20, 30, 9, 0.4 }, { 8, 20, 30, 14, 0.4 }, { 4, 24, 40, 197, 0.3 }, { 4, 24, 40, 198, 0.3 }, { 16, 32, 40, 199, 0.3 },
     };
 
     [Theory, MemberData(nameof(Shapes))]
@@ -86,14 +86,16 @@ public class TiledMatrixTests
         {
             CsrMatrix csr = Tiles(random, height, 61, 40, 0.3);
             TiledMatrix found = Find(csr)!;
-            Assert.Equal(expected, found.Height);
-            Assert.Equal((61 + expected - 1) / expected, found.Tiles);
+            // Sixteen registers hold no sums of eight rows and their inputs.
+            int best = found.Code.Lanes == 16 ? expected : 4;
+            Assert.Equal(best, found.Height);
+            Assert.Equal((61 + best - 1) / best, found.Tiles);
         }
         Assert.Null(Find(Csr(random, 60, 40, 0.3)));
         Assert.Null(Find(Tiles(random, 3, 60, 40, 0.3)));
         // The last row has a column of its own.
         Assert.Null(Find(new CsrMatrix(4, 3, [0, 1, 2, 3, 5], [1, 1, 1, 1, 2], [1, 1, 1, 1, 1])));
-        using (SimdDispatch.Force(SimdLevel.Vector256)) Assert.Null(Find(Tiles(random, 4, 60, 40, 0.3)));
+        using (SimdDispatch.Force(SimdLevel.Vector128)) Assert.Null(Find(Tiles(random, 4, 60, 40, 0.3)));
 
         static TiledMatrix? Find(CsrMatrix csr) => TiledMatrix.TryCreate(csr.Rows, csr.Columns, csr.RowPointers.ToArray(), csr.ColumnIndices);
     }

@@ -89,6 +89,20 @@ internal sealed partial class Assembler
     /// <summary>sum += left * [address], so many lanes (vfmadd231ps).</summary>
     public void MultiplyAddLanes(int sum, int left, int lanes, Register address) => Lanes(Map0F38, Prefix66, 0xB8, sum, left, lanes, address, 0);
 
+    /// <summary>As <see cref="StoreLane"/>, for registers 0 to 15 and without AVX-512 (vextractps).</summary>
+    public void StoreLane256(int source, int lane, Register address, int offset)
+    {
+        Vex(Map0F3A, Prefix66, 0x17, source, 0, address, offset, 4);
+        Byte(lane);
+    }
+
+    /// <summary>As <see cref="LoadLane"/>, for registers 0 to 15 and without AVX-512 (vinsertps).</summary>
+    public void LoadLane256(int target, int lane, Register address, int offset)
+    {
+        Vex(Map0F3A, Prefix66, 0x21, target, target, address, offset, 4);
+        Byte(lane << 4);
+    }
+
     private void Masked(int operation, int target, int mask, bool zeros, Register address, int offset)
     {
         Extended(Map0F, NoPrefix, false, target, 0, (int)address < 8, true, mask, zeros, Wide);

@@ -4,67 +4,88 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>Products of tiles of rows, 4 or 8 that share their columns, with some columns of the input: machine code that is written once a process.</summary>
 /// <remarks>
-/// <para>The sums of a tile and up to 24 registers of columns stay in registers: 4 rows by 6 or 8 by 3. For each column of the tile the code loads the inputs once, where they are, and multiplies them with each row's
-/// value. Up to four columns that are left over have the rows in the lanes: one multiply-add for each of them and not one for each row (49 pixels take 25 multiply-adds for 8 values and not 32); more are read under a mask.</para>
+/// <para>The sums of a tile and of up to 24 registers of columns (12 without AVX-512) stay in registers: 4 rows by 6 or 8 by 3; 4 rows by 3. For each column of the tile the code loads the inputs once, where they are, and multiplies them with
+/// each row's value. Some columns that are left over have the rows in the lanes: one multiply-add for each of them and not one for each row (49 pixels take 25 multiply-adds for 8 values and not 32); more are read under a mask.</para>
 /// <para>Registers: Rdi arguments, R10 inputs, R11 outputs, R8 bytes between rows of the output, R9 of the input, Rax columns left, Rcx where the next one's number is, Rdx values, Rsi a line of the input.
-/// Vectors: sums from 0 on, row by row, then those of columns with rows in the lanes; then inputs; 31 a value.</para>
+/// Vectors: sums from 0 on, row by row, then those of columns with rows in the lanes; then inputs; the last one a value.</para>
 /// <para>While outputs are stored, others that follow are asked for: a store to a line that is in no near cache holds up all that follow.</para>
-/// <para>Written as code and not in C#: 24 sums, 6 inputs and a value take 31 of 32 registers, and a compiler that spills one of them loses what this is for.</para>
+/// <para>Written as code and not in C#: 24 sums, 6 inputs and a value take 31 of 32 registers (12, 3 and one all 16), and a compiler that spills one of them loses what this is for.</para>
 /// </remarks>
-internal static unsafe class TileCode
+internal sealed unsafe class TileCode
 {
-    /// <summary>Most columns with rows in the lanes.</summary>
-    public const int MostLaneColumns = 4;
+    // Rows in the lanes instead of a masked register: up to so many columns. Without masks all of them.
+    private const int MostWideLaneColumns = 4, MostNarrowLaneColumns = 7, CacheLine = 64;
 
-    private const int MostSums = 24, Value = 31, Upper = 30, Low = 29, High = 30, Sign = 31, LineBytes = CompiledMatrix.Lanes * sizeof(float), Mask = 1;
+    private static readonly Lazy<TileCode?> s_wide = new(() => TryCreate(isWide: true)), s_narrow = new(() => TryCreate(isWide: false));
 
-    private static readonly Lazy<Functions?> s_functions = new(Write);
+    private readonly bool _isWide;
+    private readonly nint[] _addresses = new nint[Index(8, 6, MostNarrowLaneColumns, true) + 1];
+    private readonly ExecutableMemory? _memory;
 
-    /// <summary>Whether calls from this thread may use the code.</summary>
-    public static bool IsUsable => CompiledMatrix.Usable && s_functions.Value is not null;
-
-    /// <summary>Most registers of columns, with or without columns whose rows are in the lanes.</summary>
-    public static int MostRegisters(int rows, bool withLanes) => rows == 4 && withLanes ? 5 : MostSums / rows;
-
-    /// <summary>Runs the code; only where <see cref="IsUsable"/>.</summary>
-    /// <param name="rows">Rows of a tile: 4 or 8.</param>
-    /// <param name="registers">Registers of columns.</param>
-    /// <param name="laneColumns">Columns behind them whose rows are in the lanes.</param>
-    /// <param name="masked">Whether the last register is masked.</param>
-    /// <param name="arguments">What it works on.</param>
-    public static void Run(int rows, int registers, int laneColumns, bool masked, Arguments* arguments) =>
-        ((delegate* unmanaged[SuppressGCTransition]<Arguments*, void>)s_functions.Value!.Addresses[Index(rows, registers, laneColumns, masked)])(arguments);
-
-    private static int Index(int rows, int registers, int laneColumns, bool masked) => ((rows / 8 * 7 + registers) * (MostLaneColumns + 1) + laneColumns) * 2 + (masked ? 1 : 0);
-
-    private static Functions? Write()
+    private TileCode(bool isWide)
     {
+        _isWide = isWide;
         var code = new Assembler();
-        var starts = new int[Index(8, 6, MostLaneColumns, true) + 1];
-        foreach (int rows in (int[])[4, 8])
+        foreach (int rows in Heights)
         {
             for (int lanes = 0; lanes <= MostLaneColumns; lanes++)
             {
-                for (int registers = lanes == 0 ? 1 : 0; registers <= MostRegisters(rows, lanes > 0); registers++)
+                for (int registers = lanes == 0 ? 1 : 0; registers <= MostRegisters(rows, lanes); registers++)
                 {
                     foreach (bool masked in (bool[])[false, true])
                     {
-                        if (masked && lanes > 0) continue;
+                        if (masked && (lanes > 0 || MostLaneColumns == Lanes - 1)) continue;
                         code.Align();
-                        starts[Index(rows, registers, lanes, masked)] = code.Length;
-                        Emit(code, new Shape(rows, registers, lanes, masked));
+                        _addresses[Index(rows, registers, lanes, masked)] = code.Length;
+                        Emit(code, new TileVectors(code, isWide), new Shape(rows, registers, lanes, masked));
                     }
                 }
             }
         }
-        return ExecutableMemory.TryCreate(code.Code) is { } memory ? new Functions(memory, [.. starts.Select(s => memory.Address + s)]) : null;
+        _memory = ExecutableMemory.TryCreate(code.Code);
+        for (int i = 0; i < _addresses.Length && _memory is not null; i++) _addresses[i] += _memory.Address;
     }
 
-    private static void Emit(Assembler code, in Shape shape)
+    /// <summary>The code for the instruction level in use, or null where calls from this thread may not use any.</summary>
+    public static TileCode? Current => CompiledMatrix.Usable ? s_wide.Value : CompiledMatrix.Usable256 ? s_narrow.Value : null;
+
+    /// <summary>Whether calls from this thread may use code.</summary>
+    public static bool IsUsable => Current is not null;
+
+    /// <summary>Floats of a register.</summary>
+    public int Lanes => _isWide ? 16 : 8;
+
+    /// <summary>Rows that a tile may have, the best first.</summary>
+    public ReadOnlySpan<int> Heights => _isWide ? [8, 4] : [4];
+
+    /// <summary>Most columns with rows in the lanes.</summary>
+    public int MostLaneColumns => _isWide ? MostWideLaneColumns : MostNarrowLaneColumns;
+
+    /// <summary>Most registers of columns beside so many columns whose rows are in the lanes.</summary>
+    public int MostRegisters(int rows, int laneColumns)
+    {
+        if (_isWide) return rows == 4 && laneColumns > 0 ? 5 : 24 / rows;
+        return laneColumns switch { 0 => 3, <= 5 => 2, _ => 1 };
+    }
+
+    /// <summary>Runs the code; only while <see cref="Current"/> is this.</summary>
+    /// <param name="rows">Rows of a tile, one of <see cref="Heights"/>.</param>
+    /// <param name="registers">Registers of columns.</param>
+    /// <param name="laneColumns">Columns behind them whose rows are in the lanes.</param>
+    /// <param name="masked">Whether the last register is masked; only where <see cref="MostLaneColumns"/> does not make it needless.</param>
+    /// <param name="arguments">What it works on.</param>
+    public void Run(int rows, int registers, int laneColumns, bool masked, Arguments* arguments) =>
+        ((delegate* unmanaged[SuppressGCTransition]<Arguments*, void>)_addresses[Index(rows, registers, laneColumns, masked)])(arguments);
+
+    private static int Index(int rows, int registers, int laneColumns, bool masked) => ((rows / 8 * 7 + registers) * (MostNarrowLaneColumns + 1) + laneColumns) * 2 + (masked ? 1 : 0);
+
+    private static TileCode? TryCreate(bool isWide) => new TileCode(isWide) is { _memory: not null } code ? code : null;
+
+    private static void Emit(Assembler code, TileVectors vectors, in Shape shape)
     {
         code.Load(Register.R8, Register.Rdi, Arguments.OutputStrideAt);
         code.Load(Register.R9, Register.Rdi, Arguments.InputStrideAt);
-        if (shape.Masked) code.LoadMask(Mask, 16, Register.Rdi, Arguments.MaskAt);
+        if (shape.Masked) vectors.SetMask(Register.Rdi, Arguments.MaskAt);
         int tile = code.Length;
         code.Load(Register.Rcx, Register.Rdi, Arguments.CountsAt);
         code.LoadIndex(Register.Rax, Register.Rcx);
@@ -77,11 +98,11 @@ internal static unsafe class TileCode
         code.Load(Register.R11, Register.Rdi, Arguments.OutputAt);
 
         int group = code.Length;
-        EmitStart(code, shape);
-        EmitProducts(code, shape);
-        EmitEnd(code, shape);
-        code.Add(Register.R10, shape.Registers * LineBytes);
-        code.Add(Register.R11, shape.Registers * LineBytes);
+        EmitStart(code, vectors, shape);
+        EmitProducts(code, vectors, shape);
+        EmitEnd(code, vectors, shape);
+        code.Add(Register.R10, shape.Registers * vectors.Bytes);
+        code.Add(Register.R11, shape.Registers * vectors.Bytes);
         code.Decrement(Register.Rdi, Arguments.GroupsLeftAt);
         code.JumpIfNotZero(group);
 
@@ -103,21 +124,22 @@ internal static unsafe class TileCode
     }
 
     /// <summary>Sums begin with bias + residual.</summary>
-    private static void EmitStart(Assembler code, in Shape shape)
+    private static void EmitStart(Assembler code, TileVectors vectors, in Shape shape)
     {
         code.Load(Register.Rcx, Register.Rdi, Arguments.BiasAt);
         int without = code.SkipIfZero(Register.Rcx);
         for (int r = 0; r < shape.Rows && shape.Registers > 0; r++)
         {
-            code.Broadcast(shape.Sum(r, 0), Register.Rcx, r * sizeof(float));
-            for (int j = 1; j < shape.Registers; j++) code.Copy(shape.Sum(r, j), shape.Sum(r, 0));
+            vectors.Broadcast(shape.Sum(r, 0), Register.Rcx, r * sizeof(float));
+            for (int j = 1; j < shape.Registers; j++) vectors.Copy(shape.Sum(r, j), shape.Sum(r, 0));
         }
-        for (int c = 0; c < shape.Lanes; c++) code.LoadLanes(shape.LaneSum(c), shape.Rows, Register.Rcx, 0);
+        for (int c = 0; c < shape.Lanes; c++) vectors.LoadRows(shape.LaneSum(c), shape.Rows, Register.Rcx);
         int with = code.Skip();
         code.Land(without);
-        for (int s = 0; s < shape.Sums; s++) code.Clear(s);
+        for (int s = 0; s < shape.Sums; s++) vectors.Clear(s);
         code.Land(with);
 
+        int upper = vectors.Value - 1;
         code.Load(Register.Rcx, Register.Rdi, Arguments.AddsAt);
         int none = code.SkipIfZero(Register.Rcx);
         GoToResidual();
@@ -125,23 +147,23 @@ internal static unsafe class TileCode
         {
             for (int j = 0; j < shape.Registers; j++)
             {
-                Load(code, shape, Value, Register.Rcx, j);
-                code.Add(shape.Sum(r, j), shape.Sum(r, j), Value);
+                vectors.Load(vectors.Value, Register.Rcx, j * vectors.Bytes, shape.IsMasked(j));
+                vectors.Add(shape.Sum(r, j), shape.Sum(r, j), vectors.Value);
             }
             code.Add(Register.Rcx, Register.R8);
         }
         for (int c = 0; c < shape.Lanes; c++)
         {
             GoToResidual();
-            code.Clear(Value);
-            code.Clear(Upper);
+            vectors.Clear(vectors.Value);
+            if (shape.Rows > 4) vectors.Clear(upper);
             for (int r = 0; r < shape.Rows; r++)
             {
-                code.LoadLane(r < 4 ? Value : Upper, r % 4, Register.Rcx, shape.Registers * LineBytes + c * sizeof(float));
+                vectors.LoadLane(r < 4 ? vectors.Value : upper, r % 4, Register.Rcx, shape.Registers * vectors.Bytes + c * sizeof(float));
                 code.Add(Register.Rcx, Register.R8);
             }
-            if (shape.Rows > 4) code.JoinLanes(Value, Upper);
-            code.Add(shape.LaneSum(c), shape.LaneSum(c), Value);
+            if (shape.Rows > 4) vectors.Join(vectors.Value, upper);
+            vectors.Add(shape.LaneSum(c), shape.LaneSum(c), vectors.Value);
         }
         code.Land(none);
 
@@ -152,7 +174,7 @@ internal static unsafe class TileCode
         }
     }
 
-    private static void EmitProducts(Assembler code, in Shape shape)
+    private static void EmitProducts(Assembler code, TileVectors vectors, in Shape shape)
     {
         code.Load(Register.Rax, Register.Rdi, Arguments.CountAt);
         code.Load(Register.Rcx, Register.Rdi, Arguments.ColumnsAt);
@@ -163,16 +185,16 @@ internal static unsafe class TileCode
         code.Multiply(Register.Rsi, Register.R9);
         code.Add(Register.Rsi, Register.R10);
         code.Add(Register.Rcx, sizeof(int));
-        for (int j = 0; j < shape.Registers; j++) Load(code, shape, shape.Input(j), Register.Rsi, j);
+        for (int j = 0; j < shape.Registers; j++) vectors.Load(shape.Input(j), Register.Rsi, j * vectors.Bytes, shape.IsMasked(j));
         for (int r = 0; r < shape.Rows && shape.Registers > 0; r++)
         {
-            code.Broadcast(Value, Register.Rdx, r * sizeof(float));
-            for (int j = 0; j < shape.Registers; j++) code.MultiplyAdd(shape.Sum(r, j), shape.Input(j), Value);
+            vectors.Broadcast(vectors.Value, Register.Rdx, r * sizeof(float));
+            for (int j = 0; j < shape.Registers; j++) vectors.MultiplyAdd(shape.Sum(r, j), shape.Input(j), vectors.Value);
         }
         for (int c = 0; c < shape.Lanes; c++)
         {
-            code.Broadcast(Value, Register.Rsi, shape.Registers * LineBytes + c * sizeof(float));
-            code.MultiplyAddLanes(shape.LaneSum(c), Value, shape.Rows, Register.Rdx);
+            vectors.BroadcastToRows(vectors.Value, shape.Rows, Register.Rsi, shape.Registers * vectors.Bytes + c * sizeof(float));
+            vectors.MultiplyAddRows(shape.LaneSum(c), vectors.Value, shape.Rows, Register.Rdx);
         }
         code.Add(Register.Rdx, shape.Rows * sizeof(float));
         code.Loop(Register.Rax, next);
@@ -181,16 +203,17 @@ internal static unsafe class TileCode
         code.Store(Register.Rdx, Register.Rdi, Arguments.NextValuesAt);
     }
 
-    private static void EmitEnd(Assembler code, in Shape shape)
+    private static void EmitEnd(Assembler code, TileVectors vectors, in Shape shape)
     {
+        int low = vectors.Value - 2, high = low + 1, sign = low + 2;
         code.Load(Register.Rcx, Register.Rdi, Arguments.ClampAt);
         int none = code.SkipIfZero(Register.Rcx);
-        for (int i = 0; i < 3; i++) code.Load(Low + i, Register.Rcx, i * LineBytes);
+        for (int i = 0; i < 3; i++) vectors.Load(low + i, Register.Rcx, i * CompiledMatrix.Lanes * sizeof(float));
         for (int s = 0; s < shape.Sums; s++)
         {
-            code.Max(s, Low, s);
-            code.Min(s, High, s);
-            code.Add(s, s, Sign);
+            vectors.Max(s, low, s);
+            vectors.Min(s, high, s);
+            vectors.Add(s, s, sign);
         }
         code.Land(none);
         code.Move(Register.Rcx, Register.R11);
@@ -200,24 +223,17 @@ internal static unsafe class TileCode
         {
             for (int j = 0; j < shape.Registers; j++)
             {
-                code.PrefetchToWrite(Register.Rsi, j * LineBytes);
-                if (shape.Masked && j == shape.Registers - 1) code.StoreMasked(shape.Sum(r, j), Mask, Register.Rcx, j * LineBytes);
-                else code.Store(shape.Sum(r, j), Register.Rcx, j * LineBytes);
+                if (j * vectors.Bytes % CacheLine == 0) code.PrefetchToWrite(Register.Rsi, j * vectors.Bytes);
+                vectors.Store(shape.Sum(r, j), Register.Rcx, j * vectors.Bytes, shape.IsMasked(j));
             }
             for (int c = 0; c < shape.Lanes; c++)
             {
-                if (r == 4) code.UpperLanes(shape.LaneSum(c), shape.LaneSum(c));
-                code.StoreLane(shape.LaneSum(c), r % 4, Register.Rcx, shape.Registers * LineBytes + c * sizeof(float));
+                if (r == 4) vectors.TakeUpper(shape.LaneSum(c));
+                vectors.StoreLane(shape.LaneSum(c), r % 4, Register.Rcx, shape.Registers * vectors.Bytes + c * sizeof(float));
             }
             code.Add(Register.Rcx, Register.R8);
             code.Add(Register.Rsi, Register.R8);
         }
-    }
-
-    private static void Load(Assembler code, in Shape shape, int target, Register address, int register)
-    {
-        if (shape.Masked && register == shape.Registers - 1) code.LoadMasked(target, Mask, address, register * LineBytes);
-        else code.Load(target, address, register * LineBytes);
     }
 
     /// <summary>What the code is called with; it changes some of it.</summary>
@@ -283,7 +299,7 @@ internal static unsafe class TileCode
         public int LaneSum(int column) => Rows * Registers + column;
 
         public int Input(int register) => Sums + register;
-    }
 
-    private sealed record Functions(ExecutableMemory Memory, nint[] Addresses);
+        public bool IsMasked(int register) => Masked && register == Registers - 1;
+    }
 }

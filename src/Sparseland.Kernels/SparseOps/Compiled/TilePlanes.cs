@@ -13,20 +13,20 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// </remarks>
 internal sealed unsafe class TilePlanes
 {
-    // Floats of a band's copies, and the fewest registers of pixels that a band has.
-    private const int NearFloats = 160 * 1024, LeastRegisters = 12;
+    // Registers of a band's copies that five eighths of a second cache hold (its size goes with that of the registers: 1 MB and 512 KB), and the fewest registers of pixels that a band has.
+    private const int NearRegisters = 10 * 1024, LeastRegisters = 12;
 
     // Floats that a thread may need to lay out a band: far beyond the caches, and no more than it keeps between calls.
     private const long MostFloats = 8 << 20;
 
     private const int PhasesOnStack = 64;
 
-    private const int Lanes = CompiledMatrix.Lanes;
+    private const int LineFloats = 16;
 
     // Floats before and behind a plane that was taken apart, and the furthest shift that they allow.
-    private const int Margin = 4 * Lanes, MostShift = 2 * Lanes;
+    private const int Margin = 4 * LineFloats, MostShift = 2 * LineFloats;
 
-    private readonly int _channels, _height, _width, _strideHeight, _strideWidth, _outHeight, _outWidth, _lowest, _highest, _phases;
+    private readonly int _lanes, _channels, _height, _width, _strideHeight, _strideWidth, _outHeight, _outWidth, _lowest, _highest, _phases;
     private readonly int[] _offsets;
     private readonly Variant[] _variants;
     private readonly (int Channel, int Variant)[] _copies;
@@ -34,6 +34,7 @@ internal sealed unsafe class TilePlanes
     private TilePlanes(SparseConvolutionShape s, TiledMatrix matrix, int height, int width)
     {
         (_channels, _height, _width, _strideHeight, _strideWidth, _outHeight, _outWidth) = (s.InChannels, height, width, s.StrideHeight, s.StrideWidth, s.OutHeight(height), s.OutWidth(width));
+        (Code, _lanes) = (matrix.Code, matrix.Code.Lanes);
         int taps = s.KernelHeight * s.KernelWidth;
         var shifts = new (int Down, int Variant)[taps];
         var variants = new List<Variant>();
@@ -80,11 +81,11 @@ internal sealed unsafe class TilePlanes
         }
         _copies = [.. copies];
 
-        int all = (int)(((long)_outHeight * _outWidth + Lanes - 1) / Lanes), halo = _highest - _lowest, near = NearFloats / Math.Max(1, _copies.Length);
-        BandRegisters = Math.Min(all, Math.Max(LeastRegisters, (int)Math.Min(((long)near - (long)(halo + 1) * _outWidth) / Lanes, all)));
-        int rows = Math.Min(_outHeight, (int)(((long)BandRegisters * Lanes + 2L * _outWidth - 2) / _outWidth));
+        int all = (int)(((long)_outHeight * _outWidth + _lanes - 1) / _lanes), halo = _highest - _lowest, near = NearRegisters * _lanes / Math.Max(1, _copies.Length);
+        BandRegisters = Math.Min(all, Math.Max(LeastRegisters, (int)Math.Min(((long)near - (long)(halo + 1) * _outWidth) / _lanes, all)));
+        int rows = Math.Min(_outHeight, (int)(((long)BandRegisters * _lanes + 2L * _outWidth - 2) / _outWidth));
         // An odd number of lines between copies, so that they are spread over the sets of the caches.
-        long stride = ((((long)rows + halo) * _outWidth + Lanes - 1) / Lanes | 1) * Lanes;
+        long stride = ((((long)rows + halo) * _outWidth + LineFloats - 1) / LineFloats | 1) * LineFloats;
         // Copies, the masks of variants, and planes that were taken apart.
         Fits = ((long)_copies.Length + _variants.Length + _phases) * (stride + 2 * Margin) <= MostFloats;
         if (!Fits)
@@ -110,7 +111,10 @@ internal sealed unsafe class TilePlanes
 
     private bool Fits { get; }
 
-    /// <summary>Registers of 16 pixels in a band; the last band may have fewer.</summary>
+    /// <summary>Whose registers are counted.</summary>
+    public TileCode Code { get; }
+
+    /// <summary>Registers of pixels in a band; the last band may have fewer.</summary>
     public int BandRegisters { get; }
 
     /// <summary>Floats between copies.</summary>
@@ -134,8 +138,8 @@ internal sealed unsafe class TilePlanes
     /// <returns>Where pixel 0 of a line at offset 0 would be.</returns>
     public float* Fill(float* image, nint imagePlane, int first, int end, float* copies)
     {
-        int firstRow = first * Lanes / _outWidth, endRow = (Math.Min(end * Lanes, _outHeight * _outWidth) - 1) / _outWidth + 1;
-        int from = firstRow + _lowest, until = endRow + _highest, size = ((until - from) * _outWidth + Lanes - 1) / Lanes * Lanes;
+        int firstRow = first * _lanes / _outWidth, endRow = (Math.Min(end * _lanes, _outHeight * _outWidth) - 1) / _outWidth + 1;
+        int from = firstRow + _lowest, until = endRow + _highest, size = ((until - from) * _outWidth + LineFloats - 1) / LineFloats * LineFloats;
         // Whole registers are read, so a shifted plane begins and ends inside a margin.
         nint slot = size + 2 * Margin;
         using Scratch.Buffer masks = Scratch.Rent((long)_variants.Length * size), apart = Scratch.Rent(_phases * slot);
@@ -203,7 +207,12 @@ internal sealed unsafe class TilePlanes
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Masked(float* from, int* mask, float* to, int size)
     {
-        for (int i = 0; i < size; i += Lanes) (Vector512.Load(from + i) & Vector512.Load(mask + i).AsSingle()).Store(to + i);
+        if (Avx512F.IsSupported)
+        {
+            for (int i = 0; i < size; i += LineFloats) (Vector512.Load(from + i) & Vector512.Load(mask + i).AsSingle()).Store(to + i);
+            return;
+        }
+        for (int i = 0; i < size; i += Vector256<float>.Count) (Vector256.Load(from + i) & Vector256.Load(mask + i).AsSingle()).Store(to + i);
     }
 
     /// <summary>Every stride-th pixel of every stride-th row; what the last registers of a row spoil is written afterwards, or lies in the margin.</summary>
@@ -211,15 +220,32 @@ internal sealed unsafe class TilePlanes
     private void TakeApart(in Variant v, float* plane, int first, int end, float* to, float* limit)
     {
         (int from, int until) = Rows(v, first, end);
-        int count = CeilDiv(_width - v.PhaseColumn, _strideWidth), whole = (count + Lanes - 1) / Lanes * Lanes;
+        int count = CeilDiv(_width - v.PhaseColumn, _strideWidth), whole = (count + LineFloats - 1) / LineFloats * LineFloats;
         float* line = plane + ((nint)from * _strideHeight + v.PhaseRow) * _width;
-        Vector512<int> index = Vector512.Create(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) + Vector512.Create(v.PhaseColumn);
         to += (nint)(from - first) * _outWidth;
         for (int r = from; r < until; r++, line += (nint)_strideHeight * _width, to += _outWidth)
         {
             if (_strideWidth == 1) Unsafe.CopyBlockUnaligned(to, line, (uint)count * sizeof(float));
             else if (_strideWidth != 2 || line + 2 * whole > limit) EveryNth.Copy(line + v.PhaseColumn, _strideWidth, to, count);
-            else for (int i = 0; i < count; i += Lanes) Avx512F.PermuteVar16x32x2(Vector512.Load(line + 2 * i), index, Vector512.Load(line + 2 * i + Lanes)).Store(to + i);
+            else EverySecond(line, v.PhaseColumn, to, whole);
+        }
+    }
+
+    /// <summary>Every second of 2 * count floats, from 0 or 1 on; the count is a multiple of 16.</summary>
+    private static void EverySecond(float* from, int phase, float* to, int count)
+    {
+        if (Avx512F.IsSupported)
+        {
+            Vector512<int> index = Vector512.Create(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30) + Vector512.Create(phase);
+            for (int i = 0; i < count; i += LineFloats) Avx512F.PermuteVar16x32x2(Vector512.Load(from + 2 * i), index, Vector512.Load(from + 2 * i + LineFloats)).Store(to + i);
+            return;
+        }
+        // Each half of a register holds two floats of the first source and two of the second.
+        const byte Even = 0b10_00_10_00, Odd = 0b11_01_11_01, InOrder = 0b11_01_10_00;
+        for (int i = 0; i < count; i += Vector256<float>.Count)
+        {
+            Vector256<float> low = Vector256.Load(from + 2 * i), high = Vector256.Load(from + 2 * i + Vector256<float>.Count);
+            Avx2.Permute4x64((phase == 0 ? Avx.Shuffle(low, high, Even) : Avx.Shuffle(low, high, Odd)).AsDouble(), InOrder).AsSingle().Store(to + i);
         }
     }
 

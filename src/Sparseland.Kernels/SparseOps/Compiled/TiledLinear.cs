@@ -10,13 +10,11 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// </remarks>
 internal unsafe struct TiledLinear : ITiledWork
 {
-    // Floats of turned inputs, and the fewest registers of the batch that are turned at a time.
-    private const int NearFloats = 128 * 1024, LeastRegisters = 6;
+    // Registers of turned inputs that half of a second cache holds (its size goes with that of the registers: 1 MB and 512 KB), and the fewest registers of the batch that are turned at a time.
+    private const int NearRegisters = 8 * 1024, LeastRegisters = 6;
 
     // Rows of results that are turned at a time, and columns of inputs.
-    private const int TurnedRows = 64, TurnedColumns = 64;
-
-    private const int Lanes = CompiledMatrix.Lanes;
+    private const int TurnedRows = 64, TurnedColumns = 64, LineFloats = 16;
 
     public TiledMatrix Matrix;
 
@@ -39,16 +37,17 @@ internal unsafe struct TiledLinear : ITiledWork
 
     public readonly void Run(int first, int end, int firstTile, int endTile)
     {
-        int most = (int)Math.Clamp(NearFloats / ((long)Matrix.Depth * Lanes), LeastRegisters, Math.Max(LeastRegisters, end - first)), chunks = (end - first + most - 1) / most;
+        int lanes = Matrix.Code.Lanes;
+        int most = (int)Math.Clamp(NearRegisters / Math.Max(1, Matrix.Depth), LeastRegisters, Math.Max(LeastRegisters, end - first)), chunks = (end - first + most - 1) / most;
         most = (end - first + chunks - 1) / chunks;
         // An odd number of lines between rows, so that they are spread over the sets of the caches.
-        nint stride = (most | 1) * (nint)Lanes;
+        nint stride = ((most * lanes + LineFloats - 1) / LineFloats | 1) * (nint)LineFloats;
         int height = Matrix.Height, tiles = TurnedRows / height;
         using Scratch.Buffer inputs = Scratch.Rent(Matrix.Depth * stride), results = Scratch.Rent(TurnedRows * stride);
         for (int c = 0; c < chunks; c++)
         {
             int from = first + (int)((long)(end - first) * c / chunks), until = first + (int)((long)(end - first) * (c + 1) / chunks);
-            int start = from * Lanes, width = Math.Min(until * Lanes, Batch) - start;
+            int start = from * lanes, width = Math.Min(until * lanes, Batch) - start;
             Turn(start, width, inputs.Pointer, stride);
             for (int tile = firstTile; tile < endTile; tile += tiles)
             {

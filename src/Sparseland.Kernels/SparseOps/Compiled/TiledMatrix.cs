@@ -9,13 +9,12 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// </remarks>
 internal sealed unsafe class TiledMatrix
 {
-    private static readonly int[] s_heights = [8, 4];
-
     private readonly int[] _pointers, _counts, _columns, _rowPointers;
     private readonly float[] _values;
 
-    private TiledMatrix(int rows, int depth, int height, int[] pointers, int[] columns, int[] rowPointers)
+    private TiledMatrix(TileCode code, int rows, int depth, int height, int[] pointers, int[] columns, int[] rowPointers)
     {
+        Code = code;
         (Rows, Depth, Height) = (rows, depth, height);
         (_pointers, _columns, _rowPointers) = (pointers, columns, rowPointers);
         // Rows that fill up the last tile are zero and stay so.
@@ -23,6 +22,9 @@ internal sealed unsafe class TiledMatrix
         _counts = GC.AllocateUninitializedArray<int>(Tiles, pinned: true);
         for (int t = 0; t < Tiles; t++) _counts[t] = pointers[t + 1] - pointers[t];
     }
+
+    /// <summary>What its products run; only for the instruction level that it was written for.</summary>
+    public TileCode Code { get; }
 
     /// <summary>Rows of the matrix.</summary>
     public int Rows { get; }
@@ -61,8 +63,8 @@ internal sealed unsafe class TiledMatrix
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
     public static TiledMatrix? TryCreate(int rows, int columns, int[] rowPointers, ReadOnlySpan<int> indices)
     {
-        if (!TileCode.IsUsable || indices.Length == 0) return null;
-        foreach (int height in s_heights)
+        if (TileCode.Current is not { } code || indices.Length == 0) return null;
+        foreach (int height in code.Heights)
         {
             if (rows < height || !HasTiles(rows, height, rowPointers, indices)) continue;
             int tiles = (rows + height - 1) / height, at = 0;
@@ -77,7 +79,7 @@ internal sealed unsafe class TiledMatrix
                 row.CopyTo(used.AsSpan(at));
                 at += row.Length;
             }
-            return new TiledMatrix(rows, columns, height, pointers, used, rowPointers);
+            return new TiledMatrix(code, rows, columns, height, pointers, used, rowPointers);
         }
         return null;
     }

@@ -5,7 +5,7 @@ internal sealed class TiledOnce
 {
     private readonly Lock _gate = new();
     private TiledMatrix? _matrix;
-    private bool _tried;
+    private TileCode? _tried;
     private long _version = -1;
 
     /// <summary>Bytes of structure and values; 0 before the first use and where there are no tiles.</summary>
@@ -26,13 +26,13 @@ internal sealed class TiledOnce
     /// <param name="version">Differs when the values do.</param>
     public TiledMatrix? Get(int rows, int columns, int[] rowPointers, int[] indices, float[] values, long version)
     {
-        if (!TileCode.IsUsable) return null;
+        if (TileCode.Current is not { } code) return null;
         lock (_gate)
         {
-            if (!_tried)
+            if (_tried != code)
             {
                 _matrix = TiledMatrix.TryCreate(rows, columns, rowPointers, indices);
-                _tried = true;
+                (_tried, _version) = (code, -1);
             }
             if (_matrix is not null && _version != version)
             {

@@ -29,10 +29,10 @@ internal unsafe struct TiledProduct
     public float* Residual;
     public Clamp Clamp;
 
-    private const int Lanes = CompiledMatrix.Lanes;
+    private const int LineFloats = 16;
 
-    // Groups of registers that a tile is multiplied with before the next tile has its turn: at least so many, and as many as inputs fit the second cache.
-    private const int LeastGroups = 8, MostGroups = 64, NearInputs = 256 * 1024;
+    // Groups of registers that a tile is multiplied with before the next tile has its turn: at least so many, and as many as inputs fit the second cache (in registers, with whose size its own goes: 1 MB and 512 KB).
+    private const int LeastGroups = 8, MostGroups = 64, NearInputs = 16 * 1024;
 
     // Fewer columns than these leave so little to do between stores that groups of 4 x 4 sums overlap better than those of 4 x 6.
     private const int FewColumns = 8;
@@ -49,13 +49,15 @@ internal unsafe struct TiledProduct
     // Multiply-adds of a call: garbage collections may have to wait for it, some hundred microseconds.
     private const int MostInACall = 1 << 20;
 
-    private readonly int Most => Matrix.Height == 4 && Matrix.StoredCount < 4L * FewColumns * Matrix.Tiles ? 4 : TileCode.MostRegisters(Matrix.Height, withLanes: false);
+    private readonly int Most => Math.Min(Matrix.Height == 4 && Matrix.StoredCount < 4L * FewColumns * Matrix.Tiles ? 4 : int.MaxValue, Matrix.Code.MostRegisters(Matrix.Height, laneColumns: 0));
+
+    private readonly int Lanes => Matrix.Code.Lanes;
 
     /// <summary>
     /// Whether tiles are faster than straight-line code with so many columns of an input. One register does not hide what a loop costs: 768 x 768 by 8 columns took 50 microseconds at 80 % zeros where code took 37; by 17 it took 58 and 72. Columns whose
     /// rows are in the lanes pay with eight rows (3 columns: 20 and 37).
     /// </summary>
-    public static bool Pays(TiledMatrix matrix, long columns) => columns > Lanes || (columns <= TileCode.MostLaneColumns && matrix.Height == 8);
+    public static bool Pays(TiledMatrix matrix, long columns) => columns > matrix.Code.Lanes || (columns <= matrix.Code.MostLaneColumns && matrix.Height == 8);
 
     public readonly void Run()
     {
@@ -67,7 +69,7 @@ internal unsafe struct TiledProduct
     /// <param name="most">Most threads.</param>
     public readonly void Share<TWork>(TWork work, int most) where TWork : struct, ITiledWork
     {
-        int wide = (Columns + Lanes - 1) / Lanes, threads = (int)Math.Clamp(((long)Matrix.StoredCount + Matrix.Rows) * wide / WorthAPart, 1, most);
+        int wide = (Columns + Lanes - 1) / Lanes, threads = (int)Math.Clamp(((long)Matrix.StoredCount + Matrix.Rows) * ((Columns + LineFloats - 1) / LineFloats) / WorthAPart, 1, most);
         if (threads == 1)
         {
             work.Run(0, wide, 0, Matrix.Tiles);
@@ -89,11 +91,11 @@ internal unsafe struct TiledProduct
     public readonly void RunColumns(int first, int end, int firstTile, int endTile)
     {
         int start = first * Lanes, width = Math.Min(Columns, end * Lanes) - start, height = Matrix.Height;
-        int registers = width / Lanes, rest = width % Lanes, lanes = rest <= TileCode.MostLaneColumns ? rest : 0;
+        int registers = width / Lanes, rest = width % Lanes, lanes = rest <= Matrix.Code.MostLaneColumns ? rest : 0;
         bool masked = rest > 0 && lanes == 0;
         if (masked) registers++;
         int most = Most, groups = Math.Max(1, (registers + most - 1) / most);
-        while (lanes > 0 && registers / groups > TileCode.MostRegisters(height, withLanes: true)) groups++;
+        while (lanes > 0 && registers / groups > Matrix.Code.MostRegisters(height, lanes)) groups++;
         // Groups of two sizes; the one with a mask or with rows in the lanes is the last of the smaller ones.
         int size = registers / groups, larger = registers % groups, smaller = groups - larger - (rest > 0 ? 1 : 0);
         Groups(start, size + 1, larger, firstTile, endTile);
@@ -104,7 +106,7 @@ internal unsafe struct TiledProduct
 
     private readonly void Groups(int start, int registers, int groups, int firstTile, int endTile)
     {
-        int most = Offsets != null ? groups + 1 : (int)Math.Clamp(NearInputs / ((long)Matrix.Depth * registers * Lanes + 1), LeastGroups, MostGroups), chunks = (groups + most - 1) / most;
+        int most = Offsets != null ? groups + 1 : (int)Math.Clamp(NearInputs / Math.Max(1, (long)Matrix.Depth * registers), LeastGroups, MostGroups), chunks = (groups + most - 1) / most;
         for (int c = 0; c < chunks; c++)
         {
             int from = groups * c / chunks, to = groups * (c + 1) / chunks;
@@ -117,7 +119,7 @@ internal unsafe struct TiledProduct
         if (Offsets == null && ((width < Columns && InputStride % CrowdedStride == 0) || IsWorthACopy(firstTile, endTile)))
         {
             // An odd number of lines between rows, so that they are spread.
-            nint stride = ((width + Lanes - 1) / Lanes | 1) * (nint)Lanes;
+            nint stride = ((width + LineFloats - 1) / LineFloats | 1) * (nint)LineFloats;
             using Scratch.Buffer copy = Scratch.Rent(Matrix.Depth * stride);
             PlaneRows.Copy(Input + piece.Start, InputStride, Matrix.Depth, width, copy.Pointer, stride);
             Chunk(piece, copy.Pointer, stride, width, firstTile, endTile);
@@ -127,7 +129,7 @@ internal unsafe struct TiledProduct
     }
 
     private readonly bool IsWorthACopy(int firstTile, int endTile) =>
-        Matrix.Height == 4 && InputStride % Lanes != 0 && Matrix.Pointers[endTile] - Matrix.Pointers[firstTile] >= (long)UsesWorthACopy * Matrix.Depth;
+        Matrix.Height == 4 && InputStride % LineFloats != 0 && Matrix.Pointers[endTile] - Matrix.Pointers[firstTile] >= (long)UsesWorthACopy * Matrix.Depth;
 
     private readonly void Chunk(in Piece piece, float* input, nint stride, int width, int firstTile, int endTile)
     {
@@ -178,7 +180,7 @@ internal unsafe struct TiledProduct
             }
             if (most < piece.Groups) return;
         }
-        float* clamp = stackalloc float[3 * Lanes];
+        float* clamp = stackalloc float[3 * CompiledMatrix.Lanes];
         CompiledMatrix.FillClamp(Clamp, clamp);
         var arguments = new TileCode.Arguments
         {
@@ -200,7 +202,7 @@ internal unsafe struct TiledProduct
             Ahead = piece.Groups > LeastGroups ? 2 * piece.Registers * Lanes * sizeof(float) : Matrix.Height * outputStride * sizeof(float),
         };
         CompiledMatrix.EndTurn();
-        TileCode.Run(Matrix.Height, piece.Registers, piece.LaneColumns, piece.Masked, &arguments);
+        Matrix.Code.Run(Matrix.Height, piece.Registers, piece.LaneColumns, piece.Masked, &arguments);
         GC.KeepAlive(Matrix);
     }
 
