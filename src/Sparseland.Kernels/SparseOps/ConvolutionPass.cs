@@ -85,6 +85,15 @@ internal sealed class ConvolutionPass
         return Shifted.Get(Rows, LineOffsets.Length, RowPointers, Lines, Values, version, (long)Height * Width, planes);
     }
 
+    /// <summary>The pass as loops over shifted planes, when whole images are shared among threads: where this machine has them, and images are not too narrow; else null.</summary>
+    /// <param name="layout">The planes of an image.</param>
+    public ShiftedRows? GetShiftedRows(PlaneLayout layout) => ShiftedRows.IsUsable && Lines is not null && Shifted is not null && Height * Width > 0 ? _rows ??= ShiftedRows.TryCreate(this, layout) : null;
+
+    /// <summary>Bytes of these loops' structure.</summary>
+    public long ShiftedRowsBytes => _rows?.Bytes ?? 0;
+
+    private ShiftedRows? _rows;
+
     /// <summary>Flat positions that are computed.</summary>
     public int Positions => Height == 0 || Width == 0 ? 0 : (Height - 1) * RowStride + Width;
 }

@@ -12,7 +12,7 @@ namespace Sparseland.Kernels.SparseOps;
 /// folded one by one they cost as much as the products of 128 images. A row of at most 128 elements stays in registers while it meets all others, one after the other: where these come from the second cache
 /// a multiply-add takes 1.2 cycles of a Zen 5 so and 1.8 with eight others side by side, whose eight streams are a line further at each step. All give the bits of <see cref="RowKernel.Dots"/>.
 /// </remarks>
-internal static unsafe class DotRows
+internal static unsafe partial class DotRows
 {
     // A row of so many elements, the images of a batch, stays in registers while it meets all others.
     private const int MostHeld = 8 * Lanes.Count;
@@ -28,6 +28,7 @@ internal static unsafe class DotRows
             if (length is > 0 and <= MostHeld) Tiling.Dispatch((length + Lanes.Count - 1) / Lanes.Count, new Held { A = a, B = b, Columns = columns, Count = count, Stride = stride, Length = length, Sums = sums });
             else Wide(a, b, columns, count, stride, length, sums);
         }
+        else if (V.Count == Lanes.Count / 2 && Fma.IsSupported) Paired(a, b, columns, count, stride, length, sums);
         else RowKernel.Dots<V>(a, b, columns, count, stride, length, sums);
     }
 
@@ -52,8 +53,15 @@ internal static unsafe class DotRows
                 }
             }
         }
+        else if (Fma.IsSupported)
+        {
+            for (; j + 4 <= count; j += 4) (Vector128.Load(to + j) + Fold(Halves(sums, j), Halves(sums, j + 1), Halves(sums, j + 2), Halves(sums, j + 3))).Store(to + j);
+        }
         for (; j < count; j++) to[j] += DotKernel.Fold(sums + (j * Lanes.Count));
     }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Halves(float* sums, int j) => Vector256.Load(sums + (j * Lanes.Count)) + Vector256.Load(sums + (j * Lanes.Count) + 8);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> At(float* sums, int j) => Vector512.Load(sums + (j * Lanes.Count));

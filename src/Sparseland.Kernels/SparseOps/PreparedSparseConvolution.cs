@@ -150,6 +150,7 @@ public sealed unsafe partial class PreparedSparseConvolution
         PreparedSpMM.CheckOptional(residual.Length, output.Length, nameof(residual));
         if (output.IsEmpty) return;
         TiledMatrix? tiled = GetTiled(plan);
+        ShiftedRows? rows = tiled is null && batch >= BatchWorthSharing ? plan.Forward.GetShiftedRows(plan.Input) : null;
         fixed (float* pi = input, po = output, pb = bias, pr = residual)
         {
             SimdDispatch.Run(new ImagesCall
@@ -158,7 +159,8 @@ public sealed unsafe partial class PreparedSparseConvolution
                 Passes = [plan.Forward],
                 Tiled = tiled,
                 TilePlanes = tiled is null || plan.IsDirect ? null : plan.GetTilePlanes(Shape, tiled),
-                Compiled = [tiled is not null ? null : plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null)],
+                Rows = [rows],
+                Compiled = [tiled is not null || rows is not null ? null : plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null)],
                 IsDirect = plan.IsDirect,
                 Batch = batch,
                 Input = pi,
@@ -205,13 +207,15 @@ public sealed unsafe partial class PreparedSparseConvolution
             inputGradient.Clear();
             return;
         }
+        ShiftedRows?[] rows = [.. plan.Backward.Select(p => batch >= BatchWorthSharing ? p.GetShiftedRows(plan.OutputGradient!) : null)];
         fixed (float* pi = outputGradient, po = inputGradient)
         {
             SimdDispatch.Run(new ImagesCall
             {
                 Layout = plan.OutputGradient!,
                 Passes = plan.Backward,
-                Compiled = [.. plan.Backward.Select(p => p.GetCompiled(plan.BackwardVersion, batch >= BatchWorthSharing ? plan.OutputGradient : null))],
+                Rows = rows,
+                Compiled = [.. plan.Backward.Select((p, i) => rows[i] is not null ? null : p.GetCompiled(plan.BackwardVersion, batch >= BatchWorthSharing ? plan.OutputGradient : null))],
                 Batch = batch,
                 Input = pi,
                 InputPlane = plan.OutHeight * plan.OutWidth,
@@ -273,6 +277,9 @@ public sealed unsafe partial class PreparedSparseConvolution
         /// <summary>Where tiles find their inputs; null where they read the image where it is.</summary>
         public TilePlanes? TilePlanes;
 
+        /// <summary>The loops of each pass over shifted planes, or null.</summary>
+        public ShiftedRows?[] Rows;
+
         /// <summary>The code of each pass, or null.</summary>
         public CodedMatrix?[] Compiled;
 
@@ -321,18 +328,12 @@ public sealed unsafe partial class PreparedSparseConvolution
             if (Compiled[0] is CompiledMatrix { Planes: not null } shifted)
             {
                 // Such a pass is the only one: its results lie in a row.
-                new ShiftedProduct
-                {
-                    Matrix = shifted,
-                    Image = Input + image * InputImage,
-                    ImagePlane = InputPlane,
-                    Output = Output + image * OutputImage,
-                    OutputPlane = OutputPlane,
-                    Bias = Bias,
-                    Residual = Residual == null ? null : Residual + image * OutputImage,
-                    Clamp = Clamp,
-                    Streams = Batch * OutputImage >= LeavesCaches,
-                }.Run();
+                Shifted(image, shifted, null);
+                return;
+            }
+            if (Array.TrueForAll(Rows, r => r is not null))
+            {
+                foreach (ShiftedRows? rows in Rows) Shifted(image, null, rows);
                 return;
             }
             if (Passes.Length == 1 && Compiled[0] is { } flatCode && Passes[0].Flat((int)InputPlane) is { } flat)
@@ -374,6 +375,20 @@ public sealed unsafe partial class PreparedSparseConvolution
                 }
             }
         }
+
+        private readonly void Shifted(int image, CompiledMatrix? code, ShiftedRows? rows) => new ShiftedProduct
+        {
+            Matrix = code,
+            Rows = rows,
+            Image = Input + image * InputImage,
+            ImagePlane = InputPlane,
+            Output = Output + image * OutputImage,
+            OutputPlane = OutputPlane,
+            Bias = Bias,
+            Residual = Residual == null ? null : Residual + image * OutputImage,
+            Clamp = Clamp,
+            Streams = Batch * OutputImage >= LeavesCaches,
+        }.Run();
 
         private static PlaneSource Source(CodedMatrix matrix, ConvolutionPass pass, float* planes) =>
             new() { Planes = planes, Lines = matrix.Lines, Offsets = pass.LineOffsets, Gather = pass.Gather };

@@ -14,6 +14,44 @@ public unsafe class DotRowsTests
     public void Sums_have_the_bits_of_the_loop_without_registers_and_nothing_behind_a_row_is_read(int length)
     {
         Skip.IfNot(Avx512F.IsSupported, "no AVX-512 here");
+        CheckSums<V512>(length);
+    }
+
+    [SkippableTheory, MemberData(nameof(Lengths))]
+    public void Sums_in_pairs_of_registers_have_the_bits_of_the_loop_and_nothing_behind_a_row_is_read(int length)
+    {
+        Skip.IfNot(Fma.IsSupported, "no AVX2 here");
+        CheckSums<V256>(length);
+    }
+
+    [SkippableFact]
+    public void Infinities_and_negative_zeros_come_through()
+    {
+        Skip.IfNot(Avx512F.IsSupported, "no AVX-512 here");
+        CheckSpecials<V512>();
+    }
+
+    [SkippableFact]
+    public void Infinities_and_negative_zeros_come_through_in_pairs_of_registers()
+    {
+        Skip.IfNot(Fma.IsSupported, "no AVX2 here");
+        CheckSpecials<V256>();
+    }
+
+    [Theory, InlineData(0), InlineData(1), InlineData(4), InlineData(7), InlineData(22)]
+    public void Partial_sums_are_folded_side_by_side_as_one_by_one(int count)
+    {
+        float[] lanes = Uniform(new Random(count), (count * Lanes.Count) + 1), expected = Uniform(new Random(count + 1), count + 1), sums = [.. expected];
+        fixed (float* pl = lanes, ps = sums)
+        {
+            DotRows.AddFolded(pl, count, ps);
+            for (int i = 0; i < count; i++) expected[i] += Lanes.Fold(pl + (i * Lanes.Count));
+        }
+        Near.BitEqual(expected, sums, $"{count} sums");
+    }
+
+    private static void CheckSums<V>(int length) where V : unmanaged, IVector<V>
+    {
         const int Rows = 40;
         int stride = length + 3;
         var random = new Random(length);
@@ -32,16 +70,14 @@ public unsafe class DotRowsTests
             fixed (int* pc = columns)
             {
                 RowKernel.Dots<V1>(pa, pb, pc, count, stride, length, pe);
-                DotRows.Add<V512>(pa, pb, pc, count, stride, length, ps);
+                DotRows.Add<V>(pa, pb, pc, count, stride, length, ps);
             }
             Near.BitEqual(expected, sums, $"{count} rows of {length}");
         }
     }
 
-    [SkippableFact]
-    public void Infinities_and_negative_zeros_come_through()
+    private static void CheckSpecials<V>() where V : unmanaged, IVector<V>
     {
-        Skip.IfNot(Avx512F.IsSupported, "no AVX-512 here");
         int* columns = stackalloc int[] { 0, 1, 2 };
         foreach (int length in new[] { 1, 16, 20, 128, 130 })
         {
@@ -52,7 +88,7 @@ public unsafe class DotRowsTests
             float[] sums = [0f, 0f, -0f];
             fixed (float* pa = a, pb = b, ps = sums)
             {
-                DotRows.Add<V512>(pa, pb, columns, 3, length, length, ps);
+                DotRows.Add<V>(pa, pb, columns, 3, length, length, ps);
             }
             Assert.Equal(float.NegativeInfinity, sums[0]);
             Assert.True(float.IsNaN(sums[1]));

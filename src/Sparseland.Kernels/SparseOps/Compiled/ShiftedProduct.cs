@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
@@ -72,6 +73,9 @@ internal sealed class ShiftedPlanes
     /// <summary>Bands of an image.</summary>
     public int Bands { get; }
 
+    /// <summary>Rows that the taps reach below a pixel.</summary>
+    public int Reach => _mostRow;
+
     /// <summary>The layout of a pass; null where it is none for images that are that narrow.</summary>
     public static ShiftedPlanes? TryCreate(ConvolutionPass pass, PlaneLayout layout) =>
         pass.Lines is { Length: > 0 } && pass.Width >= LeastWidth ? new ShiftedPlanes(pass, layout) : null;
@@ -83,6 +87,9 @@ internal sealed class ShiftedPlanes
         int last = (Math.Min(end * CompiledMatrix.Lanes, Pass.Height * Pass.Width) - 1) / Pass.Width;
         return (first, end, row, last - row + 1 + _mostRow);
     }
+
+    /// <summary>The copy that a line is in.</summary>
+    public int Copy(int line) => _copy[line];
 
     /// <summary>The copies that some lines are in: first to end - 1.</summary>
     public (int First, int End) Range(ReadOnlySpan<int> lines)
@@ -96,10 +103,14 @@ internal sealed class ShiftedPlanes
     public int Offset(int line, int firstCopy) => checked((_copy[line] - firstCopy) * Stride + _row[line] * Pass.Width);
 }
 
-/// <summary>output = clamp(bias + residual + W * image) for one image, with code that reads shifted planes.</summary>
+/// <summary>output = clamp(bias + residual + W * image) for one image, with code or with loops that read shifted planes.</summary>
 internal unsafe struct ShiftedProduct
 {
-    public CompiledMatrix Matrix;
+    /// <summary>The code; null where <see cref="Rows"/> are there.</summary>
+    public CompiledMatrix? Matrix;
+
+    /// <summary>The loops; null where there is code.</summary>
+    public ShiftedRows? Rows;
 
     /// <summary>[channels, height, width] of the layout.</summary>
     public float* Image;
@@ -124,24 +135,25 @@ internal unsafe struct ShiftedProduct
     public readonly void Run()
     {
         CompiledMatrix.EndTurn();
-        ShiftedPlanes planes = Matrix.Planes!;
+        ShiftedPlanes planes = Matrix?.Planes ?? Rows!.Planes;
         ConvolutionPass pass = planes.Pass;
-        int most = 0;
-        for (int b = 0; b < Matrix.Blocks; b++) most = Math.Max(most, Matrix.Copies(b).End - Matrix.Copies(b).First);
+        int most = 0, blocks = Matrix?.Blocks ?? Rows!.Blocks;
+        for (int b = 0; b < blocks; b++) most = Math.Max(most, CopiesOf(b).End - CopiesOf(b).First);
         int stage = ((pass.Height * pass.Width + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes / planes.Bands + 1 | 1) * CompiledMatrix.Lanes;
         using Scratch.Buffer copies = Scratch.Rent(((long)most * planes.Stride) + CompiledMatrix.Lanes), plane = Scratch.Rent(planes.Layout.PlaneStride + planes.Layout.RowStride + 128);
-        using Scratch.Buffer results = Scratch.Rent((long)Matrix.RowCount * stage), sums = Scratch.Rent(ShiftedPlanes.MostTiles * Matrix.SumsOf(Matrix.RowCount));
+        using Scratch.Buffer results = Scratch.Rent((long)pass.Rows * stage), sums = Scratch.Rent(Matrix is null ? 0 : ShiftedPlanes.MostTiles * Matrix.SumsOf(pass.Rows));
         for (int band = 0; band < planes.Bands; band++)
         {
             (int first, int end, int row, int rows) = planes.Band(band);
             int start = first * CompiledMatrix.Lanes, width = Math.Min(end * CompiledMatrix.Lanes, pass.Height * pass.Width) - start;
             if (Residual != null)
             {
-                for (nint r = 0; r < Matrix.RowCount; r++) Unsafe.CopyBlockUnaligned(results.Pointer + r * stage, Residual + r * OutputPlane + start, (uint)width * sizeof(float));
+                for (nint r = 0; r < pass.Rows; r++) Unsafe.CopyBlockUnaligned(results.Pointer + r * stage, Residual + r * OutputPlane + start, (uint)width * sizeof(float));
             }
+            float* input = copies.Pointer + start - row * pass.Width;
             var call = new CompiledMatrix.Tiles
             {
-                Input = copies.Pointer + start - row * pass.Width,
+                Input = input,
                 InputTile = CompiledMatrix.Lanes,
                 Whole = end - first,
                 Output = results.Pointer,
@@ -149,16 +161,46 @@ internal unsafe struct ShiftedProduct
                 RowStride = stage,
                 OutputTile = CompiledMatrix.Lanes,
                 Sums = sums.Pointer,
-                SumsTile = (nint)Matrix.RowCount * CompiledMatrix.Lanes,
+                SumsTile = (nint)pass.Rows * CompiledMatrix.Lanes,
                 Bias = Bias,
                 Clamp = Clamp,
             };
-            for (int b = 0; b < Matrix.Blocks; b++)
+            for (int b = 0; b < blocks; b++)
             {
-                Fill(planes, Matrix.Copies(b), row, rows, plane.Pointer, copies.Pointer);
-                Matrix.Run(call, 0, Matrix.Panels, b, b + 1);
+                Fill(planes, CopiesOf(b), row, rows, plane.Pointer, copies.Pointer);
+                if (Matrix is not null) Matrix.Run(call, 0, Matrix.Panels, b, b + 1);
+                else Rows!.Multiply(b, input, width, results.Pointer, stage, Bias, Residual != null);
             }
-            for (nint r = 0; r < Matrix.RowCount; r++) Copy(results.Pointer + r * stage, width, Output + r * OutputPlane + start);
+            if (Matrix is null && !Clamp.IsNone) Bound(results.Pointer, (nint)pass.Rows * stage);
+            for (nint r = 0; r < pass.Rows; r++)
+            {
+                if (pass.OutStep == 1 && pass.OutRowStride == pass.Width) Copy(results.Pointer + r * stage, width, Output + r * OutputPlane + pass.Base + start);
+                else Spread(pass, start, width, results.Pointer + r * stage, Output + r * OutputPlane + pass.Base);
+            }
+        }
+    }
+
+    private readonly (int First, int End) CopiesOf(int block) => Matrix?.Copies(block) ?? Rows!.Copies(block);
+
+    // What lies between rows of the results is bounded with them.
+    private readonly void Bound(float* results, nint count)
+    {
+        V256 low = V256.Broadcast(Clamp.Low), high = V256.Broadcast(Clamp.High);
+        for (nint i = 0; i < count; i += V256.Count) V256.Store(V256.Min(V256.Max(V256.Load(results + i), low), high), results + i);
+    }
+
+    // Pixels of one phase of a strided gradient go to their places.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Spread(ConvolutionPass pass, int start, int count, float* from, float* to)
+    {
+        nint step = pass.OutStep;
+        for (int p = start, end = start + count; p < end;)
+        {
+            int row = p / pass.Width, column = p - row * pass.Width, length = Math.Min(pass.Width - column, end - p);
+            float* at = to + (nint)row * pass.OutRowStride + column * step;
+            for (int i = 0; i < length; i++) at[i * step] = from[i];
+            p += length;
+            from += length;
         }
     }
 
