@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Sparseland.Kernels.SparseOps;
 
-/// <summary>Copies a small matrix transposed: pure data movement, in squares of 16 x 16 where registers are wide enough, so that whole lines are written, and of 4 x 4 elsewhere.</summary>
+/// <summary>Copies a small matrix transposed: pure data movement, in squares of 16 x 16 where registers are wide enough, and of 4 x 4 elsewhere, so that whole lines are written.</summary>
 internal static unsafe class Transposition
 {
     private const int Side = 16;
@@ -38,7 +38,30 @@ internal static unsafe class Transposition
             }
             if (whole < columns && r > 0) Small(from + whole, ldfrom, r, columns - whole, to + whole * ldto, ldto);
         }
+        else
+        {
+            for (; r + Side <= rows; r += Side) Band(from + r * ldfrom, ldfrom, columns, to + r, ldto);
+        }
         if (r < rows) Small(from + r * ldfrom, ldfrom, rows - r, columns, to + r, ldto);
+    }
+
+    /// <summary>Sixteen rows without registers of 512 bits: the line that a column becomes is written in one go, or is written again while it is in the first cache.</summary>
+    /// <remarks>Four rows after the other, lines that are 6 KB apart drove each other out of the first cache before they were full: a linear layer of 1536 results for 197 tokens took 1.07 ms at 95 % zeros (Zen 1; other layers would let expect 0.6).</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static void Band(float* from, nint ldfrom, int columns, float* to, nint ldto)
+    {
+        const int Near = 64;
+        bool writesFar = ldto > ldfrom;
+        int step = writesFar ? 4 : Near;
+        for (int c = 0; c < columns; c += step)
+        {
+            int count = Math.Min(step, columns - c);
+            if (writesFar && Sse.IsSupported)
+            {
+                for (int i = 0; i < count; i++) Sse.Prefetch0(to + (c + i) * ldto + Side);
+            }
+            Small(from + c, ldfrom, Side, count, to + c * ldto, ldto);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -68,6 +68,10 @@ internal abstract unsafe class CountedCode
     /// <summary>Tiles of a thread that are worth columns of its own; with fewer, threads share chunks of rows.</summary>
     public abstract int LeastTiles { get; }
 
+    /// <summary>Lines of a block where rows have so many values.</summary>
+    /// <param name="density">Stored fraction of a row.</param>
+    public virtual int LinesFor(double density) => Lines;
+
     /// <summary>Whether calls from this thread may use the code.</summary>
     public bool IsUsable => Allowed && _functions.Value is not null;
 

@@ -8,9 +8,9 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// before it is used stands behind all loads of the value before, and its own value's loads wait for it. So four numbers are loaded at once, one value early, and taken apart in general registers: with 6 registers in the first cache 1.13
 /// cycles a multiply-add and not 1.39, where 1 is what a core can do (Zen 1).</para>
 /// <para>Up to 12 of 16 registers are sums of one row: more columns share what a value costs besides. Fewer columns leave room for two or four rows, whose chains of additions hide each other's latency.</para>
-/// <para>Where operations of 256 bits are done in two halves (<see cref="VectorUnits.AreHalf256"/>) the second cache delivers nearly what they take (26 bytes a cycle measured, 32 taken), so blocks are as deep as half of it holds and sums
-/// rarely wait: 2304 lines, 5 % of 256 rows stored, 12 registers: 1.36 cycles a multiply-add with blocks of 576 lines, 1.47 with 192, 1.74 with 96, which the first cache holds. Cores that take 64 bytes a cycle would wait for the second
-/// cache: for them a block is little more than the first cache holds (not measured).</para>
+/// <para>Where operations of 256 bits are done in two halves (<see cref="VectorUnits.AreHalf256"/>) the second cache delivers nearly what they take (26 bytes a cycle measured, 32 taken), so blocks may be deeper than the first cache is, and
+/// sums wait less often. Best is a block in which a row has about 20 values: with 12 registers 1.34 cycles a multiply-add with 128 lines at 20 % stored (1.63 with 288), 1.40 with 192 at 10 % (1.52 with 576), 1.46 with 384 at 5 % (1.75 with 96).
+/// Cores that take 64 bytes a cycle would wait for the second cache: for them a block is little more than the first cache holds (not measured).</para>
 /// </remarks>
 internal sealed unsafe class CountedCode256 : CountedCode
 {
@@ -19,8 +19,8 @@ internal sealed unsafe class CountedCode256 : CountedCode
     // How far ahead values and numbers are asked for, in bytes: what a core fetches ahead by itself ends with each page.
     private const int ValuesAhead = 1024, NumbersAhead = 512;
 
-    // Of the lines of a block, see above.
-    private const int HalfUnitsBytes = 152 * 1024, WholeUnitsBytes = 40 * 1024;
+    // Of the lines of a block, and values of a row in it: see above.
+    private const int HalfUnitsBytes = 152 * 1024, WholeUnitsBytes = 40 * 1024, NearBytes = 32 * 1024, ValuesOfABlock = 20;
 
     // Numbers of lines are bytes in 16 bits; one line is spoilt by packers, one zero.
     private const int LinesOfNumbers = (1 << 16) / LineBytes - 2;
@@ -46,6 +46,9 @@ internal sealed unsafe class CountedCode256 : CountedCode
 
     /// <inheritdoc/>
     public override int Lanes => 8;
+
+    /// <inheritdoc/>
+    public override int LinesFor(double density) => (int)Math.Clamp(ValuesOfABlock / density, Math.Min(Lines, NearBytes / (MostTiles * LineBytes)), Lines);
 
     /// <inheritdoc/>
     public override int ChunkBytes => 128 * 1024;

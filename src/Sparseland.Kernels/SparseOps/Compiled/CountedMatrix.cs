@@ -41,7 +41,7 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     private CountedMatrix(CountedCode code, int rows, int[] line, int[] lines, int[] rowPointers, int[] indices)
     {
         (Code, RowCount, Lines, Threads) = (code, rows, lines, WorkPool.Threads);
-        int most = code.Lines;
+        int most = code.LinesFor((double)indices.Length / ((long)rows * lines.Length));
         Blocks = (Lines.Length + most - 1) / most;
         // Blocks of one size: a short last one would spill all sums for little.
         Depth = (Lines.Length + Blocks - 1) / Blocks;

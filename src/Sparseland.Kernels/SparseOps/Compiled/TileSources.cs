@@ -43,15 +43,21 @@ internal unsafe struct LineSource : IPlaneSource
         const int Lanes = CompiledMatrix.Lanes;
         fixed (int* lines = Lines)
         {
-            int t = tile;
-            // Strides of a power of two put all lines into a few sets of the caches, and what lies beyond the second cache arrives sooner in a row: then line by line, in the order of memory.
-            if (Stride % CrowdedStride == 0 || Stride * Lines.Length > Near)
+            int t = tile, next = first, whole = Math.Clamp(Columns / Lanes - tile, 0, tiles);
+            // A line that is not the last is followed by at least another: reading on spoils lanes that nobody reads.
+            bool readsOn = Stride >= Lanes && Stride >= Columns;
+            if (!Avx512F.IsSupported)
             {
-                int whole = Math.Min(tiles, Columns / Lanes - tile);
+                next = PackLines(lines, tile, whole, readsOn ? tiles : whole, first, end, to, stride);
+                t += whole;
+                to += whole * stride;
+            }
+            // Strides of a power of two put all lines into a few sets of the caches, and what lies beyond the second cache arrives sooner in a row: then line by line, in the order of memory.
+            else if (Stride % CrowdedStride == 0 || Stride * Lines.Length > Near)
+            {
                 for (int i = first; i < end; i++)
                 {
                     float* from = Base + lines[i] * Stride + (nint)tile * Lanes, at = to + (nint)i * Lanes;
-                    if (!Avx512F.IsSupported && i + Ahead < Lines.Length) TileLine.AskFor(Base + lines[i + Ahead] * Stride + (nint)tile * Lanes, whole);
                     for (int w = 0; w < whole; w++, from += Lanes, at += stride) TileLine.Copy(from, at);
                 }
                 t += whole;
@@ -60,10 +66,9 @@ internal unsafe struct LineSource : IPlaneSource
             // Else tile by tile: lines are far apart either way, and so the tile is written in order.
             for (; t < tile + tiles; t++, to += stride)
             {
-                float* from = Base + (nint)t * Lanes, at = to + (nint)first * Lanes;
-                int width = Math.Min(Lanes, Columns - t * Lanes), i = first;
-                // A line that is not the last is followed by at least another: reading on spoils lanes that nobody reads.
-                int full = width == Lanes ? end : Stride >= Lanes && Stride >= Columns ? Math.Min(end, Lines.Length - 1) : first;
+                float* from = Base + (nint)t * Lanes, at = to + (nint)next * Lanes;
+                int width = Math.Min(Lanes, Columns - t * Lanes), i = next;
+                int full = width == Lanes ? end : readsOn ? Math.Min(end, Lines.Length - 1) : next;
                 for (; i < full; i++, at += Lanes) TileLine.Copy(from + lines[i] * Stride, at);
                 for (; i < end; i++, at += Lanes)
                 {
@@ -72,6 +77,24 @@ internal unsafe struct LineSource : IPlaneSource
                 }
             }
         }
+    }
+
+    /// <summary>Line by line, in the order of memory, and each asked for ahead: the second cache of machines without AVX-512 holds little beside packed lines, and pieces of rows are too short for what a core fetches ahead by itself.</summary>
+    /// <returns>The first line whose last tile, which is not whole, was not copied.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly int PackLines(int* lines, int tile, int whole, int most, int first, int end, float* to, nint stride)
+    {
+        const int Lanes = CompiledMatrix.Lanes;
+        int last = Math.Min(end, Lines.Length - 1), i = first;
+        float* origin = Base + (nint)tile * Lanes;
+        for (; i < end; i++)
+        {
+            float* from = origin + lines[i] * Stride, at = to + (nint)i * Lanes;
+            int count = i < last ? most : whole;
+            if (i + Ahead < Lines.Length) TileLine.AskFor(origin + lines[i + Ahead] * Stride, count);
+            for (int w = 0; w < count; w++, from += Lanes, at += stride) TileLine.Copy(from, at);
+        }
+        return most > whole ? last : first;
     }
 }
 
