@@ -123,7 +123,7 @@ internal static unsafe partial class ConvolutionEngine
             for (int j = 0; j < count; j++)
             {
                 if (unit.Panels == null) Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, !spec.InPlace, true, b);
-                if (panels[j].Pitch < V.Count) FewColumns(unit, row, rows, k, blockWeights, b, panels[j], segments, k0 > 0, k0 + k >= depth);
+                if (panels[j].Pitch <= MicroKernel.MaxFewColumns<V>()) FewColumns<V>(unit, row, rows, k, blockWeights, b, panels[j], segments, k0 > 0, k0 + k >= depth);
                 else Multiply<V>(unit, row, rows, k, blockWeights, b, panels[j], segments, to, k0 + k >= depth);
                 if (unit.Panels != null) b += (nint)panels[j].Pitch * k;
             }
@@ -143,7 +143,7 @@ internal static unsafe partial class ConvolutionEngine
         float* bias = job.Bias == null || !last ? null : job.Bias + (unit.Group * job.Rows);
         Segment* run = segments + panel.FirstSegment;
         float* c = job.Output + unit.OutChannel(run->Image, 0) + run->Target;
-        bool narrow = panel.Pitch == V.Count, broad = panel.Pitch > 2 * V.Count, whole = panel.Contiguous && panel.Width == panel.Pitch;
+        bool narrow = panel.Pitch == V.Count, half = panel.Pitch < V.Count, broad = panel.Pitch > 2 * V.Count, whole = panel.Contiguous && panel.Width == panel.Pitch;
         for (int i = row, mr; i < row + rows; i += mr)
         {
             mr = heights.HeightAt(i);
@@ -154,6 +154,7 @@ internal static unsafe partial class ConvolutionEngine
                 to.C1 = to.C0 + V.Count;
                 if (bias != null) to.Bias = bias + i;
                 if (narrow) MicroKernel.RunNarrow<V>(mr, k, weights, b, panel.Pitch, to);
+                else if (half) MicroKernel.RunNarrow<V128>(mr, k, weights, b, panel.Pitch, to);
                 else if (broad) MicroKernel.RunBroad<V>(k, weights, b, to);
                 else MicroKernel.Run<V>(mr, k, weights, b, panel.Pitch, to);
             }
@@ -161,6 +162,7 @@ internal static unsafe partial class ConvolutionEngine
             {
                 TileStore plain = TileStore.Plain(edge, panel.Pitch, V.Count, accumulate: false);
                 if (narrow) MicroKernel.RunNarrow<V>(mr, k, weights, b, panel.Pitch, plain);
+                else if (half) MicroKernel.RunNarrow<V128>(mr, k, weights, b, panel.Pitch, plain);
                 else if (broad) MicroKernel.RunBroad<V>(k, weights, b, plain);
                 else MicroKernel.Run<V>(mr, k, weights, b, panel.Pitch, plain);
                 for (int r = 0; r < height; r++)
@@ -183,48 +185,62 @@ internal static unsafe partial class ConvolutionEngine
 
     // The columns that are left over behind the last whole register, e.g. 4 of 14 x 14 pixels and 1 of 7 x 7.
     [SkipLocalsInit]
-    private static void FewColumns(in Unit unit, int row, int rows, int k, float* weights, float* b, in Panel panel, Segment* segments, bool accumulate, bool last)
+    private static void FewColumns<V>(in Unit unit, int row, int rows, int k, float* weights, float* b, in Panel panel, Segment* segments, bool accumulate, bool last) where V : unmanaged, IVector<V>
     {
-        const int Height = 8, Panels = 4, ManyPanels = 8;
         ref readonly ConvolutionJob job = ref unit.Job;
-        float* sums = stackalloc float[ManyPanels * Height];
-        float* bias = job.Bias == null || !last ? null : job.Bias + (unit.Group * job.Rows);
-        float* residual = last ? job.Residual : null;
-        bool clamped = last && !job.Clamp.IsNone;
         nint* target = stackalloc nint[panel.Width];
         for (int s = 0, at = 0; s < panel.Segments; s++)
         {
             Segment segment = segments[panel.FirstSegment + s];
             for (int x = 0; x < segment.Length; x++) target[at++] = unit.OutChannel(segment.Image, 0) + segment.Target + ((nint)x * job.Spec.OutStepX);
         }
-        nint outPlane = (nint)job.Spec.OutHeight * job.Spec.OutWidth, panelSize = (nint)Height * k;
-        int lastPanel = (rows - 1) / Height;
+        int tall = Math.Clamp(new RowPanels(job.Rows, MicroKernel.Rows<V>()).Tall - row, 0, rows);
+        if (tall > 0) FewColumns<V>(unit, MicroKernel.Rows<V>(), row, tall, k, weights, b, panel, target, accumulate, last);
+        if (tall < rows) FewColumns<V>(unit, RowPanels.Low, row + tall, rows - tall, k, weights + ((nint)tall * k), b, panel, target, accumulate, last);
+    }
+
+    // The same for rows in panels of one height.
+    [SkipLocalsInit]
+    private static void FewColumns<V>(in Unit unit, int height, int row, int rows, int k, float* weights, float* b, in Panel panel, nint* target, bool accumulate, bool last) where V : unmanaged, IVector<V>
+    {
+        const int Lanes = 8, Panels = 4, ManyPanels = 8;
+        ref readonly ConvolutionJob job = ref unit.Job;
+        float* sums = stackalloc float[ManyPanels * Lanes];
+        float* bias = job.Bias == null || !last ? null : job.Bias + (unit.Group * job.Rows);
+        float* residual = last ? job.Residual : null;
+        bool clamped = last && !job.Clamp.IsNone;
+        nint outPlane = (nint)job.Spec.OutHeight * job.Spec.OutWidth, panelSize = (nint)height * k;
+        int lastPanel = (rows - 1) / height;
         for (int i = 0; i <= lastPanel;)
         {
             float* a = weights + (i * panelSize);
             bool many = panel.Width == 1 && i + ManyPanels - 1 <= lastPanel;
-            int height = Math.Min((many ? ManyPanels : Panels) * Height, rows - (i * Height));
+            int panels = Math.Min(many ? ManyPanels : Panels, lastPanel + 1 - i);
             for (int j = 0; j < panel.Width; j += 2)
             {
                 int pair = Math.Min(2, panel.Width - j);
-                if (many) MicroKernel.OneColumn(k, a, panelSize, b, panel.Pitch, sums);
+                if (many) MicroKernel.OneColumn<V>(height, k, a, panelSize, b, panel.Pitch, sums);
                 else
                 {
-                    MicroKernel.FewColumns(k, a, a + (Math.Min(1, lastPanel - i) * panelSize), a + (Math.Min(2, lastPanel - i) * panelSize), a + (Math.Min(3, lastPanel - i) * panelSize),
+                    MicroKernel.FewColumns<V>(height, k, a, a + (Math.Min(1, lastPanel - i) * panelSize), a + (Math.Min(2, lastPanel - i) * panelSize), a + (Math.Min(3, lastPanel - i) * panelSize),
                         b + j, b + j + pair - 1, panel.Pitch, sums);
                 }
                 for (int x = 0; x < pair; x++)
                 {
-                    for (int r = 0; r < height; r++)
+                    for (int p = 0; p < panels; p++)
                     {
-                        int channel = row + (i * Height) + r;
-                        nint to = target[j + x] + (channel * outPlane);
-                        float v = sums[(x * Panels * Height) + r];
-                        if (accumulate) v += job.Output[to];
-                        if (bias != null) v += bias[channel];
-                        if (residual != null) v += residual[to];
-                        if (clamped) v = MathF.Min(MathF.Max(v, job.Clamp.Low), job.Clamp.High);
-                        job.Output[to] = v;
+                        int first = (i + p) * height, end = Math.Min(height, rows - first);
+                        for (int r = 0; r < end; r++)
+                        {
+                            int channel = row + first + r;
+                            nint to = target[j + x] + (channel * outPlane);
+                            float v = sums[(((x * Panels) + p) * Lanes) + r];
+                            if (accumulate) v += job.Output[to];
+                            if (bias != null) v += bias[channel];
+                            if (residual != null) v += residual[to];
+                            if (clamped) v = MathF.Min(MathF.Max(v, job.Clamp.Low), job.Clamp.High);
+                            job.Output[to] = v;
+                        }
                     }
                 }
             }
@@ -245,13 +261,14 @@ internal static unsafe partial class ConvolutionEngine
         return padded;
     }
 
-    // Two registers while they are filled (three where these are the last whole ones: 49 = 48 + 1), one for what is left, or columns of their own for very few.
+    // Two registers while they are filled (three where these are the last whole ones: 49 = 48 + 1), one for what is left, half of one, or columns of their own for very few.
     private static int PanelPitch<V>(int columns) where V : unmanaged, IVector<V>
     {
-        int few = MicroKernel.MaxFewColumns<V>();
+        int few = MicroKernel.MaxFewColumns<V>(), half = MicroKernel.HalfColumns<V>(), small = Math.Max(few, half);
         if (MicroKernel.MostColumns<V>() == 3 * V.Count && columns > (2 * V.Count) + few && columns <= (3 * V.Count) + few) return 3 * V.Count;
-        return columns > V.Count + few || (columns > V.Count && few == 0) ? 2 * V.Count
-            : columns <= few && columns < V.Count ? columns
+        return columns > V.Count + small ? 2 * V.Count
+            : columns <= few ? columns
+            : columns <= half ? half
             : V.Count;
     }
 

@@ -62,6 +62,18 @@ internal static unsafe class EveryNth
             }
             return;
         }
+        if (stride == 2 && count >= 8 && Avx.IsSupported)
+        {
+            for (int i = 0; i < count; i += 8)
+            {
+                int at = Math.Min(i, count - 8);
+                float* from = row + 2 * at;
+                // Four values and the four that are eight behind them, so that shuffles within halves of registers leave them in order.
+                Vector256<float> a = Vector256.Create(Vector128.Load(from), Vector128.Load(from + 8)), b = Vector256.Create(Vector128.Load(from + 4), Vector128.Load(from + 12));
+                (first == 0 ? Avx.Shuffle(a, b, 0b10_00_10_00) : Avx.Shuffle(a, b, 0b11_01_11_01)).Store(to + at);
+            }
+            return;
+        }
         for (int i = 0; i < count; i++) to[i] = row[first + i * stride];
     }
 }

@@ -8,7 +8,7 @@ namespace Sparseland.Kernels.Dense;
 // it leaves one column instead of 17, and it reads the weights, which come from memory there, once.
 internal static unsafe partial class MicroKernel
 {
-    /// <summary>As <see cref="Run{V}(int, float*, float*, nint, in TileStore)"/> for three registers that are neighbours in b and in the result; b is dense.</summary>
+    /// <summary>As <see cref="Run{V}(int, int, float*, float*, nint, in TileStore)"/> for three registers that are neighbours in b and in the result; b is dense.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     public static void RunBroad<V>(int k, float* a, float* b, in TileStore to) where V : unmanaged, IVector<V>
     {

@@ -48,7 +48,8 @@ internal static unsafe class Packing
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void CopyPanels(float* source, nint ld, int k, int width, int panel, float* target)
     {
-        int whole = (panel & 7) == 0 ? width / panel * panel : 0;
+        bool six = panel == 6;
+        int whole = (panel & 7) == 0 || six ? width / panel * panel : 0;
         nint length = (nint)k * panel;
         if (whole > 0)
         {
@@ -59,6 +60,13 @@ internal static unsafe class Packing
                 float* t = target + ((nint)p * panel);
                 for (int i = 0; i < whole; i += panel)
                 {
+                    if (six)
+                    {
+                        CopySix(s + i, t);
+                        CopySix(s + ld + i, t + 6);
+                        t += length;
+                        continue;
+                    }
                     for (int j = 0; j < panel; j += 8)
                     {
                         Vector256.Load(s + i + j).Store(t + j);
@@ -73,6 +81,13 @@ internal static unsafe class Packing
             }
         }
         for (int i = whole; i < width; i += panel) CopyPanel(source + i, ld, k, Math.Min(panel, width - i), panel, target + ((nint)i * k));
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void CopySix(float* from, float* to)
+    {
+        Vector128.Load(from).Store(to);
+        Vector64.Load(from + 4).Store(to + 4);
     }
 
     // One panel that is not full.
@@ -107,9 +122,23 @@ internal static unsafe class Packing
         {
             int count = Math.Min(panel, rows - i);
             if (count < panel) new Span<float>(target, k * panel).Clear();
-            Transpose(source + (i * ld), ld, count, k, target, panel);
+            int done = panel == 6 && count == panel && Avx.IsSupported ? TransposeSix(source + (i * ld), ld, k, target) : 0;
+            Transpose(source + (i * ld) + done, ld, count, k - done, target + ((nint)done * panel), panel);
             target += (nint)k * panel;
         }
+    }
+
+    // Six rows, eight columns at a time; how many columns that were. What a register writes behind the six of a column, the next column writes over, so that the last columns are left to others.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private static int TransposeSix(float* s, nint ld, int columns, float* t)
+    {
+        int j = 0;
+        for (; j + 8 < columns; j += 8, s += 8, t += 48)
+        {
+            Turn(Vector256.Load(s), Vector256.Load(s + ld), Vector256.Load(s + (2 * ld)), Vector256.Load(s + (3 * ld)), Vector256.Load(s + (4 * ld)), Vector256.Load(s + (5 * ld)),
+                Vector256<float>.Zero, Vector256<float>.Zero, t, 6);
+        }
+        return j;
     }
 
     /// <summary>target [columns, rows] (leading dimension ldt) = transpose of source [rows, columns] (leading dimension lds).</summary>
@@ -142,10 +171,14 @@ internal static unsafe class Packing
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose8x8(float* s, nint lds, float* t, nint ldt)
+    private static void Transpose8x8(float* s, nint lds, float* t, nint ldt) =>
+        Turn(Vector256.Load(s), Vector256.Load(s + lds), Vector256.Load(s + (2 * lds)), Vector256.Load(s + (3 * lds)),
+            Vector256.Load(s + (4 * lds)), Vector256.Load(s + (5 * lds)), Vector256.Load(s + (6 * lds)), Vector256.Load(s + (7 * lds)), t, ldt);
+
+    // Eight registers are rows and become columns, written in their order.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Turn(Vector256<float> r0, Vector256<float> r1, Vector256<float> r2, Vector256<float> r3, Vector256<float> r4, Vector256<float> r5, Vector256<float> r6, Vector256<float> r7, float* t, nint ldt)
     {
-        Vector256<float> r0 = Vector256.Load(s), r1 = Vector256.Load(s + lds), r2 = Vector256.Load(s + (2 * lds)), r3 = Vector256.Load(s + (3 * lds));
-        Vector256<float> r4 = Vector256.Load(s + (4 * lds)), r5 = Vector256.Load(s + (5 * lds)), r6 = Vector256.Load(s + (6 * lds)), r7 = Vector256.Load(s + (7 * lds));
         Vector256<float> a0 = Avx.UnpackLow(r0, r1), a1 = Avx.UnpackHigh(r0, r1), a2 = Avx.UnpackLow(r2, r3), a3 = Avx.UnpackHigh(r2, r3);
         Vector256<float> a4 = Avx.UnpackLow(r4, r5), a5 = Avx.UnpackHigh(r4, r5), a6 = Avx.UnpackLow(r6, r7), a7 = Avx.UnpackHigh(r6, r7);
         Vector256<float> b0 = Avx.Shuffle(a0, a2, 0x44), b1 = Avx.Shuffle(a0, a2, 0xEE), b2 = Avx.Shuffle(a1, a3, 0x44), b3 = Avx.Shuffle(a1, a3, 0xEE);

@@ -59,6 +59,13 @@ public sealed class Convolution2DTests
             new Convolution2D(1, 200, 14, 14, 41, 1, 1).WithStride(2),
             new Convolution2D(1, 40, 14, 14, 98, 1, 1),
             new Convolution2D(1, 40, 28, 28, 29, 1, 1),
+            // Panels of rows of two heights behind a cut of rows; two, three and four columns behind the last register.
+            new Convolution2D(3, 20, 16, 16, 500, 1, 1),
+            new Convolution2D(1, 210, 7, 7, 1000, 1, 1),
+            new Convolution2D(1, 200, 5, 10, 40, 3, 3).WithPadding(1),
+            new Convolution2D(1, 200, 5, 7, 32, 3, 3).WithPadding(1),
+            new Convolution2D(1, 200, 4, 5, 26, 3, 3).WithPadding(1),
+            new Convolution2D(3, 70, 6, 6, 16, 3, 3).WithPadding(1),
             // Rows of whole registers and several blocks of k; an odd number of registers.
             new Convolution2D(1, 30, 16, 16, 37, 3, 3).WithPadding(1),
             new Convolution2D(2, 30, 5, 16, 37, 3, 3).WithPadding(1),
