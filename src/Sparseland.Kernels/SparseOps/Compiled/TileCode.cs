@@ -186,6 +186,12 @@ internal sealed unsafe class TileCode
         code.Add(Register.Rsi, Register.R10);
         code.Add(Register.Rcx, sizeof(int));
         for (int j = 0; j < shape.Registers; j++) vectors.Load(shape.Input(j), Register.Rsi, j * vectors.Bytes, shape.IsMasked(j));
+        if (vectors.AsksAhead && shape.Lanes == 0)
+        {
+            // What the next group of columns reads of this line.
+            int group = shape.Registers * vectors.Bytes;
+            for (int at = 2 * group - 1; at >= group; at -= CacheLine) code.PrefetchNear(Register.Rsi, at);
+        }
         for (int r = 0; r < shape.Rows && shape.Registers > 0; r++)
         {
             vectors.Broadcast(vectors.Value, Register.Rdx, r * sizeof(float));
