@@ -45,7 +45,9 @@ public class BreakEvenTableTests
         Assert.True(at(loops, KernelKind.CsrVector, 0) > at(half, KernelKind.CsrVector, 0));
         BreakEvenTable whole = BuiltInPoints.For(SimdLevel.Vector512, compiled: true, windows: true, wholeUnits: true);
         Assert.True(at(whole, KernelKind.Csr, 8) < at(compiled, KernelKind.Csr, 8));
-        foreach (BreakEvenTable table in new[] { compiled, whole, loops, half, narrow })
+        BreakEvenTable counted = BuiltInPoints.For(SimdLevel.Vector256, compiled: true, windows: false);
+        Assert.True(at(counted, KernelKind.Csr, 8) > at(half, KernelKind.Csr, 8));
+        foreach (BreakEvenTable table in new[] { compiled, whole, loops, counted, half, narrow })
         {
             Assert.Equal("built in", table.Origin);
             Assert.All(new[] { KernelKind.Convolution, KernelKind.Pointwise, KernelKind.Grouped, KernelKind.Csr, KernelKind.Block, KernelKind.CsrVector, KernelKind.BitmaskVector, KernelKind.BlockVector }, k => Assert.InRange(at(table, k, 1L << 30), 0.01, 0.9));

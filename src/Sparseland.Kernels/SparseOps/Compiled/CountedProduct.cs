@@ -48,7 +48,10 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
         }
         else
         {
-            WorkPool.Run(Matrix.Chunks, new ChunkParts { Call = this, Groups = groups });
+            // With fewer chunks than threads columns are shared as well.
+            int shares = Code.LeastTiles < int.MaxValue ? Math.Min(TileCount, (threads + Matrix.Chunks - 1) / Matrix.Chunks) : 1;
+            groups = Math.Max(groups, shares);
+            WorkPool.Run(Matrix.Chunks * shares, new ChunkParts { Call = this, Groups = groups, Shares = shares });
         }
     }
 
@@ -112,8 +115,12 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
     private struct ChunkParts : IParts
     {
         public CountedProduct<TSource> Call;
-        public int Groups;
+        public int Groups, Shares;
 
-        public readonly void Run(int chunk) => Call.Multiply(chunk, chunk + 1, 0, Groups, Groups);
+        public readonly void Run(int part)
+        {
+            int chunk = part / Shares, share = part % Shares;
+            Call.Multiply(chunk, chunk + 1, Groups * share / Shares, Groups * (share + 1) / Shares, Groups);
+        }
     }
 }
