@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.SparseOps;
@@ -80,33 +81,33 @@ internal static unsafe class BlockKernel
                 if (N.Vectors > 2) x2 = V.Load(p + 2 * V.Count);
                 if (N.Vectors > 3) x3 = V.Load(p + 3 * V.Count);
                 V w = V.Broadcast(v[0]);
-                a00 = V.MultiplyAdd(w, x0, a00);
-                if (N.Vectors > 1) a01 = V.MultiplyAdd(w, x1, a01);
-                if (N.Vectors > 2) a02 = V.MultiplyAdd(w, x2, a02);
-                if (N.Vectors > 3) a03 = V.MultiplyAdd(w, x3, a03);
+                V.Accumulate(ref a00, w, x0);
+                if (N.Vectors > 1) V.Accumulate(ref a01, w, x1);
+                if (N.Vectors > 2) V.Accumulate(ref a02, w, x2);
+                if (N.Vectors > 3) V.Accumulate(ref a03, w, x3);
                 if (R.Rows > 1)
                 {
                     w = V.Broadcast(v[1]);
-                    a10 = V.MultiplyAdd(w, x0, a10);
-                    if (N.Vectors > 1) a11 = V.MultiplyAdd(w, x1, a11);
-                    if (N.Vectors > 2) a12 = V.MultiplyAdd(w, x2, a12);
-                    if (N.Vectors > 3) a13 = V.MultiplyAdd(w, x3, a13);
+                    V.Accumulate(ref a10, w, x0);
+                    if (N.Vectors > 1) V.Accumulate(ref a11, w, x1);
+                    if (N.Vectors > 2) V.Accumulate(ref a12, w, x2);
+                    if (N.Vectors > 3) V.Accumulate(ref a13, w, x3);
                 }
                 if (R.Rows > 2)
                 {
                     w = V.Broadcast(v[2]);
-                    a20 = V.MultiplyAdd(w, x0, a20);
-                    if (N.Vectors > 1) a21 = V.MultiplyAdd(w, x1, a21);
-                    if (N.Vectors > 2) a22 = V.MultiplyAdd(w, x2, a22);
-                    if (N.Vectors > 3) a23 = V.MultiplyAdd(w, x3, a23);
+                    V.Accumulate(ref a20, w, x0);
+                    if (N.Vectors > 1) V.Accumulate(ref a21, w, x1);
+                    if (N.Vectors > 2) V.Accumulate(ref a22, w, x2);
+                    if (N.Vectors > 3) V.Accumulate(ref a23, w, x3);
                 }
                 if (R.Rows > 3)
                 {
                     w = V.Broadcast(v[3]);
-                    a30 = V.MultiplyAdd(w, x0, a30);
-                    if (N.Vectors > 1) a31 = V.MultiplyAdd(w, x1, a31);
-                    if (N.Vectors > 2) a32 = V.MultiplyAdd(w, x2, a32);
-                    if (N.Vectors > 3) a33 = V.MultiplyAdd(w, x3, a33);
+                    V.Accumulate(ref a30, w, x0);
+                    if (N.Vectors > 1) V.Accumulate(ref a31, w, x1);
+                    if (N.Vectors > 2) V.Accumulate(ref a32, w, x2);
+                    if (N.Vectors > 3) V.Accumulate(ref a33, w, x3);
                 }
             }
         }
@@ -136,13 +137,13 @@ internal static unsafe class BlockKernel
             if (N.Vectors > 3) V.Store(a33, start + 3 * ld + 3 * V.Count);
         }
         if (float.IsNegativeInfinity(low) && float.IsPositiveInfinity(high)) return;
-        V lo = V.Broadcast(low), hi = V.Broadcast(high);
+        V lo = V.Broadcast(low), hi = V.Broadcast(high), zero = V.Broadcast(new Clamp(low, high).Zero);
         for (int r = 0; r < R.Rows; r++)
         {
             for (int i = 0; i < N.Vectors; i++)
             {
                 float* at = start + r * ld + i * V.Count;
-                V.Store(V.Min(V.Max(V.Load(at), lo), hi), at);
+                V.Store(Clamp.Bounded(V.Load(at), lo, hi, zero), at);
             }
         }
     }

@@ -49,26 +49,26 @@ internal static unsafe class RowKernel
         {
             float* p = x + columns[j] * stride;
             V v = V.Broadcast(values[j]);
-            a0 = V.MultiplyAdd(v, V.Load(p), a0);
-            if (N.Vectors > 1) a1 = V.MultiplyAdd(v, V.Load(p + V.Count), a1);
-            if (N.Vectors > 2) a2 = V.MultiplyAdd(v, V.Load(p + 2 * V.Count), a2);
-            if (N.Vectors > 3) a3 = V.MultiplyAdd(v, V.Load(p + 3 * V.Count), a3);
-            if (N.Vectors > 4) a4 = V.MultiplyAdd(v, V.Load(p + 4 * V.Count), a4);
-            if (N.Vectors > 5) a5 = V.MultiplyAdd(v, V.Load(p + 5 * V.Count), a5);
-            if (N.Vectors > 6) a6 = V.MultiplyAdd(v, V.Load(p + 6 * V.Count), a6);
-            if (N.Vectors > 7) a7 = V.MultiplyAdd(v, V.Load(p + 7 * V.Count), a7);
+            V.Accumulate(ref a0, v, V.Load(p));
+            if (N.Vectors > 1) V.Accumulate(ref a1, v, V.Load(p + V.Count));
+            if (N.Vectors > 2) V.Accumulate(ref a2, v, V.Load(p + 2 * V.Count));
+            if (N.Vectors > 3) V.Accumulate(ref a3, v, V.Load(p + 3 * V.Count));
+            if (N.Vectors > 4) V.Accumulate(ref a4, v, V.Load(p + 4 * V.Count));
+            if (N.Vectors > 5) V.Accumulate(ref a5, v, V.Load(p + 5 * V.Count));
+            if (N.Vectors > 6) V.Accumulate(ref a6, v, V.Load(p + 6 * V.Count));
+            if (N.Vectors > 7) V.Accumulate(ref a7, v, V.Load(p + 7 * V.Count));
         }
         if (!float.IsNegativeInfinity(low) || !float.IsPositiveInfinity(high))
         {
-            V lo = V.Broadcast(low), hi = V.Broadcast(high);
-            a0 = V.Min(V.Max(a0, lo), hi);
-            if (N.Vectors > 1) a1 = V.Min(V.Max(a1, lo), hi);
-            if (N.Vectors > 2) a2 = V.Min(V.Max(a2, lo), hi);
-            if (N.Vectors > 3) a3 = V.Min(V.Max(a3, lo), hi);
-            if (N.Vectors > 4) a4 = V.Min(V.Max(a4, lo), hi);
-            if (N.Vectors > 5) a5 = V.Min(V.Max(a5, lo), hi);
-            if (N.Vectors > 6) a6 = V.Min(V.Max(a6, lo), hi);
-            if (N.Vectors > 7) a7 = V.Min(V.Max(a7, lo), hi);
+            V lo = V.Broadcast(low), hi = V.Broadcast(high), zero = V.Broadcast(new Clamp(low, high).Zero);
+            a0 = Clamp.Bounded(a0, lo, hi, zero);
+            if (N.Vectors > 1) a1 = Clamp.Bounded(a1, lo, hi, zero);
+            if (N.Vectors > 2) a2 = Clamp.Bounded(a2, lo, hi, zero);
+            if (N.Vectors > 3) a3 = Clamp.Bounded(a3, lo, hi, zero);
+            if (N.Vectors > 4) a4 = Clamp.Bounded(a4, lo, hi, zero);
+            if (N.Vectors > 5) a5 = Clamp.Bounded(a5, lo, hi, zero);
+            if (N.Vectors > 6) a6 = Clamp.Bounded(a6, lo, hi, zero);
+            if (N.Vectors > 7) a7 = Clamp.Bounded(a7, lo, hi, zero);
         }
         V.Store(a0, destination);
         if (N.Vectors > 1) V.Store(a1, destination + V.Count);
@@ -121,14 +121,14 @@ internal static unsafe class RowKernel
         for (nint t = 0; t < length; t += Lanes.Count)
         {
             V x = V.Load(a + t);
-            s0 = V.MultiplyAdd(x, V.Load(b0 + t), s0);
-            s1 = V.MultiplyAdd(x, V.Load(b1 + t), s1);
-            s2 = V.MultiplyAdd(x, V.Load(b2 + t), s2);
-            s3 = V.MultiplyAdd(x, V.Load(b3 + t), s3);
-            s4 = V.MultiplyAdd(x, V.Load(b4 + t), s4);
-            s5 = V.MultiplyAdd(x, V.Load(b5 + t), s5);
-            s6 = V.MultiplyAdd(x, V.Load(b6 + t), s6);
-            s7 = V.MultiplyAdd(x, V.Load(b7 + t), s7);
+            V.Accumulate(ref s0, x, V.Load(b0 + t));
+            V.Accumulate(ref s1, x, V.Load(b1 + t));
+            V.Accumulate(ref s2, x, V.Load(b2 + t));
+            V.Accumulate(ref s3, x, V.Load(b3 + t));
+            V.Accumulate(ref s4, x, V.Load(b4 + t));
+            V.Accumulate(ref s5, x, V.Load(b5 + t));
+            V.Accumulate(ref s6, x, V.Load(b6 + t));
+            V.Accumulate(ref s7, x, V.Load(b7 + t));
         }
         V.Store(s0, lanes);
         V.Store(s1, lanes + Lanes.Count);
@@ -148,10 +148,10 @@ internal static unsafe class RowKernel
         for (nint t = 0; t < length; t += Lanes.Count)
         {
             V x = V.Load(a + t);
-            s0 = V.MultiplyAdd(x, V.Load(b0 + t), s0);
-            s1 = V.MultiplyAdd(x, V.Load(b1 + t), s1);
-            s2 = V.MultiplyAdd(x, V.Load(b2 + t), s2);
-            s3 = V.MultiplyAdd(x, V.Load(b3 + t), s3);
+            V.Accumulate(ref s0, x, V.Load(b0 + t));
+            V.Accumulate(ref s1, x, V.Load(b1 + t));
+            V.Accumulate(ref s2, x, V.Load(b2 + t));
+            V.Accumulate(ref s3, x, V.Load(b3 + t));
         }
         V.Store(s0, lanes);
         V.Store(s1, lanes + Lanes.Count);
@@ -163,7 +163,7 @@ internal static unsafe class RowKernel
     private static void Dots1<V>(float* a, float* b, int length, float* lanes) where V : unmanaged, IVector<V>
     {
         V s = V.Zero;
-        for (nint t = 0; t < length; t += Lanes.Count) s = V.MultiplyAdd(V.Load(a + t), V.Load(b + t), s);
+        for (nint t = 0; t < length; t += Lanes.Count) V.Accumulate(ref s, V.Load(a + t), V.Load(b + t));
         V.Store(s, lanes);
     }
 }
