@@ -114,6 +114,35 @@ internal sealed unsafe class PlaneLayout
         }
     }
 
+    /// <summary>Whether rows of a plane, from any column on, are rows of the image that are shifted: results are as wide as the image, and no stride takes it apart.</summary>
+    public bool ShiftsRows(int width) => _strideWidth == 1 && _strideHeight == 1 && width == _width;
+
+    /// <summary>Copies rows of a channel's plane without gaps, from a column on and as wide as the image: all of them at once, then what came from a neighbouring row is cleared.</summary>
+    /// <param name="channel">Whose; a plane is a channel where <see cref="ShiftsRows"/>.</param>
+    /// <param name="column">The first column of the plane.</param>
+    /// <param name="image">The image.</param>
+    /// <param name="imagePlane">Floats between planes of the image.</param>
+    /// <param name="first">The first row of the plane.</param>
+    /// <param name="rows">How many.</param>
+    /// <param name="to">[rows, width].</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void CopyShifted(int channel, int column, float* image, nint imagePlane, int first, int rows, float* to)
+    {
+        int firstInside = Math.Clamp(_padTop, first, first + rows), endInside = Math.Clamp(_height + _padTop, firstInside, first + rows), inside = endInside - firstInside, shift = column - _padLeft;
+        new Span<float>(to, (firstInside - first) * _width).Clear();
+        new Span<float>(to + (nint)(endInside - first) * _width, (first + rows - endInside) * _width).Clear();
+        if (inside == 0) return;
+        // Nothing before and behind the plane is read.
+        int start = (firstInside - _padTop) * _width + shift, skipped = Math.Max(0, -start), count = Math.Min(inside * _width, _height * _width - start) - skipped;
+        float* at = to + (nint)(firstInside - first) * _width;
+        if (count > 0) Unsafe.CopyBlockUnaligned(at + skipped, image + channel * imagePlane + start + skipped, (uint)count * sizeof(float));
+        int wrong = Math.Min(Math.Abs(shift), _width);
+        for (float* edge = at + (shift < 0 ? 0 : _width - wrong), end = edge + (nint)inside * _width; wrong > 0 && edge < end; edge += _width)
+        {
+            for (int i = 0; i < wrong; i++) edge[i] = 0;
+        }
+    }
+
     private int FirstInside(int phaseColumn) => Math.Max(0, CeilDiv(_padLeft - phaseColumn, _strideWidth));
 
     private static int CeilDiv(int a, int b) => a >= 0 ? (a + b - 1) / b : -(-a / b);

@@ -4,7 +4,7 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Sparseland.Kernels.SparseOps;
 
-/// <summary>Copies a small matrix transposed: pure data movement, in squares of 16 x 16 where registers are wide enough, and of 4 x 4 elsewhere, so that whole lines are written.</summary>
+/// <summary>Copies a small matrix transposed: pure data movement, in squares of 16 x 16 where registers are wide enough, so that whole lines are written, of 8 x 8 with 256 bits, and of 4 x 4 elsewhere.</summary>
 internal static unsafe class Transposition
 {
     private const int Side = 16;
@@ -12,56 +12,34 @@ internal static unsafe class Transposition
     /// <summary>to[c * ldto + r] = from[r * ldfrom + c].</summary>
     /// <remarks>
     /// Squares follow each other along the rows of the side whose rows are further apart, which is the one that is in no near cache: 64 results of a linear layer, 1536 floats apart for each of 192 tokens, were written in 380 cycles a square (Zen 5)
-    /// when each square was 16 rows further, and in 71 along the rows, four lines in a row. Requests ahead changed neither.
+    /// when each square was 16 rows further, and in 71 along the rows, four lines in a row. Requests ahead changed neither. Four rows after the other on a Zen 1, lines of an output 6 KB apart drove each other out of the first cache before they were full.
     /// </remarks>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Copy(float* from, nint ldfrom, int rows, int columns, float* to, nint ldto)
     {
         int r = 0;
-        if (Avx512F.IsSupported)
+        if (Avx.IsSupported)
         {
-            r = rows / Side * Side;
-            int whole = columns / Side * Side;
+            int side = Avx512F.IsSupported ? Side : Side / 2;
+            r = rows / side * side;
+            int whole = columns / side * side;
             if (ldto > ldfrom)
             {
-                for (int c = 0; c < whole; c += Side)
+                for (int c = 0; c < whole; c += side)
                 {
-                    for (int s = 0; s < r; s += Side) Square(from + s * ldfrom + c, ldfrom, to + c * ldto + s, ldto);
+                    for (int s = 0; s < r; s += side) Square(from + s * ldfrom + c, ldfrom, to + c * ldto + s, ldto);
                 }
             }
             else
             {
-                for (int s = 0; s < r; s += Side)
+                for (int s = 0; s < r; s += side)
                 {
-                    for (int c = 0; c < whole; c += Side) Square(from + s * ldfrom + c, ldfrom, to + c * ldto + s, ldto);
+                    for (int c = 0; c < whole; c += side) Square(from + s * ldfrom + c, ldfrom, to + c * ldto + s, ldto);
                 }
             }
             if (whole < columns && r > 0) Small(from + whole, ldfrom, r, columns - whole, to + whole * ldto, ldto);
         }
-        else
-        {
-            for (; r + Side <= rows; r += Side) Band(from + r * ldfrom, ldfrom, columns, to + r, ldto);
-        }
         if (r < rows) Small(from + r * ldfrom, ldfrom, rows - r, columns, to + r, ldto);
-    }
-
-    /// <summary>Sixteen rows without registers of 512 bits: the line that a column becomes is written in one go, or is written again while it is in the first cache.</summary>
-    /// <remarks>Four rows after the other, lines that are 6 KB apart drove each other out of the first cache before they were full: a linear layer of 1536 results for 197 tokens took 1.07 ms at 95 % zeros (Zen 1; other layers would let expect 0.6).</remarks>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Band(float* from, nint ldfrom, int columns, float* to, nint ldto)
-    {
-        const int Near = 64;
-        bool writesFar = ldto > ldfrom;
-        int step = writesFar ? 4 : Near;
-        for (int c = 0; c < columns; c += step)
-        {
-            int count = Math.Min(step, columns - c);
-            if (writesFar && Sse.IsSupported)
-            {
-                for (int i = 0; i < count; i++) Sse.Prefetch0(to + (c + i) * ldto + Side);
-            }
-            Small(from + c, ldfrom, Side, count, to + c * ldto, ldto);
-        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -97,6 +75,13 @@ internal static unsafe class Transposition
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Square(float* from, nint ldfrom, float* to, nint ldto)
     {
+        if (!Avx512F.IsSupported)
+        {
+            // Halves: the first four columns, then the others.
+            Half(from, ldfrom, to, ldto);
+            Half(from + 4, ldfrom, to + 4 * ldto, ldto);
+            return;
+        }
         // Four rows at a time: quarter q of abcd[i] holds elements 4q + i of rows 4g .. 4g + 3.
         Four(from, ldfrom, out Vector512<float> a0, out Vector512<float> a1, out Vector512<float> a2, out Vector512<float> a3);
         Four(from + 4 * ldfrom, ldfrom, out Vector512<float> b0, out Vector512<float> b1, out Vector512<float> b2, out Vector512<float> b3);
@@ -106,6 +91,20 @@ internal static unsafe class Transposition
         Quarters(a1, b1, c1, d1, to + ldto, ldto);
         Quarters(a2, b2, c2, d2, to + 2 * ldto, ldto);
         Quarters(a3, b3, c3, d3, to + 3 * ldto, ldto);
+    }
+
+    // Four elements of eight rows: row i beside row i + 4 in one register, then as in a square of 4 x 4.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Half(float* from, nint ldfrom, float* to, nint ldto)
+    {
+        float* under = from + 4 * ldfrom;
+        Vector256<float> a = Vector256.Create(Vector128.Load(from), Vector128.Load(under)), b = Vector256.Create(Vector128.Load(from + ldfrom), Vector128.Load(under + ldfrom));
+        Vector256<float> c = Vector256.Create(Vector128.Load(from + 2 * ldfrom), Vector128.Load(under + 2 * ldfrom)), d = Vector256.Create(Vector128.Load(from + 3 * ldfrom), Vector128.Load(under + 3 * ldfrom));
+        Vector256<float> ab0 = Avx.UnpackLow(a, b), ab1 = Avx.UnpackHigh(a, b), cd0 = Avx.UnpackLow(c, d), cd1 = Avx.UnpackHigh(c, d);
+        Avx.Shuffle(ab0, cd0, 0x44).Store(to);
+        Avx.Shuffle(ab0, cd0, 0xEE).Store(to + ldto);
+        Avx.Shuffle(ab1, cd1, 0x44).Store(to + 2 * ldto);
+        Avx.Shuffle(ab1, cd1, 0xEE).Store(to + 3 * ldto);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 
@@ -207,6 +208,11 @@ internal unsafe struct ShiftedProduct
     private readonly void Fill(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* plane, float* copies)
     {
         PlaneLayout layout = planes.Layout;
+        if (Matrix is null && layout.ShiftsRows(planes.Pass.Width))
+        {
+            FillAtOnce(planes, range, row, rows, copies);
+            return;
+        }
         int filled = -1;
         for (int c = range.First; c < range.End; c++, copies += planes.Stride)
         {
@@ -215,6 +221,24 @@ internal unsafe struct ShiftedProduct
             if (index != filled) layout.FillRows(index, Image, origin, row, row + rows, imagePlane: ImagePlane);
             filled = index;
             PlaneRows.Copy(plane + (nint)row * layout.RowStride + column, layout.RowStride, rows, planes.Pass.Width, copies, planes.Pass.Width);
+        }
+    }
+
+    // Without planes in between. The rows of the image that the next block reads are asked for on the way.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void FillAtOnce(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* copies)
+    {
+        (int Plane, int Column)[] all = planes.Copies;
+        int width = planes.Pass.Width, channel = -1;
+        for (int c = range.First; c < range.End; c++, copies += planes.Stride)
+        {
+            (int index, int column) = all[c];
+            planes.Layout.CopyShifted(index, column, Image, ImagePlane, row, rows, copies);
+            int next = c + range.End - range.First;
+            if (index == channel || next >= all.Length) continue;
+            channel = index;
+            float* ahead = Image + all[next].Plane * ImagePlane + (nint)row * width, end = ahead + Math.Min((nint)rows * width, ImagePlane - (nint)row * width);
+            for (; ahead < end; ahead += CompiledMatrix.Lanes) Sse.Prefetch1(ahead);
         }
     }
 
