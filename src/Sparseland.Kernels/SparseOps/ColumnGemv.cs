@@ -19,7 +19,13 @@ public static unsafe class ColumnGemv
     private const int MostOutputs = 4096;
 
     // A core with units of 512 bits, as a Zen 5 has them, fetches columns faster by itself: what is asked for takes the places of lines that it would fetch. A Zen 4 waits where it is not asked.
-    private static readonly bool s_asks = Sse.IsSupported && !VectorUnits.AreFullWidth;
+    private static readonly bool s_asks = Sse.IsSupported && Avx512F.IsSupported && !VectorUnits.AreFullWidth;
+
+    // Without registers of 512 bits four columns are four streams, and each is asked for a little ahead. Zen 1, one thread, of 4096 outputs at 50 to 90 % zeros: 13.5 to 15 GB/s, 13 where nothing is asked for, and 9.3 where the next four
+    // columns are asked for one after the other.
+    private static readonly bool s_asksNear = Sse.IsSupported && !Avx512F.IsSupported;
+
+    private const int NearFloats = 256;
 
     private const int LineFloats = LineMemory.Line / sizeof(float);
 
@@ -134,7 +140,7 @@ public static unsafe class ColumnGemv
         private readonly void Accumulate(float* y, int count, int first, int head)
         {
             int a = 0;
-            bool asks = s_asks;
+            bool asks = s_asks, near = s_asksNear;
             for (; a + 4 <= Work.Active; a += 4)
             {
                 float* w0 = Column(a, first), w1 = Column(a + 1, first), w2 = Column(a + 2, first), w3 = Column(a + 3, first);
@@ -158,6 +164,21 @@ public static unsafe class ColumnGemv
                 V begin = j > 0 ? Four(v0, w0, v1, w1, v2, w2, v3, w3, y, 0) : v0;
                 for (; j + 16 <= count; j += 16)
                 {
+                    if (near)
+                    {
+                        int on = j + NearFloats;
+                        if (on < count)
+                        {
+                            Sse.Prefetch0(w0 + on);
+                            Sse.Prefetch0(w1 + on);
+                            Sse.Prefetch0(w2 + on);
+                            Sse.Prefetch0(w3 + on);
+                        }
+                        else if (a + 8 <= Work.Active)
+                        {
+                            for (int n = a + 4; n < a + 8; n++) Sse.Prefetch0(Column(n, first) + on - count);
+                        }
+                    }
                     if (more)
                     {
                         // One column after the other: memory is faster at four lines that follow each other than at one of each column.

@@ -15,10 +15,13 @@ namespace Sparseland.Kernels.SparseOps;
 /// <para>The inputs of a window (128 columns; 256 of integers) stay in registers while all rows of a part meet them. 16 rows lie side by side in the lanes of a register, and a step takes the next four entries of every row:
 /// permutations bring 64 of them their inputs. No gather, no spreading, no load of an input. In every window anew, rows are taken in the order of their number of entries there, so that the 16 are alike: at 10 to 50 % density 88 to 98 % of the places are
 /// filled. Columns take a byte each, or 4 bits that say how far they lie behind the one before, whichever reads less.</para>
+/// <para>Without permutations of bytes, with AVX2 alone, windows are narrow (<see cref="WindowForm"/>): inputs of floating point are loaded one by one from 256 columns in the first-level cache, for 4 rows at a time, and those of integers are
+/// found in 64 columns by shuffles of 16 bytes, for 8 rows at a time.</para>
 /// <para>As sliced ELLPACK (Monakov et al., 2010; sorted by length: Kreutzer et al., "SELL-C-sigma", 2014), sorted anew for each window, with registers in place of gathers. What a bit-mask (<see cref="Gemv"/>) costs to
 /// spread its values hardly falls with their number; what this costs does.</para>
 /// <para>A row's sum is that of its windows, in order. In a window floating point keeps four sums, of every fourth place, and adds them in one order; integers are exact and meet the inputs that <see cref="Gemv"/> makes
-/// of x: 8-bit integers with a scale per 256 columns (NaN for a block with a value that is not finite). Bits are the same on every instruction set and for every number of threads; stored entries alone take part.</para>
+/// of x: 8-bit integers with a scale per 256 columns (NaN for a block with a value that is not finite). Bits are the same on every instruction set of a processor and for every number of threads; stored entries alone take part. Integers are the
+/// same in both forms; floating point adds up the windows that the form of the processor has.</para>
 /// </remarks>
 public sealed unsafe class PreparedSpMV
 {
@@ -28,19 +31,26 @@ public sealed unsafe class PreparedSpMV
     private readonly WindowLayout _layout;
     private readonly float[] _rowScales = [];
 
+    // Of narrow windows with 4-bit values: [256 columns, rows], half precision.
+    private readonly ushort[] _groupScales = [];
+
     /// <summary>Prepares a matrix in single precision; it is copied.</summary>
     /// <param name="weight">The matrix.</param>
     public PreparedSpMV(CsrMatrix weight)
     {
         ArgumentNullException.ThrowIfNull(weight);
-        _layout = new WindowLayout(WindowSource.Of(weight));
+        _layout = new WindowLayout(WindowSource.Of(weight), WindowForms.OfMachine);
         StoredCount = weight.StoredCount;
     }
 
     /// <summary>Prepares a matrix in the type that it has; it is copied.</summary>
     /// <param name="weight">The matrix.</param>
     /// <exception cref="ArgumentException">Integers that <see cref="Fits"/> refuses.</exception>
-    public PreparedSpMV(CompactMatrix weight)
+    public PreparedSpMV(CompactMatrix weight) : this(weight, WindowForms.OfMachine)
+    {
+    }
+
+    internal PreparedSpMV(CompactMatrix weight, WindowForm form)
     {
         ArgumentNullException.ThrowIfNull(weight);
         if (!Fits(weight))
@@ -48,8 +58,9 @@ public sealed unsafe class PreparedSpMV
             throw new ArgumentException(weight.Kind == ValueKind.Int8 ? "8-bit values from -127 to 127 fit windows; there is a -128."
                 : $"4-bit values share their scales in groups of {weight.GroupColumns} columns; windows need groups of {IntegerWindow} or more.", nameof(weight));
         }
-        _layout = new WindowLayout(WindowSource.Of(weight));
+        _layout = new WindowLayout(WindowSource.Of(weight), form);
         if (weight.Kind == ValueKind.Int8) _rowScales = MemoryMarshal.Cast<byte, float>(weight.Scales.Span).ToArray();
+        if (weight.Kind == ValueKind.Int4 && form == WindowForm.Narrow) _groupScales = ScalesOf(WindowSource.Of(weight));
         StoredCount = weight.StoredCount;
     }
 
@@ -66,10 +77,12 @@ public sealed unsafe class PreparedSpMV
     public ValueKind Kind => _layout.Shape.Kind;
 
     /// <summary>Bytes that a product reads of the matrix.</summary>
-    public long Bytes => _layout.Bytes;
+    public long Bytes => _layout.Bytes + (_groupScales.Length * sizeof(ushort));
 
     /// <summary>Whether products with values of a type run in registers on this machine; elsewhere compressed rows and bit-masks are faster.</summary>
-    public static bool IsFast(ValueKind kind) => kind.IsQuantized() ? WindowCode.IsUsable : SimdDispatch.Level == SimdLevel.Vector512 && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
+    public static bool IsFast(ValueKind kind) => IsFast(kind, WindowForms.OfMachine);
+
+    private static bool IsFast(ValueKind kind, WindowForm form) => form == WindowForm.Narrow ? SimdDispatch.Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported : kind.IsQuantized() ? WindowCode.IsUsable : SimdDispatch.Level == SimdLevel.Vector512 && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
 
     /// <summary>
     /// Whether a matrix can be prepared: all but 4-bit values that share a scale in groups of fewer than <see cref="IntegerWindow"/> columns, and 8-bit values of -128, which no encoding here
@@ -90,14 +103,14 @@ public sealed unsafe class PreparedSpMV
     public static long CountBytes(CsrMatrix weight)
     {
         ArgumentNullException.ThrowIfNull(weight);
-        return WindowLayout.Count(WindowSource.Of(weight)).Bytes;
+        return WindowLayout.Count(WindowSource.Of(weight), WindowForms.OfMachine).Bytes;
     }
 
     /// <inheritdoc cref="CountBytes(CsrMatrix)"/>
     public static long CountBytes(CompactMatrix weight)
     {
         ArgumentNullException.ThrowIfNull(weight);
-        return WindowLayout.Count(WindowSource.Of(weight)).Bytes;
+        return WindowLayout.Count(WindowSource.Of(weight), WindowForms.OfMachine).Bytes;
     }
 
     /// <summary>y = clamp(w x + bias).</summary>
@@ -114,10 +127,47 @@ public sealed unsafe class PreparedSpMV
         if (y.IsEmpty) return;
         fixed (float* py = y, pb = bias, scales = _rowScales)
         {
-            var parts = new WindowParts { Layout = _layout, Y = py, Bias = pb, Clamp = activation, RowScales = scales, IsWide = IsFast(Kind) };
+            if (_layout.Shape.Form == WindowForm.Narrow)
+            {
+                Narrow(new NarrowWindowParts { Layout = _layout, Y = py, Bias = pb, Clamp = activation, RowScales = scales, IsWide = IsFast(Kind, _layout.Shape.Form), PartsAtOnce = NarrowWindowParts.Together(_layout.Shape.Parts) }, x);
+                return;
+            }
+            var parts = new WindowParts { Layout = _layout, Y = py, Bias = pb, Clamp = activation, RowScales = scales, IsWide = IsFast(Kind, _layout.Shape.Form) };
             if (Kind.IsQuantized()) Integers(parts, x);
             else Floats(parts, x);
         }
+    }
+
+    private void Narrow(NarrowWindowParts parts, ReadOnlySpan<float> x)
+    {
+        int turns = (_layout.Shape.Parts + parts.PartsAtOnce - 1) / parts.PartsAtOnce;
+        if (Kind.IsQuantized())
+        {
+            using var input = new QuantizedInput(x, Kind, QuantizedInput.Block, forCode: true);
+            parts.Bytes = input.Values;
+            parts.InputScales = input.Scales;
+            fixed (ushort* scales = _groupScales)
+            {
+                parts.GroupScales = scales;
+                WorkPool.Run(turns, parts);
+            }
+            return;
+        }
+        using Scratch.Buffer singles = Scratch.Rent(Math.Max(1, _layout.Shape.Windows) * _layout.Shape.Window);
+        parts.Singles = singles.Pointer;
+        x.CopyTo(new Span<float>(singles.Pointer, x.Length));
+        new Span<float>(singles.Pointer + x.Length, (_layout.Shape.Windows * _layout.Shape.Window) - x.Length).Clear();
+        parts.IsFinite = Gemv.IsFinite(x);
+        parts.IsWide &= parts.IsFinite;
+        WorkPool.Run(turns, parts);
+    }
+
+    private static ushort[] ScalesOf(WindowSource source)
+    {
+        int blocks = (source.Columns + IntegerWindow - 1) / IntegerWindow;
+        var scales = new ushort[checked(blocks * source.Rows)];
+        for (int i = 0; i < scales.Length; i++) scales[i] = source.Scale(i % source.Rows, i / source.Rows * IntegerWindow);
+        return scales;
     }
 
     private void Integers(WindowParts parts, ReadOnlySpan<float> x)

@@ -24,13 +24,13 @@ internal static class BuiltInPoints
         }
     }
 
-    // With fewer than 256 bits there is one set of numbers each; with 256 and 512 bits code is there or not, and with 512 windows in registers (AVX-512 VBMI).
+    // With fewer than 256 bits there is one set of numbers; with 256 and 512 bits code is there or not, windows of 256 bits are there with AVX2, and those of 512 bits in registers (AVX-512 VBMI) are there or not.
     private static BreakEvenTable Make(SimdLevel level, bool compiled, bool windows, bool wholeUnits)
     {
         bool wide = level == SimdLevel.Vector512;
         BreakEven[] many = wide ? compiled ? wholeUnits ? CompiledWhole : Compiled : Loops512 : level == SimdLevel.Vector256 ? compiled ? Counted256 : Loops256 : Loops128;
         // Without windows one vector was measured with 256 bits; wider registers do no worse.
-        BreakEven[] vectors = windows ? Windows : Vectors;
+        BreakEven[] vectors = windows ? wide ? Windows : NarrowWindows : Vectors;
         BreakEven[] all = [.. many, .. vectors, .. wide ? Blocks512 : Blocks256];
         // Scalar code, and processors of other makes.
         bool measured = level != SimdLevel.Scalar && RuntimeInformation.ProcessArchitecture == Architecture.X64;
@@ -108,6 +108,13 @@ internal static class BuiltInPoints
         .. Rules(KernelKind.BitmaskVector, (0, 0.36), (4 << 20, 0.53), (32 << 20, 0.9)),
         // The lesser itself from memory. Zero: the mask of 4-bit values in the caches, or in short rows, is slower than their dense product at every density.
         .. FewBits(ValueKind.BFloat16, 0.43, 0.45, 0.69, 0.69), .. FewBits(ValueKind.Int8, 0.46, 0.41, 0.74, 0.74), .. FewBits(ValueKind.Int4, 0, 0, 0, 0.5),
+    ];
+
+    // Zen 1, as nine tenths of what the figure gemv gave: dense products in the caches are bound by arithmetic, and masks lose to them at every density.
+    private static BreakEven[] NarrowWindows =>
+    [
+        .. Rules(KernelKind.CsrVector, (0, 0.45), (4 << 20, 0.5), (32 << 20, 0.55)),
+        .. FewBits(ValueKind.BFloat16, 0.3, 0.3, 0.28, 0.28, windows: true), .. FewBits(ValueKind.Int8, 0.5, 0.5, 0.6, 0.6, windows: true), .. FewBits(ValueKind.Int4, 0.7, 0.7, 0.8, 0.8, windows: true),
     ];
 
     // None for masks over few bits: without windows they are taken after a calibration alone.

@@ -1,6 +1,7 @@
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.SparseOps.Vector;
 using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
@@ -26,16 +27,19 @@ public class PreparedSpMVTests
                 foreach (CompactMatrix w in (CompactMatrix[])[masked, masked.WithoutMask()])
                 {
                     if (!PreparedSpMV.Fits(w)) continue;
-                    string what = $"{w} density {density}";
-                    var prepared = new PreparedSpMV(w);
-                    Assert.Equal(w.StoredCount, prepared.StoredCount);
-                    Assert.InRange(PreparedSpMV.CountBytes(w), 0, prepared.Bytes);
-                    float[] held = new float[dense.Length];
-                    w.ToDense(held);
-                    float[] expected = Product(held, rows, columns, kind.IsQuantized() ? Rounded(x) : x, 1);
-                    Near.Equal(expected, SameEverywhere(rows, y => prepared.Multiply(x, y, default, Clamp.None), what: what), 2e-5, 1e-5, what);
-                    for (int r = 0; r < rows; r++) expected[r] = Math.Clamp(expected[r] + bias[r], 0f, 0.5f);
-                    Near.Equal(expected, SameEverywhere(rows, y => prepared.Multiply(x, y, bias, new Clamp(0, 0.5f)), what: what), 2e-5, 1e-5, what);
+                    foreach (WindowForm form in Enum.GetValues<WindowForm>())
+                    {
+                        string what = $"{w} density {density} {form}";
+                        var prepared = new PreparedSpMV(w, form);
+                        Assert.Equal(w.StoredCount, prepared.StoredCount);
+                        if (form == WindowForms.OfMachine) Assert.InRange(PreparedSpMV.CountBytes(w), 0, prepared.Bytes);
+                        float[] held = new float[dense.Length];
+                        w.ToDense(held);
+                        float[] expected = Product(held, rows, columns, kind.IsQuantized() ? Rounded(x) : x, 1);
+                        Near.Equal(expected, SameEverywhere(rows, y => prepared.Multiply(x, y, default, Clamp.None), what: what), 2e-5, 1e-5, what);
+                        for (int r = 0; r < rows; r++) expected[r] = Math.Clamp(expected[r] + bias[r], 0f, 0.5f);
+                        Near.Equal(expected, SameEverywhere(rows, y => prepared.Multiply(x, y, bias, new Clamp(0, 0.5f)), what: what), 2e-5, 1e-5, what);
+                    }
                 }
             }
         }
@@ -53,7 +57,9 @@ public class PreparedSpMVTests
             float[] expected = new float[Rows];
             Gemv.Multiply(w, x, expected);
             // The same integers; floating point adds up windows instead of lanes.
-            Near.Equal(expected, SameEverywhere(Rows, y => new PreparedSpMV(w).Multiply(x, y, default, Clamp.None)), 1e-6, 1e-6, $"{kind}");
+            float[] wide = SameEverywhere(Rows, y => new PreparedSpMV(w, WindowForm.Wide).Multiply(x, y, default, Clamp.None));
+            Near.Equal(expected, wide, 1e-6, 1e-6, $"{kind}");
+            Assert.Equal(wide, SameEverywhere(Rows, y => new PreparedSpMV(w, WindowForm.Narrow).Multiply(x, y, default, Clamp.None)));
         }
     }
 
@@ -67,7 +73,9 @@ public class PreparedSpMVTests
         CsrMatrix csr = CsrMatrix.FromDense(dense, Rows, Columns);
         const int Step = (64 * 4) + 32, Head = 16;
         // Parts of 64 rows: four of them have entries in a window, in a group of 16 lanes.
-        Assert.Equal(4 * 16 * ((64 / 4 * Step) + Head), PreparedSpMV.CountBytes(csr));
+        Assert.Equal(4 * 16 * ((64 / 4 * Step) + Head), WindowLayout.Count(WindowSource.Of(csr), WindowForm.Wide).Bytes);
+        // Narrow: eight of a part, in two groups of 4 lanes, a byte for each column.
+        Assert.Equal(4 * 8 * 2 * ((64 / 4 * ((16 * 4) + 16)) + 4), WindowLayout.Count(WindowSource.Of(csr), WindowForm.Narrow).Bytes);
         Assert.Equal(0, PreparedSpMV.CountBytes(CsrMatrix.FromDense(new float[12], 3, 4)));
     }
 
@@ -108,7 +116,8 @@ public class PreparedSpMVTests
             if (!PreparedSpMV.Fits(w)) w = CompactMatrix.FromParts(Columns, Columns, kind, w.Bits, w.Values, new byte[CompactMatrix.ScaleBytes(Columns, Columns, kind, 256)], 256);
             float[] x = Uniform(new Random(3), Columns), held = new float[dense.Length];
             w.ToDense(held);
-            Near.Equal(Product(held, Columns, Columns, kind.IsQuantized() ? Rounded(x) : x, 1), SameEverywhere(Columns, y => new PreparedSpMV(w).Multiply(x, y, default, Clamp.None)), 2e-5, 1e-5, $"{kind}");
+            foreach (WindowForm form in Enum.GetValues<WindowForm>())
+                Near.Equal(Product(held, Columns, Columns, kind.IsQuantized() ? Rounded(x) : x, 1), SameEverywhere(Columns, y => new PreparedSpMV(w, form).Multiply(x, y, default, Clamp.None)), 2e-5, 1e-5, $"{kind} {form}");
         }
     }
 
@@ -130,16 +139,22 @@ public class PreparedSpMVTests
         Mask mask = Mask.FromFlags([Rows, Columns], kept);
         foreach (ValueKind kind in (ValueKind[])[ValueKind.Float32, ValueKind.BFloat16])
         {
-            var w = new PreparedSpMV(CompactMatrix.FromMask(mask, dense, Rows, Columns, kind));
-            float[] y = SameEverywhere(Rows, y => w.Multiply(x, y, default, Clamp.None));
-            Assert.Equal([1.5f, float.NaN, float.PositiveInfinity, float.PositiveInfinity, float.NaN, float.NaN], y);
+            foreach (WindowForm form in Enum.GetValues<WindowForm>())
+            {
+                var w = new PreparedSpMV(CompactMatrix.FromMask(mask, dense, Rows, Columns, kind), form);
+                float[] y = SameEverywhere(Rows, y => w.Multiply(x, y, default, Clamp.None));
+                Assert.Equal([1.5f, float.NaN, float.PositiveInfinity, float.PositiveInfinity, float.NaN, float.NaN], y);
+            }
         }
         var one = new float[Columns];
         one[300] = float.NaN;
         foreach (ValueKind kind in (ValueKind[])[ValueKind.Int8, ValueKind.Int4])
         {
-            var w = new PreparedSpMV(CompactMatrix.FromMask(mask, dense, Rows, Columns, kind));
-            Assert.All(SameEverywhere(Rows, y => w.Multiply(one, y, default, Clamp.None)), v => Assert.True(float.IsNaN(v)));
+            foreach (WindowForm form in Enum.GetValues<WindowForm>())
+            {
+                var w = new PreparedSpMV(CompactMatrix.FromMask(mask, dense, Rows, Columns, kind), form);
+                Assert.All(SameEverywhere(Rows, y => w.Multiply(one, y, default, Clamp.None)), v => Assert.True(float.IsNaN(v)));
+            }
         }
     }
 

@@ -91,6 +91,11 @@ internal unsafe struct Int4Rows : IRowSum
             return DotKernel.Fold(lanes);
         }
         bool avx = Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported;
+        if (wide && avx && bits == null && IsPacked)
+        {
+            Packed256(packed, scales, lanes);
+            return DotKernel.Fold(lanes);
+        }
         if (wide && avx) ByteExpansion.Unpack256(packed, stored, unpacked);
         else ByteExpansion.UnpackPortable(packed, stored, unpacked);
         byte* w = unpacked;
@@ -227,6 +232,33 @@ internal unsafe struct Int4Rows : IRowSum
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Flush(Vector512<float> sum, Vector512<short> piece, Vector512<int> start, Vector512<short> ones, float scale) =>
         Avx512F.FusedMultiplyAdd(Vector512.ConvertToSingle(start + Avx512BW.MultiplyAddAdjacent(piece, ones)), Vector512.Create(scale), sum);
+
+    /// <summary>A row of which every entry has a value, in groups of 64 and whole blocks of packed values.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Packed256(byte* packed, float* scales, float* lanes)
+    {
+        Vector256<float> low = Vector256<float>.Zero, high = low;
+        Vector256<short> ones = Vector256<short>.One;
+        Vector256<byte> lower = Vector256.Create((byte)15);
+        sbyte* x = X;
+        int* start = Starts;
+        for (float* end = scales + WordsPerRow; scales < end; scales += 2, packed += 64, x += 128, start += 32)
+        {
+            Vector256<byte> first = Vector256.Load(packed), second = Vector256.Load(packed + 32);
+            Vector256<float> factor = Vector256.Create(scales[0]);
+            low = Piece(low, first & lower, x, start, ones, factor);
+            high = Piece(high, second & lower, x + 32, start + 8, ones, factor);
+            factor = Vector256.Create(scales[1]);
+            low = Piece(low, Vector256.ShiftRightLogical(first.AsUInt16(), 4).AsByte() & lower, x + 64, start + 16, ones, factor);
+            high = Piece(high, Vector256.ShiftRightLogical(second.AsUInt16(), 4).AsByte() & lower, x + 96, start + 24, ones, factor);
+        }
+        low.Store(lanes);
+        high.Store(lanes + 8);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Piece(Vector256<float> sum, Vector256<byte> w, sbyte* x, int* start, Vector256<short> ones, Vector256<float> factor) =>
+        Fma.MultiplyAdd(Vector256.ConvertToSingle(Vector256.Load(start) + Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(w, Vector256.Load(x)), ones)), factor, sum);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Dense256(byte* w, float* scales, float* lanes)

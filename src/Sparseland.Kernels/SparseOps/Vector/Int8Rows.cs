@@ -38,7 +38,9 @@ internal unsafe struct Int8Rows : IRowSum
 
     public readonly int ScratchBytes => WordsPerRow * 64;
 
-    public readonly int FourUpTo => UsesCode ? WideRows : Bits != null && Level >= SimdLevel.Vector512 && MaskLanes.IsSupported ? WideRows : 0;
+    public readonly int FourUpTo => UsesCode || (Bits == null ? Uses256 && Level < SimdLevel.Vector512 : Level >= SimdLevel.Vector512 && MaskLanes.IsSupported) ? WideRows : 0;
+
+    private readonly bool Uses256 => Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported;
 
     public readonly float Row(int row, byte* scratch)
     {
@@ -58,7 +60,7 @@ internal unsafe struct Int8Rows : IRowSum
             else Masked512(values, bits, lanes);
             return DotKernel.Fold(lanes);
         }
-        bool avx = Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported;
+        bool avx = Uses256;
         sbyte* w = (sbyte*)scratch;
         if (bits == null)
         {
@@ -143,6 +145,12 @@ internal unsafe struct Int8Rows : IRowSum
             DotKernel.FoldFour(lanes, sums);
             return;
         }
+        if (Bits == null)
+        {
+            Full256(row, distance, lanes);
+            DotKernel.FoldFour(lanes, sums);
+            return;
+        }
         Vector512<float> sa = Vector512<float>.Zero, sb = sa, sc = sa, sd = sa;
         sbyte* va = Values + Counts[row], vb = Values + Counts[row + distance], vc = Values + Counts[row + (2 * distance)], vd = Values + Counts[row + (3 * distance)];
         nint apart = (nint)distance * WordsPerRow;
@@ -211,6 +219,52 @@ internal unsafe struct Int8Rows : IRowSum
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Product(sbyte* w, sbyte* x, sbyte* s, Vector256<short> ones) =>
-        Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Vector256.Load((byte*)x), Vector256.Load(w) ^ Vector256.Load(s)), ones);
+    private static Vector256<int> Product(sbyte* w, sbyte* x, sbyte* s, Vector256<short> ones) => Product(w, Vector256.Load((byte*)x), Vector256.Load(s), ones);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Product(sbyte* w, Vector256<byte> x, Vector256<sbyte> s, Vector256<short> ones) =>
+        Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(x, Vector256.Load(w) ^ s), ones);
+
+    /// <summary>Four rows of which every entry has a value: they share the loads of the input, and memory is read as four streams.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Full256(int row, int distance, float* lanes)
+    {
+        new Span<float>(lanes, 4 * Lanes.Count).Clear();
+        Vector256<short> ones = Vector256<short>.One;
+        nint apart = (nint)distance * Columns;
+        sbyte* a = Values + ((nint)row * Columns), b = a + apart, c = b + apart, d = c + apart, x = X, s = Signs;
+        int* start = Starts;
+        float* scale = InputScales;
+        for (int words = WordsPerRow; words > 0; words -= 4, start += 16, scale++)
+        {
+            Vector256<int> a0 = Vector256.Load(start), a1 = Vector256.Load(start + 8), b0 = a0, b1 = a1, c0 = a0, c1 = a1, d0 = a0, d1 = a1;
+            for (int i = Math.Min(words, 4); i > 0; i--, a += 64, b += 64, c += 64, d += 64, x += 64, s += 64)
+            {
+                Vector256<byte> inputs = Vector256.Load((byte*)x);
+                Vector256<sbyte> signs = Vector256.Load(s);
+                a0 += Product(a, inputs, signs, ones);
+                b0 += Product(b, inputs, signs, ones);
+                c0 += Product(c, inputs, signs, ones);
+                d0 += Product(d, inputs, signs, ones);
+                inputs = Vector256.Load((byte*)x + 32);
+                signs = Vector256.Load(s + 32);
+                a1 += Product(a + 32, inputs, signs, ones);
+                b1 += Product(b + 32, inputs, signs, ones);
+                c1 += Product(c + 32, inputs, signs, ones);
+                d1 += Product(d + 32, inputs, signs, ones);
+            }
+            Vector256<float> factor = Vector256.Create(*scale);
+            Flush(lanes, a0, a1, factor);
+            Flush(lanes + 16, b0, b1, factor);
+            Flush(lanes + 32, c0, c1, factor);
+            Flush(lanes + 48, d0, d1, factor);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Flush(float* lanes, Vector256<int> low, Vector256<int> high, Vector256<float> factor)
+    {
+        Fma.MultiplyAdd(Vector256.ConvertToSingle(low), factor, Vector256.Load(lanes)).Store(lanes);
+        Fma.MultiplyAdd(Vector256.ConvertToSingle(high), factor, Vector256.Load(lanes + 8)).Store(lanes + 8);
+    }
 }

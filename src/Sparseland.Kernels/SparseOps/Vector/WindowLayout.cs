@@ -8,23 +8,27 @@ namespace Sparseland.Kernels.SparseOps.Vector;
 
 /// <summary>The bytes of a <see cref="PreparedSpMV"/>: what a product reads, in the order in which it reads it.</summary>
 /// <remarks>
-/// Rows are cut into parts, columns into windows. In each window the rows of a part are sorted by how many places they take there, and 16 at a time are a group: lane l of a group is the row that byte l of its head names.
+/// Rows are cut into parts, columns into windows. In each window the rows of a part are sorted by how many places they take there, and 16 at a time are a group (fewer in <see cref="WindowForm.Narrow"/>): lane l of a group is the
+/// row that byte l of its head names.
 /// A step holds the next four places of every lane, lane by lane: 4 values of the kind and 4 columns, a byte each or, as <see cref="Deltas"/>, 4 bits each: how far the column lies behind the one before it in this window (the
 /// first behind the window's beginning); a gap of more than 15 takes places without an entry.
 /// </remarks>
 internal sealed unsafe class WindowLayout
 {
-    /// <summary>Rows of a group.</summary>
+    /// <summary>Rows of a group in the wide form.</summary>
     public const int Lanes = 16;
 
     /// <summary>Places of a lane in a step.</summary>
     public const int Slots = 4;
 
-    /// <summary>Places of a step.</summary>
+    /// <summary>Places of a step in the wide form.</summary>
     public const int Places = Lanes * Slots;
 
     /// <summary>Rows of a part at most: a byte names one of them.</summary>
     public const int MostPartRows = 256;
+
+    /// <summary>Rows of a part in the narrow form; parts take turns there.</summary>
+    public const int NarrowPartRows = 64;
 
     private const int LeastPartRows = 64, PartsWanted = 16, LargestDelta = 15;
 
@@ -38,10 +42,10 @@ internal sealed unsafe class WindowLayout
     private readonly byte[] _steps, _heads;
 
     /// <summary>Lays out a matrix.</summary>
-    public WindowLayout(WindowSource source)
+    public WindowLayout(WindowSource source, WindowForm form)
     {
-        Shape = new WindowShape(source);
-        WindowCounts counts = Count(source, out long[] steps, out int[] groups);
+        Shape = new WindowShape(source, form);
+        WindowCounts counts = Count(source, form, out long[] steps, out int[] groups);
         Deltas = counts.Deltas;
         StepBytes = Shape.StepBytes(Deltas);
         int parts = Shape.Parts, windows = Shape.Windows;
@@ -92,14 +96,14 @@ internal sealed unsafe class WindowLayout
     public long Bytes => (StepStarts[^1] * StepBytes) + ((long)GroupStarts[^1] * (Shape.HeadBytes + 1)) + GroupsOfWindows.Length;
 
     /// <summary>What the steps of a matrix would be, without laying it out.</summary>
-    public static WindowCounts Count(WindowSource source) => Count(source, out _, out _);
+    public static WindowCounts Count(WindowSource source, WindowForm form) => Count(source, form, out _, out _);
 
     /// <summary>Places that a gap between two columns takes.</summary>
     public static int PlacesOfGap(int gap) => gap <= LargestDelta ? 1 : (gap + LargestDelta - 1) / LargestDelta;
 
-    private static WindowCounts Count(WindowSource source, out long[] steps, out int[] groups)
+    private static WindowCounts Count(WindowSource source, WindowForm form, out long[] steps, out int[] groups)
     {
-        var shape = new WindowShape(source);
+        var shape = new WindowShape(source, form);
         var found = new long[2 * shape.Parts];
         var ofParts = new int[shape.Parts];
         WorkPool.For(shape.Parts, part => (found[2 * part], found[(2 * part) + 1], ofParts[part]) = new WindowWalk(source, shape, part).Count());
@@ -111,8 +115,8 @@ internal sealed unsafe class WindowLayout
             deltas += found[(2 * p) + 1];
             heads += ofParts[p] * (long)shape.HeadBytes;
         }
-        // 4-bit values have one form, of half a byte each.
-        bool takes = source.Kind == ValueKind.Int4 || deltas * shape.StepBytes(true) <= (source.Kind == ValueKind.Float32 ? SingleDeltasUpTo : DeltasUpTo) * plain * shape.StepBytes(false);
+        // 4-bit values have one form in wide windows, of half a byte each; narrow ones have no differences.
+        bool takes = form == WindowForm.Wide && (source.Kind == ValueKind.Int4 || deltas * shape.StepBytes(true) <= (source.Kind == ValueKind.Float32 ? SingleDeltasUpTo : DeltasUpTo) * plain * shape.StepBytes(false));
         return new WindowCounts(takes, ((takes ? deltas : plain) * shape.StepBytes(takes)) + heads);
     }
 
@@ -125,13 +129,21 @@ internal sealed unsafe class WindowLayout
     /// <summary>Sizes of parts, windows, steps and heads.</summary>
     public sealed class WindowShape
     {
-        public WindowShape(WindowSource source)
+        public WindowShape(WindowSource source, WindowForm form)
         {
-            (Rows, Columns, Kind) = (source.Rows, source.Columns, source.Kind);
-            PartRows = Math.Clamp(((Rows / PartsWanted) + Lanes - 1) / Lanes * Lanes, LeastPartRows, MostPartRows);
+            (Rows, Columns, Kind, Form) = (source.Rows, source.Columns, source.Kind, form);
+            PartRows = form == WindowForm.Narrow ? NarrowPartRows : Math.Clamp(((Rows / PartsWanted) + WindowLayout.Lanes - 1) / WindowLayout.Lanes * WindowLayout.Lanes, LeastPartRows, MostPartRows);
             Parts = (Rows + PartRows - 1) / PartRows;
             Windows = (Columns + Window - 1) / Window;
         }
+
+        public WindowForm Form { get; }
+
+        /// <summary>Rows of a group: of narrow integers a sum of 32 bits each in one register, of narrow floating point a register of four sums each.</summary>
+        public int Lanes => Form == WindowForm.Wide ? WindowLayout.Lanes : Kind.IsQuantized() ? 8 : 4;
+
+        /// <summary>Places of a step.</summary>
+        public int Places => Lanes * Slots;
 
         public int Rows { get; }
 
@@ -144,13 +156,15 @@ internal sealed unsafe class WindowLayout
 
         public int Parts { get; }
 
-        /// <summary>Columns of a window: what four registers of bytes hold, or in floating point two registers for each byte of a number.</summary>
-        public int Window => Kind.IsQuantized() ? QuantizedInput.Block : 128;
+        /// <summary>
+        /// Columns of a window: what four registers of bytes hold, or in floating point two registers for each byte of a number. In the narrow form what four lookups of 16 bytes reach, or in floating point what a byte can name.
+        /// </summary>
+        public int Window => Form == WindowForm.Wide ? (Kind.IsQuantized() ? QuantizedInput.Block : 128) : Kind.IsQuantized() ? 64 : 256;
 
         public int Windows { get; }
 
-        /// <summary>The rows; of integers also minus the sum of their values in this window, 16 bits each; of 4-bit ones also their scales.</summary>
-        public int HeadBytes => Lanes * (Kind switch
+        /// <summary>The rows; of integers in the wide form also minus the sum of their values in this window, 16 bits each; of 4-bit ones also their scales.</summary>
+        public int HeadBytes => Lanes * (Form == WindowForm.Narrow ? 1 : Kind switch
         {
             ValueKind.Int8 => 3,
             ValueKind.Int4 => 5,

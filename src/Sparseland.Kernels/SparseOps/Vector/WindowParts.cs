@@ -182,7 +182,7 @@ internal unsafe struct WindowParts : IParts
             for (int slot = 0; slot < WindowLayout.Slots; slot++)
             {
                 column = Column(step, lane, slot, column);
-                int value = WindowPlace.Value(step, Layout.Shape.Kind, lane, slot);
+                int value = WindowPlace.Value(step, Layout.Shape, lane, slot);
                 // Zeros of empty places take part like everywhere, unless they would meet an input that is not finite.
                 if (value == WindowLayout.Missing && !IsFinite) continue;
                 sums[slot] = MathF.FusedMultiplyAdd(x[column], BitConverter.Int32BitsToSingle(value), sums[slot]);
@@ -200,7 +200,7 @@ internal unsafe struct WindowParts : IParts
             for (int slot = 0; slot < WindowLayout.Slots; slot++)
             {
                 column = Column(step, lane, slot, column);
-                sum += (x[column] - 128) * WindowPlace.Value(step, Layout.Shape.Kind, lane, slot);
+                sum += (x[column] - 128) * WindowPlace.Value(step, Layout.Shape, lane, slot);
             }
         }
         if (Layout.Shape.Kind == ValueKind.Int8) return sum * InputScales[window];

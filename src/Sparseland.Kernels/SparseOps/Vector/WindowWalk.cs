@@ -25,8 +25,8 @@ internal sealed unsafe class WindowWalk
         for (int r = 0; r < _rows; r++) source.ColumnsOf(_first + r, _columns.AsSpan(_next[r].._end[r]));
     }
 
-    // Integers say of every row that it has met the scale of this window, which may be NaN.
-    private bool EveryGroup => _shape.Kind.IsQuantized();
+    // Integers say of every row that it has met the scale of this window, which may be NaN. Narrow ones do so where the columns of a scale end.
+    private bool EveryGroup => _shape.Form == WindowForm.Wide && _shape.Kind.IsQuantized();
 
     /// <summary>Steps with bytes and with differences, and groups.</summary>
     public (long Steps, long DeltaSteps, int Groups) Count()
@@ -37,7 +37,7 @@ internal sealed unsafe class WindowWalk
         {
             if (!Enter(w, deltas: false) && !EveryGroup) continue;
             Sort();
-            for (int g = 0; g < _rows; g += WindowLayout.Lanes)
+            for (int g = 0; g < _rows; g += _shape.Lanes)
             {
                 int steps = Steps(g);
                 if (steps == 0 && !EveryGroup) break;
@@ -46,7 +46,7 @@ internal sealed unsafe class WindowWalk
             }
             Measure(w);
             Sort();
-            for (int g = 0; g < _rows; g += WindowLayout.Lanes) deltas += Steps(g);
+            for (int g = 0; g < _rows; g += _shape.Lanes) deltas += Steps(g);
         }
         return (plain, deltas, groups);
     }
@@ -63,7 +63,7 @@ internal sealed unsafe class WindowWalk
             if (!Enter(w, layout.Deltas) && !EveryGroup) continue;
             Sort();
             byte groups = 0;
-            for (int g = 0; g < _rows; g += WindowLayout.Lanes, groups++, head += _shape.HeadBytes)
+            for (int g = 0; g < _rows; g += _shape.Lanes, groups++, head += _shape.HeadBytes)
             {
                 int count = Steps(g);
                 if (count == 0 && !EveryGroup) break;
@@ -71,7 +71,7 @@ internal sealed unsafe class WindowWalk
                 nint bytes = count * layout.StepBytes;
                 Clear(steps, bytes, count, layout.StepBytes);
                 new Span<byte>(head, _shape.HeadBytes).Clear();
-                for (int lane = 0; lane < WindowLayout.Lanes && g + lane < _rows; lane++) Lane(_order[g + lane], lane, w, values, steps, head, layout);
+                for (int lane = 0; lane < _shape.Lanes && g + lane < _rows; lane++) Lane(_order[g + lane], lane, w, values, steps, head, layout);
                 steps += bytes;
             }
             layout.GroupsOfWindows[(part * _shape.Windows) + w] = groups;
@@ -84,8 +84,8 @@ internal sealed unsafe class WindowWalk
         new Span<byte>(steps, (int)bytes).Clear();
         for (int s = 0; s < count; s++, steps += stepBytes)
         {
-            if (_shape.Kind == ValueKind.Float32) new Span<int>(steps, WindowLayout.Places).Fill(WindowLayout.Missing);
-            else if (_shape.Kind == ValueKind.BFloat16) new Span<ushort>(steps, WindowLayout.Places).Fill(WindowLayout.Missing >>> 16);
+            if (_shape.Kind == ValueKind.Float32) new Span<int>(steps, _shape.Places).Fill(WindowLayout.Missing);
+            else if (_shape.Kind == ValueKind.BFloat16) new Span<ushort>(steps, _shape.Places).Fill(WindowLayout.Missing >>> 16);
         }
     }
 
@@ -108,9 +108,9 @@ internal sealed unsafe class WindowWalk
             sum += value;
         }
         head[lane] = (byte)row;
-        if (!_shape.Kind.IsQuantized()) return;
-        ((short*)(head + WindowLayout.Lanes))[lane] = (short)-sum;
-        if (_shape.Kind == ValueKind.Int4) ((ushort*)(head + (3 * WindowLayout.Lanes)))[lane] = _source.Scale(_first + row, first);
+        if (!EveryGroup) return;
+        ((short*)(head + _shape.Lanes))[lane] = (short)-sum;
+        if (_shape.Kind == ValueKind.Int4) ((ushort*)(head + (3 * _shape.Lanes)))[lane] = _source.Scale(_first + row, first);
 
         void Put(int at, int where, int value, bool isEntry)
         {
