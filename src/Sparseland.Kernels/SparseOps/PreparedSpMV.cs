@@ -82,7 +82,11 @@ public sealed unsafe class PreparedSpMV
     /// <summary>Whether products with values of a type run in registers on this machine; elsewhere compressed rows and bit-masks are faster.</summary>
     public static bool IsFast(ValueKind kind) => IsFast(kind, WindowForms.OfMachine);
 
-    private static bool IsFast(ValueKind kind, WindowForm form) => form == WindowForm.Narrow ? SimdDispatch.Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported : kind.IsQuantized() ? WindowCode.IsUsable : SimdDispatch.Level == SimdLevel.Vector512 && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
+    // Processors with AVX-512 and without permutations of bytes keep compressed rows and bit-masks: nothing was measured there.
+    private static bool IsFast(ValueKind kind, WindowForm form) =>
+        form == WindowForm.Narrow ? SimdDispatch.Level == SimdLevel.Vector256 && !Avx512F.IsSupported && Avx2.IsSupported && Fma.IsSupported
+        : kind.IsQuantized() ? WindowCode.IsUsable
+        : SimdDispatch.Level == SimdLevel.Vector512 && Avx512BW.IsSupported && Avx512Vbmi.IsSupported;
 
     /// <summary>
     /// Whether a matrix can be prepared: all but 4-bit values that share a scale in groups of fewer than <see cref="IntegerWindow"/> columns, and 8-bit values of -128, which no encoding here

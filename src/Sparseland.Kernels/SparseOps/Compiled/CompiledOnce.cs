@@ -13,6 +13,9 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
     // A structure that lives for one step is used once, or by a few pieces of a batch.
     private const int UsesBeforeCode = 3;
 
+    // An order takes some ten bytes a stored value: other widths use the order of the nearest. Its bits are the same.
+    private const int MostOrders = 2;
+
     private readonly Lock _gate = new();
     private readonly Form _compiled = new();
     private readonly Form?[] _counted = new Form?[CountedMatrix.Orders];
@@ -47,7 +50,7 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
         {
             if (!_isReused && (_firstVersion ??= version) == version && ++_uses <= UsesBeforeCode) return null;
             _isReused = true;
-            Form form = counts ? _counted[CountedMatrix.OrderFor(width)] ??= new Form() : _compiled;
+            Form form = counts ? CountedFor(CountedMatrix.OrderFor(width)) : _compiled;
             if (!form.IsTried || form.Matrix is CountedMatrix { Threads: var threads } && threads < WorkPool.Threads)
             {
                 if (rows > LeastReuse) form.Matrix = counts ? CountedMatrix.TryCreate(rows, columns, rowPointers, indices, width, LeastReuse) : CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes, comesFromFar);
@@ -61,6 +64,19 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
             }
             return form.Matrix;
         }
+    }
+
+    private Form CountedFor(int order)
+    {
+        if (_counted[order] is { } form) return form;
+        int nearest = -1, count = 0;
+        for (int i = 0; i < _counted.Length; i++)
+        {
+            if (_counted[i] is null) continue;
+            count++;
+            if (nearest < 0 || Math.Abs(i - order) <= Math.Abs(nearest - order)) nearest = i;
+        }
+        return count >= MostOrders ? _counted[nearest]! : _counted[order] = new Form();
     }
 
     private sealed class Form
