@@ -61,20 +61,24 @@ internal static unsafe partial class DotRows
             l5 = Fma.MultiplyAdd(x, Vector256.Load(b5 + t), l5);
             u5 = Fma.MultiplyAdd(y, Vector256.Load(b5 + t + 8), u5);
         }
-        for (int lane = 0; t + lane < length; lane += 8)
+        if (t < length)
         {
-            Vector256<float> mask = Mask(length - (int)t - lane), x = Ends(a + t + lane, mask);
-            (Vector256<float> p0, Vector256<float> p1, Vector256<float> p2, Vector256<float> p3, Vector256<float> p4, Vector256<float> p5) = (Part(b0 + t + lane, mask), Part(b1 + t + lane, mask), Part(b2 + t + lane, mask), Part(b3 + t + lane, mask), Part(b4 + t + lane, mask), Part(b5 + t + lane, mask));
-            if (lane == 0)
-            {
-                (l0, l1, l2) = (Fma.MultiplyAdd(x, p0, l0), Fma.MultiplyAdd(x, p1, l1), Fma.MultiplyAdd(x, p2, l2));
-                (l3, l4, l5) = (Fma.MultiplyAdd(x, p3, l3), Fma.MultiplyAdd(x, p4, l4), Fma.MultiplyAdd(x, p5, l5));
-            }
-            else
-            {
-                (u0, u1, u2) = (Fma.MultiplyAdd(x, p0, u0), Fma.MultiplyAdd(x, p1, u1), Fma.MultiplyAdd(x, p2, u2));
-                (u3, u4, u5) = (Fma.MultiplyAdd(x, p3, u3), Fma.MultiplyAdd(x, p4, u4), Fma.MultiplyAdd(x, p5, u5));
-            }
+            // One product after the other: what is computed side by side here would take registers from the loop above.
+            Vector256<float> mask = Mask(length - (int)t), x = Ends(a + t, mask);
+            l0 = Fma.MultiplyAdd(x, Part(b0 + t, mask), l0);
+            l1 = Fma.MultiplyAdd(x, Part(b1 + t, mask), l1);
+            l2 = Fma.MultiplyAdd(x, Part(b2 + t, mask), l2);
+            l3 = Fma.MultiplyAdd(x, Part(b3 + t, mask), l3);
+            l4 = Fma.MultiplyAdd(x, Part(b4 + t, mask), l4);
+            l5 = Fma.MultiplyAdd(x, Part(b5 + t, mask), l5);
+            mask = Mask(length - (int)t - 8);
+            x = Ends(a + t + 8, mask);
+            u0 = Fma.MultiplyAdd(x, Part(b0 + t + 8, mask), u0);
+            u1 = Fma.MultiplyAdd(x, Part(b1 + t + 8, mask), u1);
+            u2 = Fma.MultiplyAdd(x, Part(b2 + t + 8, mask), u2);
+            u3 = Fma.MultiplyAdd(x, Part(b3 + t + 8, mask), u3);
+            u4 = Fma.MultiplyAdd(x, Part(b4 + t + 8, mask), u4);
+            u5 = Fma.MultiplyAdd(x, Part(b5 + t + 8, mask), u5);
         }
         return (Fold(l0 + u0, l1 + u1, l2 + u2, l3 + u3), Fold(l4 + u4, l5 + u5, default, default));
     }
@@ -95,12 +99,18 @@ internal static unsafe partial class DotRows
             l2 = Fma.MultiplyAdd(x, Vector256.Load(b2 + t), l2);
             u2 = Fma.MultiplyAdd(y, Vector256.Load(b2 + t + 8), u2);
         }
-        for (int lane = 0; t + lane < length; lane += 8)
+        if (t < length)
         {
-            Vector256<float> mask = Mask(length - (int)t - lane), x = Ends(a + t + lane, mask);
-            (Vector256<float> p0, Vector256<float> p1, Vector256<float> p2) = (Part(b0 + t + lane, mask), Part(b1 + t + lane, mask), Part(b2 + t + lane, mask));
-            if (lane == 0) (l0, l1, l2) = (Fma.MultiplyAdd(x, p0, l0), Fma.MultiplyAdd(x, p1, l1), Fma.MultiplyAdd(x, p2, l2));
-            else (u0, u1, u2) = (Fma.MultiplyAdd(x, p0, u0), Fma.MultiplyAdd(x, p1, u1), Fma.MultiplyAdd(x, p2, u2));
+            // One product after the other: what is computed side by side here would take registers from the loop above.
+            Vector256<float> mask = Mask(length - (int)t), x = Ends(a + t, mask);
+            l0 = Fma.MultiplyAdd(x, Part(b0 + t, mask), l0);
+            l1 = Fma.MultiplyAdd(x, Part(b1 + t, mask), l1);
+            l2 = Fma.MultiplyAdd(x, Part(b2 + t, mask), l2);
+            mask = Mask(length - (int)t - 8);
+            x = Ends(a + t + 8, mask);
+            u0 = Fma.MultiplyAdd(x, Part(b0 + t + 8, mask), u0);
+            u1 = Fma.MultiplyAdd(x, Part(b1 + t + 8, mask), u1);
+            u2 = Fma.MultiplyAdd(x, Part(b2 + t + 8, mask), u2);
         }
         return Fold(l0 + u0, l1 + u1, l2 + u2, default);
     }
