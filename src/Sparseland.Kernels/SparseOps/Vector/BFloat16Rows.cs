@@ -36,12 +36,7 @@ internal unsafe struct BFloat16Rows : IRowSum
 
     public readonly int ScratchBytes => 0;
 
-    public readonly int FourUpTo => (Level >= SimdLevel.Vector512 && (Bits == null ? Avx512F.IsSupported : MaskLanes.IsSupported)) || (Bits == null && Uses256 && IsFar) ? WideRows : 0;
-
-    // More bytes than the second cache: where rows take turns, their sums are loaded and stored, which is a third of the time in the caches and nothing beside memory.
-    private readonly bool IsFar => (long)WideRows * Columns * sizeof(ushort) > 1 << 19;
-
-    private readonly bool Uses256 => Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported;
+    public readonly int FourUpTo => Level >= SimdLevel.Vector512 && (Bits == null ? Avx512F.IsSupported : MaskLanes.IsSupported) ? WideRows : 0;
 
     /// <summary>Where column c is in X.</summary>
     public static int Place(int column) => (column & ~31) + ((column & 1) << 4) + ((column & 31) >> 1);
@@ -61,7 +56,7 @@ internal unsafe struct BFloat16Rows : IRowSum
             if (bits == null) Dense512(values, lanes);
             else Masked512(values, bits, lanes);
         }
-        else if (row < WideRows && Uses256)
+        else if (row < WideRows && Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported)
         {
             if (bits == null) Dense256(values, lanes);
             else Masked256(values, bits, lanes);
@@ -135,8 +130,7 @@ internal unsafe struct BFloat16Rows : IRowSum
         float* lanes = stackalloc float[256];
         if (Bits == null)
         {
-            if (Level >= SimdLevel.Vector512 && Avx512F.IsSupported) Full(row, distance, lanes);
-            else Full256(row, distance, lanes);
+            Full(row, distance, lanes);
             for (int i = 0; i < 4; i++) sums[i] = FloatRows.Fold(lanes + (64 * i));
             return;
         }
@@ -229,40 +223,13 @@ internal unsafe struct BFloat16Rows : IRowSum
         s3 = Avx512F.FusedMultiplyAdd((high & odd).AsSingle(), x3, s3);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Dense256(ushort* w, float* lanes)
     {
-        new Span<float>(lanes, 64).Clear();
         int columns = Columns, whole = columns & ~63;
-        Add256(w, X, whole, lanes);
-        for (int c = whole; c < columns; c++) Add(w[c], c, lanes);
-    }
-
-    /// <summary>As <see cref="Full"/>; rows take turns, see <see cref="FloatRows"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Full256(int row, int distance, float* lanes)
-    {
-        const int Piece = 256;
-        new Span<float>(lanes, 256).Clear();
-        nint columns = Columns, whole = columns & ~63, apart = (nint)distance * columns;
-        ushort* w = Values + ((nint)row * columns);
-        for (nint c = 0; c < whole; c += Piece)
-        {
-            nint count = nint.Min(Piece, whole - c);
-            for (int r = 0; r < 4; r++) Add256(w + (r * apart) + c, X + c, count, lanes + (64 * r));
-        }
-        for (int r = 0; r < 4; r++, lanes += 64, w += apart)
-        {
-            for (nint i = whole; i < columns; i++) Add(w[i], (int)i, lanes);
-        }
-    }
-
-    /// <summary>Adds the products of a multiple of 64 columns to the lanes.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Add256(ushort* w, float* x, nint columns, float* lanes)
-    {
-        Vector256<float> s0 = Vector256.Load(lanes), s1 = Vector256.Load(lanes + 8), s2 = Vector256.Load(lanes + 16), s3 = Vector256.Load(lanes + 24);
-        Vector256<float> s4 = Vector256.Load(lanes + 32), s5 = Vector256.Load(lanes + 40), s6 = Vector256.Load(lanes + 48), s7 = Vector256.Load(lanes + 56);
-        for (nint c = 0; c < columns; c += 64)
+        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
+        float* x = X;
+        for (nint c = 0; c < whole; c += 64)
         {
             Pair(Vector256.Load((uint*)(w + c)), x + c, ref s0, ref s2);
             Pair(Vector256.Load((uint*)(w + c + 16)), x + c + 8, ref s1, ref s3);
@@ -270,6 +237,7 @@ internal unsafe struct BFloat16Rows : IRowSum
             Pair(Vector256.Load((uint*)(w + c + 48)), x + c + 40, ref s5, ref s7);
         }
         Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
+        for (int c = whole; c < columns; c++) Add(w[c], c, lanes);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
