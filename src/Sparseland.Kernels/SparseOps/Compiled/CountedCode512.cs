@@ -57,10 +57,7 @@ internal sealed unsafe class CountedCode512(int rows, int tiles, int lines) : Co
     /// <inheritdoc/>
     protected override void EmitStart(Assembler code, in Shape shape, int rows)
     {
-        for (int r = 0; r < rows && !shape.IsWhole; r++)
-        {
-            GoToSums(code, Sums[r], Register.R10, r, shape);
-        }
+        for (int r = 0; r < rows && !shape.IsWhole; r++) GoToSums(code, Sums[r], Register.R10, r, shape);
         if (shape.Begins)
         {
             code.Load(Register.R14, Register.Rdi, Arguments.BiasAt);
@@ -99,14 +96,8 @@ internal sealed unsafe class CountedCode512(int rows, int tiles, int lines) : Co
         }
         for (int r = 0; r < rows; r++)
         {
-            if (shape.Ends)
-            {
-                GoTo(code, Register.R15, Register.R10, rows + r, Arguments.OutputAt);
-            }
-            else
-            {
-                GoToSums(code, Register.R15, Register.R10, rows + r, shape);
-            }
+            if (shape.Ends) GoTo(code, Register.R15, Register.R10, rows + r, Arguments.OutputAt);
+            else GoToSums(code, Register.R15, Register.R10, rows + r, shape);
             for (int j = 0; j < shape.Registers; j++) code.PrefetchToWrite(Register.R15, j * LineBytes);
         }
     }
