@@ -42,18 +42,17 @@ internal static unsafe class TileLine
         Vector256.StoreAligned(high, to + Half);
     }
 
-    /// <summary>to[i] = from[indices[i]], in pieces of rows: without AVX-512, whose permutations take any.</summary>
+    /// <summary>to[i] = from[indices[i]], eight at once where they lie in a row: without AVX-512, whose permutations take any.</summary>
     /// <param name="from">The first of the floats.</param>
-    /// <param name="indices">Sixteen, ascending.</param>
+    /// <param name="indices">Sixteen.</param>
+    /// <param name="inRow">For each half of them, whether it is eight numbers one after the other.</param>
     /// <param name="to">At an address divisible by 64.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Gather(float* from, int* indices, float* to)
+    public static void Gather(float* from, int* indices, bool* inRow, float* to)
     {
-        for (int c = 0; c < CompiledMatrix.Lanes; c += Half)
+        for (int c = 0; c < CompiledMatrix.Lanes; c += Half, inRow++)
         {
-            // Eight pixels are a piece of one row, or of two where a row ends.
-            int first = indices[c];
-            if (indices[c + Half - 1] == first + Half - 1) Vector256.StoreAligned(Vector256.Load(from + first), to + c);
+            if (*inRow) Vector256.StoreAligned(Vector256.Load(from + indices[c]), to + c);
             else for (int i = c; i < c + Half; i++) to[i] = from[indices[i]];
         }
     }

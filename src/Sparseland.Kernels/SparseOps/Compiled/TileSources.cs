@@ -167,6 +167,7 @@ internal unsafe struct PlaneSource : ITileSource
         const int Lanes = CompiledMatrix.Lanes;
         fixed (int* lines = Lines, offsets = Offsets, starts = Gather.Starts, indices = Gather.Indices)
         fixed (TileGather.Kind* kinds = Gather.Kinds)
+        fixed (bool* inRow = Gather.InRow)
         {
             for (int i = first; i < end;)
             {
@@ -179,7 +180,7 @@ internal unsafe struct PlaneSource : ITileSource
                     float* from = Planes + offset + starts[t];
                     if (kinds[t] == TileGather.Kind.Permuted && !Avx512F.IsSupported)
                     {
-                        for (int line = 0; line < count; line++) TileLine.Gather(from + line, indices + t * Lanes, at + line * Lanes);
+                        for (int line = 0; line < count; line++) TileLine.Gather(from + line, indices + t * Lanes, inRow + t * TileGather.Halves, at + line * Lanes);
                         continue;
                     }
                     if (kinds[t] == TileGather.Kind.Permuted)
@@ -375,6 +376,9 @@ internal sealed class TileGather
         Single,
     }
 
+    /// <summary>Registers of 256 bits in a tile.</summary>
+    public const int Halves = 2;
+
     // So many floats further right are within reach of the same registers.
     private const int MostTaps = 2;
 
@@ -383,7 +387,8 @@ internal sealed class TileGather
     {
         const int Lanes = CompiledMatrix.Lanes;
         int pixels = height * width, tiles = (pixels + Lanes - 1) / Lanes;
-        (Starts, Kinds, Indices) = (new int[tiles], new Kind[tiles], new int[tiles * Lanes]);
+        (Starts, Kinds, Indices, InRow) = (new int[tiles], new Kind[tiles], new int[tiles * Lanes], new bool[tiles * Halves]);
+        Array.Fill(InRow, true);
         for (int t = 0; t < tiles; t++)
         {
             int start = Place(t * Lanes), last = 0;
@@ -392,8 +397,10 @@ internal sealed class TileGather
             for (int c = 0; c < Lanes; c++)
             {
                 // Lanes behind the end repeat the last pixel: nobody reads what comes of them.
-                last = Place(Math.Min(t * Lanes + c, pixels - 1)) - start;
-                Indices[t * Lanes + c] = last;
+                int at = t * Lanes + c, place = Place(Math.Min(at, pixels - 1)) - start;
+                // Each is compared with the one before: a gap and as many repeats end where eight in a row do.
+                if (c % (Lanes / Halves) > 0 && place != last + 1) InRow[at / (Lanes / Halves)] = false;
+                Indices[at] = last = place;
                 // The last pixel alone does not tell: 15 pixels and one gap end at 15 as well.
                 straight &= last == c;
             }
@@ -410,4 +417,7 @@ internal sealed class TileGather
 
     /// <summary>Relative to the first.</summary>
     public int[] Indices { get; }
+
+    /// <summary>For each half of each tile, whether its places are one after the other.</summary>
+    public bool[] InRow { get; }
 }
