@@ -6,7 +6,7 @@ namespace Sparseland.Kernels.SparseOps;
 /// <content>Which kernel runs.</content>
 public sealed partial class PreparedSparseConvolution
 {
-    /// <summary>Whether blocks of a convolution of this kind would be multiplied as tiles on this machine. They are where a weight has them, that is, where whole blocks of 4 or more outputs of a group are kept or removed, and where results have more than 16 pixels: both this does not look at.</summary>
+    /// <summary>Whether blocks of a convolution of this kind would be multiplied as tiles on this machine. They are where a weight has them, that is, where whole blocks of 4 or more outputs of a group are kept or removed, and where results have more pixels than a register has lanes (16, or 8 with AVX2): both this does not look at.</summary>
     /// <param name="shape">The convolution.</param>
     public static bool HasTiles(SparseConvolutionShape shape)
     {
@@ -32,7 +32,9 @@ public sealed partial class PreparedSparseConvolution
         if (IsDepthwise(batch, height, width) is not null) return SparseForm.Depthwise;
         ConvolutionPlan plan = GetPlan(height, width);
         if (GetTiled(plan) is not null) return SparseForm.Tiles;
-        return plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null) is { } code ? code is CompiledMatrix { Planes: not null } ? SparseForm.Shifted : SparseForm.Compiled : SparseForm.Loops;
+        bool sharesImages = batch >= BatchWorthSharing;
+        if (sharesImages && plan.Forward.GetShiftedRows(plan.Input) is not null) return SparseForm.Shifted;
+        return plan.Forward.GetCompiled(_version, sharesImages ? plan.Input : null) is { } code ? code is CompiledMatrix { Planes: not null } ? SparseForm.Shifted : SparseForm.Compiled : SparseForm.Loops;
     }
 
     /// <summary>The geometry for the kernel of depthwise convolutions; null where that does not fit.</summary>

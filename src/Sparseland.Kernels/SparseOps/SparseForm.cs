@@ -9,7 +9,7 @@ public enum SparseForm
     /// <summary>Machine code: written for the structure, or, where that would be too long, for all structures, whose rows are put in order for it.</summary>
     Compiled,
 
-    /// <summary>Machine code for the structure and the images' size, which reads shifted planes of one image after the other.</summary>
+    /// <summary>Machine code for the structure and the images' size, or with AVX2 loops, which read shifted planes of one image after the other.</summary>
     Shifted,
 
     /// <summary>Tiles of rows that share their columns.</summary>
