@@ -331,11 +331,14 @@ public sealed unsafe partial class PreparedSparseConvolution
                 Shifted(image, shifted, null);
                 return;
             }
-            if (Array.TrueForAll(Rows, r => r is not null))
+            // A narrow phase of a gradient has no loops over shifted planes, and one without entries reads nothing.
+            bool isDone = true, readsPlanes = false;
+            for (int i = 0; i < Passes.Length; i++)
             {
-                foreach (ShiftedRows? rows in Rows) Shifted(image, null, rows);
-                return;
+                if (Rows[i] is { } loops) Shifted(image, null, loops);
+                else (isDone, readsPlanes) = (false, readsPlanes || Passes[i].Offsets.Length > 0);
             }
+            if (isDone) return;
             if (Passes.Length == 1 && Compiled[0] is { } flatCode && Passes[0].Flat((int)InputPlane) is { } flat)
             {
                 Flat(flat, flatCode, image);
@@ -351,14 +354,14 @@ public sealed unsafe partial class PreparedSparseConvolution
                     return;
                 }
             }
-            using Scratch.Buffer planes = Scratch.Rent(Layout.TotalLength);
+            using Scratch.Buffer planes = Scratch.Rent(readsPlanes ? Layout.TotalLength : 0);
             const int PlanesPerPart = 8, FloatsPerPart = 8192;
-            int perPart = Math.Clamp(FloatsPerPart / Layout.PlaneStride, 1, PlanesPerPart);
-            WorkPool.Run((Layout.Planes + perPart - 1) / perPart,
-                new FillParts { Layout = Layout, Image = Input + image * InputImage, ImagePlane = InputPlane, Planes = planes.Pointer, PerPart = perPart });
+            int perPart = Math.Clamp(FloatsPerPart / Layout.PlaneStride, 1, PlanesPerPart), parts = readsPlanes ? (Layout.Planes + perPart - 1) / perPart : 0;
+            WorkPool.Run(parts, new FillParts { Layout = Layout, Image = Input + image * InputImage, ImagePlane = InputPlane, Planes = planes.Pointer, PerPart = perPart });
             int* boundaries = stackalloc int[RowPartition.MaxBlocks + 1];
             for (int i = 0; i < Passes.Length; i++)
             {
+                if (Rows[i] is not null) continue;
                 ConvolutionPass pass = Passes[i];
                 if (Compiled[i] is { } compiled)
                 {

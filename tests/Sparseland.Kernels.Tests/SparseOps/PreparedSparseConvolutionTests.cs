@@ -60,6 +60,8 @@ public class PreparedSparseConvolutionTests
                 { "1x1 stride 2, a row below", new(24, 64, 1, 1) { PadBottom = 1, StrideHeight = 2, StrideWidth = 2 }, 1, 28, 28 },
                 { "channels in blocks, images side by side", Same3x3(70, 6), 9, 9, 20 },
                 { "3x3 stride 2, images side by side", Same3x3(20, 30) with { StrideHeight = 2, StrideWidth = 2 }, 9, 17, 18 },
+                { "3x3 stride 2, phases of 8 and of 7 pixels, images side by side", Same3x3(6, 8) with { StrideHeight = 2, StrideWidth = 2 }, 9, 16, 15 },
+                { "phases that no tap reaches, images side by side", new(4, 6, 2, 2) { StrideHeight = 3, StrideWidth = 3 }, 9, 26, 25 },
                 { "3x3 dilated, images side by side", new(3, 4, 3, 3) { DilationHeight = 2, DilationWidth = 3, PadTop = 2, PadLeft = 3, PadBottom = 2, PadRight = 3 }, 8, 11, 13 },
                 { "cropped at the left, padded at the right, images side by side", new(4, 6, 3, 3) { PadTop = 3, PadLeft = -1, PadBottom = -1, PadRight = 3 }, 9, 9, 13 },
                 { "more columns of padding than the image has, images side by side", new(2, 3, 1, 25) { PadLeft = 12, PadRight = 12 }, 8, 3, 9 },
