@@ -186,8 +186,8 @@ internal unsafe struct ShiftedProduct
     // What lies between rows of the results is bounded with them.
     private readonly void Bound(float* results, nint count)
     {
-        V256 low = V256.Broadcast(Clamp.Low), high = V256.Broadcast(Clamp.High);
-        for (nint i = 0; i < count; i += V256.Count) V256.Store(V256.Min(V256.Max(V256.Load(results + i), low), high), results + i);
+        V256 low = V256.Broadcast(Clamp.Low), high = V256.Broadcast(Clamp.High), zero = V256.Broadcast(Clamp.Zero);
+        for (nint i = 0; i < count; i += V256.Count) V256.Store(Clamp.Bounded(V256.Load(results + i), low, high, zero), results + i);
     }
 
     // Pixels of one phase of a strided gradient go to their places.
@@ -250,6 +250,12 @@ internal unsafe struct ShiftedProduct
         {
             // Whole cache lines alone go past the caches.
             for (; i < count && ((nint)(to + i) & 63) != 0; i++) to[i] = from[i];
+            // Without AVX-512, what stores 512 bits is an ordinary store.
+            for (; i + 16 <= count && !Avx512F.IsSupported; i += 16)
+            {
+                Vector256.Load(from + i).StoreAlignedNonTemporal(to + i);
+                Vector256.Load(from + i + 8).StoreAlignedNonTemporal(to + i + 8);
+            }
             for (; i + 16 <= count; i += 16) Vector512.Load(from + i).StoreAlignedNonTemporal(to + i);
         }
         for (; i + 16 <= count; i += 16) Vector512.Load(from + i).Store(to + i);
