@@ -10,7 +10,7 @@ namespace Sparseland.Kernels.Dense;
 public readonly record struct Clamp(float Low, float High)
 {
     /// <summary>Upper bound.</summary>
-    public float High { get; init; } = High + 0f;
+    public float High { get; init => field = value + 0f; } = High + 0f;
 
     /// <summary>No activation.</summary>
     public static Clamp None => new(float.NegativeInfinity, float.PositiveInfinity);

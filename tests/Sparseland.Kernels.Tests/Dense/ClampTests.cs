@@ -36,6 +36,12 @@ public sealed class ClampTests
         }
     }
 
+    [Fact]
+    public void AnUpperBoundOfMinusZeroIsZero()
+    {
+        foreach (Clamp clamp in (Clamp[])[new(-1f, -0f), Clamp.Relu with { High = -0f }]) Assert.Equal(0, BitConverter.SingleToInt32Bits(clamp.High));
+    }
+
     private sealed unsafe class Work(Clamp clamp, float[] x) : ILevelWork
     {
         public void Run<V>() where V : unmanaged, IVector<V>
