@@ -22,7 +22,7 @@ public unsafe class CountedMatrixTests
     [SkippableTheory, MemberData(nameof(Shapes))]
     public void Counted_rows_give_the_bits_of_the_reference(int rows, int columns, int n, double density)
     {
-        Skip.IfNot(CountedMatrix.IsUsable, "this machine runs no code of ours");
+        Skip.IfNot(CompiledKernels.AreUsed, "this machine runs no code of ours");
         var random = new Random(rows * 7919 + columns * 31 + n);
         CsrMatrix csr = Csr(random, rows, columns, density);
         float[] b = Uniform(random, columns * n), bias = Uniform(random, rows), residual = Uniform(random, rows * n);
@@ -64,7 +64,7 @@ public unsafe class CountedMatrixTests
     [SkippableFact]
     public void Values_change_and_the_order_stays()
     {
-        Skip.IfNot(CountedMatrix.IsUsable, "this machine runs no code of ours");
+        Skip.IfNot(CompiledKernels.AreUsed, "this machine runs no code of ours");
         var random = new Random(3);
         CsrMatrix csr = Csr(random, 90, 500, 0.1);
         float[] b = Uniform(random, 500 * 40), c = new float[90 * 40], expected = new float[90 * 40];
@@ -84,7 +84,7 @@ public unsafe class CountedMatrixTests
     [SkippableFact]
     public void What_is_not_finite_reaches_the_rows_that_use_it_and_no_others()
     {
-        Skip.IfNot(CountedMatrix.IsUsable, "this machine runs no code of ours");
+        Skip.IfNot(CompiledKernels.AreUsed, "this machine runs no code of ours");
         var random = new Random(4);
         const int Rows = 50, Columns = 400, N = 35;
         float[] dense = SparseDense(random, Rows, Columns, 0.05), b = Uniform(random, Columns * N);

@@ -10,20 +10,11 @@ internal sealed partial class Assembler
     /// <summary>target = [address + offset] (vmovups).</summary>
     public void Load256(int target, Register address, int offset, int lanes = 8) => Vex(Map0F, NoPrefix, 0x10, target, 0, address, offset, lanes);
 
-    /// <summary>target = [address + index + offset] (vmovups).</summary>
-    public void Load256(int target, Register address, Register index, int offset, int lanes = 8) => Vex(Map0F, NoPrefix, 0x10, target, 0, address, index, offset, lanes);
-
     /// <summary>[address + offset] = source (vmovups).</summary>
     public void Store256(int source, Register address, int offset, int lanes = 8) => Vex(Map0F, NoPrefix, 0x11, source, 0, address, offset, lanes);
 
-    /// <summary>[address + index + offset] = source (vmovups).</summary>
-    public void Store256(int source, Register address, Register index, int offset, int lanes = 8) => Vex(Map0F, NoPrefix, 0x11, source, 0, address, index, offset, lanes);
-
     /// <summary>target = the float at [address + offset] in all lanes (vbroadcastss).</summary>
     public void Broadcast256(int target, Register address, int offset, int lanes = 8) => Vex(Map0F38, Prefix66, 0x18, target, 0, address, offset, lanes);
-
-    /// <summary>target = the float at [address + index + offset] in all lanes (vbroadcastss).</summary>
-    public void Broadcast256(int target, Register address, Register index, int offset, int lanes = 8) => Vex(Map0F38, Prefix66, 0x18, target, 0, address, index, offset, lanes);
 
     /// <summary>target = [address + offset] in the lanes of the mask, zeros elsewhere, where nothing is read (vmaskmovps).</summary>
     public void LoadMasked256(int target, int mask, Register address, int offset, int lanes = 8) => Vex(Map0F38, Prefix66, 0x2C, target, mask, address, offset, lanes);
@@ -40,9 +31,6 @@ internal sealed partial class Assembler
     /// <summary>sum += left * [address + index + offset] (vfmadd231ps).</summary>
     public void MultiplyAdd256(int sum, int left, Register address, Register index, int offset, int lanes = 8) => Vex(Map0F38, Prefix66, 0xB8, sum, left, address, index, offset, lanes);
 
-    /// <summary>target = left * right (vmulps).</summary>
-    public void Multiply256(int target, int left, int right, int lanes = 8) => Vex(Map0F, NoPrefix, 0x59, target, left, right, lanes);
-
     /// <summary>target = left + right (vaddps).</summary>
     public void Add256(int target, int left, int right, int lanes = 8) => Vex(Map0F, NoPrefix, 0x58, target, left, right, lanes);
 
@@ -55,20 +43,11 @@ internal sealed partial class Assembler
     /// <summary>target = left &lt; right ? left : right, so right when either is NaN (vminps).</summary>
     public void Min256(int target, int left, int right, int lanes = 8) => Vex(Map0F, NoPrefix, 0x5D, target, left, right, lanes);
 
-    /// <summary>target = left ^ right (vxorps).</summary>
-    public void Xor256(int target, int left, int right) => Vex(Map0F, NoPrefix, 0x57, target, left, right, 8);
-
-    /// <summary>target = left &amp; right (vandps).</summary>
-    public void And256(int target, int left, int right) => Vex(Map0F, NoPrefix, 0x54, target, left, right, 8);
-
     /// <summary>target = 0 (vxorps).</summary>
     public void Clear256(int target) => Vex(Map0F, NoPrefix, 0x57, target, target, target, 4);
 
     /// <summary>target = source (vmovaps).</summary>
     public void Copy256(int target, int source) => Vex(Map0F, NoPrefix, 0x28, target, 0, source, 8);
-
-    /// <summary>Each lane of target = the lane of source that the lane of places names (vpermps).</summary>
-    public void Permute256(int target, int places, int source) => Vex(Map0F38, Prefix66, 0x16, target, places, source, 8);
 
     /// <summary>Lanes 4 to 7 of target = the first four of source, the others those of left (vinsertf128).</summary>
     public void JoinLanes256(int target, int left, int source)

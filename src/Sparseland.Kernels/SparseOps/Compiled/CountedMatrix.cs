@@ -94,9 +94,6 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     /// <inheritdoc/>
     public override long Bytes => sizeof(ushort) * (long)_numbers.Length + sizeof(float) * (long)_values.Length + sizeof(int) * ((long)_order.Length + _rows.Length + _chunkRows.Length + Lines.Length) + sizeof(CountedCode.Group) * (long)_groups.Length;
 
-    /// <summary>Whether calls from this thread may multiply.</summary>
-    public static bool IsUsable => CompiledMatrix.Usable256 ? CountedCode256.At(0).IsUsable : CountedCode512.Many.IsUsable;
-
     /// <summary>Whether products are faster than with straight-line code.</summary>
     /// <param name="stored">Stored values.</param>
     /// <param name="places">Rows times columns of the matrix.</param>
