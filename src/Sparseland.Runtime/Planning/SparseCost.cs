@@ -17,9 +17,6 @@ internal static class SparseCost
     private const int PanelRows = 28;
     private const double Load = 2.2, Copy = 2.2, LoopLoad = 1, LoopCopy = 0.25, Write = 0.28, Tap = 2.65;
 
-    // Machine code for all structures (AVX2): values share no loads, and inputs are packed.
-    private const double CountedCopy = 2.2;
-
     // Stored values whose code and values (14 bytes each) leave the caches before they are used again, and what their arrival costs where 16 columns meet them. A dense weight of 3072 x 1024 took 0.73 ms with 16
     // rows and 0.97 with 70 % of its places stored: 31 MB at 32 bytes a nanosecond.
     private const double FarStored = 600_000, FarCode = 1.75;
@@ -47,7 +44,8 @@ internal static class SparseCost
         double filled = columns <= lanes ? 1 : (double)((columns + lanes - 1) / lanes * lanes) / columns;
         int panel = Math.Min(PanelRows, outputs);
         double used = 1 - Math.Pow(1 - density, (double)panel / blockRows);
-        double work = (density + (written ? Load : counted ? 0 : LoopLoad) * used / panel + (written ? Copy : counted ? CountedCopy : LoopCopy) / outputs) * filled;
+        // Values share no loads in code for all structures; inputs are packed for either kind of code.
+        double work = (density + (written ? Load : counted ? 0 : LoopLoad) * used / panel + (written || counted ? Copy : LoopCopy) / outputs) * filled;
         return written && density * weights > FarStored ? Math.Max(work, FarCode * density * lanes / Math.Max(lanes, columns)) : work;
     }
 

@@ -151,7 +151,7 @@ public sealed class Convolution2DTests
     public void DepthwisePlanesMayLieApart(int stride, int size)
     {
         Convolution2D g = new Convolution2D(1, 40, size, size, 40, 3, 3) { Groups = 40 }.WithPadding(1).WithStride(stride);
-        Skip.IfNot(g.HasDepthwiseKernel, "the depthwise kernel needs 512-bit registers");
+        Skip.IfNot(g.HasDepthwiseKernel, "the depthwise kernel needs registers of 256 bits");
         PackedConvolution packed = g.Pack(Random(360, 2));
         int pixels = size * size, outPixels = g.OutHeight * g.OutWidth;
         var spacing = new PlaneSpacing(PlaneSpacing.ToLines(pixels), PlaneSpacing.ToLines(outPixels));
