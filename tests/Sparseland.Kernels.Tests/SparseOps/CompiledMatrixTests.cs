@@ -19,6 +19,26 @@ public class CompiledMatrixTests
         { 30, 384, 20, 0.1 }, { 30, 385, 130, 0.1 }, { 29, 768, 33, 0.5 }, { 29, 769, 130, 0.5 }, { 200, 800, 40, 0.5 }, { 500, 900, 130, 0.08 }, { 40, 1500, 50, 0.01 }, { 60, 1000, 49, 0.1 }, { 600, 1100, 49, 0.45 }, { 600, 1100, 145, 0.45 }, { 256, 2304, 131, 0.1 }, { 30, 1100, 1001, 0.1 }, { 64, 64, 64, 0 }, { 64, 64, 64, 1 },
     };
 
+    /// <summary>Bounds that are no numbers make all results none, in code (straight-line, loops, tiles) as in loops without it.</summary>
+    [Theory]
+    [InlineData(float.NaN, 1), InlineData(-1, float.NaN), InlineData(float.NaN, float.PositiveInfinity), InlineData(-1, -0f)]
+    public void Bounds_that_are_not_numbers_reach_every_result(float low, float high)
+    {
+        const int Rows = 64, Columns = 90, N = 40;
+        var random = new Random(5);
+        float[] single = SparseDense(random, Rows, Columns, 0.3), blocks = new float[single.Length], b = Uniform(random, Columns * N), expected = new float[Rows * N];
+        for (int i = 0; i < blocks.Length; i++) blocks[i] = single[i / Columns / 4 * 4 * Columns + i % Columns];
+        foreach (float[] dense in (float[][])[single, blocks])
+        {
+            CsrMatrix csr = CsrMatrix.FromDense(dense, Rows, Columns);
+            var clamp = new Clamp(low, high);
+            SpMM.MultiplyReference(csr, b, N, expected, default, default, clamp);
+            Assert.Equal(float.IsNaN(low + high), expected.All(float.IsNaN));
+            var w = new PreparedSpMM(csr);
+            Near.BitEqual(expected, SameEverywhere(expected.Length, c => w.Multiply(b, N, c, default, default, clamp)));
+        }
+    }
+
     [Theory, MemberData(nameof(Shapes))]
     public void Code_gives_the_bits_of_the_reference(int rows, int columns, int n, double density)
     {

@@ -301,13 +301,13 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
         GC.KeepAlive(_memory);
     }
 
-    /// <summary>Bounds, and what turns -0 into +0 exactly where the maximum of -0 and a bound of +0 would: three registers.</summary>
+    /// <summary>Bounds, and what is added last (<see cref="Clamp.Zero"/>): three registers.</summary>
     internal static void FillClamp(Clamp clamp, float* to)
     {
         if (clamp.IsNone) return;
         new Span<float>(to, Lanes).Fill(clamp.Low);
         new Span<float>(to + Lanes, Lanes).Fill(clamp.High);
-        new Span<float>(to + 2 * Lanes, Lanes).Fill(clamp.Low == 0 && !float.IsNegative(clamp.Low) ? 0f : -0f);
+        new Span<float>(to + 2 * Lanes, Lanes).Fill(clamp.Zero);
     }
 
     /// <summary>Multiplies panels first .. end-1 with blocks firstBlock .. endBlock-1 of packed tiles; the first block starts from bias and residual, the last clamps.</summary>
