@@ -173,7 +173,7 @@ internal unsafe partial struct DepthwiseKernel
     private static Vector256<float> Bounded8(Vector256<float> v, float* constants) =>
         Avx.Min(Vector256.Load(constants + High), Avx.Max(Vector256.Load(constants + Low), v)) + Vector256.Load(constants + Positive);
 
-    // A row that is narrower than a register reaches into the next, which is written later; behind the last, nothing may be written (masked stores take twenty cycles on Zen 1).
+    // A row that is narrower than a register reaches into the next, which is written later; behind the last, nothing may be written (stores under a mask take many cycles).
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store8(Vector256<float> v, float* to, float* end, float* written)
     {

@@ -53,7 +53,8 @@ internal sealed class ConvolutionPlan
         if (known is not null && (known.Value is not { } planes || planes.Code == matrix.Code)) return known.Value;
         var made = new StrongBox<TilePlanes?>(TilePlanes.TryCreate(shape, matrix, Height, Width));
         StrongBox<TilePlanes?>? before = Interlocked.CompareExchange(ref _tilePlanes, made, known);
-        return (before == known ? made : before!).Value;
+        // What another thread made meanwhile may be for another level.
+        return before?.Value is { } other && other.Code == matrix.Code ? other : made.Value;
     }
 
     /// <summary>Plans the forward pass; values are shared, not copied.</summary>

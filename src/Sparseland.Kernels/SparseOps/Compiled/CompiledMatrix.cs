@@ -94,8 +94,8 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
     /// <summary>Whether kernels called from this thread may be compiled.</summary>
     public static bool Usable => SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported && MayRunCode;
 
-    /// <summary>Whether kernels called from this thread may run code with registers of 256 bits, which is written once a process: loops over stored values and tiles.</summary>
-    public static bool Usable256 => SimdDispatch.Level == SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported && MayRunCode;
+    /// <summary>Whether kernels called from this thread may run code with registers of 256 bits, which is written once a process: loops over stored values, which take numbers apart with an instruction of BMI2, and tiles.</summary>
+    public static bool Usable256 => SimdDispatch.Level == SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported && Bmi2.X64.IsSupported && MayRunCode;
 
     private static bool MayRunCode => !t_forbidden && s_allowed && ExecutableMemory.Works;
 

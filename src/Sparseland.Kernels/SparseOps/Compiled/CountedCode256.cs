@@ -34,8 +34,10 @@ internal sealed unsafe class CountedCode256 : CountedCode
     /// <summary>The code for products with so many columns: which of <see cref="Count"/>.</summary>
     public static int IndexFor(long width)
     {
-        int tiles = (int)Math.Min((width + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes, s_all[^1].MostTiles);
-        return Array.FindIndex(s_all, c => c.MostTiles >= tiles);
+        long tiles = (width + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes;
+        int index = 0;
+        while (index < s_all.Length - 1 && s_all[index].MostTiles < tiles) index++;
+        return index;
     }
 
     /// <summary>Different ways of cutting the work.</summary>
@@ -182,7 +184,7 @@ internal sealed unsafe class CountedCode256 : CountedCode
             code.Add256(s, s, sign);
         }
         code.Land(none);
-        // Stores under a mask take a dozen cycles: only where the last register is not full.
+        // Stores under a mask take many cycles: only where the last register is not full.
         code.LoadIndex(Register.R14, Register.Rdi, Arguments.MasksAt + Half - sizeof(int));
         for (int r = 0; r < rows; r++)
         {

@@ -31,8 +31,8 @@ internal unsafe struct TiledProduct
 
     private const int LineFloats = 16;
 
-    // Groups of registers that a tile is multiplied with before the next tile has its turn: at least so many, and as many as inputs fit the second cache (in registers, with whose size its own goes: 1 MB and 512 KB).
-    private const int LeastGroups = 8, MostGroups = 64, NearInputs = 16 * 1024;
+    // Groups of registers that a tile is multiplied with before the next tile has its turn: at least so many, and as many as inputs fit the second cache (in registers of 16 floats: with AVX2 they are half as large, and so is that cache, 512 KB and not 1 MB).
+    private const int LeastGroups = 8, MostGroups = 64, NearInputs = 256 * 1024;
 
     // Fewer columns than these leave so little to do between stores that groups of 4 x 4 sums overlap better than those of 4 x 6.
     private const int FewColumns = 8;
@@ -106,7 +106,7 @@ internal unsafe struct TiledProduct
 
     private readonly void Groups(int start, int registers, int groups, int firstTile, int endTile)
     {
-        int most = Offsets != null ? groups + 1 : (int)Math.Clamp(NearInputs / Math.Max(1, (long)Matrix.Depth * registers), LeastGroups, MostGroups), chunks = (groups + most - 1) / most;
+        int most = Offsets != null ? groups + 1 : (int)Math.Clamp(NearInputs / ((long)Matrix.Depth * registers * LineFloats + 1), LeastGroups, MostGroups), chunks = (groups + most - 1) / most;
         for (int c = 0; c < chunks; c++)
         {
             int from = groups * c / chunks, to = groups * (c + 1) / chunks;
