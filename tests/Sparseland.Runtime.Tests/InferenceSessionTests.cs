@@ -69,7 +69,7 @@ public class InferenceSessionTests
     [SkippableFact]
     public void Windows_are_taken_whether_neighbouring_rows_share_inputs_or_not()
     {
-        Skip.IfNot(PreparedSpMV.IsFast(ValueKind.Float32), "windows need 512-bit registers and permutations of bytes");
+        Skip.IfNot(PreparedSpMV.IsFast(ValueKind.Float32), "windows need AVX2, or 512-bit registers and permutations of bytes");
         const int Side = 512, Block = 64;
         var random = new Random(2);
         float[] blocks = new float[Side * Side], scattered = new float[Side * Side];
