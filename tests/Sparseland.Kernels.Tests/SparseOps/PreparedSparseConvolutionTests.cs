@@ -141,6 +141,23 @@ public class PreparedSparseConvolutionTests
         }
     }
 
+    /// <summary>Results of more than 16 MiB are written past the caches, in whole lines: planes of 91 x 93 pixels begin inside lines.</summary>
+    [Fact]
+    public void Batches_that_leave_the_caches_give_the_bits_of_their_images()
+    {
+        const int Batch = 8, Height = 91, Width = 93, Inputs = 2 * Height * Width, Outputs = 64 * Height * Width;
+        var random = new Random(13);
+        var convolution = new PreparedSparseConvolution(Same3x3(2, 64), Csr(random, 64, 18, 0.2));
+        float[] x = Uniform(random, Batch * Inputs), bias = Uniform(random, 64), y = new float[Batch * Outputs], one = new float[Outputs];
+        Assert.True(y.Length >= 4 << 20);
+        convolution.Forward(x, Batch, Height, Width, y, bias, default, Clamp.Relu);
+        for (int i = 0; i < Batch; i++)
+        {
+            convolution.Forward(x.AsSpan(i * Inputs, Inputs), 1, Height, Width, one, bias, default, Clamp.Relu);
+            Near.BitEqual(one, y.AsSpan(i * Outputs, Outputs));
+        }
+    }
+
     [Fact]
     public void Updated_values_reach_every_direction_and_image_size()
     {
