@@ -52,6 +52,11 @@ public class BreakEvenTableTests
             Assert.Equal("built in", table.Origin);
             Assert.All(new[] { KernelKind.Convolution, KernelKind.Pointwise, KernelKind.Grouped, KernelKind.Csr, KernelKind.Block, KernelKind.CsrVector, KernelKind.BitmaskVector, KernelKind.BlockVector }, k => Assert.InRange(at(table, k, 1L << 30), 0.01, 0.9));
         }
+        // A kind without a point is never taken: kinds that code or registers of 256 bits bring have some where those are.
+        BreakEvenTable windows = BuiltInPoints.For(SimdLevel.Vector256, compiled: true, windows: true);
+        Assert.All(new[] { compiled, whole, counted, windows }, t => Assert.InRange(at(t, KernelKind.ConvolutionBlock, 1L << 30), 0.01, 0.9));
+        Assert.All(new[] { compiled, whole, loops, counted, windows, half }, t => Assert.InRange(at(t, KernelKind.Depthwise, 1L << 30), 0.01, 0.9));
+        Assert.All(new[] { ValueKind.Float32, ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4 }, v => Assert.InRange(windows.For(KernelKind.CsrVector, new KernelWork(1L << 30) { Columns = 4096, Values = v }), 0.01, 0.9));
         // Nothing was measured with scalar code.
         Assert.Equal(at(narrow, KernelKind.Csr, 8) / 2, at(BuiltInPoints.For(SimdLevel.Scalar, compiled: false, windows: false), KernelKind.Csr, 8), 3);
     }

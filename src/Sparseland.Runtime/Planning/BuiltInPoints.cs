@@ -6,7 +6,7 @@ using Sparseland.Runtime.Steps;
 
 namespace Sparseland.Runtime.Planning;
 
-/// <summary>Break-even points where nothing was measured: nine tenths of the lesser of what one and two threads gave (Zen 4, and Zen 5 for whole units of 512 bits; each level set by <see cref="SimdSupport.EnvironmentVariable"/>), less where runs differed.</summary>
+/// <summary>Break-even points where nothing was measured: nine tenths of the lesser of what one and two threads gave (Zen 4, Zen 5 for whole units of 512 bits, Zen 1 for 256 bits and fewer; each level set by <see cref="SimdSupport.EnvironmentVariable"/>), less where runs differed.</summary>
 internal static class BuiltInPoints
 {
     private static readonly Dictionary<(SimdLevel Level, bool Compiled, bool Windows, bool WholeUnits), BreakEvenTable> s_tables = [];
@@ -45,7 +45,6 @@ internal static class BuiltInPoints
         .. Rules(KernelKind.Csr, (2, 0.5), (16, 0.84), (24, 0.88)),
         .. Rules(KernelKind.Block, (2, 0.5), (16, 0.85), (24, 0.88)),
         .. Rules(KernelKind.Grouped, (0, 0.37), (16, 0.65)),
-        // Asked for with 512-bit registers alone.
         .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
     ];
 
@@ -59,7 +58,6 @@ internal static class BuiltInPoints
         .. Rules(KernelKind.Csr, (2, 0.25), (5, 0.38), (12, 0.64), (16, 0.72), (24, 0.6), (32, 0.68), (64, 0.77)),
         .. Rules(KernelKind.Block, (2, 0.25), (5, 0.38), (12, 0.64), (16, 0.68), (24, 0.73)),
         .. Rules(KernelKind.Grouped, (0, 0.34), (16, 0.5)),
-        // Asked for with 512-bit registers alone.
         .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
     ];
 
@@ -73,33 +71,34 @@ internal static class BuiltInPoints
         .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
     ];
 
-    // Zen 1: with 16 rows or pixels and more both calibrations gave 0.91 to 1, beside dense products at 23 GFLOP/s where libraries reach 32 to 35: points are for dense products that do.
+    // Zen 1: of two calibrations each with one and two threads.
     private static BreakEven[] Counted256 =>
     [
-        .. Rules(KernelKind.Convolution, (0, 0.45), (16, 0.6), (49, 0.65)), .. Batches(KernelKind.Convolution, (0, 0.2), (16, 0.6), (49, 0.65)),
-        .. Rules(KernelKind.Pointwise, (0, 0.45), (16, 0.6), (49, 0.65)), .. Batches(KernelKind.Pointwise, (0, 0.22), (16, 0.55), (49, 0.65)),
-        // Tiles won at every density beside the dense kernels of their time (one and two threads), which had two thirds of the best peer's rate; these do not count on that.
-        .. Blocks(KernelKind.ConvolutionBlock, 4, (0, 0.5), (16, 0.7)), .. Blocks(KernelKind.ConvolutionBlock, 8, (0, 0.5), (16, 0.7)),
-        .. Rules(KernelKind.Csr, (2, 0.16), (4, 0.3), (5, 0.37), (8, 0.5), (12, 0.6), (24, 0.65)),
-        .. Rules(KernelKind.Block, (2, 0.16), (4, 0.3), (5, 0.37), (8, 0.5), (12, 0.6), (24, 0.65)),
-        .. Rules(KernelKind.Grouped, (0, 0.45), (49, 0.65)),
+        .. Rules(KernelKind.Convolution, (0, 0.18), (16, 0.61), (196, 0.68)), .. Batches(KernelKind.Convolution, (0, 0.18), (16, 0.69), (196, 0.52), (784, 0.65)),
+        .. Rules(KernelKind.Pointwise, (0, 0.18), (16, 0.6), (196, 0.67), (784, 0.75)), .. Batches(KernelKind.Pointwise, (0, 0.23), (16, 0.56), (49, 0.71)),
+        .. Blocks(KernelKind.ConvolutionBlock, 4, (0, 0.16), (16, 0.71)), .. Blocks(KernelKind.ConvolutionBlock, 8, (0, 0.17), (16, 0.74)),
+        .. Rules(KernelKind.Csr, (2, 0.13), (4, 0.25), (5, 0.33), (8, 0.48), (12, 0.63), (32, 0.66)),
+        .. Rules(KernelKind.Block, (2, 0.13), (4, 0.24), (5, 0.31), (8, 0.45), (12, 0.67)),
+        .. Rules(KernelKind.Grouped, (0, 0.44), (49, 0.64)),
+        .. Rules(KernelKind.Depthwise, (0, 0.66), (784, 0.78)),
     ];
 
     private static BreakEven[] Loops256 =>
     [
-        .. Rules(KernelKind.Convolution, (0, 0.3), (16, 0.37), (49, 0.57), (784, 0.5), (3136, 0.43)), .. Batches(KernelKind.Convolution, (0, 0.12), (16, 0.3), (49, 0.55)),
-        .. Rules(KernelKind.Pointwise, (0, 0.22), (49, 0.28)), .. Batches(KernelKind.Pointwise, (0, 0.12), (16, 0.22), (49, 0.39)),
-        .. Rules(KernelKind.Csr, (2, 0.1), (8, 0.22), (16, 0.26), (32, 0.33)),
-        .. Rules(KernelKind.Block, (2, 0.11), (4, 0.14), (8, 0.26), (32, 0.34)),
-        .. Rules(KernelKind.Grouped, (0, 0.45), (49, 0.65)),
+        .. Rules(KernelKind.Convolution, (0, 0.17), (16, 0.35), (49, 0.48)), .. Batches(KernelKind.Convolution, (0, 0.12), (16, 0.3), (49, 0.53)),
+        .. Rules(KernelKind.Pointwise, (0, 0.08), (16, 0.37), (49, 0.45)), .. Batches(KernelKind.Pointwise, (0, 0.1), (16, 0.37), (49, 0.42)),
+        .. Rules(KernelKind.Csr, (2, 0.06), (4, 0.11), (5, 0.15), (8, 0.28), (12, 0.38), (32, 0.42)),
+        .. Rules(KernelKind.Block, (2, 0.07), (4, 0.14), (5, 0.2), (8, 0.27), (12, 0.39), (32, 0.46)),
+        .. Rules(KernelKind.Grouped, (0, 0.44), (49, 0.64)),
+        .. Rules(KernelKind.Depthwise, (0, 0.64)),
     ];
 
     private static BreakEven[] Loops128 =>
     [
-        .. Rules(KernelKind.Convolution, (0, 0.3), (16, 0.5)), .. Batches(KernelKind.Convolution, (0, 0.11), (16, 0.55)),
-        .. Rules(KernelKind.Pointwise, (0, 0.25), (16, 0.45)), .. Batches(KernelKind.Pointwise, (0, 0.12), (16, 0.44)),
-        .. Rules(KernelKind.Csr, (2, 0.2), (8, 0.38)),
-        .. Rules(KernelKind.Block, (2, 0.27), (8, 0.4)),
+        .. Rules(KernelKind.Convolution, (0, 0.3), (16, 0.4), (49, 0.48)), .. Batches(KernelKind.Convolution, (0, 0.11), (16, 0.45), (49, 0.53)),
+        .. Rules(KernelKind.Pointwise, (0, 0.25), (16, 0.42)), .. Batches(KernelKind.Pointwise, (0, 0.1), (16, 0.38), (49, 0.44)),
+        .. Rules(KernelKind.Csr, (2, 0.08), (4, 0.15), (5, 0.2), (8, 0.23), (12, 0.38)),
+        .. Rules(KernelKind.Block, (2, 0.1), (4, 0.2), (8, 0.35)),
         .. Rules(KernelKind.Grouped, (0, 0.6)),
     ];
 
@@ -112,17 +111,17 @@ internal static class BuiltInPoints
         .. FewBits(ValueKind.BFloat16, 0.43, 0.45, 0.69, 0.69), .. FewBits(ValueKind.Int8, 0.46, 0.41, 0.74, 0.74), .. FewBits(ValueKind.Int4, 0, 0, 0, 0.5),
     ];
 
-    // Zen 1, as nine tenths of what the figure gemv gave: dense products in the caches are bound by arithmetic, and masks lose to them at every density.
+    // Zen 1. No bit-masks: beside the dense products they lose at every density.
     private static BreakEven[] NarrowWindows =>
     [
-        .. Rules(KernelKind.CsrVector, (0, 0.45), (4 << 20, 0.5), (32 << 20, 0.55)),
-        .. FewBits(ValueKind.BFloat16, 0.3, 0.3, 0.28, 0.28, windows: true), .. FewBits(ValueKind.Int8, 0.5, 0.5, 0.6, 0.6, windows: true), .. FewBits(ValueKind.Int4, 0.7, 0.7, 0.8, 0.8, windows: true),
+        .. Rules(KernelKind.CsrVector, (0, 0.17), (4 << 20, 0.46)),
+        .. FewBits(ValueKind.BFloat16, 0.42, 0.27, 0.64, 0.62, windows: true), .. FewBits(ValueKind.Int8, 0.59, 0.8, 0.75, 0.82, windows: true), .. FewBits(ValueKind.Int4, 0.9, 0.9, 0.9, 0.9, windows: true),
     ];
 
     // None for masks over few bits: without windows they are taken after a calibration alone.
     private static BreakEven[] Vectors =>
     [
-        .. Rules(KernelKind.CsrVector, (0, 0.12), (32 << 20, 0.16)),
+        .. Rules(KernelKind.CsrVector, (0, 0.06), (4 << 20, 0.13), (32 << 20, 0.16)),
         .. Rules(KernelKind.BitmaskVector, (0, 0.12), (4 << 20, 0.22), (32 << 20, 0.29)),
     ];
 
@@ -134,7 +133,7 @@ internal static class BuiltInPoints
 
     private static BreakEven[] Blocks256 =>
     [
-        .. Blocks(KernelKind.BlockVector, 4, (0, 0.26)), .. Blocks(KernelKind.BlockVector, 8, (0, 0.48), (32 << 20, 0.38)), .. Blocks(KernelKind.BlockVector, 16, (0, 0.5), (32 << 20, 0.38)), .. Rules(KernelKind.Columns, (4 << 20, 0.57)),
+        .. Blocks(KernelKind.BlockVector, 4, (0, 0.16), (4 << 20, 0.39)), .. Blocks(KernelKind.BlockVector, 8, (0, 0.27), (4 << 20, 0.46)), .. Blocks(KernelKind.BlockVector, 16, (0, 0.29), (4 << 20, 0.42)), .. Rules(KernelKind.Columns, (4 << 20, 0.49)),
     ];
 
     private static IEnumerable<BreakEven> Rules(KernelKind kernel, params (long Size, double Density)[] points) => points.Select(p => new BreakEven(kernel, p.Size, p.Density));
