@@ -70,13 +70,13 @@ public class InferenceSessionTests
     public void Windows_are_taken_whether_neighbouring_rows_share_inputs_or_not()
     {
         Skip.IfNot(PreparedSpMV.IsFast(ValueKind.Float32), "windows need AVX2, or 512-bit registers and permutations of bytes");
-        const int Side = 512, Block = 64;
+        const int Side = 512, Block = 32, Places = 8;
         var random = new Random(2);
         float[] blocks = new float[Side * Side], scattered = new float[Side * Side];
         for (int r = 0; r < Side; r++)
         {
             // Of 16 rows that lie together two use the same inputs; rows are sorted anew in every window.
-            for (int c = 0; c < Block; c++) blocks[(r * Side) + (r % (Side / Block) * Block) + c] = 1;
+            for (int c = 0; c < Block; c++) blocks[(r * Side) + (r % Places * Block) + c] = 1;
             for (int c = 0; c < Side; c++) scattered[(r * Side) + c] = random.Next(16) == 0 ? 1 : 0;
         }
         Assert.Contains("windowed", Plan(blocks), StringComparison.Ordinal);

@@ -135,12 +135,16 @@ public unsafe class CountedMatrixTests
         Skip.IfNot(CompiledMatrix.Usable256, "this machine runs no code of ours");
         var random = new Random(10);
         CsrMatrix csr = Csr(random, 60, 300, 0.1);
-        var once = new CompiledOnce();
-        CountedMatrix one = Get(5), two = Get(40), four = Get(49), six = Get(1000);
+        CountedMatrix one = Get(new(), 5), two = Get(new(), 40), four = Get(new(), 49), six = Get(new(), 1000);
         Assert.Equal((4, 2, 1, 1), (one.Code.UnitRows, two.Code.UnitRows, four.Code.UnitRows, six.Code.UnitRows));
         Assert.Equal((1, 3, 4, 6), (one.Code.MostTiles, two.Code.MostTiles, four.Code.MostTiles, six.Code.MostTiles));
-        Assert.Same(six, Get(90));
-        Assert.Equal(one.Bytes + two.Bytes + four.Bytes + six.Bytes, once.Bytes);
+        // A weight keeps two: other widths have the nearer.
+        var once = new CompiledOnce();
+        CountedMatrix few = Get(once, 5), many = Get(once, 1000);
+        Assert.Same(many, Get(once, 90));
+        Assert.Same(few, Get(once, 40));
+        Assert.Same(many, Get(once, 50));
+        Assert.Equal(few.Bytes + many.Bytes, once.Bytes);
         Assert.All([one, two, four, six], m => Assert.InRange(m.Code.ZeroLine * 64, 0, ushort.MaxValue));
         // An order for one width serves another.
         foreach (int n in (int[])[3, 31, 60, 130])
@@ -155,7 +159,7 @@ public unsafe class CountedMatrixTests
             }
         }
 
-        CountedMatrix Get(int n) => Assert.IsType<CountedMatrix>(once.Get(60, 300, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), csr.Values.ToArray(), 0, n));
+        CountedMatrix Get(CompiledOnce once, int n) => Assert.IsType<CountedMatrix>(once.Get(60, 300, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), csr.Values.ToArray(), 0, n));
     }
 
     [Theory]
