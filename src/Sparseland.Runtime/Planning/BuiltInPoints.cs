@@ -133,7 +133,7 @@ internal static class BuiltInPoints
 
     private static BreakEven[] Blocks256 =>
     [
-        .. Blocks(KernelKind.BlockVector, 4, (0, 0.16), (4 << 20, 0.39)), .. Blocks(KernelKind.BlockVector, 8, (0, 0.27), (4 << 20, 0.46)), .. Blocks(KernelKind.BlockVector, 16, (0, 0.29), (4 << 20, 0.42)), .. Rules(KernelKind.Columns, (4 << 20, 0.49)),
+        .. Blocks(KernelKind.BlockVector, 4, (0, 0.16), (4 << 20, 0.39)), .. Blocks(KernelKind.BlockVector, 8, (0, 0.27), (4 << 20, 0.46)), .. Blocks(KernelKind.BlockVector, 16, (0, 0.29), (4 << 20, 0.42)), .. Rules(KernelKind.Columns, (4 << 20, 0.57)),
     ];
 
     private static IEnumerable<BreakEven> Rules(KernelKind kernel, params (long Size, double Density)[] points) => points.Select(p => new BreakEven(kernel, p.Size, p.Density));
