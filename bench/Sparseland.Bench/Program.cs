@@ -8,6 +8,7 @@ Verb[] commands =
     new RooflineFigure(),
     new GemmFigure(),
     new SpmmFigure(),
+    new ReorderFigure(),
     new ConvolutionFigure(),
     new GemvFigure(),
     new WordsFigure(),
