@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 
@@ -36,7 +37,10 @@ internal unsafe struct BFloat16Rows : IRowSum
 
     public readonly int ScratchBytes => 0;
 
-    public readonly int FourUpTo => Level >= SimdLevel.Vector512 && (Bits == null ? Avx512F.IsSupported : MaskLanes.IsSupported) ? WideRows : 0;
+    public readonly int FourUpTo => Level >= SimdLevel.Vector512 ? ((Bits == null ? Avx512F.IsSupported : MaskLanes.IsSupported) ? WideRows : 0) : TakesLines ? WideRows : 0;
+
+    // Far rows as those of singles; units of 128 bits are faster with one stream.
+    private readonly bool TakesLines => Bits == null && Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported && !VectorUnits.AreHalf256 && (long)WideRows * Columns * sizeof(ushort) > FloatRows.FarBytes;
 
     /// <summary>Where column c is in X.</summary>
     public static int Place(int column) => (column & ~31) + ((column & 1) << 4) + ((column & 31) >> 1);
@@ -127,10 +131,12 @@ internal unsafe struct BFloat16Rows : IRowSum
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
-        float* lanes = stackalloc float[256];
+        // Room to begin with a line.
+        float* room = stackalloc float[256 + (LineMemory.Line / sizeof(float))], lanes = (float*)(((nint)room + LineMemory.Line - 1) & -LineMemory.Line);
         if (Bits == null)
         {
-            Full(row, distance, lanes);
+            if (Level >= SimdLevel.Vector512) Full(row, distance, lanes);
+            else Lines256(row, distance, lanes);
             for (int i = 0; i < 4; i++) sums[i] = FloatRows.Fold(lanes + (64 * i));
             return;
         }
@@ -238,6 +244,41 @@ internal unsafe struct BFloat16Rows : IRowSum
         }
         Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
         for (int c = whole; c < columns; c++) Add(w[c], c, lanes);
+    }
+
+    /// <summary>Four rows of which every entry has a value, a line of each in turn; see <see cref="FloatRows"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Lines256(int row, int distance, float* lanes)
+    {
+        new Span<float>(lanes, 256).Clear();
+        nint columns = Columns, whole = columns & ~63, apart = (nint)distance * columns;
+        ushort* a = Values + ((nint)row * columns), b = a + apart, c = b + apart, d = c + apart;
+        float* x = X;
+        for (nint i = 0; i < whole; i += 32)
+        {
+            float* sums = lanes + (i & 32);
+            Vector256<float> even0 = Vector256.Load(x + i), even1 = Vector256.Load(x + i + 8), odd0 = Vector256.Load(x + i + 16), odd1 = Vector256.Load(x + i + 24);
+            Line(a + i, even0, even1, odd0, odd1, sums);
+            Line(b + i, even0, even1, odd0, odd1, sums + 64);
+            Line(c + i, even0, even1, odd0, odd1, sums + 128);
+            Line(d + i, even0, even1, odd0, odd1, sums + 192);
+        }
+        for (int r = 0; r < 4; r++, lanes += 64, a += apart)
+        {
+            for (nint i = whole; i < columns; i++) Add(a[i], (int)i, lanes);
+        }
+    }
+
+    /// <summary>32 columns of one row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Line(ushort* w, Vector256<float> even0, Vector256<float> even1, Vector256<float> odd0, Vector256<float> odd1, float* sums)
+    {
+        Sse.Prefetch0((byte*)w + FloatRows.LineAhead);
+        Vector256<uint> odd = Vector256.Create(0xFFFF0000u), first = Vector256.Load((uint*)w), second = Vector256.Load((uint*)(w + 16));
+        Fma.MultiplyAdd(Vector256.ShiftLeft(first, 16).AsSingle(), even0, Vector256.Load(sums)).Store(sums);
+        Fma.MultiplyAdd(Vector256.ShiftLeft(second, 16).AsSingle(), even1, Vector256.Load(sums + 8)).Store(sums + 8);
+        Fma.MultiplyAdd((first & odd).AsSingle(), odd0, Vector256.Load(sums + 16)).Store(sums + 16);
+        Fma.MultiplyAdd((second & odd).AsSingle(), odd1, Vector256.Load(sums + 24)).Store(sums + 24);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

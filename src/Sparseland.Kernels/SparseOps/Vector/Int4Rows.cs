@@ -52,10 +52,12 @@ internal unsafe struct Int4Rows : IRowSum
 
     private readonly int RowBytes => (WordsPerRow * 64) + 128;
 
-    public readonly int ScratchBytes => (UsesCode ? 4 * ScaleBytes : ScaleBytes) + (2 * RowBytes);
+    public readonly int ScratchBytes => (FourUpTo > 0 ? 4 * ScaleBytes : ScaleBytes) + (2 * RowBytes);
 
     /// <summary>Under a mask rows are unpacked first; four of those at once were slower than one after the other (Zen 4, 50 % zeros).</summary>
-    public readonly int FourUpTo => UsesCode && Bits == null && IsPacked ? WideRows : 0;
+    public readonly int FourUpTo => Bits == null && IsPacked && (UsesCode || (Uses256 && Level < SimdLevel.Vector512 && !VectorUnits.AreHalf256)) ? WideRows : 0;
+
+    private readonly bool Uses256 => Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported;
 
     // Columns that the code takes as they lie.
     private readonly bool IsPacked => WordsPerPiece == 1 && GroupShift == 0 && Columns % ByteExpansion.PackedBlock == 0;
@@ -90,7 +92,7 @@ internal unsafe struct Int4Rows : IRowSum
             }
             return DotKernel.Fold(lanes);
         }
-        bool avx = Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported;
+        bool avx = Uses256;
         if (wide && avx && bits == null && IsPacked)
         {
             Packed256(packed, scales, lanes);
@@ -101,7 +103,8 @@ internal unsafe struct Int4Rows : IRowSum
         byte* w = unpacked;
         if (bits != null)
         {
-            if (avx) ByteExpansion.Shuffle(unpacked, bits, WordsPerRow, spread, 8);
+            if (avx && NibbleExpansion.IsFast) NibbleExpansion.Row(unpacked, bits, WordsPerRow, spread, 8);
+            else if (avx) ByteExpansion.Shuffle(unpacked, bits, WordsPerRow, spread, 8);
             else ByteExpansion.Portable(unpacked, bits, WordsPerRow, spread, 8);
             w = spread;
         }
@@ -177,6 +180,12 @@ internal unsafe struct Int4Rows : IRowSum
         for (int i = 0; i < 4; i++) Factors(row + (i * distance), factors + (i * apart));
         nint length = Columns / 2, next = distance * length;
         byte* values = Values + (row * length);
+        if (!UsesCode)
+        {
+            FourPacked256(values, next, factors, apart, lanes);
+            DotKernel.FoldFour(lanes, sums);
+            return;
+        }
         VectorCode.Arguments arguments = default;
         arguments.Values0 = values;
         arguments.Values1 = values + next;
@@ -244,16 +253,54 @@ internal unsafe struct Int4Rows : IRowSum
         int* start = Starts;
         for (float* end = scales + WordsPerRow; scales < end; scales += 2, packed += 64, x += 128, start += 32)
         {
-            Vector256<byte> first = Vector256.Load(packed), second = Vector256.Load(packed + 32);
-            Vector256<float> factor = Vector256.Create(scales[0]);
-            low = Piece(low, first & lower, x, start, ones, factor);
-            high = Piece(high, second & lower, x + 32, start + 8, ones, factor);
-            factor = Vector256.Create(scales[1]);
-            low = Piece(low, Vector256.ShiftRightLogical(first.AsUInt16(), 4).AsByte() & lower, x + 64, start + 16, ones, factor);
-            high = Piece(high, Vector256.ShiftRightLogical(second.AsUInt16(), 4).AsByte() & lower, x + 96, start + 24, ones, factor);
+            Line(packed, scales, x, start, ones, lower, ref low, ref high);
         }
         low.Store(lanes);
         high.Store(lanes + 8);
+    }
+
+    /// <summary>Four such rows, a line of each in turn.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void FourPacked256(byte* packed, nint apart, float* scales, nint scalesApart, float* lanes)
+    {
+        Vector256<float> a0 = Vector256<float>.Zero, a1 = a0, b0 = a0, b1 = a0, c0 = a0, c1 = a0, d0 = a0, d1 = a0;
+        Vector256<short> ones = Vector256<short>.One;
+        Vector256<byte> lower = Vector256.Create((byte)15);
+        sbyte* x = X;
+        int* start = Starts;
+        byte* second = packed + apart, third = second + apart, fourth = third + apart;
+        for (float* end = scales + WordsPerRow; scales < end; scales += 2, packed += 64, second += 64, third += 64, fourth += 64, x += 128, start += 32)
+        {
+            Sse.Prefetch0(packed + FloatRows.LineAhead);
+            Sse.Prefetch0(second + FloatRows.LineAhead);
+            Sse.Prefetch0(third + FloatRows.LineAhead);
+            Sse.Prefetch0(fourth + FloatRows.LineAhead);
+            Line(packed, scales, x, start, ones, lower, ref a0, ref a1);
+            Line(second, scales + scalesApart, x, start, ones, lower, ref b0, ref b1);
+            Line(third, scales + (2 * scalesApart), x, start, ones, lower, ref c0, ref c1);
+            Line(fourth, scales + (3 * scalesApart), x, start, ones, lower, ref d0, ref d1);
+        }
+        a0.Store(lanes);
+        a1.Store(lanes + 8);
+        b0.Store(lanes + 16);
+        b1.Store(lanes + 24);
+        c0.Store(lanes + 32);
+        c1.Store(lanes + 40);
+        d0.Store(lanes + 48);
+        d1.Store(lanes + 56);
+    }
+
+    /// <summary>128 columns.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Line(byte* packed, float* scales, sbyte* x, int* start, Vector256<short> ones, Vector256<byte> lower, ref Vector256<float> low, ref Vector256<float> high)
+    {
+        Vector256<byte> first = Vector256.Load(packed), second = Vector256.Load(packed + 32);
+        Vector256<float> factor = Vector256.Create(scales[0]);
+        low = Piece(low, first & lower, x, start, ones, factor);
+        high = Piece(high, second & lower, x + 32, start + 8, ones, factor);
+        factor = Vector256.Create(scales[1]);
+        low = Piece(low, Vector256.ShiftRightLogical(first.AsUInt16(), 4).AsByte() & lower, x + 64, start + 16, ones, factor);
+        high = Piece(high, Vector256.ShiftRightLogical(second.AsUInt16(), 4).AsByte() & lower, x + 96, start + 24, ones, factor);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

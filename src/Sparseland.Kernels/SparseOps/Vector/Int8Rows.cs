@@ -61,6 +61,11 @@ internal unsafe struct Int8Rows : IRowSum
             return DotKernel.Fold(lanes);
         }
         bool avx = Uses256;
+        if (wide && avx && bits != null && !UsesCode && NibbleExpansion.IsFast)
+        {
+            Masked256(values, bits, lanes);
+            return DotKernel.Fold(lanes);
+        }
         sbyte* w = (sbyte*)scratch;
         if (bits == null)
         {
@@ -218,18 +223,60 @@ internal unsafe struct Int8Rows : IRowSum
         high.Store(lanes + 8);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Product(sbyte* w, sbyte* x, sbyte* s, Vector256<short> ones) => Product(w, Vector256.Load((byte*)x), Vector256.Load(s), ones);
+    /// <summary>A row under a mask, spread in registers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Masked256(sbyte* w, ulong* bits, float* lanes)
+    {
+        Vector256<float> low = Vector256<float>.Zero, high = low;
+        Vector256<short> ones = Vector256<short>.One;
+        byte* values = (byte*)w;
+        sbyte* x = X, s = Signs;
+        int* start = Starts;
+        float* scale = InputScales;
+        for (int words = WordsPerRow; words > 0; words -= 4, start += 16, scale++)
+        {
+            Vector256<int> a = Vector256.Load(start), b = Vector256.Load(start + 8);
+            int i = Math.Min(words, 4);
+            for (; i > 1; i -= 2, bits += 2, x += 128, s += 128)
+            {
+                NibbleExpansion.Controls(Vector128.Load((byte*)bits), out Vector256<byte> c0, out Vector256<byte> c1, out Vector256<byte> c2, out Vector256<byte> c3);
+                NibbleExpansion.Spread first = NibbleExpansion.Take(ref values, bits[0], c0, c1), second = NibbleExpansion.Take(ref values, bits[1], c2, c3);
+                a += Product(first.Low, x, s, ones);
+                b += Product(first.High, x + 32, s + 32, ones);
+                a += Product(second.Low, x + 64, s + 64, ones);
+                b += Product(second.High, x + 96, s + 96, ones);
+            }
+            if (i > 0)
+            {
+                NibbleExpansion.Controls(Vector128.CreateScalar(*bits).AsByte(), out Vector256<byte> c0, out Vector256<byte> c1, out _, out _);
+                NibbleExpansion.Spread last = NibbleExpansion.Take(ref values, *bits, c0, c1);
+                a += Product(last.Low, x, s, ones);
+                b += Product(last.High, x + 32, s + 32, ones);
+            }
+            Vector256<float> factor = Vector256.Create(*scale);
+            low = Fma.MultiplyAdd(Vector256.ConvertToSingle(a), factor, low);
+            high = Fma.MultiplyAdd(Vector256.ConvertToSingle(b), factor, high);
+        }
+        low.Store(lanes);
+        high.Store(lanes + 8);
+    }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<int> Product(sbyte* w, Vector256<byte> x, Vector256<sbyte> s, Vector256<short> ones) =>
-        Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(x, Vector256.Load(w) ^ s), ones);
+    private static Vector256<int> Product(Vector256<byte> w, sbyte* x, sbyte* s, Vector256<short> ones) => Product(w.AsSByte(), Vector256.Load((byte*)x), Vector256.Load(s), ones);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Product(sbyte* w, sbyte* x, sbyte* s, Vector256<short> ones) => Product(Vector256.Load(w), Vector256.Load((byte*)x), Vector256.Load(s), ones);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<int> Product(Vector256<sbyte> w, Vector256<byte> x, Vector256<sbyte> s, Vector256<short> ones) =>
+        Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(x, w ^ s), ones);
 
     /// <summary>Four rows of which every entry has a value: they share the loads of the input, and memory is read as four streams.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Full256(int row, int distance, float* lanes)
     {
         new Span<float>(lanes, 4 * Lanes.Count).Clear();
+        bool asks = !VectorUnits.AreHalf256;
         Vector256<short> ones = Vector256<short>.One;
         nint apart = (nint)distance * Columns;
         sbyte* a = Values + ((nint)row * Columns), b = a + apart, c = b + apart, d = c + apart, x = X, s = Signs;
@@ -240,18 +287,25 @@ internal unsafe struct Int8Rows : IRowSum
             Vector256<int> a0 = Vector256.Load(start), a1 = Vector256.Load(start + 8), b0 = a0, b1 = a1, c0 = a0, c1 = a1, d0 = a0, d1 = a1;
             for (int i = Math.Min(words, 4); i > 0; i--, a += 64, b += 64, c += 64, d += 64, x += 64, s += 64)
             {
+                if (asks)
+                {
+                    Sse.Prefetch0(a + FloatRows.LineAhead);
+                    Sse.Prefetch0(b + FloatRows.LineAhead);
+                    Sse.Prefetch0(c + FloatRows.LineAhead);
+                    Sse.Prefetch0(d + FloatRows.LineAhead);
+                }
                 Vector256<byte> inputs = Vector256.Load((byte*)x);
                 Vector256<sbyte> signs = Vector256.Load(s);
-                a0 += Product(a, inputs, signs, ones);
-                b0 += Product(b, inputs, signs, ones);
-                c0 += Product(c, inputs, signs, ones);
-                d0 += Product(d, inputs, signs, ones);
+                a0 += Product(Vector256.Load(a), inputs, signs, ones);
+                b0 += Product(Vector256.Load(b), inputs, signs, ones);
+                c0 += Product(Vector256.Load(c), inputs, signs, ones);
+                d0 += Product(Vector256.Load(d), inputs, signs, ones);
                 inputs = Vector256.Load((byte*)x + 32);
                 signs = Vector256.Load(s + 32);
-                a1 += Product(a + 32, inputs, signs, ones);
-                b1 += Product(b + 32, inputs, signs, ones);
-                c1 += Product(c + 32, inputs, signs, ones);
-                d1 += Product(d + 32, inputs, signs, ones);
+                a1 += Product(Vector256.Load(a + 32), inputs, signs, ones);
+                b1 += Product(Vector256.Load(b + 32), inputs, signs, ones);
+                c1 += Product(Vector256.Load(c + 32), inputs, signs, ones);
+                d1 += Product(Vector256.Load(d + 32), inputs, signs, ones);
             }
             Vector256<float> factor = Vector256.Create(*scale);
             Flush(lanes, a0, a1, factor);
