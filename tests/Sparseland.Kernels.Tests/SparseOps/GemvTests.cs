@@ -56,6 +56,46 @@ public class GemvTests
         }
     }
 
+    /// <summary>Beyond the caches rows of AVX2 take turns: rows and columns that are no multiple of four, a word or a line.</summary>
+    [Theory]
+    [InlineData(ValueKind.Float32, 1101, 2033)]
+    [InlineData(ValueKind.BFloat16, 2203, 2033)]
+    [InlineData(ValueKind.BFloat16, 1029, 4160)]
+    public void Matrices_beyond_the_caches_give_the_same_bits(ValueKind kind, int rows, int columns)
+    {
+        Assert.True((long)(rows - 2) * columns * kind.Bits() / 8 > FloatRows.FarBytes);
+        var random = new Random(columns);
+        float[] dense = Uniform(random, rows * columns), x = Uniform(random, columns);
+        CompactMatrix w = CompactMatrix.FromDense(dense, rows, columns, kind);
+        float[] held = new float[dense.Length];
+        w.ToDense(held);
+        Near.Equal(Product(held, rows, columns, x, 1), SameEverywhere(rows, y => Gemv.Multiply(w, x, y)), 5e-5, 1e-5, $"{w}");
+    }
+
+    /// <summary>Every mask of 16 columns, an odd number of words, and a filler of 0 and of 8.</summary>
+    [SkippableFact]
+    public unsafe void Shuffles_made_in_registers_spread_values_as_the_definition_does()
+    {
+        Skip.IfNot(System.Runtime.Intrinsics.X86.Avx2.IsSupported, "needs AVX2");
+        const int Words = (1 << 14) + 1;
+        var bits = new ulong[Words];
+        for (int m = 0; m < 1 << 16; m++) bits[m / 4] |= (ulong)m << (16 * (m % 4));
+        bits[^1] = 0xF00F_1248_8421_5AA5;
+        var values = new byte[(Words * 64) + CompactMatrix.Slack];
+        for (int i = 0; i < values.Length; i++) values[i] = (byte)(1 + (i % 253));
+        byte[] expected = new byte[Words * 64], found = new byte[Words * 64];
+        foreach (byte filler in (byte[])[0, 8])
+        {
+            fixed (ulong* b = bits)
+            fixed (byte* v = values, e = expected, f = found)
+            {
+                ByteExpansion.Portable(v, b, Words, e, filler);
+                NibbleExpansion.Row(v, b, Words, f, filler);
+            }
+            Assert.Equal(expected, found);
+        }
+    }
+
     [SkippableFact]
     public void Machine_code_and_intrinsics_give_the_same_bits()
     {

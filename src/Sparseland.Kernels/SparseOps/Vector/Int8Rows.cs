@@ -239,7 +239,7 @@ internal unsafe struct Int8Rows : IRowSum
             int i = Math.Min(words, 4);
             for (; i > 1; i -= 2, bits += 2, x += 128, s += 128)
             {
-                NibbleExpansion.Controls(Vector128.Load((byte*)bits), out Vector256<byte> c0, out Vector256<byte> c1, out Vector256<byte> c2, out Vector256<byte> c3);
+                NibbleExpansion.Controls(Avx2.BroadcastVector128ToVector256((byte*)bits), out Vector256<byte> c0, out Vector256<byte> c1, out Vector256<byte> c2, out Vector256<byte> c3);
                 NibbleExpansion.Spread first = NibbleExpansion.Take(ref values, bits[0], c0, c1), second = NibbleExpansion.Take(ref values, bits[1], c2, c3);
                 a += Product(first.Low, x, s, ones);
                 b += Product(first.High, x + 32, s + 32, ones);
@@ -248,7 +248,7 @@ internal unsafe struct Int8Rows : IRowSum
             }
             if (i > 0)
             {
-                NibbleExpansion.Controls(Vector128.CreateScalar(*bits).AsByte(), out Vector256<byte> c0, out Vector256<byte> c1, out _, out _);
+                NibbleExpansion.Controls(Vector256.Create(*bits).AsByte(), out Vector256<byte> c0, out Vector256<byte> c1, out _, out _);
                 NibbleExpansion.Spread last = NibbleExpansion.Take(ref values, *bits, c0, c1);
                 a += Product(last.Low, x, s, ones);
                 b += Product(last.High, x + 32, s + 32, ones);

@@ -30,6 +30,9 @@ internal sealed unsafe class WindowLayout
     /// <summary>Rows of a part in the narrow form; parts take turns there.</summary>
     public const int NarrowPartRows = 64;
 
+    /// <summary>Columns of a window of integers in the narrow form: what four lookups of 16 bytes reach.</summary>
+    public const int NarrowIntegerWindow = 64;
+
     private const int LeastPartRows = 64, PartsWanted = 16, LargestDelta = 15;
 
     /// <summary>The bits of a place without an entry in floating point: minus zero, which no entry has (their zeros become positive).</summary>
@@ -159,7 +162,7 @@ internal sealed unsafe class WindowLayout
         /// <summary>
         /// Columns of a window: what four registers of bytes hold, or in floating point two registers for each byte of a number. In the narrow form what four lookups of 16 bytes reach, or in floating point what a byte can name.
         /// </summary>
-        public int Window => Form == WindowForm.Wide ? (Kind.IsQuantized() ? QuantizedInput.Block : 128) : Kind.IsQuantized() ? 64 : 256;
+        public int Window => Form == WindowForm.Wide ? (Kind.IsQuantized() ? QuantizedInput.Block : 128) : Kind.IsQuantized() ? NarrowIntegerWindow : 256;
 
         public int Windows { get; }
 
