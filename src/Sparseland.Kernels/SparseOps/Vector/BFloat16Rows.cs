@@ -286,10 +286,12 @@ internal unsafe struct BFloat16Rows : IRowSum
     {
         Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
         float* x = X;
+        bool asks = !VectorUnits.AreHalf256;
         fixed (byte* table = ExpandTables.Words)
         {
             for (byte* b = (byte*)bits, end = b + ((nint)WordsPerRow * 8); b < end; b += 8, x += 64)
             {
+                if (asks) Sse.Prefetch0((byte*)v + FloatRows.MaskAhead);
                 Pair(Expand16(ref v, b, table), x, ref s0, ref s2);
                 Pair(Expand16(ref v, b + 2, table), x + 8, ref s1, ref s3);
                 Pair(Expand16(ref v, b + 4, table), x + 32, ref s4, ref s6);

@@ -21,6 +21,9 @@ internal unsafe struct FloatRows : IRowSum
     /// <summary>Bytes ahead that memory is asked for where a line of each row is taken in turn.</summary>
     public const int LineAhead = 512;
 
+    /// <summary>Bytes ahead that values under a mask are asked for where units of 256 bits are whole.</summary>
+    public const int MaskAhead = 1024;
+
     public int Columns;
     public int WordsPerRow;
 
@@ -394,10 +397,16 @@ internal unsafe struct FloatRows : IRowSum
     {
         Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
         float* x = X;
+        bool asks = !VectorUnits.AreHalf256;
         fixed (int* table = ExpandTables.Permutations, kept = ExpandTables.KeptLanes)
         {
             for (byte* b = (byte*)bits, end = b + ((nint)WordsPerRow * 8); b < end; b += 8, x += 64)
             {
+                if (asks)
+                {
+                    Sse.Prefetch0((byte*)v + MaskAhead);
+                    Sse.Prefetch0((byte*)v + MaskAhead + LineMemory.Line);
+                }
                 s0 = Step(s0, b[0], ref v, x, table, kept);
                 s1 = Step(s1, b[1], ref v, x + 8, table, kept);
                 s2 = Step(s2, b[2], ref v, x + 16, table, kept);
