@@ -37,6 +37,19 @@ public class AssemblerTests
         Check("vinsertps xmm3, xmm3, [r12-8], 0x10", "C4C361215C24F810", a => a.LoadLane256(3, 1, Register.R12, -8));
     }
 
+    [Fact]
+    public void General_instructions_of_tiles_are_those_of_the_reference_assembler()
+    {
+        Check("shr rax, 1", "48C1E801", a => a.ShiftRight(Register.Rax, 1));
+        Check("shr r9, 5", "49C1E905", a => a.ShiftRight(Register.R9, 5));
+        Check("test rcx, 1; jz behind the test of r10 and its jump", "48F7C1010000000F840D00000049F7C2010000000F8400000000", a =>
+        {
+            int even = a.SkipIfEven(Register.Rcx);
+            a.Land(a.SkipIfEven(Register.R10));
+            a.Land(even);
+        });
+    }
+
     private static void Check(string text, string expected, Action<Assembler> write)
     {
         var assembler = new Assembler();

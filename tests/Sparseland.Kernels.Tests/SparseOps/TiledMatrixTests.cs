@@ -18,6 +18,8 @@ public class TiledMatrixTests
         { 8, 8, 40, 4, 0.5 }, { 8, 64, 300, 49, 0.05 }, { 8, 61, 64, 49, 0.1 }, { 8, 40, 64, 196, 0.1 }, { 8, 24, 20, 500, 0.2 }, { 8, 9, 12, 48, 0.5 }, { 8, 16, 30, 31, 0.3 },
         { 16, 64, 64, 784, 0.1 }, { 16, 50, 33, 20, 0.2 }, { 12, 36, 50, 37, 0.2 }, { 4, 32, 30, 1024, 0.2 }, { 16, 32, 30, 2048, 0.1 }, { 300, 300, 70, 66, 0.3 }, { 4, 64, 64, 33, 1 }, { 8, 400, 200, 17, 0.05 }, { 8, 72, 1400, 230, 0.02 }, { 4, 130, 3000, 120, 0.02 },
         { 4, 130, 20, 53, 0.7 }, { 4, 200, 24, 196, 0.5 }, { 4, 20, 30, 7, 0.4 }, { 4, 20, 30, 9, 0.4 }, { 8, 20, 30, 14, 0.4 }, { 4, 24, 40, 197, 0.3 }, { 4, 24, 40, 198, 0.3 }, { 16, 32, 40, 199, 0.3 },
+        // Columns in blocks, whose inputs are packed: one block and several, rows that fill no tile, odd and even counts, groups of two sizes, no whole register, threads that share rows.
+        { 4, 61, 512, 9, 0.6 }, { 4, 64, 600, 49, 0.5 }, { 8, 61, 900, 98, 0.5 }, { 4, 50, 1600, 31, 0.7 }, { 16, 64, 770, 196, 0.7 }, { 4, 28, 1537, 25, 1 }, { 300, 300, 800, 72, 0.3 },
     };
 
     [Theory, MemberData(nameof(Shapes))]
@@ -100,6 +102,44 @@ public class TiledMatrixTests
         static TiledMatrix? Find(CsrMatrix csr) => TiledMatrix.TryCreate(csr.Rows, csr.Columns, csr.RowPointers.ToArray(), csr.ColumnIndices);
     }
 
+    [SkippableFact]
+    public void Columns_are_in_blocks_where_inputs_are_used_often_enough()
+    {
+        Skip.IfNot(TileCode.Current is { Packs: true } && !VectorUnits.AreHalf256, "inputs are packed with AVX2 and whole units of 256 bits");
+        var random = new Random(5);
+        CsrMatrix csr = Tiles(random, 4, 61, 1600, 0.6);
+        TiledMatrix blocks = Find(csr, byBlocks: true)!, plain = Find(csr, byBlocks: false)!;
+        Assert.Equal((3, 534), (blocks.Blocks, blocks.BlockDepth));
+        Assert.Equal((1, 0), (plain.Blocks, plain.BlockDepth));
+        Assert.Equal(plain.Pointers.ToArray(), blocks.Pointers.ToArray());
+        Assert.Equal(plain.StoredCount, blocks.StoredCount);
+        Assert.All(blocks.Starts.ToArray(), (start, part) => Assert.True(part == 0 || start >= blocks.Starts[part - 1]));
+        // Few rows, thin rows or few columns.
+        Assert.Equal(0, Find(Tiles(random, 4, 20, 1600, 0.6), byBlocks: true)!.BlockDepth);
+        Assert.Equal(0, Find(Tiles(random, 4, 64, 1600, 0.2), byBlocks: true)!.BlockDepth);
+        Assert.Equal(0, Find(Tiles(random, 4, 64, 256, 1), byBlocks: true)!.BlockDepth);
+
+        static TiledMatrix? Find(CsrMatrix csr, bool byBlocks) => TiledMatrix.TryCreate(csr.Rows, csr.Columns, csr.RowPointers.ToArray(), csr.ColumnIndices, byBlocks);
+    }
+
+    [Fact]
+    public void Packed_inputs_of_every_width_give_the_bits_of_the_reference()
+    {
+        const int Rows = 30, Columns = 780;
+        var random = new Random(17);
+        CsrMatrix csr = Tiles(random, 4, Rows, Columns, 1);
+        var w = new PreparedSpMM(csr);
+        for (int n = 2; n <= 74; n++)
+        {
+            float[] b = Uniform(random, Columns * n), bias = Uniform(random, Rows), residual = Uniform(random, Rows * n), expected = new float[Rows * n];
+            // What no weight meets, and what lies behind the end of a row, must not matter; what one meets must.
+            b[^1] = float.NaN;
+            b[n - 1] = float.PositiveInfinity;
+            SpMM.MultiplyReference(csr, b, n, expected, bias, residual, Clamp.Relu);
+            Near.BitEqual(expected, SameEverywhere(Rows * n, c => w.Multiply(b, n, c, bias, residual, Clamp.Relu)));
+        }
+    }
+
     [Fact]
     public void Infinities_nan_denormals_and_negative_zeros_are_kept()
     {
@@ -129,6 +169,7 @@ public class TiledMatrixTests
     [InlineData(4, 32, 24, 7, 7)]
     [InlineData(8, 37, 30, 14, 14)]
     [InlineData(16, 64, 20, 28, 28)]
+    [InlineData(4, 118, 520, 7, 7)]
     public void Convolutions_of_one_pixel_give_the_same_bits_with_and_without_tiles(int height, int channels, int inputs, int imageHeight, int imageWidth)
     {
         var random = new Random(channels);
@@ -228,10 +269,10 @@ public class TiledMatrixTests
     public void Nothing_outside_the_output_is_written()
     {
         var random = new Random(9);
-        foreach ((int height, int rows, int n) in new[] { (4, 10, 49), (8, 13, 20), (8, 24, 31), (4, 8, 3) })
+        foreach ((int height, int rows, int depth, int n) in new[] { (4, 10, 30, 49), (8, 13, 30, 20), (8, 24, 30, 31), (4, 8, 30, 3), (4, 42, 800, 27), (4, 42, 800, 9) })
         {
-            CsrMatrix csr = Tiles(random, height, rows, 30, 0.3);
-            float[] b = Uniform(random, 30 * n), c = new float[rows * n + 64], expected = new float[rows * n];
+            CsrMatrix csr = Tiles(random, height, rows, depth, depth > 30 ? 0.9 : 0.3);
+            float[] b = Uniform(random, depth * n), c = new float[rows * n + 64], expected = new float[rows * n];
             Array.Fill(c, 7f);
             new PreparedSpMM(csr).Multiply(b, n, c.AsSpan(32, rows * n));
             SpMM.MultiplyReference(csr, b, n, expected, default, default, Clamp.None);

@@ -23,6 +23,29 @@ internal sealed partial class Assembler
         Operand((int)target, address, offset, 1);
     }
 
+    /// <summary>Jumps over what follows, up to <see cref="Land"/>, when a number is even (test, jz).</summary>
+    /// <returns>For <see cref="Land"/>.</returns>
+    public int SkipIfEven(Register value)
+    {
+        Byte(0x48 | (int)value >> 3);
+        Byte(0xF7);
+        Byte(0xC0 | (int)value & 7);
+        Word(1);
+        Byte(0x0F);
+        Byte(0x84);
+        Word(0);
+        return Length;
+    }
+
+    /// <summary>Shifts to the right, without sign (shr).</summary>
+    public void ShiftRight(Register target, int count)
+    {
+        Byte(0x48 | (int)target >> 3);
+        Byte(0xC1);
+        Byte(0xE8 | (int)target & 7);
+        Byte(count);
+    }
+
     /// <summary>target *= source (imul).</summary>
     public void Multiply(Register target, Register source)
     {
@@ -86,8 +109,8 @@ internal sealed partial class Assembler
         Byte(1);
     }
 
-    /// <summary>sum += left * [address], so many lanes (vfmadd231ps).</summary>
-    public void MultiplyAddLanes(int sum, int left, int lanes, Register address) => Lanes(Map0F38, Prefix66, 0xB8, sum, left, lanes, address, 0);
+    /// <summary>sum += left * [address + offset], so many lanes (vfmadd231ps).</summary>
+    public void MultiplyAddLanes(int sum, int left, int lanes, Register address, int offset) => Lanes(Map0F38, Prefix66, 0xB8, sum, left, lanes, address, offset);
 
     /// <summary>As <see cref="StoreLane"/>, for registers 0 to 15 and without AVX-512 (vextractps).</summary>
     public void StoreLane256(int source, int lane, Register address, int offset)

@@ -6,6 +6,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <remarks>
 /// <para>The sums of a tile and of up to 24 registers of columns (12 without AVX-512) stay in registers: 4 rows by 6 or 8 by 3; 4 rows by 3. For each column of the tile the code loads the inputs once, where they are, and multiplies them with
 /// each row's value. Some columns that are left over have the rows in the lanes: one multiply-add for each of them and not one for each row (49 pixels take 25 multiply-adds for 8 values and not 32); more are read under a mask.</para>
+/// <para>Where lines are packed (<see cref="TiledPanels"/>; only without AVX-512) a tile is multiplied with some lines at a time: its sums may begin with those of the lines before, and wait for those behind. Nothing is asked for ahead there, two columns are
+/// done a round, and beside one column with rows in the lanes there are three registers of columns: the last one of an input is read by the multiply-adds.</para>
 /// <para>Registers: Rdi arguments, R10 inputs, R11 outputs, R8 bytes between rows of the output, R9 of the input, Rax columns left, Rcx where the next one's number is, Rdx values, Rsi a line of the input.
 /// Vectors: sums from 0 on, row by row, then those of columns with rows in the lanes; then inputs; the last one a value.</para>
 /// <para>While outputs are stored, others that follow are asked for: a store to a line that is in no near cache holds up all that follow.</para>
@@ -19,28 +21,18 @@ internal sealed unsafe class TileCode
     private static readonly Lazy<TileCode?> s_wide = new(() => TryCreate(isWide: true)), s_narrow = new(() => TryCreate(isWide: false));
 
     private readonly bool _isWide;
-    private readonly nint[] _addresses = new nint[Index(8, 6, MostNarrowLaneColumns, true) + 1];
+    private readonly nint[] _addresses = new nint[Index(new Shape(8, 6, MostNarrowLaneColumns, true, true)) + 1];
     private readonly ExecutableMemory? _memory;
 
     private TileCode(bool isWide)
     {
         _isWide = isWide;
         var code = new Assembler();
-        foreach (int rows in Heights)
+        foreach (Shape shape in Shapes())
         {
-            for (int lanes = 0; lanes <= MostLaneColumns; lanes++)
-            {
-                for (int registers = lanes == 0 ? 1 : 0; registers <= MostRegisters(rows, lanes); registers++)
-                {
-                    foreach (bool masked in (bool[])[false, true])
-                    {
-                        if (masked && (lanes > 0 || MostLaneColumns == Lanes - 1)) continue;
-                        code.Align();
-                        _addresses[Index(rows, registers, lanes, masked)] = code.Length;
-                        Emit(code, new TileVectors(code, isWide), new Shape(rows, registers, lanes, masked));
-                    }
-                }
-            }
+            code.Align();
+            _addresses[Index(shape)] = code.Length;
+            Emit(code, new TileVectors(code, isWide), shape);
         }
         _memory = ExecutableMemory.TryCreate(code.Code);
         for (int i = 0; i < _addresses.Length && _memory is not null; i++) _addresses[i] += _memory.Address;
@@ -55,6 +47,9 @@ internal sealed unsafe class TileCode
     /// <summary>Floats of a register.</summary>
     public int Lanes => _isWide ? 16 : 8;
 
+    /// <summary>Whether there are functions for packed lines.</summary>
+    public bool Packs => !_isWide;
+
     /// <summary>Rows that a tile may have, the best first.</summary>
     public ReadOnlySpan<int> Heights => _isWide ? [8, 4] : [4];
 
@@ -62,10 +57,10 @@ internal sealed unsafe class TileCode
     public int MostLaneColumns => _isWide ? MostWideLaneColumns : MostNarrowLaneColumns;
 
     /// <summary>Most registers of columns beside so many columns whose rows are in the lanes.</summary>
-    public int MostRegisters(int rows, int laneColumns)
+    public int MostRegisters(int rows, int laneColumns, bool packed = false)
     {
         if (_isWide) return rows == 4 && laneColumns > 0 ? 5 : 24 / rows;
-        return laneColumns switch { 0 => 3, <= 5 => 2, _ => 1 };
+        return laneColumns switch { 0 => 3, 1 when packed => 3, <= 5 => 2, _ => 1 };
     }
 
     /// <summary>Runs the code; only while <see cref="Current"/> is this.</summary>
@@ -73,11 +68,30 @@ internal sealed unsafe class TileCode
     /// <param name="registers">Registers of columns.</param>
     /// <param name="laneColumns">Columns behind them whose rows are in the lanes.</param>
     /// <param name="masked">Whether the last register is masked; only where <see cref="MostLaneColumns"/> does not make it needless.</param>
+    /// <param name="packed">Whether lines are packed.</param>
     /// <param name="arguments">What it works on.</param>
-    public void Run(int rows, int registers, int laneColumns, bool masked, Arguments* arguments) =>
-        ((delegate* unmanaged[SuppressGCTransition]<Arguments*, void>)_addresses[Index(rows, registers, laneColumns, masked)])(arguments);
+    public void Run(int rows, int registers, int laneColumns, bool masked, bool packed, Arguments* arguments) =>
+        ((delegate* unmanaged[SuppressGCTransition]<Arguments*, void>)_addresses[Index(new Shape(rows, registers, laneColumns, masked, packed))])(arguments);
 
-    private static int Index(int rows, int registers, int laneColumns, bool masked) => ((rows / 8 * 7 + registers) * (MostNarrowLaneColumns + 1) + laneColumns) * 2 + (masked ? 1 : 0);
+    private IEnumerable<Shape> Shapes()
+    {
+        foreach (bool packed in Packs ? (bool[])[false, true] : [false])
+        {
+            foreach (int rows in Heights.ToArray())
+            {
+                for (int lanes = 0; lanes <= MostLaneColumns; lanes++)
+                {
+                    for (int registers = lanes == 0 ? 1 : 0; registers <= MostRegisters(rows, lanes, packed); registers++)
+                    {
+                        yield return new Shape(rows, registers, lanes, false, packed);
+                        if (lanes == 0 && MostLaneColumns < Lanes - 1) yield return new Shape(rows, registers, lanes, true, packed);
+                    }
+                }
+            }
+        }
+    }
+
+    private static int Index(in Shape shape) => (((shape.Rows / 8 * 7 + shape.Registers) * (MostNarrowLaneColumns + 1) + shape.Lanes) * 2 + (shape.Masked ? 1 : 0)) * 2 + (shape.Packed ? 1 : 0);
 
     private static TileCode? TryCreate(bool isWide) => new TileCode(isWide) is { _memory: not null } code ? code : null;
 
@@ -123,9 +137,19 @@ internal sealed unsafe class TileCode
         code.Return();
     }
 
-    /// <summary>Sums begin with bias + residual.</summary>
+    /// <summary>Sums begin with bias + residual, or with those of the lines before.</summary>
     private static void EmitStart(Assembler code, TileVectors vectors, in Shape shape)
     {
+        int continued = 0;
+        if (shape.Packed)
+        {
+            code.Load(Register.Rcx, Register.Rdi, Arguments.ContinuesAt);
+            int begins = code.SkipIfZero(Register.Rcx);
+            code.Load(Register.Rcx, Register.Rdi, Arguments.SumsAt);
+            for (int s = 0; s < shape.Sums; s++) vectors.Load(s, Register.Rcx, s * vectors.Bytes);
+            continued = code.Skip();
+            code.Land(begins);
+        }
         code.Load(Register.Rcx, Register.Rdi, Arguments.BiasAt);
         int without = code.SkipIfZero(Register.Rcx);
         for (int r = 0; r < shape.Rows && shape.Registers > 0; r++)
@@ -166,6 +190,7 @@ internal sealed unsafe class TileCode
             vectors.Add(shape.LaneSum(c), shape.LaneSum(c), vectors.Value);
         }
         code.Land(none);
+        if (shape.Packed) code.Land(continued);
 
         void GoToResidual()
         {
@@ -180,38 +205,75 @@ internal sealed unsafe class TileCode
         code.Load(Register.Rcx, Register.Rdi, Arguments.ColumnsAt);
         code.Load(Register.Rdx, Register.Rdi, Arguments.ValuesAt);
         int empty = code.SkipIfZero(Register.Rax);
-        int next = code.Length;
-        code.LoadIndex(Register.Rsi, Register.Rcx);
-        code.Multiply(Register.Rsi, Register.R9);
-        code.Add(Register.Rsi, Register.R10);
-        code.Add(Register.Rcx, sizeof(int));
-        for (int j = 0; j < shape.Registers; j++) vectors.Load(shape.Input(j), Register.Rsi, j * vectors.Bytes, shape.IsMasked(j));
-        if (vectors.AsksAhead && shape.Lanes == 0)
+        if (shape.Packed)
         {
-            // What the next group of columns reads of this line.
-            int group = shape.Registers * vectors.Bytes;
-            for (int at = 2 * group - 1; at >= group; at -= CacheLine) code.PrefetchNear(Register.Rsi, at);
+            int even = code.SkipIfEven(Register.Rax);
+            EmitColumns(code, vectors, shape, 1);
+            code.Land(even);
+            code.ShiftRight(Register.Rax, 1);
+            int single = code.SkipIfZero(Register.Rax), pairs = code.Length;
+            EmitColumns(code, vectors, shape, 2);
+            code.Loop(Register.Rax, pairs);
+            code.Land(single);
         }
-        for (int r = 0; r < shape.Rows && shape.Registers > 0; r++)
+        else
         {
-            vectors.Broadcast(vectors.Value, Register.Rdx, r * sizeof(float));
-            for (int j = 0; j < shape.Registers; j++) vectors.MultiplyAdd(shape.Sum(r, j), shape.Input(j), vectors.Value);
+            int next = code.Length;
+            EmitColumns(code, vectors, shape, 1);
+            code.Loop(Register.Rax, next);
         }
-        for (int c = 0; c < shape.Lanes; c++)
-        {
-            vectors.BroadcastToRows(vectors.Value, shape.Rows, Register.Rsi, shape.Registers * vectors.Bytes + c * sizeof(float));
-            vectors.MultiplyAddRows(shape.LaneSum(c), vectors.Value, shape.Rows, Register.Rdx);
-        }
-        code.Add(Register.Rdx, shape.Rows * sizeof(float));
-        code.Loop(Register.Rax, next);
         code.Land(empty);
         code.Store(Register.Rcx, Register.Rdi, Arguments.NextColumnsAt);
         code.Store(Register.Rdx, Register.Rdi, Arguments.NextValuesAt);
     }
 
+    /// <summary>Some columns of a tile, one after the other.</summary>
+    private static void EmitColumns(Assembler code, TileVectors vectors, in Shape shape, int columns)
+    {
+        for (int column = 0; column < columns; column++)
+        {
+            int values = column * shape.Rows * sizeof(float);
+            code.LoadIndex(Register.Rsi, Register.Rcx, column * sizeof(int));
+            code.Multiply(Register.Rsi, Register.R9);
+            code.Add(Register.Rsi, Register.R10);
+            if (column == columns - 1) code.Add(Register.Rcx, columns * sizeof(int));
+            for (int j = 0; j < shape.Registers && shape.Input(j) < vectors.Value; j++) vectors.Load(shape.Input(j), Register.Rsi, j * vectors.Bytes, shape.IsMasked(j));
+            if (vectors.AsksAhead && !shape.Packed && shape.Lanes == 0)
+            {
+                // What the next group of columns reads of this line.
+                int group = shape.Registers * vectors.Bytes;
+                for (int at = 2 * group - 1; at >= group; at -= CacheLine) code.PrefetchNear(Register.Rsi, at);
+            }
+            for (int r = 0; r < shape.Rows && shape.Registers > 0; r++)
+            {
+                vectors.Broadcast(vectors.Value, Register.Rdx, values + r * sizeof(float));
+                for (int j = 0; j < shape.Registers; j++)
+                {
+                    if (shape.Input(j) < vectors.Value) vectors.MultiplyAdd(shape.Sum(r, j), shape.Input(j), vectors.Value);
+                    else code.MultiplyAdd256(shape.Sum(r, j), vectors.Value, Register.Rsi, j * vectors.Bytes);
+                }
+            }
+            for (int c = 0; c < shape.Lanes; c++)
+            {
+                vectors.BroadcastToRows(vectors.Value, shape.Rows, Register.Rsi, shape.Registers * vectors.Bytes + c * sizeof(float));
+                vectors.MultiplyAddRows(shape.LaneSum(c), vectors.Value, shape.Rows, Register.Rdx, values);
+            }
+        }
+        code.Add(Register.Rdx, columns * shape.Rows * sizeof(float));
+    }
+
     private static void EmitEnd(Assembler code, TileVectors vectors, in Shape shape)
     {
-        int low = vectors.Value - 2, high = low + 1, sign = low + 2;
+        int low = vectors.Value - 2, high = low + 1, sign = low + 2, waiting = 0;
+        if (shape.Packed)
+        {
+            code.Load(Register.Rcx, Register.Rdi, Arguments.WaitsAt);
+            int ends = code.SkipIfZero(Register.Rcx);
+            code.Load(Register.Rcx, Register.Rdi, Arguments.SumsAt);
+            for (int s = 0; s < shape.Sums; s++) vectors.Store(s, Register.Rcx, s * vectors.Bytes);
+            waiting = code.Skip();
+            code.Land(ends);
+        }
         code.Load(Register.Rcx, Register.Rdi, Arguments.ClampAt);
         int none = code.SkipIfZero(Register.Rcx);
         for (int i = 0; i < 3; i++) vectors.Load(low + i, Register.Rcx, i * CompiledMatrix.Lanes * sizeof(float));
@@ -240,6 +302,11 @@ internal sealed unsafe class TileCode
             code.Add(Register.Rcx, Register.R8);
             code.Add(Register.Rsi, Register.R8);
         }
+        if (!shape.Packed) return;
+        code.Land(waiting);
+        code.Load(Register.Rcx, Register.Rdi, Arguments.SumsAt);
+        code.Add(Register.Rcx, shape.Sums * vectors.Bytes);
+        code.Store(Register.Rcx, Register.Rdi, Arguments.SumsAt);
     }
 
     /// <summary>What the code is called with; it changes some of it.</summary>
@@ -247,7 +314,7 @@ internal sealed unsafe class TileCode
     public struct Arguments
     {
         public const int CountsAt = 0, ColumnsAt = 8, ValuesAt = 16, InputAt = 24, InputStrideAt = 32, OutputAt = 40, OutputStrideAt = 48, AddsAt = 56, ResidualFromOutputAt = 64, BiasAt = 72, ClampAt = 80, GroupsAt = 88,
-            TilesAt = 96, MaskAt = 104, CountAt = 112, GroupsLeftAt = 120, NextColumnsAt = 128, NextValuesAt = 136, AheadAt = 144;
+            TilesAt = 96, MaskAt = 104, CountAt = 112, GroupsLeftAt = 120, NextColumnsAt = 128, NextValuesAt = 136, AheadAt = 144, SumsAt = 152, ContinuesAt = 160, WaitsAt = 168;
 
         /// <summary>How many columns each tile has.</summary>
         public int* Counts;
@@ -289,6 +356,12 @@ internal sealed unsafe class TileCode
 
         /// <summary>How many bytes behind the outputs that are stored those lie that are asked for meanwhile.</summary>
         public nint Ahead;
+
+        /// <summary>Where lines are packed: the first tile's sums, one register after the other, tile by tile.</summary>
+        public float* Sums;
+
+        /// <summary>Not 0 where sums begin with those of the lines before, and where they wait for those behind.</summary>
+        public nint Continues, Waits;
     }
 
     /// <summary>What one function computes at a time.</summary>
@@ -296,7 +369,8 @@ internal sealed unsafe class TileCode
     /// <param name="Registers">Registers of columns.</param>
     /// <param name="Lanes">Columns behind them with rows in the lanes.</param>
     /// <param name="Masked">Whether the last register is masked.</param>
-    private readonly record struct Shape(int Rows, int Registers, int Lanes, bool Masked)
+    /// <param name="Packed">Whether lines are packed.</param>
+    private readonly record struct Shape(int Rows, int Registers, int Lanes, bool Masked, bool Packed)
     {
         public int Sums => Rows * Registers + Lanes;
 

@@ -84,11 +84,11 @@ internal readonly struct TileVectors(Assembler code, bool isWide)
         else code.MultiplyAdd256(sum, left, right);
     }
 
-    /// <summary>sum += left * [address], a lane for each row of a tile.</summary>
-    public void MultiplyAddRows(int sum, int left, int rows, Register address)
+    /// <summary>sum += left * [address + offset], a lane for each row of a tile.</summary>
+    public void MultiplyAddRows(int sum, int left, int rows, Register address, int offset)
     {
-        if (isWide) code.MultiplyAddLanes(sum, left, rows, address);
-        else code.MultiplyAdd256(sum, left, address, 0, rows);
+        if (isWide) code.MultiplyAddLanes(sum, left, rows, address, offset);
+        else code.MultiplyAdd256(sum, left, address, offset, rows);
     }
 
     /// <summary>target = [address], a lane for each row of a tile.</summary>

@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
@@ -6,21 +7,29 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <remarks>
 /// Found in the structure, so every weight that has it gains, however it came by it. Each input that is loaded meets 4 or 8 values, and the columns of a tile are the same for each group of columns of the input: a short loop
 /// works at the rate of the multiply-adds, where straight-line code (<see cref="CompiledMatrix"/>) of ten bytes a value has to be fetched for every 16 columns.
+/// <para>Columns may be cut into blocks of neighbours (<see cref="TiledPanels"/>): then what is stored of the first block stands before what is stored of the next one, tile by tile.</para>
 /// </remarks>
 internal sealed unsafe class TiledMatrix
 {
-    private readonly int[] _pointers, _counts, _columns, _rowPointers;
+    // A line of a panel (24 columns) is used so often by some tile before it pays to pack it: 512 x 2048 by 49 columns takes 0.6 to 0.8 of the time from 6 times on (Zen 3), 128 x 512 and 128 x 1152 by 784 take as long or longer at 3.
+    private const int UsesWorthPacking = 6;
+
+    // Lines of a block: 72 KiB of a panel's inputs, which come out of the second cache in a row. With 384 sums wait more often, with 2304 panels and sums leave that cache. And the fewest of a matrix: 1024 x 256 by 196 columns, which the second
+    // cache holds as they are, take up to a fifth longer with panels, because tiles of 13 to 26 columns end more often than they go on.
+    private const int MostLines = 768, LeastLines = 512;
+
+    private readonly int[] _pointers, _starts, _counts, _columns, _rowPointers;
     private readonly float[] _values;
 
-    private TiledMatrix(TileCode code, int rows, int depth, int height, int[] pointers, int[] columns, int[] rowPointers)
+    private TiledMatrix(TileCode code, int rows, int depth, int height, int[] pointers, int[] starts, int blockDepth, int[] columns, int[] rowPointers)
     {
         Code = code;
-        (Rows, Depth, Height) = (rows, depth, height);
-        (_pointers, _columns, _rowPointers) = (pointers, columns, rowPointers);
+        (Rows, Depth, Height, BlockDepth) = (rows, depth, height, blockDepth);
+        (_pointers, _starts, _columns, _rowPointers) = (pointers, starts, columns, rowPointers);
         // Rows that fill up the last tile are zero and stay so.
         _values = GC.AllocateArray<float>(columns.Length * height, pinned: true);
-        _counts = GC.AllocateUninitializedArray<int>(Tiles, pinned: true);
-        for (int t = 0; t < Tiles; t++) _counts[t] = pointers[t + 1] - pointers[t];
+        _counts = GC.AllocateUninitializedArray<int>(starts.Length - 1, pinned: true);
+        for (int i = 0; i < _counts.Length; i++) _counts[i] = starts[i + 1] - starts[i];
     }
 
     /// <summary>What its products run; only for the instruction level that it was written for.</summary>
@@ -42,15 +51,24 @@ internal sealed unsafe class TiledMatrix
     public int StoredCount => _values.Length;
 
     /// <summary>Bytes of structure and values.</summary>
-    public long Bytes => 4L * (_pointers.Length + _counts.Length + _columns.Length + _values.Length);
+    public long Bytes => 4L * (_pointers.Length + (_starts == _pointers ? 0 : _starts.Length) + _counts.Length + _columns.Length + _values.Length);
 
-    /// <summary>Where the columns of each tile start; Tiles + 1 entries.</summary>
+    /// <summary>Columns of a block; 0 where there are no blocks, and products read inputs where they are.</summary>
+    public int BlockDepth { get; }
+
+    /// <summary>Blocks of columns, the last one of as many as are left; 1 where there are none.</summary>
+    public int Blocks => _counts.Length / Tiles;
+
+    /// <summary>How many columns the tiles before each have; Tiles + 1 entries. Without blocks this is where its columns start.</summary>
     public ReadOnlySpan<int> Pointers => _pointers;
 
-    /// <summary>How many columns each tile has; they do not move.</summary>
+    /// <summary>Where the columns of each tile of a block start; Tiles entries a block, and one more.</summary>
+    public ReadOnlySpan<int> Starts => _starts;
+
+    /// <summary>How many columns each tile of a block has; they do not move.</summary>
     public int* Counts => (int*)Marshal.UnsafeAddrOfPinnedArrayElement(_counts, 0);
 
-    /// <summary>The columns of all tiles; they do not move.</summary>
+    /// <summary>The columns of all tiles, with blocks counted from the first of their block; they do not move.</summary>
     public int* Columns => (int*)Marshal.UnsafeAddrOfPinnedArrayElement(_columns, 0);
 
     /// <summary>For each column of a tile its rows' values; they do not move.</summary>
@@ -61,7 +79,8 @@ internal sealed unsafe class TiledMatrix
     /// <param name="columns">Columns of the matrix.</param>
     /// <param name="rowPointers">Where each row starts; rows + 1 entries, which stay as they are.</param>
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
-    public static TiledMatrix? TryCreate(int rows, int columns, int[] rowPointers, ReadOnlySpan<int> indices)
+    /// <param name="byBlocks">Whether columns are cut into blocks where that pays.</param>
+    public static TiledMatrix? TryCreate(int rows, int columns, int[] rowPointers, ReadOnlySpan<int> indices, bool byBlocks = false)
     {
         if (TileCode.Current is not { } code || indices.Length == 0) return null;
         foreach (int height in code.Heights)
@@ -73,13 +92,14 @@ internal sealed unsafe class TiledMatrix
             // Of the padding of the last tile too many values could come for an array; such a matrix is all padding.
             if ((long)pointers[^1] * height > int.MaxValue / 2) return null;
             int[] used = GC.AllocateUninitializedArray<int>(pointers[^1], pinned: true);
+            if (byBlocks && PaysByBlocks(code, pointers[^1], columns)) return ByBlocks(code, rows, columns, height, pointers, used, rowPointers, indices);
             for (int t = 0; t < tiles; t++)
             {
                 ReadOnlySpan<int> row = indices[rowPointers[t * height]..rowPointers[t * height + 1]];
                 row.CopyTo(used.AsSpan(at));
                 at += row.Length;
             }
-            return new TiledMatrix(code, rows, columns, height, pointers, used, rowPointers);
+            return new TiledMatrix(code, rows, columns, height, pointers, pointers, 0, used, rowPointers);
         }
         return null;
     }
@@ -89,9 +109,33 @@ internal sealed unsafe class TiledMatrix
     {
         for (int r = 0; r < Rows; r++)
         {
-            int to = _pointers[r / Height] * Height + r % Height;
-            for (int j = _rowPointers[r]; j < _rowPointers[r + 1]; j++, to += Height) _values[to] = values[j];
+            int j = _rowPointers[r];
+            for (int part = r / Height; part < _counts.Length; part += Tiles)
+            {
+                int to = _starts[part] * Height + r % Height;
+                for (int end = j + _counts[part]; j < end; j++, to += Height) _values[to] = values[j];
+            }
         }
+    }
+
+    /// <summary>Whether columns that are cut into blocks are worth what packing their inputs costs. Units of half of 256 bits wait for the multiply-adds instead (Zen 1), and registers of 512 bits have not been measured.</summary>
+    private static bool PaysByBlocks(TileCode code, int stored, int depth) => code.Packs && !VectorUnits.AreHalf256 && depth >= LeastLines && stored >= (long)UsesWorthPacking * depth;
+
+    private static TiledMatrix ByBlocks(TileCode code, int rows, int depth, int height, int[] pointers, int[] used, int[] rowPointers, ReadOnlySpan<int> indices)
+    {
+        int tiles = pointers.Length - 1, blocks = (depth + MostLines - 1) / MostLines, blockDepth = (depth + blocks - 1) / blocks, at = 0;
+        var starts = new int[checked(blocks * tiles) + 1];
+        int[] next = [.. Enumerable.Range(0, tiles).Select(t => rowPointers[t * height])];
+        for (int b = 0; b < blocks; b++)
+        {
+            int first = b * blockDepth;
+            for (int t = 0; t < tiles; t++)
+            {
+                for (int end = rowPointers[t * height + 1]; next[t] < end && indices[next[t]] < first + blockDepth; next[t]++) used[at++] = indices[next[t]] - first;
+                starts[b * tiles + t + 1] = at;
+            }
+        }
+        return new TiledMatrix(code, rows, depth, height, pointers, starts, blockDepth, used, rowPointers);
     }
 
     private static bool HasTiles(int rows, int height, ReadOnlySpan<int> rowPointers, ReadOnlySpan<int> indices)

@@ -1,7 +1,8 @@
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>The tiles of a structure, which are looked for when it is first used, and their values, which follow those of the owner.</summary>
-internal sealed class TiledOnce
+/// <param name="byBlocks">Whether columns are cut into blocks where that pays: for products whose inputs are rows in memory.</param>
+internal sealed class TiledOnce(bool byBlocks)
 {
     private readonly Lock _gate = new();
     private TiledMatrix? _matrix;
@@ -31,7 +32,7 @@ internal sealed class TiledOnce
         {
             if (_tried != code)
             {
-                _matrix = TiledMatrix.TryCreate(rows, columns, rowPointers, indices);
+                _matrix = TiledMatrix.TryCreate(rows, columns, rowPointers, indices, byBlocks);
                 (_tried, _version) = (code, -1);
             }
             if (_matrix is not null && _version != version)

@@ -8,7 +8,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <summary>output [rows, columns] = clamp(bias + residual + W * input [depth, columns]) with a W of tiles.</summary>
 /// <remarks>
 /// Inputs are read where they are: a tile's columns are walked through for some hundred columns of the input, so loops are long for the predictor of jumps, lines are neighbours, and each tile's values stay in the
-/// first cache for all of them. Threads share columns where each gets enough of them, rows otherwise.
+/// first cache for all of them. Threads share columns where each gets enough of them, rows otherwise. Matrices whose columns are in blocks have their inputs packed (<see cref="TiledPanels"/>).
 /// </remarks>
 internal unsafe struct TiledProduct
 {
@@ -61,7 +61,10 @@ internal unsafe struct TiledProduct
 
     public readonly void Run()
     {
-        if (Columns > 0) Share(new Whole { Call = this }, WorkPool.IsAlone ? 1 : WorkPool.Threads);
+        if (Columns == 0) return;
+        int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
+        if (Matrix.BlockDepth > 0) Share(new TiledPanels { Product = this }, threads);
+        else Share(new Whole { Call = this }, threads);
     }
 
     /// <summary>Cuts the product into a share for each thread and runs them.</summary>
@@ -90,18 +93,24 @@ internal unsafe struct TiledProduct
     /// <summary>Some tiles in registers first .. end-1 of the columns; the last one of all may be shorter than others.</summary>
     public readonly void RunColumns(int first, int end, int firstTile, int endTile)
     {
-        int start = first * Lanes, width = Math.Min(Columns, end * Lanes) - start, height = Matrix.Height;
+        int start = first * Lanes, width = Math.Min(Columns, end * Lanes) - start;
         int registers = width / Lanes, rest = width % Lanes, lanes = rest <= Matrix.Code.MostLaneColumns ? rest : 0;
         bool masked = rest > 0 && lanes == 0;
         if (masked) registers++;
-        int most = Most, groups = Math.Max(1, (registers + most - 1) / most);
-        while (lanes > 0 && registers / groups > Matrix.Code.MostRegisters(height, lanes)) groups++;
-        // Groups of two sizes; the one with a mask or with rows in the lanes is the last of the smaller ones.
-        int size = registers / groups, larger = registers % groups, smaller = groups - larger - (rest > 0 ? 1 : 0);
+        (int size, int larger, int groups) = Cut(registers, lanes, packed: false);
+        int smaller = groups - larger - (rest > 0 ? 1 : 0);
         Groups(start, size + 1, larger, firstTile, endTile);
         Groups(start + larger * (size + 1) * Lanes, size, smaller, firstTile, endTile);
         int last = registers - size;
         if (rest > 0) Chunk(new Piece(start + last * Lanes, size, 1, lanes, masked), width - last * Lanes, firstTile, endTile);
+    }
+
+    /// <summary>Registers in groups of two sizes, the larger ones first: the one with a mask or with rows in the lanes is the last of the smaller ones.</summary>
+    public readonly (int Size, int Larger, int Groups) Cut(int registers, int lanes, bool packed)
+    {
+        int most = Most, groups = Math.Max(1, (registers + most - 1) / most);
+        while (lanes > 0 && registers / groups > Matrix.Code.MostRegisters(Matrix.Height, lanes, packed)) groups++;
+        return (registers / groups, registers % groups, groups);
     }
 
     private readonly void Groups(int start, int registers, int groups, int firstTile, int endTile)
@@ -131,11 +140,18 @@ internal unsafe struct TiledProduct
     private readonly bool IsWorthACopy(int firstTile, int endTile) =>
         Matrix.Height == 4 && InputStride % LineFloats != 0 && Matrix.Pointers[endTile] - Matrix.Pointers[firstTile] >= (long)UsesWorthACopy * Matrix.Depth;
 
-    private readonly void Chunk(in Piece piece, float* input, nint stride, int width, int firstTile, int endTile)
+    /// <summary>Some tiles of a piece.</summary>
+    /// <param name="piece">The columns.</param>
+    /// <param name="input">What line 0 has for the first of them.</param>
+    /// <param name="stride">Floats between lines.</param>
+    /// <param name="width">How many columns they are.</param>
+    /// <param name="firstTile">First tile.</param>
+    /// <param name="endTile">The one after the last.</param>
+    public readonly void Chunk(in Piece piece, float* input, nint stride, int width, int firstTile, int endTile)
     {
         int height = Matrix.Height, whole = Math.Min(endTile, Matrix.Rows / height), each = MostInACall / (piece.Registers * piece.Groups + 1);
         float* output = Output + piece.Start, residual = Residual == null ? null : Residual + piece.Start;
-        ReadOnlySpan<int> pointers = Matrix.Pointers;
+        ReadOnlySpan<int> pointers = Matrix.Starts[(piece.Block * Matrix.Tiles)..];
         for (int tile = firstTile, end; tile < whole; tile = end)
         {
             for (end = tile + 1; end < whole && (pointers[end + 1] - pointers[tile]) * height <= each; end++)
@@ -156,22 +172,22 @@ internal unsafe struct TiledProduct
         float* bias = stackalloc float[height];
         new Span<float>(bias, height).Clear();
         if (Bias != null) new ReadOnlySpan<float>(Bias + row, rows).CopyTo(new Span<float>(bias, height));
-        if (residual != null)
+        if (residual != null && !piece.Continues)
         {
             new Span<float>(rest.Pointer, (int)(height * wide)).Clear();
             PlaneRows.Copy(residual + row * OutputStride, OutputStride, rows, width, rest.Pointer, wide);
         }
         Call(piece, input, stride, tile, 1, rest.Pointer, wide, residual == null ? null : rest.Pointer, Bias == null ? null : bias);
-        PlaneRows.Copy(rest.Pointer, wide, rows, width, output + row * OutputStride, OutputStride);
+        if (!piece.Waits) PlaneRows.Copy(rest.Pointer, wide, rows, width, output + row * OutputStride, OutputStride);
     }
 
     private readonly void Call(in Piece piece, float* input, nint stride, int tile, int tiles, float* output, nint outputStride, float* residual, float* bias)
     {
-        int first = Matrix.Pointers[tile];
+        int part = piece.Block * Matrix.Tiles + tile, first = Matrix.Starts[part];
         if (tiles == 1 && piece.Groups > 1)
         {
             // A single tile of many columns can be more than a call should do: it takes fewer groups at a time.
-            int most = (int)Math.Clamp(MostInACall / ((long)(Matrix.Pointers[tile + 1] - first) * Matrix.Height * piece.Registers + 1), 1, piece.Groups);
+            int most = (int)Math.Clamp(MostInACall / ((long)(Matrix.Starts[part + 1] - first) * Matrix.Height * piece.Registers + 1), 1, piece.Groups);
             nint width = piece.Registers * Lanes;
             for (int group = 0; most < piece.Groups && group < piece.Groups; group += most)
             {
@@ -184,7 +200,7 @@ internal unsafe struct TiledProduct
         CompiledMatrix.FillClamp(Clamp, clamp);
         var arguments = new TileCode.Arguments
         {
-            Counts = Matrix.Counts + tile,
+            Counts = Matrix.Counts + part,
             Columns = (Offsets == null ? Matrix.Columns : Offsets) + first,
             Values = Matrix.Values + (nint)first * Matrix.Height,
             Input = input,
@@ -200,14 +216,33 @@ internal unsafe struct TiledProduct
             Mask = (1 << Columns % Lanes) - 1,
             // Along the rows where they are long, else the next tile's.
             Ahead = piece.Groups > LeastGroups ? 2 * piece.Registers * Lanes * sizeof(float) : Matrix.Height * outputStride * sizeof(float),
+            Sums = (float*)piece.Sums + (nint)tile * piece.SumsOfATile(Matrix.Height, Lanes),
+            Continues = piece.Continues ? 1 : 0,
+            Waits = piece.Waits ? 1 : 0,
         };
         CompiledMatrix.EndTurn();
-        Matrix.Code.Run(Matrix.Height, piece.Registers, piece.LaneColumns, piece.Masked, &arguments);
+        Matrix.Code.Run(Matrix.Height, piece.Registers, piece.LaneColumns, piece.Masked, Matrix.BlockDepth > 0, &arguments);
         GC.KeepAlive(Matrix);
     }
 
     /// <summary>Columns that one function computes for a tile, from Start on: groups of some registers, or one group that ends with a mask or with columns whose rows are in the lanes.</summary>
-    private readonly record struct Piece(int Start, int Registers, int Groups, int LaneColumns, bool Masked);
+    internal readonly record struct Piece(int Start, int Registers, int Groups, int LaneColumns, bool Masked)
+    {
+        /// <summary>The block of the matrix's columns.</summary>
+        public int Block { get; init; }
+
+        /// <summary>Where sums of tile 0 wait between blocks.</summary>
+        public nint Sums { get; init; }
+
+        /// <summary>Whether sums begin with those that wait.</summary>
+        public bool Continues { get; init; }
+
+        /// <summary>Whether sums wait for the next block.</summary>
+        public bool Waits { get; init; }
+
+        /// <summary>Floats of a tile's sums that wait.</summary>
+        public int SumsOfATile(int height, int lanes) => (height * Registers + LaneColumns) * lanes;
+    }
 
     private struct Whole : ITiledWork
     {
