@@ -32,16 +32,23 @@ internal static unsafe class DirectProduct
         const int rows = MicroKernel.DirectRows;
         float* edge = stackalloc float[rows * 32];
         bool columnsFirst = k * n * sizeof(float) > PanelBytes;
-        int across = (n + (2 * V.Count) - 1) / (2 * V.Count), down = (m + rows - 1) / rows, outer = columnsFirst ? across : down, inner = columnsFirst ? down : across;
+        // Rows of which three panels of eight are four of six; columns that leave a single register have eight.
+        int sixes = MicroKernel.DirectSix<V>() && n % (2 * V.Count) == 0 ? m / 24 * 4 : 0;
+        int across = (n + (2 * V.Count) - 1) / (2 * V.Count), down = sixes + (m - (6 * sixes) + rows - 1) / rows, outer = columnsFirst ? across : down, inner = columnsFirst ? down : across;
         for (int o = 0; o < outer; o++)
         {
             for (int t = 0; t < inner; t++)
             {
-                int i = (columnsFirst ? t : o) * rows, j = (columnsFirst ? o : t) * 2 * V.Count, height = Math.Min(rows, m - i);
+                int panel = columnsFirst ? t : o, i = panel < sixes ? 6 * panel : (6 * sixes) + ((panel - sixes) * rows), j = (columnsFirst ? o : t) * 2 * V.Count, height = Math.Min(rows, m - i);
                 bool two = n - j > V.Count;
                 float* to = c + (i * ldc) + j;
                 float* next = a;
                 nint pace = ahead == null ? 0 : ahead->Take(k, a, out next);
+                if (panel < sixes)
+                {
+                    MicroKernel.RunDirectSix<V>(k, a + (i * row), row, step, b + j, ldb, to, ldc, accumulate, next, pace);
+                    continue;
+                }
                 if (height == rows || padded)
                 {
                     MicroKernel.RunDirect<V>(k, a + (i * row), row, step, b + j, ldb, to, ldc, two, accumulate, next, pace);

@@ -17,6 +17,9 @@ public sealed class DirectProductTests
     [InlineData(64, 64, 128)]
     [InlineData(15, 16, 33)]
     [InlineData(70, 112, 200)]
+    [InlineData(24, 32, 7)]
+    [InlineData(49, 16, 3)]
+    [InlineData(48, 24, 9)]
     public void AgreesWithTheDefinition(int m, int n, int k)
     {
         foreach (bool transposed in (bool[])[false, true])
