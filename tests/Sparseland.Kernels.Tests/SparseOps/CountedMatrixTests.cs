@@ -23,13 +23,43 @@ public unsafe class CountedMatrixTests
     public void Counted_rows_give_the_bits_of_the_reference(int rows, int columns, int n, double density)
     {
         Skip.IfNot(CompiledKernels.AreUsed, "this machine runs no code of ours");
+        CheckBits(rows, columns, n, density, null);
+    }
+
+    /// <summary>Every machine with AVX2 runs them, also one that would choose other code; groups of three strips and the last of one, chunks that share packed lines, 13 tiles of 4 columns.</summary>
+    [SkippableTheory, MemberData(nameof(Shapes))]
+    [InlineData(100, 700, 196, 0.05)]
+    [InlineData(1300, 400, 100, 0.1)]
+    [InlineData(3, 2000, 97, 0.5)]
+    public void Strips_give_the_bits_of_the_reference(int rows, int columns, int n, double density)
+    {
+        using SimdDispatch.Forced forced = SimdDispatch.Force((SimdLevel)Math.Min((int)SimdLevel.Vector256, (int)SimdDispatch.Level));
+        Skip.IfNot(CompiledMatrix.Usable256, "this machine runs no code of ours");
+        CheckBits(rows, columns, n, density, CountedCode256.Strips);
+    }
+
+    [SkippableFact]
+    public void Thin_weights_of_several_blocks_are_multiplied_in_strips_by_full_units()
+    {
+        using SimdDispatch.Forced forced = SimdDispatch.Force((SimdLevel)Math.Min((int)SimdLevel.Vector256, (int)SimdDispatch.Level));
+        Skip.IfNot(CompiledMatrix.Usable256, "this machine runs no code of ours");
+        Assert.Equal(!VectorUnits.AreHalf256, CountedCode256.For(196, 1000, 0.1) == CountedCode256.Strips);
+        Assert.Equal(!VectorUnits.AreHalf256, CountedCode256.For(20, 1000, 0.1) == CountedCode256.Strips);
+        Assert.Equal(CountedCode256.At(0), CountedCode256.For(16, 1000, 0.1));
+        Assert.Equal(CountedCode256.At(3), CountedCode256.For(196, 1000, 0.2));
+        Assert.Equal(CountedCode256.At(3), CountedCode256.For(196, 64, 0.1));
+        Assert.InRange(CountedCode256.Strips.ZeroLine * 64, 0, ushort.MaxValue);
+    }
+
+    private static void CheckBits(int rows, int columns, int n, double density, CountedCode? code)
+    {
         var random = new Random(rows * 7919 + columns * 31 + n);
         CsrMatrix csr = Csr(random, rows, columns, density);
         float[] b = Uniform(random, columns * n), bias = Uniform(random, rows), residual = Uniform(random, rows * n);
         foreach (int threads in new[] { 1, 2, 5 })
         {
             using var forced = new Threads(threads);
-            if (CountedMatrix.TryCreate(rows, columns, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), n) is not { } matrix)
+            if (CountedMatrix.TryCreate(rows, columns, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), n, code: code) is not { } matrix)
             {
                 Assert.Equal(0, csr.StoredCount);
                 return;
@@ -134,7 +164,7 @@ public unsafe class CountedMatrixTests
         using SimdDispatch.Forced forced = SimdDispatch.Force((SimdLevel)Math.Min((int)SimdLevel.Vector256, (int)SimdDispatch.Level));
         Skip.IfNot(CompiledMatrix.Usable256, "this machine runs no code of ours");
         var random = new Random(10);
-        CsrMatrix csr = Csr(random, 60, 300, 0.1);
+        CsrMatrix csr = Csr(random, 60, 300, 0.2);
         CountedMatrix one = Get(new(), 5), two = Get(new(), 40), four = Get(new(), 49), six = Get(new(), 1000);
         Assert.Equal((4, 2, 1, 1), (one.Code.UnitRows, two.Code.UnitRows, four.Code.UnitRows, six.Code.UnitRows));
         Assert.Equal((1, 3, 4, 6), (one.Code.MostTiles, two.Code.MostTiles, four.Code.MostTiles, six.Code.MostTiles));

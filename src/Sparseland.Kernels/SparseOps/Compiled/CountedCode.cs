@@ -44,6 +44,9 @@ internal abstract unsafe class CountedCode
     /// <summary>Tiles of 16 columns that are multiplied at a time at most.</summary>
     public int MostTiles { get; }
 
+    /// <summary>Tiles that are packed at a time at most: strips of <see cref="MostTiles"/> take turns on what they read of a block.</summary>
+    public virtual int PackedTiles => MostTiles;
+
     /// <summary>Lines of a block at most.</summary>
     public int Lines { get; }
 

@@ -10,7 +10,11 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <para>Up to 12 of 16 registers are sums of one row: more columns share what a value costs besides. Fewer columns leave room for two or four rows, whose chains of additions hide each other's latency.</para>
 /// <para>Where operations of 256 bits are done in two halves (<see cref="VectorUnits.AreHalf256"/>) the second cache delivers nearly what they take (26 bytes a cycle measured, 32 taken), so blocks may be deeper than the first cache is, and
 /// sums wait less often. Best is a block in which a row has about 20 values: with 12 registers 1.34 cycles a multiply-add with 128 lines at 20 % stored (1.63 with 288), 1.40 with 192 at 10 % (1.52 with 576), 1.46 with 384 at 5 % (1.75 with 96).
-/// Cores that take 64 bytes a cycle would wait for the second cache: for them a block is little more than the first cache holds (not measured).</para>
+/// Cores that take 64 bytes a cycle wait for the second cache: for them a block is little more than the first cache holds.</para>
+/// <para>Sums that wait are loaded and stored once a block. In a block of so many bytes a row has the more values the fewer columns it is wide, so full units take thin weights in strips of four registers with three rows in turn: as many sums, as many
+/// bytes of lines, a third of the loads and stores of sums. In turn with strips of 12 registers (Zen 3, one thread, 95 % zeros, seen once): 1024 x 256 by 196 columns 0.71 to 0.78 of the time, 256 x 2304 by 196 0.88 to 0.92, 2048 x 2048 by 64 0.82 to 0.95;
+/// at 80 % zeros, where a value's own loads are more than those of sums, 1.04 to 1.15. Where all lines are one block no sums wait, and long pieces of output are written sooner: 256 x 64 by 3136 columns took 1.4 times as long in strips. Strips packed
+/// one by one, and not six tiles at a time, read inputs from beyond the second cache in pieces too short: 128 x 1152 by 784 columns took 1.4 times as long.</para>
 /// </remarks>
 internal sealed unsafe class CountedCode256 : CountedCode
 {
@@ -25,10 +29,29 @@ internal sealed unsafe class CountedCode256 : CountedCode
     // Numbers of lines are bytes in 16 bits; one line is spoilt by packers, one zero.
     private const int LinesOfNumbers = (1 << 16) / LineBytes - 2;
 
+    // Of strips: values of a row in a block, and lines of one at least.
+    private const int ValuesOfAStrip = 24, LeastLinesOfAStrip = 128;
+
+    // Of 100 values of a matrix, from so many stored ones on strips are too narrow.
+    private const int ThickDensity = 15;
+
     private static readonly CountedCode256[] s_all = [new(rows: 4, tiles: 1), new(rows: 2, tiles: 3), new(rows: 1, tiles: 4), new(rows: 1, tiles: 6)];
 
-    private CountedCode256(int rows, int tiles) : base(rows, tiles, Math.Min(LinesOfNumbers, (VectorUnits.AreHalf256 ? HalfUnitsBytes : WholeUnitsBytes) / (tiles * LineBytes)), products: 32)
+    private readonly bool _isStrip;
+
+    private CountedCode256(int rows, int tiles, bool isStrip = false) : base(rows, tiles, Math.Min(LinesOfNumbers, (VectorUnits.AreHalf256 && !isStrip ? HalfUnitsBytes : WholeUnitsBytes) / (tiles * LineBytes)), products: 32) => _isStrip = isStrip;
+
+    /// <summary>Strips of four registers for thin weights of many lines.</summary>
+    public static CountedCode256 Strips { get; } = new(rows: 3, tiles: 2, isStrip: true);
+
+    /// <summary>The code for a matrix.</summary>
+    /// <param name="width">Columns of a product.</param>
+    /// <param name="lines">Lines that are used.</param>
+    /// <param name="density">Stored fraction of a row's lines.</param>
+    public static CountedCode256 For(long width, int lines, double density)
     {
+        int index = IndexFor(width);
+        return !VectorUnits.AreHalf256 && index > 0 && 100 * density < ThickDensity && lines > s_all[^1].Lines ? Strips : s_all[index];
     }
 
     /// <summary>The code for products with so many columns: which of <see cref="Count"/>.</summary>
@@ -50,7 +73,10 @@ internal sealed unsafe class CountedCode256 : CountedCode
     public override int Lanes => 8;
 
     /// <inheritdoc/>
-    public override int LinesFor(double density) => (int)Math.Clamp(ValuesOfABlock / density, Math.Min(Lines, NearBytes / (MostTiles * LineBytes)), Lines);
+    public override int PackedTiles => _isStrip ? s_all[^1].MostTiles : MostTiles;
+
+    /// <inheritdoc/>
+    public override int LinesFor(double density) => _isStrip ? (int)Math.Clamp(ValuesOfAStrip / density, LeastLinesOfAStrip, Lines) : (int)Math.Clamp(ValuesOfABlock / density, Math.Min(Lines, NearBytes / (MostTiles * LineBytes)), Lines);
 
     /// <inheritdoc/>
     public override int ChunkBytes => 128 * 1024;

@@ -121,11 +121,12 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     /// <param name="indices">The column of each stored value, ascending within a row.</param>
     /// <param name="width">Columns of a product; others are possible, and slower.</param>
     /// <param name="leastReuse">Stored values that a used column must hold on average.</param>
-    public static CountedMatrix? TryCreate(int rows, int columns, int[] rowPointers, int[] indices, long width, int leastReuse = 0)
+    /// <param name="code">What multiplies; null for the fastest.</param>
+    public static CountedMatrix? TryCreate(int rows, int columns, int[] rowPointers, int[] indices, long width, int leastReuse = 0, CountedCode? code = null)
     {
         (int[] line, int[] lines, _) = UsedColumns(columns, indices);
         if (indices.Length == 0 || (long)lines.Length * leastReuse > indices.Length) return null;
-        CountedCode code = CompiledMatrix.Usable256 ? CountedCode256.At(CountedCode256.IndexFor(width))
+        code ??= CompiledMatrix.Usable256 ? CountedCode256.For(width, lines.Length, (double)indices.Length / ((long)rows * lines.Length))
             : 100L * indices.Length >= (long)ThickDensity * rows * lines.Length ? CountedCode512.Few : CountedCode512.Many;
         return new CountedMatrix(code, rows, line, lines, rowPointers, indices);
     }

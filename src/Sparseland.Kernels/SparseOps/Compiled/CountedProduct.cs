@@ -5,7 +5,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 
 /// <summary>output [rows, columns] = clamp(bias + residual + W * source) with a W whose rows are in the order of their counts.</summary>
 /// <remarks>
-/// Columns are cut into tiles of some registers. A tile's lines are packed block by block, for as many chunks of rows as have their sums in the second cache beside them. Threads share the tiles where there are enough; else the chunks, so each reads
+/// Columns are cut into groups of tiles. A group's lines are packed block by block, for as many chunks of rows as have their sums in the second cache beside them; where the code takes fewer tiles at a time, strips of a group have their turn on a block
+/// one after the other, so that inputs are read in long pieces and values come from near after the first strip. Threads share the tiles where there are enough; else the chunks, so each reads
 /// its part of the values only, and packs the lines for itself.
 /// </remarks>
 internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSource
@@ -35,7 +36,7 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
     {
         if (Columns == 0) return;
         long work = ((long)Matrix.StoredCount + Matrix.RowCount) * TileCount;
-        int groups = (TileCount + Code.MostTiles - 1) / Code.MostTiles, threads = WorkPool.IsAlone || work < 2 * CodedMatrix.WorthAPart ? 1 : WorkPool.Threads;
+        int groups = (TileCount + Code.PackedTiles - 1) / Code.PackedTiles, threads = WorkPool.IsAlone || work < 2 * CodedMatrix.WorthAPart ? 1 : WorkPool.Threads;
         if (threads == 1)
         {
             Multiply(0, Matrix.Chunks, 0, groups, groups);
@@ -77,32 +78,55 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
         }
     }
 
-    /// <summary>Computes some tiles for chunks that share packed lines.</summary>
+    /// <summary>Computes a group of tiles for chunks that share packed lines: strips of as many tiles as the code takes, side by side.</summary>
     private readonly void Multiply(int firstChunk, int endChunk, int firstTile, int endTile, float* packed, float* sums, float* clamp)
     {
-        int firstRow = Matrix.Rows(firstChunk).First, rows = Matrix.Rows(endChunk - 1).End - firstRow, tiles = endTile - firstTile;
-        int start = firstTile * Lanes, columns = Math.Min(Columns - start, tiles * Lanes), registers = (columns + Code.Lanes - 1) / Code.Lanes;
-        float* origin = sums - (nint)firstRow * tiles * Lanes;
-        var arguments = new CountedCode.Arguments
+        int firstRow = Matrix.Rows(firstChunk).First, rows = Matrix.Rows(endChunk - 1).End - firstRow, tiles = endTile - firstTile, strips = (tiles + Code.MostTiles - 1) / Code.MostTiles;
+        CountedCode.Arguments* all = stackalloc CountedCode.Arguments[strips];
+        for (int i = 0; i < strips; i++)
         {
-            Input = packed,
-            Sums = origin,
-            Output = Turned ? origin : Output + start,
-            Residual = Residual == null ? null : Turned ? origin : Residual + start,
-            RowStride = (Turned ? tiles * Lanes : RowStride) * sizeof(float),
-            Bias = Bias,
-            Clamp = clamp,
-        };
-        Code.FillMasks(Turned ? registers * Code.Lanes : columns, ref arguments);
-        if (Turned && Residual != null) Transposition.Copy(Residual + start * RowStride + firstRow, RowStride, columns, rows, sums, tiles * Lanes);
+            (int first, int count) = StripOf(i);
+            int start = (firstTile + first) * Lanes, columns = Math.Min(Columns - start, count * Lanes);
+            float* waiting = sums + (nint)rows * first * Lanes, origin = waiting - (nint)firstRow * count * Lanes;
+            all[i] = new CountedCode.Arguments
+            {
+                Input = packed + first * Code.LineStride,
+                Sums = origin,
+                Output = Turned ? origin : Output + start,
+                Residual = Residual == null ? null : Turned ? origin : Residual + start,
+                RowStride = (Turned ? count * Lanes : RowStride) * sizeof(float),
+                Bias = Bias,
+                Clamp = clamp,
+            };
+            Code.FillMasks(Turned ? RegistersOf(columns) * Code.Lanes : columns, ref all[i]);
+            if (Turned && Residual != null) Transposition.Copy(Residual + start * RowStride + firstRow, RowStride, columns, rows, waiting, count * Lanes);
+        }
         for (int b = 0; b < Matrix.Blocks; b++)
         {
             int line = b * Matrix.Depth;
             Source.Pack(firstTile, tiles, line, Math.Min(Matrix.Lines.Length, line + Matrix.Depth), packed - (nint)line * Lanes, Code.LineStride);
-            for (int chunk = firstChunk; chunk < endChunk; chunk++) Matrix.Run(chunk, b, registers, arguments);
+            for (int i = 0; i < strips; i++)
+            {
+                (int first, int count) = StripOf(i);
+                int registers = RegistersOf(Math.Min(Columns - (firstTile + first) * Lanes, count * Lanes));
+                for (int chunk = firstChunk; chunk < endChunk; chunk++) Matrix.Run(chunk, b, registers, all[i]);
+            }
         }
-        if (Turned) Transposition.Copy(sums, tiles * Lanes, rows, columns, Output + start * RowStride + firstRow, RowStride);
+        for (int i = 0; i < strips && Turned; i++)
+        {
+            (int first, int count) = StripOf(i);
+            int start = (firstTile + first) * Lanes;
+            Transposition.Copy(sums + (nint)rows * first * Lanes, count * Lanes, rows, Math.Min(Columns - start, count * Lanes), Output + start * RowStride + firstRow, RowStride);
+        }
+
+        (int First, int Count) StripOf(int strip)
+        {
+            int first = tiles * strip / strips;
+            return (first, tiles * (strip + 1) / strips - first);
+        }
     }
+
+    private readonly int RegistersOf(int columns) => (columns + Code.Lanes - 1) / Code.Lanes;
 
     private struct GroupParts : IParts
     {
