@@ -30,7 +30,7 @@ internal enum Verdict
 
 /// <summary>Whether the plan of one layer is as fast as its dense twin and as the best of all kernels that can compute it.</summary>
 /// <remarks>
-/// The median of up to five attempts decides: three within noise, or three misses. A miss counts only when nobody else had the processors just before and just after it; a table that may have been measured beside
+/// One attempt far within noise decides for a plan: no plan that is beyond it comes so near to the best times of two others. Else the median of up to five attempts decides: three within noise, or three misses. A miss counts only when nobody else had the processors just before and just after it; a table that may have been measured beside
 /// other work is measured again, and a verdict against a plan is given by a table of this moment: a neighbour on the host who takes its share of a cache makes other kernels the best, and nothing on the guest shows him. After each
 /// miss all sessions are made anew: one of two equal sessions may be slow for as long as it lives.
 /// </remarks>
@@ -38,6 +38,9 @@ internal static class PlanTrial
 {
     /// <summary>A plan may take so many times as long as another session of the same kernel.</summary>
     public const double Noise = 1.25;
+
+    // An attempt within so much needs no second one.
+    private const double Clear = 1.1;
 
     // What a call costs by itself: smaller differences are none.
     private const double CallMicroseconds = 2;
@@ -68,7 +71,8 @@ internal static class PlanTrial
             bool losesToTwin = times[2] > Noise * (times[0] + CallMicroseconds), loses = times[2] > Noise * (times[1] + CallMicroseconds);
             if (!losesToTwin && !loses)
             {
-                passes++;
+                // After a miss that counted all attempts do.
+                passes += misses == 0 && times[2] <= Clear * (Math.Min(times[0], times[1]) + CallMicroseconds) ? Majority : 1;
                 continue;
             }
             string? after = Disturbance.Now();

@@ -54,19 +54,31 @@ public sealed class AttentionTests
                 c.Shape.Backward(c.Query, c.Key, c.Value, y, lse, g, dq, dk, dv, c.Lengths, c.Bias);
                 return [.. dq, .. dk, .. dv];
             }, shape.ToString());
-            var random = new Random(3);
-            int start = 0;
-            foreach (float[] values in (float[][])[c.Query, c.Key, c.Value])
-            {
-                for (int probe = 0; probe < 6; probe++)
-                {
-                    int i = random.Next(values.Length);
-                    double slope = NormalizationTests.Slope(values, i, () => c.Reference().Zip(g, (a, b) => a * b).Sum());
-                    Assert.Equal(slope, all[start + i], 1e-3);
-                }
-                start += values.Length;
-            }
+            CheckSlopes(c, g, all, 0, probes: 6);
         }
+    }
+
+    // Some gradients of query, key and value, which lie in this order from start on, against differences of the definition. Returns where they end.
+    private static int CheckSlopes(Case c, float[] g, float[] gradients, int start, int probes)
+    {
+        var random = new Random(3);
+        foreach (float[] values in (float[][])[c.Query, c.Key, c.Value])
+        {
+            for (int probe = 0; probe < probes; probe++)
+            {
+                int i = random.Next(values.Length);
+                // An element of a sequence and a head moves results of these alone, one of a query those of its row.
+                Attention s = c.Shape;
+                bool isQuery = values == c.Query;
+                int slice = i / (values.Length / (s.Batch * (isQuery ? s.QueryHeads : s.KeyHeads))), group = isQuery ? 1 : s.QueryHeads / s.KeyHeads;
+                int first = slice * group * s.Queries, rows = group * s.Queries;
+                if (isQuery) (first, rows) = (i / s.HeadSize, 1);
+                double slope = NormalizationTests.Slope(values, i, () => c.Reference(first, rows).Zip(g.Skip(first * s.ValueSize), (a, b) => a * b).Sum());
+                Assert.Equal(slope, gradients[start + i], 1e-3);
+            }
+            start += values.Length;
+        }
+        return start;
     }
 
     public static TheoryData<string> Patterns() => ["blocks per head", "blocks", "tokens", "keys of a sequence", "plain blocks, causal", "nothing", "soft cap, blocks, grouped"];
@@ -92,18 +104,8 @@ public sealed class AttentionTests
             return [.. y, .. dq, .. dk, .. dv, .. db];
         }, name);
         Near.Equal(c.Reference().Select(v => (float)v).ToArray(), all.AsSpan(0, c.OutputLength), 2e-5, 1e-5, name);
+        int start = CheckSlopes(c, g, all, c.OutputLength, probes: 5);
         var random = new Random(3);
-        int start = c.OutputLength;
-        foreach (float[] values in (float[][])[c.Query, c.Key, c.Value])
-        {
-            for (int probe = 0; probe < 5; probe++)
-            {
-                int i = random.Next(values.Length);
-                double slope = NormalizationTests.Slope(values, i, () => c.Reference().Zip(g, (a, b) => a * b).Sum());
-                Assert.Equal(slope, all[start + i], 1e-3);
-            }
-            start += values.Length;
-        }
         // The gradient has a row per query even where queries share a row of the bias: those are summed by the caller.
         for (int probe = 0; probe < 8; probe++)
         {
@@ -362,35 +364,33 @@ public sealed class AttentionTests
 
         public int OutputLength => Shape.Batch * Shape.QueryHeads * Shape.Queries * Shape.ValueSize;
 
-        public double[] Reference()
+        public double[] Reference() => Reference(0, Shape.Batch * Shape.QueryHeads * Shape.Queries);
+
+        // Of some rows [batch, head, query] of the result.
+        public double[] Reference(int firstRow, int rows)
         {
-            var y = new double[OutputLength];
+            var y = new double[rows * Shape.ValueSize];
             int group = Shape.QueryHeads / Shape.KeyHeads;
-            for (int b = 0; b < Shape.Batch; b++)
+            for (int row = firstRow; row < firstRow + rows; row++)
             {
-                for (int h = 0; h < Shape.QueryHeads; h++)
+                int i = row % Shape.Queries, h = row / Shape.Queries % Shape.QueryHeads, b = row / Shape.Queries / Shape.QueryHeads;
+                int keys = Lengths.Length == 0 ? Shape.Keys : Lengths[b], first = ((b * Shape.KeyHeads) + (h / group)) * Shape.KeyCapacity;
+                if (Shape.Causal) keys = Math.Clamp(i + Shape.CausalOffset + 1, 0, keys);
+                var weights = new double[keys];
+                double sum = 0;
+                for (int j = 0; j < keys; j++)
                 {
-                    for (int i = 0; i < Shape.Queries; i++)
-                    {
-                        int keys = Lengths.Length == 0 ? Shape.Keys : Lengths[b], row = (((b * Shape.QueryHeads) + h) * Shape.Queries) + i, first = ((b * Shape.KeyHeads) + (h / group)) * Shape.KeyCapacity;
-                        if (Shape.Causal) keys = Math.Clamp(i + Shape.CausalOffset + 1, 0, keys);
-                        var weights = new double[keys];
-                        double sum = 0;
-                        for (int j = 0; j < keys; j++)
-                        {
-                            double s = 0;
-                            for (int d = 0; d < Shape.HeadSize; d++) s += (double)Query[(row * Shape.HeadSize) + d] * Key[((first + j) * Shape.HeadSize) + d];
-                            s *= Shape.Scale;
-                            if (Shape.SoftCap > 0) s = Shape.SoftCap * Math.Tanh(s / Shape.SoftCap);
-                            if (Bias.Length > 0) s += Bias[(b * Shape.BiasBatchStride) + (h * Shape.BiasHeadStride) + (i * Shape.BiasQueryStride) + j];
-                            sum += weights[j] = Math.Exp(s);
-                        }
-                        if (sum == 0) continue;
-                        for (int j = 0; j < keys; j++)
-                        {
-                            for (int d = 0; d < Shape.ValueSize; d++) y[(row * Shape.ValueSize) + d] += weights[j] / sum * Value[((first + j) * Shape.ValueSize) + d];
-                        }
-                    }
+                    double s = 0;
+                    for (int d = 0; d < Shape.HeadSize; d++) s += (double)Query[(row * Shape.HeadSize) + d] * Key[((first + j) * Shape.HeadSize) + d];
+                    s *= Shape.Scale;
+                    if (Shape.SoftCap > 0) s = Shape.SoftCap * Math.Tanh(s / Shape.SoftCap);
+                    if (Bias.Length > 0) s += Bias[(b * Shape.BiasBatchStride) + (h * Shape.BiasHeadStride) + (i * Shape.BiasQueryStride) + j];
+                    sum += weights[j] = Math.Exp(s);
+                }
+                if (sum == 0) continue;
+                for (int j = 0; j < keys; j++)
+                {
+                    for (int d = 0; d < Shape.ValueSize; d++) y[((row - firstRow) * Shape.ValueSize) + d] += weights[j] / sum * Value[((first + j) * Shape.ValueSize) + d];
                 }
             }
             return y;
