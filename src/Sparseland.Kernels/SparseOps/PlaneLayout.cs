@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
 
 namespace Sparseland.Kernels.SparseOps;
@@ -141,6 +143,44 @@ internal sealed unsafe class PlaneLayout
         {
             for (int i = 0; i < wrong; i++) edge[i] = 0;
         }
+    }
+
+    /// <summary>Columns that <see cref="CopyShiftedRows"/> copies at once: the width is a multiple.</summary>
+    public const int ShiftedColumns = 8;
+
+    /// <summary>Copies rows of a channel's plane to rows that lie apart, from a column on and as wide as the image, with zeros for what lies outside the image.</summary>
+    /// <param name="channel">The channel of the image; <see cref="ShiftsRows"/> is true.</param>
+    /// <param name="column">The first column of the plane.</param>
+    /// <param name="rows">How many, from the plane's first on.</param>
+    /// <param name="to">The first row.</param>
+    /// <param name="pitch">Floats between rows of to.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public void CopyShiftedRows(float* channel, int column, int rows, float* to, nint pitch)
+    {
+        int shift = column - _padLeft, above = Math.Clamp(_padTop, 0, rows), below = Math.Clamp(_height + _padTop, above, rows);
+        for (int x = 0; x < _width; x += ShiftedColumns, to += ShiftedColumns)
+        {
+            Vector256<int> place = Vector256<int>.Indices + Vector256.Create(x + shift);
+            Vector256<float> inside = (Vector256.GreaterThanOrEqual(place, Vector256<int>.Zero) & Vector256.LessThan(place, Vector256.Create(_width))).AsSingle();
+            // What is not inside is not read.
+            float* from = channel + ((nint)(above - _padTop) * _width) + x + shift, at = to;
+            int r = 0;
+            for (; r < above; r++, at += pitch) Vector256<float>.Zero.Store(at);
+            for (; r < below; r++, at += pitch, from += _width) Inside(from, inside).Store(at);
+            for (; r < rows; r++, at += pitch) Vector256<float>.Zero.Store(at);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Inside(float* from, Vector256<float> mask)
+    {
+        if (Avx.IsSupported) return Avx.MaskLoad(from, mask);
+        Vector256<float> some = default;
+        for (int i = 0; i < Vector256<float>.Count; i++)
+        {
+            if (mask.AsInt32()[i] != 0) some = some.WithElement(i, from[i]);
+        }
+        return some;
     }
 
     private int FirstInside(int phaseColumn) => Math.Max(0, CeilDiv(_padLeft - phaseColumn, _strideWidth));

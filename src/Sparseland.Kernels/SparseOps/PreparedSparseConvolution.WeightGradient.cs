@@ -42,33 +42,56 @@ public sealed unsafe partial class PreparedSparseConvolution
         if (StoredCount == 0 || outputGradient.IsEmpty) return;
         const int MostGroups = 16;
         // Small planes of several images lie side by side: a dot product is worth its start and its end from some hundred pixels on.
-        int images = Math.Clamp(WeightGradientCall.Piece / plan.Input.PlaneStride, 1, batch), units = (batch + images - 1) / images, groups = Math.Min(units, MostGroups);
-        using Scratch.Buffer sums = Scratch.Rent((long)groups * StoredCount), places = Scratch.Rent(StoredCount);
-        var offsets = new Span<int>((int*)places.Pointer, StoredCount);
-        for (int j = 0; j < offsets.Length; j++)
-        {
-            int plane = plan.Forward.Offsets[j] / plan.Input.PlaneStride;
-            offsets[j] = checked(plan.Forward.Offsets[j] + (plane * (images - 1) * plan.Input.PlaneStride));
-        }
+        bool shifted = ShiftedWeightGradient.IsFor(plan, Shape);
+        int images = shifted ? ShiftedWeightGradient.ImagesOf(plan, batch) : Math.Clamp(WeightGradientCall.Piece / plan.Input.PlaneStride, 1, batch), units = (batch + images - 1) / images, groups = Math.Min(units, MostGroups);
+        using Scratch.Buffer sums = Scratch.Rent((long)groups * StoredCount);
         fixed (int* rows = _rowPointers, columns = _columns)
         fixed (float* pi = input, pg = outputGradient)
         {
-            SimdDispatch.Run(new WeightGradientCall
+            if (shifted)
             {
-                Plan = plan,
-                Shape = Shape,
-                Batch = batch,
-                Images = images,
-                Units = units,
-                Groups = groups,
-                RowPointers = rows,
-                Columns = columns,
-                Offsets = (int*)places.Pointer,
-                Stored = StoredCount,
-                Input = pi,
-                OutputGradient = pg,
-                Sums = sums.Pointer,
-            });
+                SimdDispatch.Run(new ShiftedWeightGradient
+                {
+                    Plan = plan,
+                    Shape = Shape,
+                    Batch = batch,
+                    Images = images,
+                    Units = units,
+                    Groups = groups,
+                    RowPointers = rows,
+                    Columns = columns,
+                    Stored = StoredCount,
+                    Input = pi,
+                    OutputGradient = pg,
+                    Sums = sums.Pointer,
+                });
+            }
+            else
+            {
+                using Scratch.Buffer places = Scratch.Rent(StoredCount);
+                var offsets = new Span<int>((int*)places.Pointer, StoredCount);
+                for (int j = 0; j < offsets.Length; j++)
+                {
+                    int plane = plan.Forward.Offsets[j] / plan.Input.PlaneStride;
+                    offsets[j] = checked(plan.Forward.Offsets[j] + (plane * (images - 1) * plan.Input.PlaneStride));
+                }
+                SimdDispatch.Run(new WeightGradientCall
+                {
+                    Plan = plan,
+                    Shape = Shape,
+                    Batch = batch,
+                    Images = images,
+                    Units = units,
+                    Groups = groups,
+                    RowPointers = rows,
+                    Columns = columns,
+                    Offsets = (int*)places.Pointer,
+                    Stored = StoredCount,
+                    Input = pi,
+                    OutputGradient = pg,
+                    Sums = sums.Pointer,
+                });
+            }
         }
         for (int g = 0; g < groups; g++)
         {
