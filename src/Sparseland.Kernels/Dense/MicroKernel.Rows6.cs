@@ -13,7 +13,53 @@ internal static unsafe partial class MicroKernel
         V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero;
         V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero;
         if (to.Accumulate) Expect(to, 6);
-        for (int p = 0; p < k; p++)
+        int p = 0;
+        // Four steps at a time: 22 instructions a step instead of 26, which is what counts where a core is shared.
+        for (; p + 4 <= k; p += 4)
+        {
+            nint at = walk.Next();
+            V x0 = V.Load(b0 + at), x1 = V.Load(b1 + at), w;
+            w = V.Broadcast(a[0]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
+            w = V.Broadcast(a[1]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
+            w = V.Broadcast(a[2]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
+            w = V.Broadcast(a[3]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
+            w = V.Broadcast(a[4]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
+            w = V.Broadcast(a[5]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
+            at = walk.Next();
+            x0 = V.Load(b0 + at);
+            x1 = V.Load(b1 + at);
+            w = V.Broadcast(a[6]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
+            w = V.Broadcast(a[7]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
+            w = V.Broadcast(a[8]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
+            w = V.Broadcast(a[9]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
+            w = V.Broadcast(a[10]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
+            w = V.Broadcast(a[11]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
+            at = walk.Next();
+            x0 = V.Load(b0 + at);
+            x1 = V.Load(b1 + at);
+            w = V.Broadcast(a[12]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
+            w = V.Broadcast(a[13]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
+            w = V.Broadcast(a[14]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
+            w = V.Broadcast(a[15]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
+            w = V.Broadcast(a[16]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
+            w = V.Broadcast(a[17]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
+            at = walk.Next();
+            x0 = V.Load(b0 + at);
+            x1 = V.Load(b1 + at);
+            w = V.Broadcast(a[18]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
+            w = V.Broadcast(a[19]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
+            w = V.Broadcast(a[20]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
+            w = V.Broadcast(a[21]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
+            w = V.Broadcast(a[22]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
+            w = V.Broadcast(a[23]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
+            if (Sse.IsSupported)
+            {
+                Sse.Prefetch1(a + PrefetchAhead);
+                Sse.Prefetch1(a + PrefetchAhead + 16);
+            }
+            a += 24;
+        }
+        for (; p < k; p++)
         {
             nint at = walk.Next();
             V x0 = V.Load(b0 + at), x1 = V.Load(b1 + at), w;
