@@ -30,7 +30,7 @@ internal enum Verdict
 
 /// <summary>Whether the plan of one layer is as fast as its dense twin and as the best of all kernels that can compute it.</summary>
 /// <remarks>
-/// One attempt far within noise decides for a plan: no plan that is beyond it comes so near to the best times of two others. Else the median of up to five attempts decides: three within noise, or three misses. A miss counts only when nobody else had the processors just before and just after it; a table that may have been measured beside
+/// A first attempt far within noise decides for a plan (assumed, not counted: one beyond noise hardly comes so near to the best times of two others). After any miss, and else, the median of up to five attempts decides: three within noise, or three misses. A miss counts only when nobody else had the processors just before and just after it; a table that may have been measured beside
 /// other work is measured again, and a verdict against a plan is given by a table of this moment: a neighbour on the host who takes its share of a cache makes other kernels the best, and nothing on the guest shows him. After each
 /// miss all sessions are made anew: one of two equal sessions may be slow for as long as it lives.
 /// </remarks>
@@ -39,7 +39,7 @@ internal static class PlanTrial
     /// <summary>A plan may take so many times as long as another session of the same kernel.</summary>
     public const double Noise = 1.25;
 
-    // An attempt within so much needs no second one.
+    // A first attempt within so much needs no second one.
     private const double Clear = 1.1;
 
     // What a call costs by itself: smaller differences are none.
@@ -61,7 +61,7 @@ internal static class PlanTrial
         Dictionary<string, TensorData> inputs = graph.Inputs.Select((g, i) => (g.Name, Value: RandomNetworks.Input(i + 1, g.Type.Shape!.ToSizes()))).ToDictionary(i => i.Name, i => i.Value);
         InferenceSession session = Planned(), twin = Twin(), tuned = Tuned();
         int passes = 0, misses = 0, missesOfTwin = 0;
-        bool renewed = false;
+        bool renewed = false, missed = false;
         string text = layer.ToString();
         string? before = "not looked yet", disturbed = null;
         for (int attempt = 0; attempt < Attempts && passes < Majority && misses < Majority; attempt++)
@@ -71,10 +71,10 @@ internal static class PlanTrial
             bool losesToTwin = times[2] > Noise * (times[0] + CallMicroseconds), loses = times[2] > Noise * (times[1] + CallMicroseconds);
             if (!losesToTwin && !loses)
             {
-                // After a miss that counted all attempts do.
-                passes += misses == 0 && times[2] <= Clear * (Math.Min(times[0], times[1]) + CallMicroseconds) ? Majority : 1;
+                passes += !missed && times[2] <= Clear * (Math.Min(times[0], times[1]) + CallMicroseconds) ? Majority : 1;
                 continue;
             }
+            missed = true;
             string? after = Disturbance.Now();
             disturbed = after ?? disturbed;
             if (!points.InQuiet && points.MeasureAgain())

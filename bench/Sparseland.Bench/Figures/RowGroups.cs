@@ -13,7 +13,7 @@ internal static class RowGroups
     /// <param name="rows">Rows of the matrix.</param>
     /// <param name="columns">Columns of the matrix.</param>
     /// <param name="height">Rows of a group, above 0; the last one may have fewer.</param>
-    /// <returns>Which row stands at each place. Ties go to the lower row.</returns>
+    /// <returns>Which row stands at each place. Of rows that add equally many the fuller one is taken, then the lower one.</returns>
     public static int[] Order(Mask mask, int rows, int columns, int height)
     {
         ulong[][] bits = Bits(mask, rows, columns);

@@ -19,7 +19,7 @@ internal static unsafe class NibbleExpansion
     /// <summary>Bytes ahead that values are asked for.</summary>
     private const int Ahead = 1024;
 
-    /// <summary>Row [words * 64] = the next value where a bit is set, else <paramref name="filler"/>, which is 0 or 8. Reads up to 15 bytes behind the last value; needs AVX2.</summary>
+    /// <summary>Row [words * 64] = the next value where a bit is set, else <paramref name="filler"/>, which is 0 or 8. Reads up to 16 bytes behind the last value; needs AVX2.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Row(byte* values, ulong* bits, int words, byte* row, byte filler)
     {
