@@ -21,7 +21,7 @@ public sealed unsafe class PreparedSpMM
     private readonly Lock _gate = new();
     private readonly bool _compileOnReuse;
     private readonly CompiledOnce _compiled;
-    private readonly TiledOnce _tiled = new(byBlocks: true), _tiledLinear = new(byBlocks: false);
+    private readonly TiledOnce _tiled = new();
     private long _version;
     private Transposed? _transposed;
 
@@ -59,7 +59,7 @@ public sealed unsafe class PreparedSpMM
     public ReadOnlySpan<float> Values => _values;
 
     /// <summary>Bytes of structure, values and machine code as prepared so far; grows with the first products of each kind.</summary>
-    public long PreparedBytes => 4L * (_rowPointers.Length + _columns.Length + _values.Length) + _compiled.Bytes + _tiled.Bytes + _tiledLinear.Bytes
+    public long PreparedBytes => 4L * (_rowPointers.Length + _columns.Length + _values.Length) + _compiled.Bytes + _tiled.Bytes
         + (_transposed is { } t ? 4L * (t.Pointers.Length + t.Indices.Length + t.Source.Length + (t.Values?.Length ?? 0)) + t.Compiled.Bytes : 0);
 
     /// <summary>Where each row starts; Rows + 1 entries.</summary>
@@ -125,7 +125,7 @@ public sealed unsafe class PreparedSpMM
         Check(c.Length, Rows, n, nameof(c));
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, c.Length, nameof(residual));
-        TiledMatrix? tiled = GetTiled(_tiled, n);
+        TiledMatrix? tiled = GetTiled(n, byBlocks: true);
         CodedMatrix? compiled = tiled is null ? GetCompiled(n) : null;
         if (tiled is null && compiled is null && _tiles is { } tiles)
         {
@@ -245,7 +245,7 @@ public sealed unsafe class PreparedSpMM
         Check(y.Length, batch, Rows, nameof(y));
         CheckOptional(bias.Length, Rows, nameof(bias));
         CheckOptional(residual.Length, y.Length, nameof(residual));
-        TiledMatrix? tiled = GetTiled(_tiledLinear, batch);
+        TiledMatrix? tiled = GetTiled(batch, byBlocks: false);
         CodedMatrix? compiled = tiled is null ? GetCompiled(batch) : null;
         if (tiled is null && compiled is null && _tiles is { } tiles)
         {
@@ -284,7 +284,7 @@ public sealed unsafe class PreparedSpMM
 
     /// <summary>How a linear layer is computed on this machine; what it needs is prepared as by the first product.</summary>
     /// <param name="batch">Rows of x, at least 0.</param>
-    public SparseForm LinearFormOf(int batch) => GetTiled(_tiledLinear, batch) is not null ? SparseForm.Tiles : GetCompiled(batch) is null ? SparseForm.Loops : SparseForm.Compiled;
+    public SparseForm LinearFormOf(int batch) => GetTiled(batch, byBlocks: false) is not null ? SparseForm.Tiles : GetCompiled(batch) is null ? SparseForm.Loops : SparseForm.Compiled;
 
     /// <summary>dx [batch, columns] = dy [batch, rows] W: the gradient of the input of a linear layer.</summary>
     /// <param name="dy">[batch, rows], the gradient of the output.</param>
@@ -389,8 +389,8 @@ public sealed unsafe class PreparedSpMM
         WorkPool.Run((columns + Block - 1) / Block, new TransposeParts { From = from, Rows = rows, Columns = columns, To = to, Ldto = ldto, Block = Block });
     }
 
-    // One column is a matrix times a vector, which other kernels are for.
-    private TiledMatrix? GetTiled(TiledOnce once, int n) => n > 1 && once.Get(Rows, Columns, _rowPointers, _columns, _values, _version) is { } tiled && TiledProduct.Pays(tiled, n) ? tiled : null;
+    // One column is a matrix times a vector, which other kernels are for. Linear layers turn their inputs, so blocks are not for them.
+    private TiledMatrix? GetTiled(int n, bool byBlocks) => n > 1 && _tiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version, byBlocks) is { } tiled && TiledProduct.Pays(tiled, n) ? tiled : null;
 
     private CodedMatrix? GetCompiled(int n) => n < 2 ? null : _compiled.Get(Rows, Columns, _rowPointers, _columns, _values, _version, n);
 

@@ -5,7 +5,7 @@ namespace Sparseland.Kernels.SparseOps;
 /// <content>Convolutions whose rows share their columns (<see cref="TiledMatrix"/>).</content>
 public sealed unsafe partial class PreparedSparseConvolution
 {
-    private readonly TiledOnce _tiled = new(byBlocks: false), _tiledDirect = new(byBlocks: true);
+    private readonly TiledOnce _tiled = new();
 
     // Columns as channel * taps + tap over the channels of all groups; the stored columns where there is one group.
     private int[]? _lines;
@@ -25,7 +25,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             }
             _lines = lines;
         }
-        TiledMatrix? tiled = (plan.IsDirect ? _tiledDirect : _tiled).Get(Shape.OutChannels, Shape.Groups * Shape.WeightsPerOutput, _rowPointers, _lines, _values, _version);
+        TiledMatrix? tiled = _tiled.Get(Shape.OutChannels, Shape.Groups * Shape.WeightsPerOutput, _rowPointers, _lines, _values, _version, byBlocks: plan.IsDirect);
         if (tiled is null || (Shape.Groups == 1 && !TiledProduct.Pays(tiled, (long)plan.OutHeight * plan.OutWidth))) return null;
         return plan.IsDirect || plan.OutHeight * plan.OutWidth == 0 || plan.GetTilePlanes(Shape, tiled) is not null ? tiled : null;
     }

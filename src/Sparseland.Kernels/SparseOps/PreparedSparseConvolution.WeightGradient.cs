@@ -14,7 +14,8 @@ public sealed unsafe partial class PreparedSparseConvolution
             lock (_gate)
             {
                 long plans = _plans.Sum(p => 4L * p.Forward.Offsets.Length + (p.Forward.Shifted?.Bytes ?? 0) + p.Forward.ShiftedRowsBytes + p.Backward.Sum(b => b.ShiftedRowsBytes + 4L * (b.Offsets.Length + b.RowPointers.Length + b.Values.Length + (b.Source?.Length ?? 0)) + (b.Compiled?.Bytes ?? 0) + (b.Shifted?.Bytes ?? 0)));
-                return 4L * (_rowPointers.Length + _columns.Length + _values.Length) + _compiled.Bytes + plans;
+                long lines = _lines is { } own && own != _columns ? 4L * own.Length : 0;
+                return 4L * (_rowPointers.Length + _columns.Length + _values.Length) + _compiled.Bytes + _tiled.Bytes + lines + plans;
             }
         }
     }

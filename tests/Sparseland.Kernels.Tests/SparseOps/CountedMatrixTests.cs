@@ -26,7 +26,7 @@ public unsafe class CountedMatrixTests
         CheckBits(rows, columns, n, density, null);
     }
 
-    /// <summary>Every machine with AVX2 runs them, also one that would choose other code; groups of three strips and the last of one, chunks that share packed lines, 13 tiles of 4 columns.</summary>
+    /// <summary>Every machine with AVX2 runs them, also one that would choose other code; 13 tiles, the last of 4 columns (one thread takes them as groups of 4, 4 and 5: 2, 2 and 3 strips, and the first of the last group has one tile), chunks that share packed lines.</summary>
     [SkippableTheory, MemberData(nameof(Shapes))]
     [InlineData(100, 700, 196, 0.05)]
     [InlineData(1300, 400, 100, 0.1)]
@@ -190,6 +190,33 @@ public unsafe class CountedMatrixTests
         }
 
         CountedMatrix Get(CompiledOnce once, int n) => Assert.IsType<CountedMatrix>(once.Get(60, 300, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), csr.Values.ToArray(), 0, n));
+    }
+
+    [SkippableFact]
+    public void Widths_whose_order_would_be_the_same_share_it()
+    {
+        using SimdDispatch.Forced forced = SimdDispatch.Force((SimdLevel)Math.Min((int)SimdLevel.Vector256, (int)SimdDispatch.Level));
+        Skip.IfNot(CompiledMatrix.Usable256, "this machine runs no code of ours");
+        CsrMatrix csr = Csr(new Random(12), 60, 300, 0.1);
+        var once = new CompiledOnce();
+        CountedMatrix some = Get(40), many = Get(196), few = Get(8);
+        if (VectorUnits.AreHalf256)
+        {
+            Assert.Equal((CountedCode256.At(1), CountedCode256.At(3)), (some.Code, many.Code));
+            Assert.Same(some, few);
+            Assert.Equal(some.Bytes + many.Bytes, once.Bytes);
+            return;
+        }
+        Assert.Equal(CountedCode256.Strips, some.Code);
+        Assert.Same(some, many);
+        Assert.Same(some, Get(60));
+        // There is room left for an order of their own.
+        Assert.Equal(CountedCode256.At(0), few.Code);
+        Assert.Equal(some.Bytes + few.Bytes, once.Bytes);
+        Assert.Same(few, Get(16));
+        Assert.Same(some, Get(17));
+
+        CountedMatrix Get(int n) => Assert.IsType<CountedMatrix>(once.Get(60, 300, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), csr.Values.ToArray(), 0, n));
     }
 
     [Theory]

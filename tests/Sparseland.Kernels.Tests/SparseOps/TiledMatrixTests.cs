@@ -125,18 +125,49 @@ public class TiledMatrixTests
     [Fact]
     public void Packed_inputs_of_every_width_give_the_bits_of_the_reference()
     {
-        const int Rows = 30, Columns = 780;
+        // The last line of the first of two blocks is one that no weight meets.
+        const int Rows = 30, Columns = 780, Unmet = 389;
         var random = new Random(17);
-        CsrMatrix csr = Tiles(random, 4, Rows, Columns, 1);
+        var dense = new float[Rows * Columns];
+        Tiles(random, 4, Rows, Columns, 1).ToDense(dense);
+        for (int r = 0; r < Rows; r++) dense[r * Columns + Unmet] = 0;
+        CsrMatrix csr = CsrMatrix.FromDense(dense, Rows, Columns);
         var w = new PreparedSpMM(csr);
         for (int n = 2; n <= 74; n++)
         {
             float[] b = Uniform(random, Columns * n), bias = Uniform(random, Rows), residual = Uniform(random, Rows * n), expected = new float[Rows * n];
-            // What no weight meets, and what lies behind the end of a row, must not matter; what one meets must.
+            // What no weight meets, and what lies behind the end of a row (that line begins there), must not matter; what one meets must.
+            b.AsSpan(Unmet * n, n).Fill(float.NaN);
+            b[Unmet * n] = float.PositiveInfinity;
             b[^1] = float.NaN;
             b[n - 1] = float.PositiveInfinity;
             SpMM.MultiplyReference(csr, b, n, expected, bias, residual, Clamp.Relu);
+            Assert.All(expected, (value, i) => Assert.True(i % n == n - 1 || float.IsFinite(value)));
             Near.BitEqual(expected, SameEverywhere(Rows * n, c => w.Multiply(b, n, c, bias, residual, Clamp.Relu)));
+        }
+    }
+
+    [SkippableFact]
+    public void Linear_layers_share_what_is_not_in_blocks()
+    {
+        Skip.IfNot(TileCode.IsUsable, "there is no code for tiles on this machine");
+        var random = new Random(19);
+        foreach ((CsrMatrix csr, bool pays) in new[] { (Tiles(random, 4, 61, 1600, 0.6), true), (Tiles(random, 4, 64, 256, 1), false), (Tiles(random, 4, 64, 1600, 0.2), false) })
+        {
+            bool hasBlocks = pays && TileCode.Current!.Packs && !VectorUnits.AreHalf256;
+            foreach (bool first in new[] { true, false })
+            {
+                var once = new TiledOnce();
+                TiledMatrix one = Get(first, 0), other = Get(!first, 0);
+                Assert.Equal(!hasBlocks, ReferenceEquals(one, other));
+                Assert.Equal(hasBlocks && first, one.BlockDepth > 0);
+                Assert.Equal(hasBlocks && !first, other.BlockDepth > 0);
+                Assert.Equal(hasBlocks ? one.Bytes + other.Bytes : one.Bytes, once.Bytes);
+                Assert.Same(one, Get(first, 1));
+                Assert.Same(other, Get(!first, 1));
+
+                TiledMatrix Get(bool byBlocks, long version) => once.Get(csr.Rows, csr.Columns, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), csr.Values.ToArray(), version, byBlocks)!;
+            }
         }
     }
 

@@ -50,7 +50,7 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
         {
             if (!_isReused && (_firstVersion ??= version) == version && ++_uses <= UsesBeforeCode) return null;
             _isReused = true;
-            Form form = counts ? CountedFor(CountedMatrix.OrderFor(width)) : _compiled;
+            Form form = counts ? CountedFor(width) : _compiled;
             if (!form.IsTried || form.Matrix is CountedMatrix { Threads: var threads } && threads < WorkPool.Threads)
             {
                 if (rows > LeastReuse) form.Matrix = counts ? CountedMatrix.TryCreate(rows, columns, rowPointers, indices, width, LeastReuse) : CompiledMatrix.TryCompile(rows, columns, rowPointers, indices, LeastReuse, planes, comesFromFar);
@@ -66,13 +66,16 @@ internal sealed class CompiledOnce(bool onReuse = false, bool comesFromFar = fal
         }
     }
 
-    private Form CountedFor(int order)
+    private Form CountedFor(long width)
     {
+        int order = CountedMatrix.OrderFor(width);
         if (_counted[order] is { } form) return form;
         int nearest = -1, count = 0;
         for (int i = 0; i < _counted.Length; i++)
         {
-            if (_counted[i] is null) continue;
+            if (_counted[i] is not { } other) continue;
+            // Thin weights have one order for several of these widths: a second one would be the same, and take the last place.
+            if (other.Matrix is CountedMatrix matrix && matrix.IsOrderFor(width)) return other;
             count++;
             if (nearest < 0 || Math.Abs(i - order) <= Math.Abs(nearest - order)) nearest = i;
         }

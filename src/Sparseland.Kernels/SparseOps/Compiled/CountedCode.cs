@@ -28,7 +28,7 @@ internal abstract unsafe class CountedCode
 
     private readonly Lazy<Functions?> _functions;
 
-    /// <param name="rows">Rows of a unit, 1, 2 or 4.</param>
+    /// <param name="rows">Rows of a unit, 1 to 4.</param>
     /// <param name="tiles">Tiles of 16 columns at most.</param>
     /// <param name="lines">Lines of a block at most.</param>
     /// <param name="products">Products of a row that are written out; rows with more pass through all of them again.</param>
@@ -62,10 +62,14 @@ internal abstract unsafe class CountedCode
     /// <summary>Floats of a register.</summary>
     public abstract int Lanes { get; }
 
-    /// <summary>Bytes of the sums of a chunk of rows, on average. A call does one chunk of one block: garbage collections may have to wait for it, some hundred microseconds at most.</summary>
+    /// <summary>Bytes of the sums of a chunk of rows in <see cref="MostTiles"/> tiles, on average. A call does one chunk of one block: garbage collections may have to wait for it, some hundred microseconds at most.</summary>
     public abstract int ChunkBytes { get; }
 
-    /// <summary>Bytes of the sums of chunks that are multiplied with the same packed lines.</summary>
+    /// <summary>Bytes of the sums of chunks that are multiplied with the same packed lines, in all packed tiles; 0 where no chunks share any.</summary>
+    /// <remarks>
+    /// One chunk alone may have more where strips take turns: near are the sums of the strip whose turn it is (<see cref="ChunkBytes"/>), and those of all strips wait, up to <see cref="PackedTiles"/> / <see cref="MostTiles"/> times as many bytes.
+    /// Whether smaller chunks would be faster there has not been measured.
+    /// </remarks>
     public abstract int SharedBytes { get; }
 
     /// <summary>Tiles of a thread that are worth columns of its own; with fewer, threads share chunks of rows.</summary>

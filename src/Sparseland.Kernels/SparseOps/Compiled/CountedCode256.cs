@@ -51,7 +51,7 @@ internal sealed unsafe class CountedCode256 : CountedCode
     public static CountedCode256 For(long width, int lines, double density)
     {
         int index = IndexFor(width);
-        return !VectorUnits.AreHalf256 && index > 0 && 100 * density < ThickDensity && lines > s_all[^1].Lines ? Strips : s_all[index];
+        return !VectorUnits.AreHalf256 && index > 0 && 100 * density < ThickDensity && lines > s_all[^1].Lines && Strips.IsUsable ? Strips : s_all[index];
     }
 
     /// <summary>The code for products with so many columns: which of <see cref="Count"/>.</summary>

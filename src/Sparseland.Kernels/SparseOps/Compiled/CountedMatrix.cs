@@ -12,7 +12,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// out of the second cache at the rate at which instructions come from there. Here a value takes 6 bytes, once for 32 or 64 columns, and they come as data, which the core fetches ahead by itself.</para>
 /// <para>Rows of a block are sorted by how many values they have there, and neighbours multiplied together as a unit of as many products as the longest has. Units of one length are a group, so that no loop ends where a predictor of jumps
 /// does not know it: in the order of the rows products took 15 to 50 % longer. Values within a row and blocks keep the order of the columns: each output is rounded as everywhere (record 2).</para>
-/// <para>Rows are cut into chunks whose sums stay in the second cache while all blocks have their turn; threads share the chunks.</para>
+/// <para>Rows are cut into chunks whose sums, of as many columns as the code takes at a time, stay in the second cache while all blocks have their turn (but see <see cref="CountedCode.SharedBytes"/>); threads share the chunks.</para>
 /// </remarks>
 internal sealed unsafe class CountedMatrix : CodedMatrix
 {
@@ -41,7 +41,7 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     private CountedMatrix(CountedCode code, int rows, int[] line, int[] lines, int[] rowPointers, int[] indices)
     {
         (Code, RowCount, Lines, Threads) = (code, rows, lines, WorkPool.Threads);
-        int most = code.LinesFor((double)indices.Length / ((long)rows * lines.Length));
+        int most = code.LinesFor(Density(rows, lines.Length, indices.Length));
         Blocks = (Lines.Length + most - 1) / most;
         // Blocks of one size: a short last one would spill all sums for little.
         Depth = (Lines.Length + Blocks - 1) / Blocks;
@@ -114,6 +114,9 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     /// <summary>Which of them products with so many columns need.</summary>
     public static int OrderFor(long width) => CompiledMatrix.Usable256 ? CountedCode256.IndexFor(width) : CountedCode256.Count;
 
+    /// <summary>Whether a new order for products with so many columns would be this one; only without AVX-512.</summary>
+    public bool IsOrderFor(long width) => CompiledMatrix.Usable256 && Code == CountedCode256.For(width, Lines.Length, Density(RowCount, Lines.Length, StoredCount));
+
     /// <summary>Puts a structure in order; null where there is nothing to multiply or it cannot win.</summary>
     /// <param name="rows">Rows of W.</param>
     /// <param name="columns">Columns of W.</param>
@@ -126,7 +129,7 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     {
         (int[] line, int[] lines, _) = UsedColumns(columns, indices);
         if (indices.Length == 0 || (long)lines.Length * leastReuse > indices.Length) return null;
-        code ??= CompiledMatrix.Usable256 ? CountedCode256.For(width, lines.Length, (double)indices.Length / ((long)rows * lines.Length))
+        code ??= CompiledMatrix.Usable256 ? CountedCode256.For(width, lines.Length, Density(rows, lines.Length, indices.Length))
             : 100L * indices.Length >= (long)ThickDensity * rows * lines.Length ? CountedCode512.Few : CountedCode512.Many;
         return new CountedMatrix(code, rows, line, lines, rowPointers, indices);
     }
@@ -163,6 +166,8 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
             Code.Run(registers, StageOf(block), &arguments);
         }
     }
+
+    private static double Density(int rows, int lines, int stored) => (double)stored / ((long)rows * lines);
 
     private CountedCode.Stages StageOf(int block) => (block == 0 ? CountedCode.Stages.First : 0) | (block == Blocks - 1 ? CountedCode.Stages.Last : 0);
 

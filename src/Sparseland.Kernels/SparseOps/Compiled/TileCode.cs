@@ -250,7 +250,7 @@ internal sealed unsafe class TileCode
                 for (int j = 0; j < shape.Registers; j++)
                 {
                     if (shape.Input(j) < vectors.Value) vectors.MultiplyAdd(shape.Sum(r, j), shape.Input(j), vectors.Value);
-                    else code.MultiplyAdd256(shape.Sum(r, j), vectors.Value, Register.Rsi, j * vectors.Bytes);
+                    else vectors.MultiplyAdd(shape.Sum(r, j), vectors.Value, Register.Rsi, j * vectors.Bytes);
                 }
             }
             for (int c = 0; c < shape.Lanes; c++)

@@ -84,6 +84,9 @@ internal readonly struct TileVectors(Assembler code, bool isWide)
         else code.MultiplyAdd256(sum, left, right);
     }
 
+    /// <summary>sum += left * [address + offset], a whole register; only with 16 registers, which do not hold every input.</summary>
+    public void MultiplyAdd(int sum, int left, Register address, int offset) => code.MultiplyAdd256(sum, left, address, offset);
+
     /// <summary>sum += left * [address + offset], a lane for each row of a tile.</summary>
     public void MultiplyAddRows(int sum, int left, int rows, Register address, int offset)
     {

@@ -11,7 +11,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// </remarks>
 internal sealed unsafe class TiledMatrix
 {
-    // A line of a panel (24 columns) is used so often by some tile before it pays to pack it: 512 x 2048 by 49 columns takes 0.6 to 0.8 of the time from 6 times on (Zen 3), 128 x 512 and 128 x 1152 by 784 take as long or longer at 3.
+    // A line of a panel (24 columns) is used so often by some tile, on average, before it pays to pack it: 512 x 2048 by 49 columns takes 0.6 to 0.8 of the time from 6 times on (Zen 3), 128 x 512 and 128 x 1152 by 784 take as long or longer at 3.
     private const int UsesWorthPacking = 6;
 
     // Lines of a block: 72 KiB of a panel's inputs, which come out of the second cache in a row. With 384 sums wait more often, with 2304 panels and sums leave that cache. And the fewest of a matrix: 1024 x 256 by 196 columns, which the second
@@ -58,6 +58,10 @@ internal sealed unsafe class TiledMatrix
 
     /// <summary>Blocks of columns, the last one of as many as are left; 1 where there are none.</summary>
     public int Blocks => _counts.Length / Tiles;
+
+    /// <summary>Whether a new matrix of the same structure would be as this one.</summary>
+    /// <param name="byBlocks">As for <see cref="TryCreate"/>.</param>
+    public bool Serves(bool byBlocks) => BlockDepth > 0 == (byBlocks && PaysByBlocks(Code, _pointers[^1], Depth));
 
     /// <summary>How many columns the tiles before each have; Tiles + 1 entries. Without blocks this is where its columns start.</summary>
     public ReadOnlySpan<int> Pointers => _pointers;

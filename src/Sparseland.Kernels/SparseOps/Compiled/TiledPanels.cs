@@ -10,6 +10,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// Where inputs are read where they are, a tile takes 96 bytes of each line that it meets, which begin anywhere in two or three lines of the cache, and which the tiles before have driven out of the first one. A core whose multiply-adds take
 /// 256 bits at once waits for the second cache there. A packed panel is read in a row and in whole: 4x1 blocks of 512 x 2048 by 49 columns at 80 % zeros went from 24 to 48 GFLOP/s to 68 to 75, of 256 x 2304 by 196 from 38 to 71 (Zen 3, a prototype
 /// with caches emptied between the calls). Between blocks the sums of a tile wait in lines of their own.
+/// Those have no bound: they are as many as a share has rows, in both pieces that are packed together. Of 11008 rows they are 1 MB a piece, more than many a second cache holds; rows are not cut into chunks for that.
 /// </remarks>
 internal unsafe struct TiledPanels : ITiledWork
 {
