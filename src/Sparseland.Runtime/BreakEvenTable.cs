@@ -44,7 +44,7 @@ public sealed class BreakEvenTable
     public const double Margin = 1.1;
 
     // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
-    private const int Version = 10;
+    private const int Version = 11;
 
     // A table has some hundred rules of 100 bytes.
     private const long LargestFile = 4 << 20;

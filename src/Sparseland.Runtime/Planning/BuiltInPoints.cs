@@ -6,7 +6,7 @@ using Sparseland.Runtime.Steps;
 
 namespace Sparseland.Runtime.Planning;
 
-/// <summary>Break-even points where nothing was measured: nine tenths of the lesser of what one and two threads gave (Zen 4, Zen 5 for whole units of 512 bits, Zen 1 for 256 bits and fewer; each level set by <see cref="SimdSupport.EnvironmentVariable"/>), less where runs differed.</summary>
+/// <summary>Break-even points where nothing was measured: nine tenths of the lesser of what one and two threads gave (Zen 4, Zen 5 for whole units of 512 bits, Zen 1 and Zen 3 for 256 bits, Zen 1 for fewer; each level set by <see cref="SimdSupport.EnvironmentVariable"/>), less where runs differed.</summary>
 internal static class BuiltInPoints
 {
     private static readonly Dictionary<(SimdLevel Level, bool Compiled, bool Windows, bool WholeUnits), BreakEvenTable> s_tables = [];
@@ -71,18 +71,19 @@ internal static class BuiltInPoints
         .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
     ];
 
-    // Zen 1: of two calibrations each with one and two threads.
+    // Where units take 256 bits in halves (Zen 1, of two calibrations each with one and two threads) and at once (Zen 3, of one each): the lesser.
     private static BreakEven[] Counted256 =>
     [
-        .. Rules(KernelKind.Convolution, (0, 0.18), (16, 0.61), (196, 0.68)), .. Batches(KernelKind.Convolution, (0, 0.18), (16, 0.69), (196, 0.52), (784, 0.65)),
-        .. Rules(KernelKind.Pointwise, (0, 0.18), (16, 0.6), (196, 0.67), (784, 0.75)), .. Batches(KernelKind.Pointwise, (0, 0.23), (16, 0.56), (49, 0.71)),
-        .. Blocks(KernelKind.ConvolutionBlock, 4, (0, 0.16), (16, 0.71)), .. Blocks(KernelKind.ConvolutionBlock, 8, (0, 0.17), (16, 0.74)),
-        .. Rules(KernelKind.Csr, (2, 0.13), (4, 0.25), (5, 0.33), (8, 0.48), (12, 0.63), (32, 0.66)),
-        .. Rules(KernelKind.Block, (2, 0.13), (4, 0.24), (5, 0.31), (8, 0.45), (12, 0.67)),
-        .. Rules(KernelKind.Grouped, (0, 0.44), (49, 0.64)),
-        .. Rules(KernelKind.Depthwise, (0, 0.66), (784, 0.78)),
+        .. Rules(KernelKind.Convolution, (0, 0.18), (16, 0.6), (196, 0.58)), .. Batches(KernelKind.Convolution, (0, 0.18), (16, 0.53), (49, 0.69), (196, 0.49), (784, 0.65)),
+        .. Rules(KernelKind.Pointwise, (0, 0.18), (16, 0.52), (49, 0.6), (196, 0.56), (784, 0.61)), .. Batches(KernelKind.Pointwise, (0, 0.23), (16, 0.48), (49, 0.71), (196, 0.62), (784, 0.71)),
+        .. Blocks(KernelKind.ConvolutionBlock, 4, (0, 0.16), (16, 0.69), (196, 0.56), (3136, 0.71)), .. Blocks(KernelKind.ConvolutionBlock, 8, (0, 0.17), (16, 0.74), (196, 0.68), (3136, 0.74)),
+        .. Rules(KernelKind.Csr, (2, 0.13), (4, 0.25), (5, 0.33), (8, 0.4), (12, 0.5), (32, 0.58), (64, 0.65)),
+        .. Rules(KernelKind.Block, (2, 0.13), (4, 0.24), (5, 0.31), (8, 0.4), (12, 0.48), (24, 0.53)),
+        .. Rules(KernelKind.Grouped, (0, 0.4), (49, 0.64), (784, 0.47)),
+        .. Rules(KernelKind.Depthwise, (0, 0.56), (196, 0.63)),
     ];
 
+    // Zen 1: of two calibrations each with one and two threads.
     private static BreakEven[] Loops256 =>
     [
         .. Rules(KernelKind.Convolution, (0, 0.17), (16, 0.35), (49, 0.48)), .. Batches(KernelKind.Convolution, (0, 0.12), (16, 0.3), (49, 0.53)),
@@ -111,10 +112,10 @@ internal static class BuiltInPoints
         .. FewBits(ValueKind.BFloat16, 0.43, 0.45, 0.69, 0.69), .. FewBits(ValueKind.Int8, 0.46, 0.41, 0.74, 0.74), .. FewBits(ValueKind.Int4, 0, 0, 0, 0.5),
     ];
 
-    // Zen 1. No bit-masks: where they win (bfloat16, by a tenth at most) windows win by more. Of 8-bit values the lesser of calibrations and of the figure gemv, whose rows lost at 30 % stored, at a cost of about 0.6.
+    // Zen 1, and single precision also Zen 3, the lesser. No bit-masks: where they win (bfloat16, by a tenth at most) windows win by more. Of 8-bit values the lesser of calibrations and of the figure gemv, whose rows lost at 30 % stored, at a cost of about 0.6.
     private static BreakEven[] NarrowWindows =>
     [
-        .. Rules(KernelKind.CsrVector, (0, 0.17), (4 << 20, 0.46)),
+        .. Rules(KernelKind.CsrVector, (0, 0.17), (4 << 20, 0.29), (32 << 20, 0.46)),
         .. FewBits(ValueKind.BFloat16, 0.42, 0.27, 0.64, 0.62, windows: true), .. FewBits(ValueKind.Int8, 0.5, 0.5, 0.55, 0.55, windows: true), .. FewBits(ValueKind.Int4, 0.9, 0.9, 0.9, 0.9, windows: true),
     ];
 
@@ -133,7 +134,8 @@ internal static class BuiltInPoints
 
     private static BreakEven[] Blocks256 =>
     [
-        .. Blocks(KernelKind.BlockVector, 4, (0, 0.16), (4 << 20, 0.39)), .. Blocks(KernelKind.BlockVector, 8, (0, 0.27), (4 << 20, 0.46)), .. Blocks(KernelKind.BlockVector, 16, (0, 0.29), (4 << 20, 0.42)), .. Rules(KernelKind.Columns, (4 << 20, 0.57)),
+        .. Blocks(KernelKind.BlockVector, 4, (0, 0.16), (4 << 20, 0.24), (32 << 20, 0.39)), .. Blocks(KernelKind.BlockVector, 8, (0, 0.27), (4 << 20, 0.42), (32 << 20, 0.46)),
+        .. Blocks(KernelKind.BlockVector, 16, (0, 0.29), (4 << 20, 0.41)), .. Rules(KernelKind.Columns, (4 << 20, 0.5), (32 << 20, 0.57)),
     ];
 
     private static IEnumerable<BreakEven> Rules(KernelKind kernel, params (long Size, double Density)[] points) => points.Select(p => new BreakEven(kernel, p.Size, p.Density));
