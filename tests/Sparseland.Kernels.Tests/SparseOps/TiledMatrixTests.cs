@@ -230,9 +230,11 @@ public class TiledMatrixTests
         { "patches of more phases than the stack is for", new(2, 8, 9, 9) { StrideHeight = 9, StrideWidth = 9, PadLeft = 4 }, 4, 36, 59 }, { "more rows below than above", Same3x3(5, 12) with { StrideHeight = 2, StrideWidth = 2, PadBottom = 40 }, 4, 14, 20 },
     };
 
-    [Theory, MemberData(nameof(Convolutions))]
+    [SkippableTheory, MemberData(nameof(Convolutions))]
     public void Convolutions_give_the_same_bits_with_and_without_tiles(string name, SparseConvolutionShape shape, int height, int imageHeight, int imageWidth)
     {
+        // The largest layers, a minute and more where multiply-adds are computed one by one.
+        Skip.If(TileCode.Current is null && name.Contains("bands", StringComparison.Ordinal), "bands are of tiles, and this machine runs no code of ours: other layers compare the loops");
         var random = new Random(name.Length);
         foreach (double density in new[] { 0.15, 1 })
         {
