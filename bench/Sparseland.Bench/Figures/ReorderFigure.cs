@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
@@ -36,7 +35,7 @@ internal sealed class ReorderFigure : Figure
 
     protected override JsonArray Measure(ParseResult arguments, VerbContext context, TimingOptions options)
     {
-        double[] densities = [.. arguments.GetValue(_densities)!.Split(',').Select(d => double.TryParse(d, CultureInfo.InvariantCulture, out double v) && v is > 0 and < 1 ? v : throw VerbException.Usage($"--densities has '{d}'", "use numbers above 0, below 1"))];
+        double[] densities = SpmmFigure.Densities(arguments.GetValue(_densities)!);
         int n = arguments.GetValue(_columns);
         if (n is < 2 or > 65536) throw VerbException.Usage("--columns is 2 to 65536");
         var rows = new JsonArray();

@@ -52,7 +52,7 @@ internal sealed class SpmmFigure : Figure
     protected override JsonArray Measure(ParseResult arguments, VerbContext context, TimingOptions options)
     {
         bool peer = GemmFigure.UseOpenBlas(arguments.GetValue(_alone), context);
-        double[] densities = [.. arguments.GetValue(_densities)!.Split(',').Select(d => double.TryParse(d, CultureInfo.InvariantCulture, out double v) && v is > 0 and <= 1 ? v : throw VerbException.Usage($"--densities has '{d}'", "use numbers above 0, at most 1"))];
+        double[] densities = Densities(arguments.GetValue(_densities)!);
         bool withOnnx = !arguments.GetValue(_alone) && InferenceFigure.Installed("onnxruntime", context).Count > 0;
         bool linear = arguments.GetValue(_linear);
         var rows = new JsonArray();
@@ -172,6 +172,11 @@ internal sealed class SpmmFigure : Figure
         var tiles = new PreparedSpMM(blocks);
         return (linear ? () => tiles.Linear(x, n, y) : () => tiles.Multiply(x, n, y), blocks.StoredCount);
     }
+
+    /// <summary>The numbers of --densities.</summary>
+    /// <exception cref="VerbException">One is no number above 0 and at most 1.</exception>
+    internal static double[] Densities(string list) =>
+        [.. list.Split(',').Select(d => double.TryParse(d, CultureInfo.InvariantCulture, out double v) && v is > 0 and <= 1 ? v : throw VerbException.Usage($"--densities has '{d}'", "use numbers above 0, at most 1"))];
 
     internal static bool Chosen(string name, string? words) => words is null || words.Split(',').Any(w => name.Contains(w.Trim(), StringComparison.OrdinalIgnoreCase));
 
