@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
 using Sparseland.Bench.Page;
+using Sparseland.Bench.Turns;
 using Sparseland.Cli.Hosting;
 
 namespace Sparseland.Bench;
@@ -48,7 +49,8 @@ internal sealed class MeasureCommand : Verb
             context.Say($"{i + 1} of {chosen.Count}, {file}{before}: {string.Join(' ', command)}");
             if (context.Settings.DryRun) continue;
             long start = Stopwatch.GetTimestamp();
-            int exit = await RunAsync(command, Path.Combine(into, file), context).ConfigureAwait(false);
+            // The old file stays until the new one is whole. With --json standard output is for the result alone.
+            (int exit, _) = await FigureProcess.RunAsync(null, [.. command, "--out", Path.Combine(into, file)], context.Settings.Json, context.Cancellation).ConfigureAwait(false);
             if (exit != ExitCodes.Done)
             {
                 failed++;
@@ -61,10 +63,10 @@ internal sealed class MeasureCommand : Verb
         return failed > 0 ? ExitCodes.Unexpected : ExitCodes.Done;
     }
 
-    /// <summary>Every file that some machine has, by name: this machine's own, else another's, whose command is as good.</summary>
+    /// <summary>Every file that some machine has, by name: this machine's own, else another's, whose command is as good. Builds in turn are left out: their command needs a build that no file has.</summary>
     internal static IReadOnlyList<(string File, JsonObject Document)> Known(IReadOnlyList<MachineResults> machines, string here) =>
     [
-        .. machines.OrderBy(m => m.Id != here).SelectMany(m => m.Results.Documents.Select(d => (d.File, d.Document))).DistinctBy(d => d.File).OrderBy(d => d.File, StringComparer.Ordinal),
+        .. machines.OrderBy(m => m.Id != here).SelectMany(m => m.Results.Documents.Where(d => (string?)d.Document["figure"] != TurnsCommand.FigureName).Select(d => (d.File, d.Document))).DistinctBy(d => d.File).OrderBy(d => d.File, StringComparer.Ordinal),
     ];
 
     /// <summary>The files that names ask for, in the folder's order.</summary>
@@ -80,26 +82,4 @@ internal sealed class MeasureCommand : Verb
     }
 
     private static bool Fits(string file, string name) => file.StartsWith(name, StringComparison.Ordinal);
-
-    /// <summary>Runs one figure; the old file stays until the new one is whole.</summary>
-    private static async Task<int> RunAsync(string[] command, string output, VerbContext context)
-    {
-        // Not through `dotnet run`: a build beside a figure would be measured with it.
-        var start = new ProcessStartInfo(Environment.ProcessPath!) { UseShellExecute = false };
-        if (Path.GetFileNameWithoutExtension(Environment.ProcessPath!) == "dotnet") start.ArgumentList.Add(typeof(MeasureCommand).Assembly.Location);
-        foreach (string argument in (string[])[.. command, "--out", output]) start.ArgumentList.Add(argument);
-        if (context.Settings.Json) start.RedirectStandardOutput = true;
-        using Process figure = Process.Start(start)!;
-        try
-        {
-            if (context.Settings.Json) await figure.StandardOutput.ReadToEndAsync(context.Cancellation).ConfigureAwait(false);
-            await figure.WaitForExitAsync(context.Cancellation).ConfigureAwait(false);
-        }
-        catch (OperationCanceledException)
-        {
-            figure.Kill(entireProcessTree: true);
-            throw;
-        }
-        return figure.ExitCode;
-    }
 }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Sparseland.Bench;
 using Sparseland.Bench.Figures;
+using Sparseland.Bench.Turns;
 using Sparseland.Cli.Hosting;
 
 Verb[] commands =
@@ -21,6 +22,7 @@ Verb[] commands =
     new NeverSlowerFigure(),
     new ScalingFigure(),
     new FilesFigure(),
+    new TurnsCommand(),
     new MeasureCommand(),
     new PageCommand(),
 ];

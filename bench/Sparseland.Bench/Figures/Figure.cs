@@ -1,9 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Globalization;
-using System.Reflection;
 using System.Text.Json.Nodes;
-using Sparseland.Bench.Page;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
 using Sparseland.Kernels.Threading;
@@ -45,44 +42,15 @@ internal abstract class Figure : Verb
         int repetitions = arguments.GetValue(_repetitions);
         double seconds = arguments.GetValue(_seconds), budget = arguments.GetValue(_budget);
         if (repetitions < 3 || seconds is not (>= 0 and <= 3600) || budget is not (> 0 and <= 3600)) throw VerbException.Usage("--repetitions starts at 3, --seconds is 0 to 3600, --budget above 0");
-        string? file = Target(arguments);
+        string? file = FigureDocument.Target(arguments.GetValue(_out), _out.Name);
         context.Say(MachineInfo.Current.Describe());
         long start = Stopwatch.GetTimestamp();
         JsonArray rows = Measure(arguments, context, new TimingOptions(repetitions, seconds, MostSeconds: budget));
-        var document = new JsonObject
-        {
-            ["figure"] = Title.Name,
-            ["date"] = DateTime.UtcNow.ToString("yyyy-MM-ddTHH:mm:ssZ", CultureInfo.InvariantCulture),
-            ["commit"] = Commit(),
-            ["command"] = CommandLine(),
-            ["machine"] = MachineInfo.Current.ToJson(),
-            ["load"] = Load(),
-            ["seconds"] = Math.Round(Stopwatch.GetElapsedTime(start).TotalSeconds, 1),
-            ["rows"] = rows,
-        };
-        if (file is not null)
-        {
-            Directory.CreateDirectory(Path.GetDirectoryName(Path.GetFullPath(file))!);
-            string temporary = file + ".tmp";
-            File.WriteAllText(temporary, document.ToJsonString(JsonText.Indented) + "\n");
-            File.Move(temporary, file, overwrite: true);
-        }
+        JsonObject document = FigureDocument.Make(Title.Name, CommandLine(), Stopwatch.GetElapsedTime(start), rows);
+        if (file is not null) FigureDocument.Write(file, document);
         context.Result(document);
         return Task.FromResult(ExitCodes.Done);
     }
-
-    /// <summary>The file to write, null for none. What must not be written is refused here, before it is measured.</summary>
-    private string? Target(ParseResult arguments)
-    {
-        if (arguments.GetValue(_out) is not { } given) return null;
-        string file = Place(given);
-        if (file != given) MachineResults.RefuseOthers(Path.GetDirectoryName(file)!, MachineInfo.Current.ToJson(), $"name a file in another folder: {_out.Name} FOLDER/{given}");
-        return file;
-    }
-
-    /// <summary>Where a figure goes: a bare name means the folder of this machine's figures.</summary>
-    /// <exception cref="VerbException">A bare name, and the program stands in no checkout.</exception>
-    internal static string Place(string given) => Path.GetFileName(given) == given ? Path.Combine(Checkout.Results, MachineResults.ThisMachine, given) : given;
 
     /// <summary>A kernel in this process, timed with its data in the caches and its threads awake.</summary>
     internal static (string Name, Func<double> Run) Hot(string name, Action run) => OpenBlasPeer.Is(name) && WorkPool.Threads > 1
@@ -165,39 +133,5 @@ internal abstract class Figure : Verb
     {
         string[] arguments = Environment.GetCommandLineArgs();
         return string.Join(' ', arguments.Where((a, i) => i > 0 && a != _out.Name && arguments[i - 1] != _out.Name && !a.StartsWith(_out.Name + "=", StringComparison.Ordinal)));
-    }
-
-    /// <summary>The system's one-minute load: a figure from a busy machine is worth its ratios only.</summary>
-    private static double? Load()
-    {
-        const string file = "/proc/loadavg";
-        return File.Exists(file) && double.TryParse(File.ReadAllText(file).Split(' ')[0], CultureInfo.InvariantCulture, out double load) ? load : null;
-    }
-
-    /// <summary>The commit that the program was built from, marked when the checkout's code is another by now or has changes (results and texts are no code).</summary>
-    private static string Commit()
-    {
-        string version = typeof(Figure).Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion ?? "";
-        int plus = version.IndexOf('+');
-        if (plus < 0) return "unknown";
-        string built = version[(plus + 1)..], commit = built[..Math.Min(built.Length, 7)];
-        try
-        {
-            return Git("rev-parse --git-dir").Exit != 0 || Git($"diff --quiet {built} -- :/src :/bench/Sparseland.Bench :/bench/peers :/Directory.Build.props :/Directory.Packages.props").Exit == 0 ? commit : commit + "-dirty";
-        }
-        catch (System.ComponentModel.Win32Exception)
-        {
-            // No git: what the build recorded is all there is.
-            return commit;
-        }
-    }
-
-    private static (int Exit, string Output) Git(string arguments)
-    {
-        var start = new ProcessStartInfo("git", arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = AppContext.BaseDirectory };
-        using Process git = Process.Start(start)!;
-        string output = git.StandardOutput.ReadToEnd().Trim();
-        git.WaitForExit();
-        return (git.ExitCode, output);
     }
 }

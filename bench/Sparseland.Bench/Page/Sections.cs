@@ -1,4 +1,5 @@
 using System.Text.Json.Nodes;
+using Sparseland.Bench.Turns;
 
 namespace Sparseland.Bench.Page;
 
@@ -8,7 +9,7 @@ internal static class Sections
     /// <summary>All of them in order.</summary>
     public static IReadOnlyList<Section> All(Results results) =>
     [
-        Dense(results), Sparse(results), Networks(results), Decode(results), Training(results), Attention(results), NeverSlower(results), Scaling(results), Files(results),
+        Dense(results), Sparse(results), Networks(results), Decode(results), Training(results), Attention(results), NeverSlower(results), Scaling(results), Files(results), Turns(results),
     ];
 
     private static string N(double value) => Aim.Number(value);
@@ -271,6 +272,17 @@ internal static class Sections
             new Aim("compact files, every pattern and type of value: bytes at most the bound (share of it)", 1, rows.Where(r => double.IsFinite(r.Number("allowed"))).Select(r => ($"{r.Text("model")}, {r.Text("what")}", r.Number("bytes") / r.Number("allowed"))), AtMost: true),
             new Aim("loading a compact file: milliseconds, at most 10", 10, rows.Where(r => double.IsFinite(r.Number("allowed")) && double.IsFinite(r.Median("load"))).Select(r => (r.Text("model"), r.Median("load"))), AtMost: true),
         ], [table]);
+    }
+
+    private static Section Turns(Results results)
+    {
+        var table = new MarkdownTable(["figure", "row", "variant", "commit before", "commit after", "before ms", "after ms", "times as fast", "interval", "by least times"], 5) { Caption = "One figure by two builds, in turn (`turns`): what changes of code made faster and slower. A variant that both builds share, as a peer, tells how much is noise." };
+        foreach (ResultRow r in results.Rows(TurnsCommand.FigureName))
+        {
+            string command = (string?)r.Document["command"] ?? "", figure = command[(command.IndexOf("-- ", StringComparison.Ordinal) + 3)..];
+            table.Add([$"`{figure}`", r.Text("row"), r.Text("variant"), (string?)r.Document["before"] ?? "", (string?)r.Document["commit"] ?? "", N(r.Number("beforeMs")), N(r.Number("afterMs")), N(r.Number("speedUp")), $"{N(r.End("speedUp"))} to {N(r.End("speedUp", "high"))}", N(r.Number("leastSpeedUp"))]);
+        }
+        return new Section("turns", "Builds in turn", [], [table]);
     }
 
     private static double Ratio(ResultRow row, string name) => row.Row["speeds"]?[name] is JsonObject ratio ? (double?)ratio["median"] ?? double.NaN : double.NaN;

@@ -122,8 +122,8 @@ public class PageTests
         Assert.Equal("neoversen1", MachineResults.Name(JsonNode.Parse("""{ "processor": "Neoverse-N1", "microarchitecture": null }""")!));
         Assert.Equal("unknown", MachineResults.Name(JsonNode.Parse("{ }")!));
         string name = MachineResults.ThisMachine;
-        Assert.Equal(Path.Combine(Checkout.Results, name, "a.json"), Figure.Place("a.json"));
-        Assert.Equal(Path.Combine(".", "a.json"), Figure.Place(Path.Combine(".", "a.json")));
+        Assert.Equal(Path.Combine(Checkout.Results, name, "a.json"), FigureDocument.Place("a.json"));
+        Assert.Equal(Path.Combine(".", "a.json"), FigureDocument.Place(Path.Combine(".", "a.json")));
     }
 
     [Fact]
