@@ -49,23 +49,24 @@ public sealed unsafe partial class PreparedSparseConvolution
         fixed (int* rows = _rowPointers, columns = _columns)
         fixed (float* pi = input, pg = outputGradient)
         {
+            var work = new WeightGradientWork
+            {
+                Plan = plan,
+                Shape = Shape,
+                Batch = batch,
+                Images = images,
+                Units = units,
+                Groups = groups,
+                RowPointers = rows,
+                Columns = columns,
+                Stored = StoredCount,
+                Input = pi,
+                OutputGradient = pg,
+                Sums = sums.Pointer,
+            };
             if (shifted)
             {
-                SimdDispatch.Run(new ShiftedWeightGradient
-                {
-                    Plan = plan,
-                    Shape = Shape,
-                    Batch = batch,
-                    Images = images,
-                    Units = units,
-                    Groups = groups,
-                    RowPointers = rows,
-                    Columns = columns,
-                    Stored = StoredCount,
-                    Input = pi,
-                    OutputGradient = pg,
-                    Sums = sums.Pointer,
-                });
+                SimdDispatch.Run(new ShiftedWeightGradient { Work = work });
             }
             else
             {
@@ -76,22 +77,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                     int plane = plan.Forward.Offsets[j] / plan.Input.PlaneStride;
                     offsets[j] = checked(plan.Forward.Offsets[j] + (plane * (images - 1) * plan.Input.PlaneStride));
                 }
-                SimdDispatch.Run(new WeightGradientCall
-                {
-                    Plan = plan,
-                    Shape = Shape,
-                    Batch = batch,
-                    Images = images,
-                    Units = units,
-                    Groups = groups,
-                    RowPointers = rows,
-                    Columns = columns,
-                    Offsets = (int*)places.Pointer,
-                    Stored = StoredCount,
-                    Input = pi,
-                    OutputGradient = pg,
-                    Sums = sums.Pointer,
-                });
+                SimdDispatch.Run(new WeightGradientCall { Work = work, Offsets = (int*)places.Pointer });
             }
         }
         for (int g = 0; g < groups; g++)
@@ -115,21 +101,17 @@ public sealed unsafe partial class PreparedSparseConvolution
         // keeps up, and rows of weights with few entries in a block would leave most of the eight sums of a pass empty.
         private const int BlockFloats = 16 * 1024;
 
-        public ConvolutionPlan Plan;
-        public SparseConvolutionShape Shape;
-        public int Batch, Images, Units, Groups, Stored;
-        public int* RowPointers;
-        public int* Columns;
-        public int* Offsets;
-        public float* Input;
-        public float* OutputGradient;
-        public float* Sums;
+        public WeightGradientWork Work;
 
-        public readonly void Run<V>() where V : unmanaged, IVector<V> => WorkPool.Run(Groups, new GroupParts<V> { Call = this });
+        // [stored]: where each weight's input begins in the planes of a unit.
+        public int* Offsets;
+
+        public readonly void Run<V>() where V : unmanaged, IVector<V> => WorkPool.Run(Work.Groups, new GroupParts<V> { Call = Work, Offsets = Offsets });
 
         private struct GroupParts<V> : IParts where V : unmanaged, IVector<V>
         {
-            public WeightGradientCall Call;
+            public WeightGradientWork Call;
+            public int* Offsets;
 
             public readonly void Run(int group)
             {
@@ -159,7 +141,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                             for (int o = 0; o < shape.OutChannels; o++)
                             {
                                 int j = starts[(block * shape.OutChannels) + o], count = starts[((block + 1) * shape.OutChannels) + o] - j;
-                                if (count > 0) DotRows.Add<V>(flat.Pointer + (o * row) + (p * piece), planes.Pointer + (p * piece), Call.Offsets + j, count, 1, piece, sums + j);
+                                if (count > 0) DotRows.Add<V>(flat.Pointer + (o * row) + (p * piece), planes.Pointer + (p * piece), Offsets + j, count, 1, piece, sums + j);
                             }
                         }
                     }

@@ -22,26 +22,8 @@ internal unsafe struct ShiftedWeightGradient : ILevelWork
     // Kernels that reach much farther than an image have padded planes.
     private const int MostReach = 32;
 
-    public ConvolutionPlan Plan;
-    public SparseConvolutionShape Shape;
-
-    /// <summary>Images of the call, and how many lie side by side.</summary>
-    public int Batch, Images;
-
-    /// <summary>Units of images, and the groups in which they are summed.</summary>
-    public int Units, Groups;
-
-    /// <summary>The weight's structure: [outChannels + 1], [stored].</summary>
-    public int* RowPointers, Columns;
-
-    /// <summary>Number of stored weights.</summary>
-    public int Stored;
-
-    /// <summary>[batch, channels, height, width] of the layer.</summary>
-    public float* Input, OutputGradient;
-
-    /// <summary>[groups, stored]; overwritten.</summary>
-    public float* Sums;
+    /// <summary>What is computed.</summary>
+    public WeightGradientWork Work;
 
     /// <summary>Whether a layer is computed so; its shape alone decides, because the order of sums follows.</summary>
     public static bool IsFor(ConvolutionPlan plan, SparseConvolutionShape shape) =>
@@ -52,21 +34,21 @@ internal unsafe struct ShiftedWeightGradient : ILevelWork
 
     public readonly void Run<V>() where V : unmanaged, IVector<V>
     {
-        int taps = Shape.KernelHeight * Shape.KernelWidth, outputs = Shape.OutChannels;
-        var copies = new Copies(Plan, taps, Images);
-        int most = Math.Clamp(BlockFloats / (copies.Count * copies.Stride), 1, Shape.InChannels), blocks = (Shape.InChannels + most - 1) / most, each = (Shape.InChannels + blocks - 1) / blocks;
-        using Scratch.Buffer places = Scratch.Rent(Stored), table = Scratch.Rent((long)outputs * (blocks + 1));
+        int taps = Work.Shape.KernelHeight * Work.Shape.KernelWidth, outputs = Work.Shape.OutChannels;
+        var copies = new Copies(Work.Plan, taps, Work.Images);
+        int most = Math.Clamp(BlockFloats / (copies.Count * copies.Stride), 1, Work.Shape.InChannels), blocks = (Work.Shape.InChannels + most - 1) / most, each = (Work.Shape.InChannels + blocks - 1) / blocks;
+        using Scratch.Buffer places = Scratch.Rent(Work.Stored), table = Scratch.Rent((long)outputs * (blocks + 1));
         int* offsets = (int*)places.Pointer, starts = (int*)table.Pointer;
         for (int o = 0; o < outputs; o++)
         {
-            int j = RowPointers[o], end = RowPointers[o + 1];
+            int j = Work.RowPointers[o], end = Work.RowPointers[o + 1];
             for (int b = 0; b <= blocks; b++)
             {
                 starts[(b * outputs) + o] = j;
-                for (; j < end && Columns[j] < (long)(b + 1) * each * taps; j++) offsets[j] = copies.Offset((Columns[j] / taps) - (b * each), Columns[j] % taps);
+                for (; j < end && Work.Columns[j] < (long)(b + 1) * each * taps; j++) offsets[j] = copies.Offset((Work.Columns[j] / taps) - (b * each), Work.Columns[j] % taps);
             }
         }
-        WorkPool.Run(Groups, new GroupParts<V> { Call = this, Copies = copies, Blocks = blocks, Each = each, Offsets = offsets, Starts = starts });
+        WorkPool.Run(Work.Groups, new GroupParts<V> { Call = Work, Copies = copies, Blocks = blocks, Each = each, Offsets = offsets, Starts = starts });
     }
 
     /// <summary>The copies that each channel has.</summary>
@@ -112,7 +94,7 @@ internal unsafe struct ShiftedWeightGradient : ILevelWork
 
     private struct GroupParts<V> : IParts where V : unmanaged, IVector<V>
     {
-        public ShiftedWeightGradient Call;
+        public WeightGradientWork Call;
         public Copies Copies;
         public int Blocks, Each;
         public int* Offsets;
