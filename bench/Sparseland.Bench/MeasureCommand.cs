@@ -50,7 +50,7 @@ internal sealed class MeasureCommand : Verb
             if (context.Settings.DryRun) continue;
             long start = Stopwatch.GetTimestamp();
             // The old file stays until the new one is whole. With --json standard output is for the result alone.
-            (int exit, _) = await FigureProcess.RunAsync(null, [.. command, "--out", Path.Combine(into, file)], context.Settings.Json, context.Cancellation).ConfigureAwait(false);
+            (int exit, _) = await FigureProcess.RunAsync(null, [.. command, "--out", Path.Combine(into, file)], output: !context.Settings.Json, errors: true, context.Cancellation).ConfigureAwait(false);
             if (exit != ExitCodes.Done)
             {
                 failed++;

@@ -28,14 +28,14 @@ internal sealed record TimedCase(string Row, string Variant, double Milliseconds
         return cases;
     }
 
-    /// <summary>The properties that tell a document's rows apart: of those before a row's times, in their order, each that divides them further.</summary>
+    /// <summary>The properties that tell a document's rows apart: of those before a row's times, in their order, each that divides them further. Bytes are not among them: they are what a change of a format changes.</summary>
     public static IReadOnlyList<string> Naming(JsonObject document)
     {
         JsonObject[] rows = [.. Rows(document)];
         if (rows.Length == 0) return [];
         var naming = new List<string>();
         int apart = 0;
-        foreach (string property in rows[0].TakeWhile(p => p.Value is null or JsonValue).Select(p => p.Key))
+        foreach (string property in rows[0].TakeWhile(p => p.Value is null or JsonValue).Select(p => p.Key).Where(p => p != "bytes"))
         {
             int with = rows.Select(r => Name(r, [.. naming, property])).Distinct().Count();
             // The first is kept in any case: a figure of one row has a name too.

@@ -17,8 +17,14 @@ internal sealed class TurnsCommand : Verb
 
     private const string Program = "sparseland-bench.dll";
 
-    private readonly Option<string> _before = new("--before") { Description = $"The other build: its {Program}, or the folder that has it.", Required = true };
-    private readonly Option<int> _turns = new("--turns") { Description = "How often each build measures.", DefaultValueFactory = _ => 5 };
+    // A median of fewer has no interval.
+    private const int EnoughTurns = 5;
+
+    // A build's own folder in its checkout.
+    private static readonly string s_output = Path.Combine("bench", "Sparseland.Bench", "bin", "Release", "net10.0");
+
+    private readonly Option<string> _before = new("--before") { Description = $"The other build: its {Program}, the folder that has it, or a checkout that was built.", Required = true };
+    private readonly Option<int> _turns = new("--turns") { Description = "How often each build measures.", DefaultValueFactory = _ => EnoughTurns };
     private readonly Option<string?> _out = new("--out") { Description = "Write the comparison as JSON to this file; a bare name is one in this machine's folder of bench/results." };
     private readonly Argument<string[]> _figure = new("figure") { Description = "The figure and its options, behind --.", Arity = ArgumentArity.OneOrMore };
 
@@ -38,11 +44,11 @@ internal sealed class TurnsCommand : Verb
     {
         string[] figure = arguments.GetValue(_figure)!;
         int turns = arguments.GetValue(_turns);
-        if (turns is < 1 or > 1000) throw VerbException.Usage($"{_turns.Name} is {turns}", "use 1 to 1000; a median wants at least 5");
+        if (turns is < 1 or > 1000) throw VerbException.Usage($"{_turns.Name} is {turns}", $"use 1 to 1000; an interval wants {EnoughTurns}");
+        if (figure.Contains("--dry-run")) throw VerbException.Usage("the figure has --dry-run: it would measure nothing", $"see what would run: {Title.Name} --dry-run -- {figure[0]} ...");
         if (figure.Any(a => a == "--out" || a.StartsWith("--out=", StringComparison.Ordinal))) throw VerbException.Usage("the figure has an --out of its own", $"write the comparison: {Title.Name} --out FILE -- {figure[0]} ...");
         string before = Build(arguments.GetValue(_before)!);
         string? file = FigureDocument.Target(arguments.GetValue(_out), _out.Name);
-        string command = string.Create(CultureInfo.InvariantCulture, $"{Title.Name} {_turns.Name} {turns} -- {string.Join(' ', figure)}");
         if (context.Settings.DryRun)
         {
             context.Say($"would run {2 * turns} times, in turn by {before} and this build: {string.Join(' ', figure)}");
@@ -52,46 +58,63 @@ internal sealed class TurnsCommand : Verb
         long start = Stopwatch.GetTimestamp();
         var documents = new List<(JsonObject Before, JsonObject After)>();
         string folder = Directory.CreateTempSubdirectory("sparseland-turns-").FullName;
+        Exception? ended = null;
         try
         {
             for (int turn = 0; turn < turns; turn++)
             {
                 string left = turn == 0 ? "" : $", {Remaining(start, turn, turns)} left";
-                context.Say($"turn {turn + 1} of {turns}{left}");
                 // Who is first changes: what a run leaves behind, warmth or a waiting neighbour, is not always for the same build.
-                JsonObject? first = turn % 2 == 0 ? await RunAsync(before, figure, folder, context).ConfigureAwait(false) : null;
-                JsonObject after = await RunAsync(null, figure, folder, context).ConfigureAwait(false);
-                documents.Add((first ?? await RunAsync(before, figure, folder, context).ConfigureAwait(false), after));
+                var pair = new JsonObject[2];
+                for (int i = 0; i < 2; i++)
+                {
+                    bool other = turn % 2 == i;
+                    context.Say($"turn {turn + 1} of {turns}, {(other ? "the build before" : "this build")}{left}");
+                    pair[other ? 0 : 1] = await RunAsync(other ? before : null, figure, folder, context).ConfigureAwait(false);
+                }
+                documents.Add((pair[0], pair[1]));
             }
+        }
+        catch (Exception e) when (documents.Count > 0 && e is OperationCanceledException or VerbException)
+        {
+            // Turns take minutes: those that are whole count.
+            ended = e;
         }
         finally
         {
             Directory.Delete(folder, recursive: true);
         }
-        IReadOnlyList<TurnsComparison> comparisons = TurnsComparison.Of(documents);
+        IReadOnlyList<TurnsComparison> comparisons = TurnsComparison.Of(documents, out IReadOnlyList<string> only);
+        if (only.Count > 0) context.Warn($"{only.Count} times are not in every run and are left out: {string.Join("; ", only.Take(3))}{(only.Count > 3 ? " ..." : "")}");
         Print(comparisons, context);
+        string command = string.Create(CultureInfo.InvariantCulture, $"{Title.Name} {_turns.Name} {documents.Count} -- {string.Join(' ', figure)}");
         JsonObject document = FigureDocument.Make(FigureName, command, Stopwatch.GetElapsedTime(start), [.. comparisons.Select(c => c.ToJson())]);
+        // The figure's threads are those of its own process.
+        document["machine"] = documents[0].After["machine"]?.DeepClone();
         document["before"] = (string?)documents[0].Before["commit"];
         if (file is not null) FigureDocument.Write(file, document);
+        if (ended is not null) context.Warn($"ended after {documents.Count} of {turns} turns, which are above{(file is null ? "" : $" and in {file}")}");
+        if (ended is VerbException failed) throw failed;
         context.Result(document);
-        return ExitCodes.Done;
+        return ended is null ? ExitCodes.Done : ExitCodes.Cancelled;
     }
 
     /// <summary>The assembly of a build.</summary>
     /// <exception cref="VerbException">There is none; the message names it.</exception>
     internal static string Build(string given)
     {
-        string program = Directory.Exists(given) ? Path.Combine(given, Program) : given;
-        return File.Exists(program) ? Path.GetFullPath(program) : throw VerbException.Usage($"there is no build at {program}", "build the other commit in a checkout of its own, or keep a copy of this one's bin/Release/net10.0 before the change");
+        string[] programs = Directory.Exists(given) ? [Path.Combine(given, Program), Path.Combine(given, s_output, Program)] : [given];
+        return programs.FirstOrDefault(File.Exists) is { } program ? Path.GetFullPath(program)
+            : throw VerbException.Usage($"there is no build at {string.Join(" or ", programs)}", $"build the other commit in a checkout of its own, or copy this one's {s_output} before the change");
     }
 
     private static async Task<JsonObject> RunAsync(string? program, string[] figure, string folder, VerbContext context)
     {
         context.Cancellation.ThrowIfCancellationRequested();
         string file = Path.Combine(folder, "figure.json");
-        (int exit, string error) = await FigureProcess.RunAsync(program, [.. figure, "--out", file], silent: true, context.Cancellation).ConfigureAwait(false);
+        (int exit, string error) = await FigureProcess.RunAsync(program, [.. figure, "--out", file], output: false, errors: false, context.Cancellation).ConfigureAwait(false);
         if (exit != ExitCodes.Done || !File.Exists(file))
-            throw VerbException.Usage($"{program ?? "this build"} ended with {exit}: {error.Trim()}", $"run it alone: {string.Join(' ', figure)}");
+            throw VerbException.Usage($"{program ?? "this build"} ended with {exit} and {(File.Exists(file) ? "a" : "no")} file: {error.Trim()}", $"run it alone, by that build: {string.Join(' ', figure)}");
         JsonObject document = JsonNode.Parse(File.ReadAllText(file))!.AsObject();
         File.Delete(file);
         return document;
@@ -109,7 +132,7 @@ internal sealed class TurnsCommand : Verb
         foreach (TurnsComparison c in comparisons)
         {
             JsonObject row = c.ToJson();
-            table.AddRow(Markup.Escape(c.Row), Markup.Escape(c.Variant), Aim.Number((double)row["beforeMs"]!), Aim.Number((double)row["afterMs"]!), Aim.Number(c.SpeedUp.Median), $"{Aim.Number(c.SpeedUp.Interval.Low)} to {Aim.Number(c.SpeedUp.Interval.High)}", Aim.Number(c.LeastSpeedUp));
+            table.AddRow(Markup.Escape(c.Row), Markup.Escape(c.Variant), Aim.Number((double)row["beforeMs"]!), Aim.Number((double)row["afterMs"]!), Aim.Number(c.SpeedUp.Median), c.Before.Length < EnoughTurns ? "" : $"{Aim.Number(c.SpeedUp.Interval.Low)} to {Aim.Number(c.SpeedUp.Interval.High)}", Aim.Number(c.LeastSpeedUp));
         }
         context.Console.Write(table);
         foreach (IGrouping<string, TurnsComparison> variant in comparisons.GroupBy(c => c.Variant).Where(g => g.Count() > 1))

@@ -20,14 +20,18 @@ internal sealed record TurnsComparison(string Row, string Variant, double[] Befo
 
     /// <summary>Lines up the times of builds that ran the same command.</summary>
     /// <param name="turns">The two builds' documents of each turn.</param>
+    /// <param name="left">What some run has and not all, row and variant.</param>
     /// <exception cref="VerbException">There are no times, or the builds timed different things.</exception>
-    public static IReadOnlyList<TurnsComparison> Of(IReadOnlyList<(JsonObject Before, JsonObject After)> turns)
+    public static IReadOnlyList<TurnsComparison> Of(IReadOnlyList<(JsonObject Before, JsonObject After)> turns, out IReadOnlyList<string> left)
     {
         IReadOnlyList<string> naming = TimedCase.Naming(turns[0].Before);
         TimedCase[][] before = [.. turns.Select(t => TimedCase.Of(t.Before, naming).ToArray())], after = [.. turns.Select(t => TimedCase.Of(t.After, naming).ToArray())];
+        // Once each, in the order of the first run that has it.
+        (string Row, string Variant)[] all = [.. before.Concat(after).SelectMany(d => d).Select(c => (c.Row, c.Variant)).Distinct()];
         // A peer's variants are named after what it chose, which may be another one each time.
-        (string Row, string Variant)[] common = [.. before[0].Select(c => (c.Row, c.Variant)).Where(k => before.Concat(after).All(d => d.Any(c => (c.Row, c.Variant) == k)))];
-        if (common.Length == 0) throw VerbException.Usage(before[0].Length == 0 ? "the figure has no times" : $"the builds timed different things: {before[0][0].Row}, {before[0][0].Variant} is in no run of both", "take a figure, and options, that both builds know");
+        (string Row, string Variant)[] common = [.. all.Where(k => before.Concat(after).All(d => d.Any(c => (c.Row, c.Variant) == k)))];
+        left = [.. all.Except(common).Select(k => $"{k.Row}, {k.Variant}")];
+        if (common.Length == 0) throw VerbException.Usage(all.Length == 0 ? "the figure has no times" : $"the builds timed different things: not every run has {left[0]}", "take a figure, and options, that both builds know");
         return
         [
             .. common.Select(k => new TurnsComparison(k.Row, k.Variant, Times(before, k), Times(after, k))),

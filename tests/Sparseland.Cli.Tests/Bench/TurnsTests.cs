@@ -37,7 +37,8 @@ public class TurnsTests
     public void SpeedUpsAreOfNeighboursAndOfTheLeastTimes()
     {
         // The machine became twice as slow after the first turn: ratios do not see it.
-        IReadOnlyList<TurnsComparison> found = TurnsComparison.Of([(Products(2, 1), Products(1, 1)), (Products(4, 2), Products(2, 2)), (Products(4, 2), Products(2.5, 2))]);
+        IReadOnlyList<TurnsComparison> found = TurnsComparison.Of([(Products(2, 1), Products(1, 1)), (Products(4, 2), Products(2, 2)), (Products(4, 2), Products(2.5, 2))], out IReadOnlyList<string> left);
+        Assert.Empty(left);
         Assert.Equal(4, found.Count);
         Assert.Equal(("wide, density 0.1", "sparse"), (found[0].Row, found[0].Variant));
         Assert.Equal([2, 2, 1.6], found[0].SpeedUp.Milliseconds);
@@ -50,11 +51,25 @@ public class TurnsTests
     [Fact]
     public void VariantsThatNotEveryRunHasAreLeftOutAndBuildsWithNothingInCommonAreRefused()
     {
-        Assert.Equal(["sparse", "sparse"], TurnsComparison.Of([(Products(2, 1), Products(1, 1, "openblas, Zen kernels"))]).Select(c => c.Variant));
+        Assert.Equal(["sparse", "sparse"], TurnsComparison.Of([(Products(2, 1), Products(1, 1, "openblas, Zen kernels"))], out IReadOnlyList<string> left).Select(c => c.Variant));
+        Assert.Equal(["wide, density 0.1, openblas", "wide, density 0.05, openblas", "wide, density 0.1, openblas, Zen kernels", "wide, density 0.05, openblas, Zen kernels"], left);
         JsonObject other = JsonNode.Parse("""{ "rows": [ { "shape": "deep", "variants": [{ "name": "sparse", "medianMs": 1 }] } ] }""")!.AsObject();
-        Assert.Contains("wide, density 0.1, sparse", Assert.Throws<VerbException>(() => TurnsComparison.Of([(Products(2, 1), other)])).Message, StringComparison.Ordinal);
+        Assert.Contains("wide, density 0.1, sparse", Assert.Throws<VerbException>(() => TurnsComparison.Of([(Products(2, 1), other)], out _)).Message, StringComparison.Ordinal);
         JsonObject none = JsonNode.Parse("""{ "rows": [ { "what": "multiply-add", "median": 1 } ] }""")!.AsObject();
-        Assert.Contains("no times", Assert.Throws<VerbException>(() => TurnsComparison.Of([(none, none)])).Message, StringComparison.Ordinal);
+        Assert.Contains("no times", Assert.Throws<VerbException>(() => TurnsComparison.Of([(none, none)], out _)).Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void BytesDoNotNameRowsAndABuildIsFoundInItsCheckout()
+    {
+        JsonObject document = JsonNode.Parse("""{ "rows": [ { "values": "f32", "bytes": 9, "density": 1, "time": { "name": "t", "medianMs": 1 } }, { "values": "f32", "bytes": 4, "density": 0.5, "time": { "name": "t", "medianMs": 3 } } ] }""")!.AsObject();
+        Assert.Equal(["values", "density"], TimedCase.Naming(document));
+        using var folder = new TemporaryFolder();
+        string output = Path.Combine(folder.Path, "bench", "Sparseland.Bench", "bin", "Release", "net10.0"), program = Path.Combine(output, "sparseland-bench.dll");
+        Assert.Contains(program, Assert.Throws<VerbException>(() => TurnsCommand.Build(folder.Path)).Message, StringComparison.Ordinal);
+        Directory.CreateDirectory(output);
+        File.WriteAllText(program, "");
+        Assert.Equal([program, program, program], [TurnsCommand.Build(folder.Path), TurnsCommand.Build(output), TurnsCommand.Build(program)]);
     }
 
     [Fact]
@@ -69,7 +84,7 @@ public class TurnsTests
             ["before"] = "aaaaaaa",
             ["command"] = "turns --turns 2 -- spmm --densities 0.1",
             ["machine"] = JsonNode.Parse("""{ "processor": "CPU", "cores": 2, "simd": "Vector256", "instructions": [], "memoryBytes": 1, "runtime": ".NET", "system": "X", "threads": 1 }"""),
-            ["rows"] = new JsonArray(TurnsComparison.Of([(Products(2, 1), Products(1, 1)), (Products(2, 1), Products(1, 1))])[0].ToJson()),
+            ["rows"] = new JsonArray(TurnsComparison.Of([(Products(2, 1), Products(1, 1)), (Products(2, 1), Products(1, 1))], out _)[0].ToJson()),
         };
         File.WriteAllText(Path.Combine(folder.Path, "cpu", "turns-x.json"), document.ToJsonString());
         string page = PerformancePage.Make(folder.Path)[1].Text;
@@ -91,6 +106,7 @@ public class TurnsTests
         ProcessResult done = await BenchAsync(program, "turns", "--before", program, "--turns", "1", "--out", file, "--", "gemm", "--sizes", "16", "--layouts", "nn", "--threads", "1", "--repetitions", "3", "--seconds", "0", "--budget", "1");
         Assert.True(done.ExitCode == ExitCodes.Done, done.Error);
         JsonObject document = JsonNode.Parse(await File.ReadAllTextAsync(file))!.AsObject();
+        Assert.Equal(1, (int)document["machine"]!["threads"]!);
         Assert.Equal("turns --turns 1 -- gemm --sizes 16 --layouts nn --threads 1 --repetitions 3 --seconds 0 --budget 1", (string?)document["command"]);
         Assert.NotNull((string?)document["before"]);
         Assert.Contains(document["rows"]!.AsArray(), r => (string?)r!["variant"] == "plain" && (double)r["beforeMs"]! > 0 && (double)r["afterMs"]! > 0);
