@@ -12,7 +12,6 @@ internal static unsafe partial class MicroKernel
     {
         V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero;
         V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero;
-        if (to.Accumulate) Expect(to, 4);
         for (int p = 0; p < k; p++)
         {
             nint at = walk.Next();
