@@ -5,72 +5,93 @@ using Sparseland.Kernels.Simd;
 namespace Sparseland.Kernels.Dense;
 
 // The tiles of six rows, for the narrower levels (16 registers on AVX2: 12 sums, two registers of b, one of a).
+// Several steps at a time: a step does work in 20 instructions, and each one beside them counts where a core is shared, whose two threads are given instructions in turn.
 internal static unsafe partial class MicroKernel
 {
+    // Rows of b at any distance.
     [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
     private static void Wide6<V, TWalk>(int k, float* a, float* b0, float* b1, TWalk walk, in TileStore to) where V : unmanaged, IVector<V> where TWalk : struct, IWalk
     {
         V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero;
         V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero;
         int p = 0;
-        // Four steps at a time: three instructions in 26 of a step less (its end of the loop), which counts where a core is shared.
         for (; p + 4 <= k; p += 4)
         {
             nint at = walk.Next();
-            V x0 = V.Load(b0 + at), x1 = V.Load(b1 + at), w;
-            w = V.Broadcast(a[0]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
-            w = V.Broadcast(a[1]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
-            w = V.Broadcast(a[2]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
-            w = V.Broadcast(a[3]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
-            w = V.Broadcast(a[4]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
-            w = V.Broadcast(a[5]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
+            Step6(a, 0, V.Load(b0 + at), V.Load(b1 + at), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
             at = walk.Next();
-            x0 = V.Load(b0 + at);
-            x1 = V.Load(b1 + at);
-            w = V.Broadcast(a[6]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
-            w = V.Broadcast(a[7]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
-            w = V.Broadcast(a[8]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
-            w = V.Broadcast(a[9]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
-            w = V.Broadcast(a[10]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
-            w = V.Broadcast(a[11]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
+            Step6(a, 6, V.Load(b0 + at), V.Load(b1 + at), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
             at = walk.Next();
-            x0 = V.Load(b0 + at);
-            x1 = V.Load(b1 + at);
-            w = V.Broadcast(a[12]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
-            w = V.Broadcast(a[13]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
-            w = V.Broadcast(a[14]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
-            w = V.Broadcast(a[15]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
-            w = V.Broadcast(a[16]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
-            w = V.Broadcast(a[17]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
+            Step6(a, 12, V.Load(b0 + at), V.Load(b1 + at), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
             at = walk.Next();
-            x0 = V.Load(b0 + at);
-            x1 = V.Load(b1 + at);
-            w = V.Broadcast(a[18]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
-            w = V.Broadcast(a[19]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
-            w = V.Broadcast(a[20]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
-            w = V.Broadcast(a[21]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
-            w = V.Broadcast(a[22]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
-            w = V.Broadcast(a[23]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
+            Step6(a, 18, V.Load(b0 + at), V.Load(b1 + at), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
             if (Sse.IsSupported)
             {
-                Sse.Prefetch0(a + PrefetchAhead);
-                Sse.Prefetch0(a + PrefetchAhead + 16);
+                Sse.Prefetch1(a + PrefetchAhead);
+                Sse.Prefetch1(a + PrefetchAhead + 16);
             }
             a += 24;
         }
         for (; p < k; p++)
         {
             nint at = walk.Next();
-            V x0 = V.Load(b0 + at), x1 = V.Load(b1 + at), w;
-            w = V.Broadcast(a[0]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
-            w = V.Broadcast(a[1]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
-            w = V.Broadcast(a[2]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
-            w = V.Broadcast(a[3]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
-            w = V.Broadcast(a[4]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
-            w = V.Broadcast(a[5]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
-            if (Sse.IsSupported) Sse.Prefetch0(a + PrefetchAhead);
+            Step6(a, 0, V.Load(b0 + at), V.Load(b1 + at), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
+            if (Sse.IsSupported) Sse.Prefetch1(a + PrefetchAhead);
             a += 6;
         }
+        Finish6(to, s00, s01, s10, s11, s20, s21, s30, s31, s40, s41, s50, s51);
+    }
+
+    // Rows of b one behind the other, as in packed panels: eight steps at a time, at constant distances.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Packed6<V>(int k, float* a, float* b, in TileStore to) where V : unmanaged, IVector<V>
+    {
+        V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero;
+        V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero;
+        for (int left = k >> 3; left > 0; left--)
+        {
+            Step6(a, 0, V.Load(b), V.Load(b + V.Count), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
+            Step6(a, 6, V.Load(b + (2 * V.Count)), V.Load(b + (3 * V.Count)), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
+            Step6(a, 12, V.Load(b + (4 * V.Count)), V.Load(b + (5 * V.Count)), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
+            Step6(a, 18, V.Load(b + (6 * V.Count)), V.Load(b + (7 * V.Count)), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
+            Step6(a, 24, V.Load(b + (8 * V.Count)), V.Load(b + (9 * V.Count)), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
+            Step6(a, 30, V.Load(b + (10 * V.Count)), V.Load(b + (11 * V.Count)), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
+            Step6(a, 36, V.Load(b + (12 * V.Count)), V.Load(b + (13 * V.Count)), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
+            Step6(a, 42, V.Load(b + (14 * V.Count)), V.Load(b + (15 * V.Count)), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
+            if (Sse.IsSupported)
+            {
+                Sse.Prefetch1(a + PrefetchAhead);
+                Sse.Prefetch1(a + PrefetchAhead + 16);
+                Sse.Prefetch1(a + PrefetchAhead + 32);
+            }
+            a += 48;
+            b += 16 * V.Count;
+        }
+        for (int left = k & 7; left > 0; left--)
+        {
+            Step6(a, 0, V.Load(b), V.Load(b + V.Count), ref s00, ref s01, ref s10, ref s11, ref s20, ref s21, ref s30, ref s31, ref s40, ref s41, ref s50, ref s51);
+            a += 6;
+            b += 2 * V.Count;
+        }
+        Finish6(to, s00, s01, s10, s11, s20, s21, s30, s31, s40, s41, s50, s51);
+    }
+
+    // One row of b and one column of a, which begins at a + at. An index of its own: an address would be computed for each step.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Step6<V>(float* a, int at, V x0, V x1, ref V s00, ref V s01, ref V s10, ref V s11, ref V s20, ref V s21, ref V s30, ref V s31, ref V s40, ref V s41, ref V s50, ref V s51) where V : unmanaged, IVector<V>
+    {
+        V w;
+        w = V.Broadcast(a[at]); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
+        w = V.Broadcast(a[at + 1]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
+        w = V.Broadcast(a[at + 2]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
+        w = V.Broadcast(a[at + 3]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
+        w = V.Broadcast(a[at + 4]); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
+        w = V.Broadcast(a[at + 5]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Finish6<V>(in TileStore to, V s00, V s01, V s10, V s11, V s20, V s21, V s30, V s31, V s40, V s41, V s50, V s51) where V : unmanaged, IVector<V>
+    {
         float* c0 = to.C0, c1 = to.C1;
         nint ldc = to.Stride;
         if (to.Accumulate)

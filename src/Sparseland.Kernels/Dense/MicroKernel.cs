@@ -66,6 +66,9 @@ internal static unsafe partial class MicroKernel
     /// <summary>Floats of packed a that the loop asks for ahead: 4 KiB.</summary>
     private const int PrefetchAhead = 1024;
 
+    // Bytes of a cache line.
+    private const int Line = 64;
+
     // Not on the first cores with AVX2, where it was not measured.
     private static readonly bool s_expectsAll = Sse.IsSupported && !VectorUnits.AreHalf256;
 
@@ -109,6 +112,7 @@ internal static unsafe partial class MicroKernel
         }
         ExpectAll<V>(to, rows);
         if (rows == RowPanels.Low) Wide4<V, Strided>(k, a, b, b + V.Count, new Strided(stride), to);
+        else if (stride == 2 * V.Count) Packed6<V>(k, a, b, to);
         else Wide6<V, Strided>(k, a, b, b + V.Count, new Strided(stride), to);
     }
 
@@ -220,10 +224,25 @@ internal static unsafe partial class MicroKernel
             if (to.Accumulate) Expect(to, rows);
             return;
         }
-        // From the first float to the last: rows begin at any place of a line.
-        float* c0 = to.C0, c1 = to.C1 + V.Count - 1;
-        Ask(c0, c1, to.Stride, rows);
-        if (to.HasResidual) Ask(c0 + to.Residual, c1 + to.Residual, to.Stride, rows);
+        Ask<V>(to, 0, rows);
+        if (to.HasResidual) Ask<V>(to, to.Residual, rows);
+    }
+
+    // A row is one line where it begins with it, else from its first float to its last.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Ask<V>(in TileStore to, nint from, int rows) where V : unmanaged, IVector<V>
+    {
+        float* c0 = to.C0 + from, c1 = to.C1 + from + V.Count - 1;
+        if (2 * V.Count * sizeof(float) > Line || (nint)c1 - (nint)c0 >= Line || (((nint)c0 | (to.Stride * sizeof(float))) & (Line - 1)) != 0)
+        {
+            Ask(c0, c1, to.Stride, rows);
+            return;
+        }
+        for (int i = 0; i < rows; i++)
+        {
+            Sse.Prefetch0(c0);
+            c0 += to.Stride;
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
