@@ -122,7 +122,7 @@ internal static unsafe partial class ConvolutionEngine
             TileStore to = Store(job, (nint)spec.OutHeight * spec.OutWidth, k0 > 0, k0 + k >= depth);
             for (int j = 0; j < count; j++)
             {
-                if (unit.Panels == null) Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, !spec.InPlace, true, b);
+                if (unit.Panels == null) Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, !spec.InPlace, true, AsksAhead<V>(), b);
                 if (panels[j].Pitch <= MicroKernel.MaxFewColumns<V>()) FewColumns<V>(unit, row, rows, k, blockWeights, b, panels[j], segments, k0 > 0, k0 + k >= depth);
                 else Multiply<V>(unit, row, rows, k, blockWeights, b, panels[j], segments, to, k0 + k >= depth);
                 if (unit.Panels != null) b += (nint)panels[j].Pitch * k;
@@ -322,14 +322,17 @@ internal static unsafe partial class ConvolutionEngine
         float* b = unit.Panels + ((nint)PaddedColumns<V>(columns) * k0);
         for (int j = 0; j < count; j++)
         {
-            Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, !spec.InPlace, false, b);
+            Gather(unit.Planes, unit.Offsets + k0, k, segments + panels[j].FirstSegment, panels[j].Segments, panels[j].Width, panels[j].Pitch, !spec.InPlace, false, AsksAhead<V>(), b);
             b += (nint)panels[j].Pitch * k;
         }
     }
 
-    // A panel [k, panelWidth]. mayReadBeyond: there is memory behind the planes, mayWriteBeyond: and behind the panel (see Slack).
+    // Measured with registers of 256 bits alone.
+    private static bool AsksAhead<V>() where V : unmanaged, IVector<V> => V.Count == 8 && MicroKernel.AsksAhead;
+
+    // A panel [k, panelWidth]. mayReadBeyond: there is memory behind the planes, mayWriteBeyond: and behind the panel (see Slack); ahead: the next panel's rows are asked for.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Gather(float* planes, nint* offsets, int k, Segment* segments, int count, int width, int panelWidth, bool mayReadBeyond, bool mayWriteBeyond, float* panel)
+    private static void Gather(float* planes, nint* offsets, int k, Segment* segments, int count, int width, int panelWidth, bool mayReadBeyond, bool mayWriteBeyond, bool ahead, float* panel)
     {
         if (count == 1 && width == panelWidth && (width & 7) == 0)
         {
@@ -354,10 +357,14 @@ internal static unsafe partial class ConvolutionEngine
             // Whole registers; what a run writes too much, the next run writes over. Runs whose registers would pass the end of the row are copied exactly: what lies behind the last row may be another thread's.
             int whole = 0, limit = mayWriteBeyond && width == panelWidth ? int.MaxValue : width;
             for (int at = 0; whole < count && at + ((segments[whole].Length + 7) & ~7) <= limit; at += segments[whole++].Length) ;
+            // The line behind the one where the next panel begins: planes that fill the second cache are read a line or two of a row at a time, which no hardware follows.
+            bool asks = ahead && Sse.IsSupported;
+            nint next = segments[count - 1].Source + segments[count - 1].Length + 16;
             for (int p = 0; p < k; p++)
             {
                 float* from = planes + offsets[p];
                 float* to = panel;
+                if (asks) Sse.Prefetch1(from + next);
                 for (int s = 0; s < whole; s++)
                 {
                     float* f = from + segments[s].Source;

@@ -69,15 +69,15 @@ internal static unsafe partial class MicroKernel
     // Bytes of a cache line.
     private const int Line = 64;
 
-    // Not on the first cores with AVX2, where it was not measured.
-    private static readonly bool s_expectsAll = Sse.IsSupported && !VectorUnits.AreHalf256;
-
     /// <summary>How the loop finds row p of b.</summary>
     private interface IWalk
     {
         /// <summary>The distance of the next row from the first.</summary>
         nint Next();
     }
+
+    /// <summary>Whether tiles of six and four rows, and what copies panels for them, ask for memory before they need it. Not on the first cores with AVX2, where it was not measured.</summary>
+    public static bool AsksAhead { get; } = Sse.IsSupported && !VectorUnits.AreHalf256;
 
     /// <summary>Rows of a tile at width <typeparamref name="V"/>.</summary>
     public static int Rows<V>() where V : unmanaged, IVector<V> => V.Count == 16 ? 8 : 6;
@@ -211,50 +211,50 @@ internal static unsafe partial class MicroKernel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Expect(in TileStore to, int rows)
     {
-        if (Sse.IsSupported) Ask(to.C0, to.C1, to.Stride, rows);
-    }
-
-    // Asks for all lines that a tile of two registers touches when its sums are done: outputs, read before or not, and residuals. Called before the tile's loop is
-    // entered: a check of a static field there, before the class is known to be initialised, moves the sums out of their registers.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void ExpectAll<V>(in TileStore to, int rows) where V : unmanaged, IVector<V>
-    {
-        if (!s_expectsAll)
-        {
-            if (to.Accumulate) Expect(to, rows);
-            return;
-        }
-        Ask<V>(to, 0, rows);
-        if (to.HasResidual) Ask<V>(to, to.Residual, rows);
-    }
-
-    // A row is one line where it begins with it, else from its first float to its last.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Ask<V>(in TileStore to, nint from, int rows) where V : unmanaged, IVector<V>
-    {
-        float* c0 = to.C0 + from, c1 = to.C1 + from + V.Count - 1;
-        if (2 * V.Count * sizeof(float) > Line || (nint)c1 - (nint)c0 >= Line || (((nint)c0 | (to.Stride * sizeof(float))) & (Line - 1)) != 0)
-        {
-            Ask(c0, c1, to.Stride, rows);
-            return;
-        }
-        for (int i = 0; i < rows; i++)
-        {
-            Sse.Prefetch0(c0);
-            c0 += to.Stride;
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Ask(float* c0, float* c1, nint stride, int rows)
-    {
+        if (!Sse.IsSupported) return;
+        float* c0 = to.C0, c1 = to.C1;
         for (int i = 0; i < rows; i++)
         {
             Sse.Prefetch0(c0);
             Sse.Prefetch0(c1);
-            c0 += stride;
-            c1 += stride;
+            c0 += to.Stride;
+            c1 += to.Stride;
         }
+    }
+
+    // Asks for all lines that a tile of six or four rows and two registers touches when its sums are done: outputs, read before or not, and residuals. Called before the tile's loop is
+    // entered: a check of a static field there, before the class is known to be initialised, moves the sums out of their registers.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void ExpectAll<V>(in TileStore to, int rows) where V : unmanaged, IVector<V>
+    {
+        if (!AsksAhead)
+        {
+            if (to.Accumulate) Expect(to, rows);
+            return;
+        }
+        float* c0 = to.C0, c1 = to.C1 + V.Count - 1;
+        Ask<V>(c0, c1, to.Stride, rows);
+        if (to.HasResidual) Ask<V>(c0 + to.Residual, c1 + to.Residual, to.Stride, rows);
+    }
+
+    // Rows from their first float to their last; one line each where they begin with it. Without loops: tiles with few products are many.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Ask<V>(float* c0, float* c1, nint stride, int rows) where V : unmanaged, IVector<V>
+    {
+        Ask(c0, stride, rows);
+        if (2 * V.Count * sizeof(float) > Line || (nint)c1 - (nint)c0 >= Line || (((nint)c0 | (stride * sizeof(float))) & (Line - 1)) != 0) Ask(c1, stride, rows);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Ask(float* c, nint stride, int rows)
+    {
+        Sse.Prefetch0(c);
+        Sse.Prefetch0(c += stride);
+        Sse.Prefetch0(c += stride);
+        Sse.Prefetch0(c += stride);
+        if (rows == RowPanels.Low) return;
+        Sse.Prefetch0(c += stride);
+        Sse.Prefetch0(c + stride);
     }
 
     private struct Strided(nint stride) : IWalk
