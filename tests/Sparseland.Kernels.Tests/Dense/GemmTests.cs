@@ -41,6 +41,29 @@ public sealed class GemmTests
         }
     }
 
+    [Fact]
+    public void EveryDepthGivesTheSameSumsInPlaceAndPacked()
+    {
+        // Up to 16 rows read a plain right operand where it lies, four steps at a time; a transposed one is packed and read eight steps at a time.
+        const int m = 12, n = 70;
+        for (int k = 1; k <= 41; k++)
+        {
+            float[] a = Random(m * k, k), b = Random(k * n, k + 100), bt = Transposed(b, k, n), expected = new float[m * n];
+            float[] inPlace = SameEverywhere(() => Product(false, b, n), $"in place, {k}"), packed = SameEverywhere(() => Product(true, bt, k), $"packed, {k}");
+
+            Gemm.MultiplyReference(false, false, m, n, k, 1f, a, k, b, n, 0f, expected, n, default, default, Clamp.None);
+            Near.Equal(expected, packed, 1e-6 * (k + 4), 1e-5, $"depth {k}");
+            Near.BitEqual(packed, inPlace, $"depth {k}");
+
+            float[] Product(bool transposed, float[] right, int ld)
+            {
+                var c = new float[m * n];
+                Gemm.Multiply(false, transposed, m, n, k, 1f, a, k, right, ld, 0f, c, n);
+                return c;
+            }
+        }
+    }
+
     [Theory]
     [MemberData(nameof(Shapes))]
     public void APreparedOperandGivesTheSameProduct(int m, int n, int k)
