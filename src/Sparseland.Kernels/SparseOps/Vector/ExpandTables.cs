@@ -1,13 +1,13 @@
+using System.Runtime.InteropServices;
+using Sparseland.Kernels.Dense;
+
 namespace Sparseland.Kernels.SparseOps.Vector;
 
 /// <summary>Per byte of mask: how packed values spread over eight lanes, for machines without an expand instruction.</summary>
-internal static class ExpandTables
+internal static unsafe class ExpandTables
 {
-    /// <summary>[256, 8]: which packed value each lane takes (0 where the bit is clear).</summary>
-    public static readonly int[] Permutations = Build(static (next, set) => set ? next : 0);
-
-    /// <summary>[256, 8]: -1 where the bit is set, 0 elsewhere.</summary>
-    public static readonly int[] KeptLanes = Build(static (_, set) => set ? -1 : 0);
+    /// <summary>[256, 8]: which packed value each lane takes, with the sign bit; 0 where the bit is clear. 2 KiB leave the input its place in the first cache, which tables of 32 bits did not.</summary>
+    public static readonly byte* Places = BuildPlaces();
 
     /// <summary>[256, 8] for a byte shuffle of 8-bit values: 0x80 (zero) where the bit is clear.</summary>
     public static readonly byte[] Bytes = Array.ConvertAll(Build(static (next, set) => set ? next : 0x80), v => (byte)v);
@@ -29,6 +29,15 @@ internal static class ExpandTables
             }
         }
         return table;
+    }
+
+    // It does not move and begins with a line.
+    private static byte* BuildPlaces()
+    {
+        int[] table = Build(static (next, set) => set ? next | 0x80 : 0);
+        byte* places = (byte*)NativeMemory.AlignedAlloc((nuint)table.Length, LineMemory.Line);
+        for (int i = 0; i < table.Length; i++) places[i] = (byte)table[i];
+        return places;
     }
 
     private static byte[] BuildWords()

@@ -22,7 +22,7 @@ internal unsafe struct FloatRows : IRowSum
     public const int LineAhead = 512;
 
     /// <summary>Bytes ahead that values under a mask are asked for where units of 256 bits are whole.</summary>
-    public const int MaskAhead = 1024;
+    public const int MaskAhead = 3072;
 
     public int Columns;
     public int WordsPerRow;
@@ -87,7 +87,7 @@ internal unsafe struct FloatRows : IRowSum
         else if (row < WideRows && Uses256)
         {
             if (bits == null) Dense256(values, lanes);
-            else Masked256(values, bits, lanes);
+            else Masked256(values, (byte*)bits, WordsPerRow, X, ExpandTables.Places, VectorUnits.AreHalf256 ? 0 : MaskAhead, lanes);
         }
         else
         {
@@ -392,39 +392,36 @@ internal unsafe struct FloatRows : IRowSum
         Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Masked256(float* v, ulong* bits, float* lanes)
+    /// <summary>Everything comes as an argument: beside a static field, whose class may have to be initialised, the eight sums were stored and loaded in every word.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Masked256(float* v, byte* bits, nint words, float* x, byte* places, nint ahead, float* lanes)
     {
         Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
-        float* x = X;
-        bool asks = !VectorUnits.AreHalf256;
-        fixed (int* table = ExpandTables.Permutations, kept = ExpandTables.KeptLanes)
+        for (byte* end = bits + (words * 8); bits < end; bits += 8, x += 64)
         {
-            for (byte* b = (byte*)bits, end = b + ((nint)WordsPerRow * 8); b < end; b += 8, x += 64)
-            {
-                if (asks)
-                {
-                    Sse.Prefetch0((byte*)v + MaskAhead);
-                    Sse.Prefetch0((byte*)v + MaskAhead + LineMemory.Line);
-                }
-                s0 = Step(s0, b[0], ref v, x, table, kept);
-                s1 = Step(s1, b[1], ref v, x + 8, table, kept);
-                s2 = Step(s2, b[2], ref v, x + 16, table, kept);
-                s3 = Step(s3, b[3], ref v, x + 24, table, kept);
-                s4 = Step(s4, b[4], ref v, x + 32, table, kept);
-                s5 = Step(s5, b[5], ref v, x + 40, table, kept);
-                s6 = Step(s6, b[6], ref v, x + 48, table, kept);
-                s7 = Step(s7, b[7], ref v, x + 56, table, kept);
-            }
+            Sse.Prefetch0((byte*)v + ahead);
+            Sse.Prefetch0((byte*)v + ahead + LineMemory.Line);
+            nint n = 0;
+            s0 = Step(s0, bits[0], v, ref n, x, places);
+            s1 = Step(s1, bits[1], v, ref n, x + 8, places);
+            s2 = Step(s2, bits[2], v, ref n, x + 16, places);
+            s3 = Step(s3, bits[3], v, ref n, x + 24, places);
+            s4 = Step(s4, bits[4], v, ref n, x + 32, places);
+            s5 = Step(s5, bits[5], v, ref n, x + 40, places);
+            s6 = Step(s6, bits[6], v, ref n, x + 48, places);
+            s7 = Step(s7, bits[7], v, ref n, x + 56, places);
+            v += n;
         }
         Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
     }
 
+    /// <summary>Eight columns. The permutation looks at three bits of a place, the blend at its sign.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> Step(Vector256<float> sum, nint bits, ref float* values, float* x, int* table, int* kept)
+    private static Vector256<float> Step(Vector256<float> sum, nint bits, float* values, ref nint n, float* x, byte* places)
     {
-        Vector256<float> spread = Avx2.PermuteVar8x32(Vector256.Load(values), Vector256.Load(table + (bits * 8))) & Vector256.Load(kept + (bits * 8)).AsSingle();
-        values += BitOperations.PopCount((uint)bits);
+        Vector256<int> place = Avx2.ConvertToVector256Int32((sbyte*)places + (bits * 8));
+        Vector256<float> spread = Avx.BlendVariable(Vector256<float>.Zero, Avx2.PermuteVar8x32(Vector256.Load(values + n), place), place.AsSingle());
+        n += BitOperations.PopCount((uint)bits);
         return Fma.MultiplyAdd(spread, Vector256.Load(x), sum);
     }
 
