@@ -19,7 +19,7 @@ namespace Sparseland.Kernels.SparseOps;
 /// found in 64 columns by shuffles of 16 bytes, for 8 rows at a time.</para>
 /// <para>As sliced ELLPACK (Monakov et al., 2010; sorted by length: Kreutzer et al., "SELL-C-sigma", 2014), sorted anew for each window, with registers in place of gathers. What a bit-mask (<see cref="Gemv"/>) costs to
 /// spread its values hardly falls with their number; what this costs does.</para>
-/// <para>A row's sum is that of its windows, in order. In a window floating point keeps four sums, of every fourth place, and adds them in one order; integers are exact and meet the inputs that <see cref="Gemv"/> makes
+/// <para>A row's sum is that of its windows, in order. In a window floating point keeps four sums, of every fourth place, and adds them in one order (narrow windows go on with the four of the window before, and add them last); integers are exact and meet the inputs that <see cref="Gemv"/> makes
 /// of x: 8-bit integers with a scale per 256 columns (NaN for a block with a value that is not finite). Bits are the same on every instruction set of a processor and for every number of threads; stored entries alone take part. Integers are the
 /// same in both forms; floating point adds up the windows that the form of the processor has.</para>
 /// </remarks>
