@@ -57,7 +57,8 @@ public static unsafe class Gemv
     private static void Floats(in Call call, ReadOnlySpan<float> x)
     {
         CompactMatrix w = call.Matrix;
-        int padded = w.WordsPerRow * 64;
+        // One more than whole words: what stands behind the last bit of a word is looked up too.
+        int padded = (w.WordsPerRow * 64) + 1;
         using Scratch.Buffer input = Scratch.Rent(padded);
         var to = new Span<float>(input.Pointer, padded);
         to.Clear();

@@ -56,6 +56,57 @@ public class GemvTests
         }
     }
 
+    /// <summary>Rows of words that keep 0 to 16 values: all of them, and as the last word of the matrix, behind which nothing may be read.</summary>
+    [Fact]
+    public void Words_of_few_values_give_the_products_of_their_dense_form()
+    {
+        const int Rows = 17, Words = 5, Columns = Words * 64;
+        var random = new Random(5);
+        float[] dense = new float[Rows * Columns], x = Uniform(random, Columns);
+        for (int r = 0; r < Rows; r++)
+        {
+            for (int w = 0; w < Words; w++)
+            {
+                int count = w == Words - 1 ? 16 - r : (r + (5 * w)) % 17;
+                int[] columns = [.. Enumerable.Range(0, 64)];
+                random.Shuffle(columns);
+                foreach (int c in columns.AsSpan(0, count)) dense[(r * Columns) + (w * 64) + c] = 0.5f + random.NextSingle();
+                if (count > 0 && r % 2 == 0) dense[(r * Columns) + (w * 64) + 63 - w] = 1f;
+            }
+        }
+        CompactMatrix m = CompactMatrix.FromMask(Mask.FromNonZeros([Rows, Columns], dense), dense, Rows, Columns, ValueKind.Float32);
+        CompactMatrix bare = CompactMatrix.FromParts(Rows, Columns, ValueKind.Float32, m.Bits, m.Values.ToArray(), m.Scales, 0);
+        float[] expected = Product(dense, Rows, Columns, x, 1), found = SameEverywhere(Rows, y => Gemv.Multiply(m, x, y));
+        Near.Equal(expected, found, 2e-5, 1e-5, $"{m}");
+        Near.BitEqual(found, SameEverywhere(Rows, y => Gemv.Multiply(bare, x, y)));
+    }
+
+    /// <summary>Every mask of eight columns, in rows of many values and of few: values that follow are not multiplied by the zeros of removed columns.</summary>
+    [Theory, InlineData(ValueKind.Float32), InlineData(ValueKind.BFloat16)]
+    public void Infinite_values_stay_in_their_columns(ValueKind kind)
+    {
+        const int Rows = 512, Columns = 192;
+        var dense = new float[Rows * Columns];
+        for (int r = 0; r < Rows; r++)
+        {
+            for (int b = 0; b < 8; b++) dense[(r * Columns) + 64 + b] = (r >> b & 1) != 0 ? 1f : 0f;
+            // Right behind them in memory.
+            dense[(r * Columns) + 72] = float.PositiveInfinity;
+            if (r >= 256) Array.Fill(dense, 1f, r * Columns, 32);
+        }
+        float[] x = new float[Columns];
+        Array.Fill(x, 0.5f);
+        CompactMatrix w = CompactMatrix.FromMask(Mask.FromNonZeros([Rows, Columns], dense), dense, Rows, Columns, kind);
+        Assert.All(SameEverywhere(Rows, y => Gemv.Multiply(w, x, y)), v => Assert.Equal(float.PositiveInfinity, v));
+        x[72] = 0;
+        Assert.All(SameEverywhere(Rows, y => Gemv.Multiply(w, x, y)), v => Assert.True(float.IsNaN(v)));
+        // Beside the infinity in its own byte: columns 64 to 71 alone are finite.
+        for (int r = 0; r < Rows; r++) dense[(r * Columns) + 72] = 0;
+        w = CompactMatrix.FromMask(Mask.FromNonZeros([Rows, Columns], dense), dense, Rows, Columns, kind);
+        float[] sums = SameEverywhere(Rows, y => Gemv.Multiply(w, x, y));
+        for (int r = 0; r < Rows; r++) Assert.Equal(0.5f * (System.Numerics.BitOperations.PopCount((uint)(r & 255)) + (r >= 256 ? 32 : 0)), sums[r]);
+    }
+
     /// <summary>Beyond the caches rows of AVX2 take turns: rows and columns that are no multiple of four, a word or a line.</summary>
     [Theory]
     [InlineData(ValueKind.Float32, 1101, 2033)]

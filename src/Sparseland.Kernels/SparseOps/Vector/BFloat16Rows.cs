@@ -136,7 +136,7 @@ internal unsafe struct BFloat16Rows : IRowSum
         if (Bits == null)
         {
             if (Level >= SimdLevel.Vector512) Full(row, distance, lanes);
-            else Turns256(row, distance, lanes);
+            else Lines256(row, distance, lanes);
             for (int i = 0; i < 4; i++) sums[i] = FloatRows.Fold(lanes + (64 * i));
             return;
         }
@@ -246,52 +246,39 @@ internal unsafe struct BFloat16Rows : IRowSum
         for (int c = whole; c < columns; c++) Add(w[c], c, lanes);
     }
 
-    /// <summary>Four rows of which every entry has a value, 64 columns of each in turn: memory came at 16.5 GB/s, with a line of each in turn, whose sums are loaded and stored as often again, at 14 (Zen 3, one thread, in turn, in C).</summary>
-    private readonly void Turns256(int row, int distance, float* lanes)
+    /// <summary>Four rows of which every entry has a value, a line of each in turn; see <see cref="FloatRows"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Lines256(int row, int distance, float* lanes)
     {
         new Span<float>(lanes, 256).Clear();
         nint columns = Columns, whole = columns & ~63, apart = (nint)distance * columns;
-        ushort* w = Values + ((nint)row * columns);
-        Turns256(w, apart, whole, X, lanes);
-        for (int r = 0; r < 4; r++, lanes += 64, w += apart)
+        ushort* a = Values + ((nint)row * columns), b = a + apart, c = b + apart, d = c + apart;
+        float* x = X;
+        for (nint i = 0; i < whole; i += 32)
         {
-            for (nint i = whole; i < columns; i++) Add(w[i], (int)i, lanes);
+            float* sums = lanes + (i & 32);
+            Vector256<float> even0 = Vector256.Load(x + i), even1 = Vector256.Load(x + i + 8), odd0 = Vector256.Load(x + i + 16), odd1 = Vector256.Load(x + i + 24);
+            Line(a + i, even0, even1, odd0, odd1, sums);
+            Line(b + i, even0, even1, odd0, odd1, sums + 64);
+            Line(c + i, even0, even1, odd0, odd1, sums + 128);
+            Line(d + i, even0, even1, odd0, odd1, sums + 192);
+        }
+        for (int r = 0; r < 4; r++, lanes += 64, a += apart)
+        {
+            for (nint i = whole; i < columns; i++) Add(a[i], (int)i, lanes);
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Turns256(ushort* w, nint apart, nint columns, float* x, float* lanes)
-    {
-        for (float* end = x + columns; x < end; x += 64, w += 64)
-        {
-            Turn(w, x, lanes);
-            Turn(w + apart, x, lanes + 64);
-            Turn(w + (2 * apart), x, lanes + 128);
-            Turn(w + (3 * apart), x, lanes + 192);
-        }
-    }
-
-    /// <summary>64 columns of one row.</summary>
+    /// <summary>32 columns of one row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Turn(ushort* w, float* x, float* sums)
+    private static void Line(ushort* w, Vector256<float> even0, Vector256<float> even1, Vector256<float> odd0, Vector256<float> odd1, float* sums)
     {
-        const int Ahead = 1024;
-        Sse.Prefetch0((byte*)w + Ahead);
-        Sse.Prefetch0((byte*)w + Ahead + LineMemory.Line);
-        Turn(Vector256.Load((uint*)w), x, sums);
-        Turn(Vector256.Load((uint*)(w + 16)), x + 8, sums + 8);
-        Turn(Vector256.Load((uint*)(w + 32)), x + 32, sums + 32);
-        Turn(Vector256.Load((uint*)(w + 48)), x + 40, sums + 40);
-    }
-
-    /// <summary>8 even and 8 odd columns.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Turn(Vector256<uint> pairs, float* x, float* sums)
-    {
-        Vector256<float> even = Vector256.Load(sums), odd = Vector256.Load(sums + 16);
-        Pair(pairs, x, ref even, ref odd);
-        even.Store(sums);
-        odd.Store(sums + 16);
+        Sse.Prefetch0((byte*)w + FloatRows.LineAhead);
+        Vector256<uint> odd = Vector256.Create(0xFFFF0000u), first = Vector256.Load((uint*)w), second = Vector256.Load((uint*)(w + 16));
+        Fma.MultiplyAdd(Vector256.ShiftLeft(first, 16).AsSingle(), even0, Vector256.Load(sums)).Store(sums);
+        Fma.MultiplyAdd(Vector256.ShiftLeft(second, 16).AsSingle(), even1, Vector256.Load(sums + 8)).Store(sums + 8);
+        Fma.MultiplyAdd((first & odd).AsSingle(), odd0, Vector256.Load(sums + 16)).Store(sums + 16);
+        Fma.MultiplyAdd((second & odd).AsSingle(), odd1, Vector256.Load(sums + 24)).Store(sums + 24);
     }
 
     /// <summary>Everything comes as an argument: see <see cref="FloatRows"/>.</summary>

@@ -9,6 +9,9 @@ internal static unsafe class ExpandTables
     /// <summary>[256, 8]: which packed value each lane takes, with the sign bit; 0 where the bit is clear. 2 KiB leave the input its place in the first cache, which tables of 32 bits did not.</summary>
     public static readonly byte* Places = BuildPlaces();
 
+    /// <summary>Eight lanes of -1 and eight of 0: from 8 - n on, the first n of eight.</summary>
+    public static readonly int* FirstLanes = BuildFirstLanes();
+
     /// <summary>[256, 8] for a byte shuffle of 8-bit values: 0x80 (zero) where the bit is clear.</summary>
     public static readonly byte[] Bytes = Array.ConvertAll(Build(static (next, set) => set ? next : 0x80), v => (byte)v);
 
@@ -38,6 +41,13 @@ internal static unsafe class ExpandTables
         byte* places = (byte*)NativeMemory.AlignedAlloc((nuint)table.Length, LineMemory.Line);
         for (int i = 0; i < table.Length; i++) places[i] = (byte)table[i];
         return places;
+    }
+
+    private static int* BuildFirstLanes()
+    {
+        int* lanes = (int*)NativeMemory.AlignedAlloc(16 * sizeof(int), LineMemory.Line);
+        for (int i = 0; i < 16; i++) lanes[i] = i < 8 ? -1 : 0;
+        return lanes;
     }
 
     private static byte[] BuildWords()

@@ -34,7 +34,7 @@ internal unsafe struct FloatRows : IRowSum
     public long* Counts;
     public float* Values;
 
-    /// <summary>The input, zeros up to a multiple of 64.</summary>
+    /// <summary>The input, zeros up to a multiple of 64, and one more.</summary>
     public float* X;
     public SimdLevel Level;
 
@@ -67,6 +67,10 @@ internal unsafe struct FloatRows : IRowSum
             {
                 VectorCode.Arguments ranked = new() { Bits0 = bits, Values0 = values };
                 VectorCode.RankedRows(&ranked, false, X, WordsPerRow, lanes);
+            }
+            else if (Uses256)
+            {
+                Ranked256(values, bits, WordsPerRow, X, ExpandTables.FirstLanes, VectorUnits.AreHalf256 ? 0 : MaskAhead, lanes);
             }
             else
             {
@@ -424,6 +428,51 @@ internal unsafe struct FloatRows : IRowSum
         n += BitOperations.PopCount((uint)bits);
         return Fma.MultiplyAdd(spread, Vector256.Load(x), sum);
     }
+
+    /// <summary>
+    /// Rows of few values: they stay together, and their inputs are loaded one by one, eight at once whether there are as many or not: a loop over the bits ends where no branch predictor expects it. Behind the last bit stands column 64.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+    private static void Ranked256(float* v, ulong* bits, nint words, float* x, int* firstLanes, nint ahead, float* lanes)
+    {
+        Vector256<float> s0 = Vector256<float>.Zero, s1 = s0;
+        for (ulong* end = bits + words; bits < end; bits++, x += 64)
+        {
+            Sse.Prefetch0((byte*)v + ahead);
+            ulong word = *bits;
+            nint count = BitOperations.PopCount(word);
+            s0 = Fma.MultiplyAdd(Eight(ref word, x), First(v, nint.Min(count, 8), firstLanes), s0);
+            if (count > 8) s1 = Fma.MultiplyAdd(Eight(ref word, x), First(v + 8, count - 8, firstLanes), s1);
+            v += count;
+        }
+        s0.Store(lanes);
+        s1.Store(lanes + 8);
+    }
+
+    /// <summary>The inputs of the next eight bits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Eight(ref ulong word, float* x) => Vector256.Create(Four(ref word, x), Four(ref word, x));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Four(ref ulong word, float* x)
+    {
+        Vector128<float> four = Vector128.CreateScalarUnsafe(Next(ref word, x));
+        four = Sse41.Insert(four, Vector128.CreateScalarUnsafe(Next(ref word, x)), 0x10);
+        four = Sse41.Insert(four, Vector128.CreateScalarUnsafe(Next(ref word, x)), 0x20);
+        return Sse41.Insert(four, Vector128.CreateScalarUnsafe(Next(ref word, x)), 0x30);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float Next(ref ulong word, float* x)
+    {
+        nint column = BitOperations.TrailingZeroCount(word);
+        word &= word - 1;
+        return x[column];
+    }
+
+    /// <summary>Values, and zeros behind the first <paramref name="count"/>; what lies there is not read.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> First(float* values, nint count, int* firstLanes) => Avx.MaskLoad(values, Vector256.Load(firstLanes + 8 - count).AsSingle());
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Store(float* lanes, Vector256<float> s0, Vector256<float> s1, Vector256<float> s2, Vector256<float> s3, Vector256<float> s4, Vector256<float> s5, Vector256<float> s6, Vector256<float> s7)
