@@ -12,6 +12,9 @@ namespace Sparseland.Kernels.SparseOps.Vector;
 /// <remarks>A register of 32 values is widened by a shift (even columns) and a mask (odd ones); so the input comes as 16 even, then 16 odd columns of every 32. For inputs that are not finite see <see cref="FloatRows"/>.</remarks>
 internal unsafe struct BFloat16Rows : IRowSum
 {
+    // Bytes ahead that values under a mask are asked for where units of 256 bits are whole.
+    private const int MaskAhead = 1024;
+
     public int Columns;
     public int WordsPerRow;
 
@@ -63,7 +66,7 @@ internal unsafe struct BFloat16Rows : IRowSum
         else if (row < WideRows && Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported)
         {
             if (bits == null) Dense256(values, lanes);
-            else fixed (byte* table = ExpandTables.Words) Masked256(values, (byte*)bits, WordsPerRow, X, table, VectorUnits.AreHalf256 ? 0 : FloatRows.MaskAhead, lanes);
+            else Masked256(values, bits, lanes);
         }
         else
         {
@@ -281,33 +284,34 @@ internal unsafe struct BFloat16Rows : IRowSum
         Fma.MultiplyAdd((second & odd).AsSingle(), odd1, Vector256.Load(sums + 24)).Store(sums + 24);
     }
 
-    /// <summary>Everything comes as an argument: see <see cref="FloatRows"/>.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Masked256(ushort* v, byte* bits, nint words, float* x, byte* table, nint ahead, float* lanes)
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Masked256(ushort* v, ulong* bits, float* lanes)
     {
         Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, s4 = s0, s5 = s0, s6 = s0, s7 = s0;
-        for (byte* end = bits + (words * 8); bits < end; bits += 8, x += 64)
+        float* x = X;
+        bool asks = !VectorUnits.AreHalf256;
+        fixed (byte* table = ExpandTables.Words)
         {
-            Sse.Prefetch0((byte*)v + ahead);
-            nint n = 0;
-            Pair(Expand16(v, ref n, bits, table), x, ref s0, ref s2);
-            Pair(Expand16(v, ref n, bits + 2, table), x + 8, ref s1, ref s3);
-            Pair(Expand16(v, ref n, bits + 4, table), x + 32, ref s4, ref s6);
-            Pair(Expand16(v, ref n, bits + 6, table), x + 40, ref s5, ref s7);
-            v += n;
+            for (byte* b = (byte*)bits, end = b + ((nint)WordsPerRow * 8); b < end; b += 8, x += 64)
+            {
+                if (asks) Sse.Prefetch0((byte*)v + MaskAhead);
+                Pair(Expand16(ref v, b, table), x, ref s0, ref s2);
+                Pair(Expand16(ref v, b + 2, table), x + 8, ref s1, ref s3);
+                Pair(Expand16(ref v, b + 4, table), x + 32, ref s4, ref s6);
+                Pair(Expand16(ref v, b + 6, table), x + 40, ref s5, ref s7);
+            }
         }
         Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<uint> Expand16(ushort* values, ref nint n, byte* bits, byte* table)
+    private static Vector256<uint> Expand16(ref ushort* values, byte* bits, byte* table)
     {
-        // Shifted, where the table has them; that counts as many bits.
-        nint first = (nint)bits[0] << 4, second = (nint)bits[1] << 4;
-        Vector128<byte> a = Ssse3.Shuffle(Vector128.Load((byte*)(values + n)), Vector128.Load(table + first));
-        n += BitOperations.PopCount((uint)first);
-        Vector128<byte> b = Ssse3.Shuffle(Vector128.Load((byte*)(values + n)), Vector128.Load(table + second));
-        n += BitOperations.PopCount((uint)second);
+        nint m = bits[0], n = bits[1];
+        Vector128<byte> a = Ssse3.Shuffle(Vector128.Load((byte*)values), Vector128.Load(table + (m * 16)));
+        values += BitOperations.PopCount((uint)m);
+        Vector128<byte> b = Ssse3.Shuffle(Vector128.Load((byte*)values), Vector128.Load(table + (n * 16)));
+        values += BitOperations.PopCount((uint)n);
         return Vector256.Create(a, b).AsUInt32();
     }
 
