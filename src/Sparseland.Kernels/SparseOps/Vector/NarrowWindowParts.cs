@@ -58,7 +58,7 @@ internal unsafe struct NarrowWindowParts : IParts
     /// <summary>How many parts take turns: as many as leave work for several threads, and one where units of 256 bits are whole.</summary>
     public static int Together(int parts) => VectorUnits.AreHalf256 ? Math.Clamp(parts / 8, 1, MostParts) : 1;
 
-    // Where a part is, and its sums: of floating point four for each of 64 rows, of integers one, and until the columns of a scale end in 32 bits.
+    // Where a part is, and its sums: of floating point four for each of 64 rows, of integers one for each of up to 256, and until the columns of a scale end in 32 bits.
     private struct Cursor
     {
         public byte* Steps, Heads, Counts, Groups;
@@ -71,9 +71,9 @@ internal unsafe struct NarrowWindowParts : IParts
     public readonly void Run(int turn)
     {
         WindowLayout.WindowShape shape = Layout.Shape;
-        bool floats = !shape.Kind.IsQuantized();
-        float* y = stackalloc float[WindowLayout.Slots * MostParts * WindowLayout.NarrowPartRows];
-        new Span<float>(y, (floats ? WindowLayout.Slots : 2) * MostParts * WindowLayout.NarrowPartRows).Clear();
+        // As many sums of a part either way: four of floating point for each of 64 rows, or one of integers for each of up to 256.
+        float* y = stackalloc float[2 * PartsAtOnce * WindowLayout.MostPartRows];
+        new Span<float>(y, 2 * PartsAtOnce * WindowLayout.MostPartRows).Clear();
         Cursor* cursors = stackalloc Cursor[MostParts];
         int first = turn * PartsAtOnce, count = Math.Min(PartsAtOnce, shape.Parts - first);
         // Both may be empty: a matrix without columns has no windows.
@@ -88,8 +88,8 @@ internal unsafe struct NarrowWindowParts : IParts
                     Heads = Layout.Heads + ((nint)Layout.GroupStarts[part] * shape.HeadBytes),
                     Counts = counts + Layout.GroupStarts[part],
                     Groups = groups + (part * shape.Windows),
-                    Y = y + (i * WindowLayout.NarrowPartRows * (floats ? WindowLayout.Slots : 1)),
-                    Sums = (int*)(y + ((MostParts + i) * WindowLayout.NarrowPartRows)),
+                    Y = y + (i * WindowLayout.MostPartRows),
+                    Sums = (int*)(y + ((PartsAtOnce + i) * WindowLayout.MostPartRows)),
                     Row = row,
                     Rows = Math.Min(shape.PartRows, shape.Rows - row),
                 };
@@ -98,7 +98,7 @@ internal unsafe struct NarrowWindowParts : IParts
             {
                 for (int i = 0; i < count; i++)
                 {
-                    if (!floats) Integers(ref cursors[i], w);
+                    if (shape.Kind.IsQuantized()) Integers(ref cursors[i], w);
                     else if (!IsWide) Portable(ref cursors[i], w);
                     else if (shape.Kind == ValueKind.Float32) Floats<float>(ref cursors[i], w, 8 | (8 << 8), 16 | (8 << 8), 24 | (8 << 8));
                     else Floats<ushort>(ref cursors[i], w, 8 | (8 << 8), 16 | (8 << 8), 24 | (8 << 8));
@@ -187,7 +187,7 @@ internal unsafe struct NarrowWindowParts : IParts
     /// <summary>Y += integers times the factors of their columns, and the integers begin anew. Registers take rows that are not there, whose integers are zero.</summary>
     private readonly void Flush(in Cursor part, int block)
     {
-        float* factors = stackalloc float[WindowLayout.NarrowPartRows];
+        float* factors = stackalloc float[WindowLayout.MostPartRows];
         if (GroupScales != null) HalfPrecision.Widen(GroupScales + ((nint)block * Layout.Shape.Rows) + part.Row, part.Rows, factors);
         Vector256<float> scale = Vector256.Create(InputScales[block]);
         for (int r = 0; r < part.Rows; r += Vector256<float>.Count)
@@ -213,11 +213,14 @@ internal unsafe struct NarrowWindowParts : IParts
         second ^= first;
         Vector256<byte> sixteen = Vector256.Create((byte)16);
         Vector256<short> ones = Vector256<short>.One;
+        // 4-bit values of the first four lanes are the lower halves of 16 bytes, those of the others the upper ones.
+        Vector256<uint> halves = Vector256.Create(0u, 0, 0, 0, 4, 4, 4, 4);
         Vector256<sbyte> signed = Vector256.Create(0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7, -8, -7, -6, -5, -4, -3, -2, -1);
         byte* p = part.Steps, heads = part.Heads, counts = part.Counts;
         for (int groups = part.Groups[window]; groups > 0; groups--, heads += IntegerLanes, counts++)
         {
             Vector256<int> sum = Vector256<int>.Zero;
+            Vector256<short> pairs = Vector256<short>.Zero;
             for (int n = *counts; n > 0; n--, p += valueBytes + Places)
             {
                 Sse.Prefetch0(p + ahead);
@@ -228,19 +231,19 @@ internal unsafe struct NarrowWindowParts : IParts
                 found ^= Avx2.Shuffle(third, columns);
                 columns -= sixteen;
                 found ^= Avx2.Shuffle(last, columns);
-                Vector256<sbyte> values;
+                // The instruction multiplies unsigned by signed bytes: signs of inputs go to the values.
+                Vector256<byte> magnitudes = Avx2.Abs(found.AsSByte());
                 if (eight)
                 {
-                    values = Vector256.Load((sbyte*)p);
+                    // Two products of at most 127 x 127 fit into 16 bits.
+                    sum += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(Vector256.Load((sbyte*)p), found.AsSByte())), ones);
+                    continue;
                 }
-                else
-                {
-                    Vector128<byte> both = Vector128.Load(p);
-                    values = Avx2.Shuffle(signed, (Vector256.Create(both, Vector128.ShiftRightLogical(both.AsUInt16(), 4).AsByte()) & Vector256.Create((byte)15)).AsSByte());
-                }
-                // The instruction multiplies unsigned by signed bytes: signs of inputs go to the values. Two products of at most 127 x 127 fit into 16 bits.
-                sum += Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(Avx2.Abs(found.AsSByte()), Avx2.Sign(values, found.AsSByte())), ones);
+                // 32 of at most 127 x 8 do: all places that a row of a window can have.
+                Vector256<uint> nibbles = Avx2.ShiftRightLogicalVariable(Avx2.BroadcastVector128ToVector256((uint*)p), halves);
+                pairs += Avx2.MultiplyAddAdjacent(magnitudes, Avx2.Sign(Avx2.Shuffle(signed, nibbles.AsSByte() & Vector256.Create((sbyte)15)), found.AsSByte()));
             }
+            if (!eight) sum = Avx2.MultiplyAddAdjacent(pairs, ones);
             sum.Store(lanes);
             for (int lane = 0; lane < IntegerLanes; lane += 4)
             {

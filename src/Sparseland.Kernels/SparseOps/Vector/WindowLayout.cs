@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.Threading;
 
@@ -27,7 +28,7 @@ internal sealed unsafe class WindowLayout
     /// <summary>Rows of a part at most: a byte names one of them.</summary>
     public const int MostPartRows = 256;
 
-    /// <summary>Rows of a part in the narrow form; parts take turns there.</summary>
+    /// <summary>Rows of a part in the narrow form of floating point, and of integers where units of 256 bits are halves; parts take turns there.</summary>
     public const int NarrowPartRows = 64;
 
     /// <summary>Columns of a window of integers in the narrow form: what four lookups of 16 bytes reach.</summary>
@@ -135,7 +136,7 @@ internal sealed unsafe class WindowLayout
         public WindowShape(WindowSource source, WindowForm form)
         {
             (Rows, Columns, Kind, Form) = (source.Rows, source.Columns, source.Kind, form);
-            PartRows = form == WindowForm.Narrow ? NarrowPartRows : Math.Clamp(((Rows / PartsWanted) + WindowLayout.Lanes - 1) / WindowLayout.Lanes * WindowLayout.Lanes, LeastPartRows, MostPartRows);
+            PartRows = form == WindowForm.Narrow && (!Kind.IsQuantized() || VectorUnits.AreHalf256) ? NarrowPartRows : Math.Clamp(((Rows / PartsWanted) + WindowLayout.Lanes - 1) / WindowLayout.Lanes * WindowLayout.Lanes, LeastPartRows, MostPartRows);
             Parts = (Rows + PartRows - 1) / PartRows;
             Windows = (Columns + Window - 1) / Window;
         }
@@ -154,7 +155,7 @@ internal sealed unsafe class WindowLayout
 
         public ValueKind Kind { get; }
 
-        /// <summary>Rows of a part; the last may have fewer.</summary>
+        /// <summary>Rows of a part; the last may have fewer. The more of them are sorted together, the more groups that follow one another have as many steps, and the fewer of their places are empty.</summary>
         public int PartRows { get; }
 
         public int Parts { get; }
