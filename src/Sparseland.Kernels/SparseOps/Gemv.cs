@@ -81,7 +81,8 @@ public static unsafe class Gemv
     {
         CompactMatrix w = call.Matrix;
         int piece = Math.Min(w.Kind == ValueKind.Int4 ? w.GroupColumns : QuantizedInput.Block, QuantizedInput.Block);
-        using var input = new QuantizedInput(x, w.Kind, piece, call.UsesCode);
+        bool splits = !call.UsesCode && (w.Kind == ValueKind.Int8 || (w.HasMask && Int4Rows.WantsSigns(SimdDispatch.Level)));
+        using var input = new QuantizedInput(x, w.Kind, piece, splits);
         if (w.Kind == ValueKind.Int8)
         {
             Run(call, new Int8Rows
@@ -116,6 +117,7 @@ public static unsafe class Gemv
                 WordsPerPiece = piece / 64,
                 GroupShift = int.Log2(w.GroupColumns / piece),
                 X = input.Values,
+                Signs = splits ? input.Signs : null,
                 Starts = input.Starts,
                 InputScales = input.Scales,
                 Level = SimdDispatch.Level,

@@ -147,7 +147,7 @@ public sealed unsafe class PreparedSpMV
         int turns = (_layout.Shape.Parts + parts.PartsAtOnce - 1) / parts.PartsAtOnce;
         if (Kind.IsQuantized())
         {
-            using var input = new QuantizedInput(x, Kind, QuantizedInput.Block, forCode: true);
+            using var input = new QuantizedInput(x, Kind, QuantizedInput.Block, splits: false);
             parts.Bytes = input.Values;
             parts.InputScales = input.Scales;
             fixed (ushort* scales = _groupScales)
@@ -176,7 +176,7 @@ public sealed unsafe class PreparedSpMV
 
     private void Integers(WindowParts parts, ReadOnlySpan<float> x)
     {
-        using var input = new QuantizedInput(x, Kind, QuantizedInput.Block, forCode: true);
+        using var input = new QuantizedInput(x, Kind, QuantizedInput.Block, splits: false);
         // Unsigned, as the instruction wants them.
         int padded = Math.Max(1, _layout.Shape.Windows) * QuantizedInput.Block;
         for (int c = 0; c < padded; c += Vector256<byte>.Count) (Vector256.Load((byte*)input.Values + c) ^ Vector256.Create((byte)0x80)).Store((byte*)input.Values + c);

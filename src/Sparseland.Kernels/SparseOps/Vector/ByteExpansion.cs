@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.SparseOps.Vector;
 
@@ -80,19 +81,21 @@ internal static unsafe class ByteExpansion
         }
     }
 
-    /// <summary>As <see cref="Unpack512"/>, with half as wide registers.</summary>
+    /// <summary>As <see cref="Unpack512"/>, with half as wide registers and less a number.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Unpack256(byte* packed, int count, byte* bytes)
+    public static void Unpack256(byte* packed, int count, byte* bytes, byte less)
     {
-        Vector256<byte> lower = Vector256.Create((byte)15);
+        Vector256<byte> lower = Vector256.Create((byte)15), minus = Vector256.Create(less);
+        bool asks = !VectorUnits.AreHalf256;
         for (nint i = 0; i < count; i += PackedBlock, packed += 64, bytes += PackedBlock)
         {
+            if (asks) Sse.Prefetch0(packed + 1024);
             Vector256<byte> first = Vector256.Load(packed), second = Vector256.Load(packed + 32);
             byte* upper = bytes + ((nint.Min(PackedBlock, count - i) + 1) / 2);
-            (first & lower).Store(bytes);
-            (second & lower).Store(bytes + 32);
-            (Vector256.ShiftRightLogical(first.AsUInt16(), 4).AsByte() & lower).Store(upper);
-            (Vector256.ShiftRightLogical(second.AsUInt16(), 4).AsByte() & lower).Store(upper + 32);
+            ((first & lower) - minus).Store(bytes);
+            ((second & lower) - minus).Store(bytes + 32);
+            ((Vector256.ShiftRightLogical(first.AsUInt16(), 4).AsByte() & lower) - minus).Store(upper);
+            ((Vector256.ShiftRightLogical(second.AsUInt16(), 4).AsByte() & lower) - minus).Store(upper + 32);
         }
     }
 }

@@ -33,7 +33,12 @@ internal unsafe struct Int4Rows : IRowSum
 
     /// <summary>Binary logarithm of the pieces that share a scale.</summary>
     public int GroupShift;
+
+    /// <summary>The input, or with <see cref="Signs"/> its magnitudes.</summary>
     public sbyte* X;
+
+    /// <summary>-1 where the input is negative, else 0; null unless <see cref="WantsSigns"/>.</summary>
+    public sbyte* Signs;
     public int* Starts;
     public float* InputScales;
     public SimdLevel Level;
@@ -56,6 +61,9 @@ internal unsafe struct Int4Rows : IRowSum
 
     /// <summary>Under a mask rows are unpacked first; four of those at once were slower than one after the other (Zen 4, 50 % zeros).</summary>
     public readonly int FourUpTo => Bits == null && IsPacked && (UsesCode || (Uses256 && Level < SimdLevel.Vector512 && !VectorUnits.AreHalf256)) ? WideRows : 0;
+
+    /// <summary>Whether rows under a mask are spread in registers, where what has no value is 0 and not 8: then values are signed and the input has its signs apart, as that of 8-bit values has.</summary>
+    public static bool WantsSigns(SimdLevel level) => level == SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported && NibbleExpansion.IsFast;
 
     private readonly bool Uses256 => Level >= SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported;
 
@@ -98,7 +106,13 @@ internal unsafe struct Int4Rows : IRowSum
             Packed256(packed, scales, lanes);
             return DotKernel.Fold(lanes);
         }
-        if (wide && avx) ByteExpansion.Unpack256(packed, stored, unpacked);
+        if (wide && Signs != null)
+        {
+            ByteExpansion.Unpack256(packed, stored, unpacked, 8);
+            Masked256(unpacked, bits, scales, lanes);
+            return DotKernel.Fold(lanes);
+        }
+        if (wide && avx) ByteExpansion.Unpack256(packed, stored, unpacked, 0);
         else ByteExpansion.UnpackPortable(packed, stored, unpacked);
         byte* w = unpacked;
         if (bits != null)
@@ -108,7 +122,7 @@ internal unsafe struct Int4Rows : IRowSum
             else ByteExpansion.Portable(unpacked, bits, WordsPerRow, spread, 8);
             w = spread;
         }
-        if (avx) Dense256(w, scales, lanes);
+        if (avx && Signs == null) Dense256(w, scales, lanes);
         else Portable(w, scales, lanes);
         return DotKernel.Fold(lanes);
     }
@@ -122,7 +136,7 @@ internal unsafe struct Int4Rows : IRowSum
         for (int first = 0, p = 0; first < Columns; first += piece, p++)
         {
             new Span<int>(sums, Lanes.Count).Clear();
-            for (int c = first, end = Math.Min(first + piece, Columns); c < end; c++) sums[(c & 63) >> 2] += (w[c] - 8) * X[c];
+            for (int c = first, end = Math.Min(first + piece, Columns); c < end; c++) sums[(c & 63) >> 2] += (w[c] - 8) * (Signs != null && Signs[c] < 0 ? -X[c] : X[c]);
             float scale = scales[p];
             for (int t = 0; t < Lanes.Count; t++) lanes[t] = MathF.FusedMultiplyAdd(sums[t], scale, lanes[t]);
         }
@@ -337,6 +351,63 @@ internal unsafe struct Int4Rows : IRowSum
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<float> Piece(Vector256<float> sum, Vector256<byte> w, sbyte* x, int* start, Vector256<short> ones, Vector256<float> factor) =>
         Fma.MultiplyAdd(Vector256.ConvertToSingle(Vector256.Load(start) + Avx2.MultiplyAddAdjacent(Avx2.MultiplyAddAdjacent(w, Vector256.Load(x)), ones)), factor, sum);
+
+    /// <summary>A row under a mask of values from -8 to 7, spread in registers.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Masked256(byte* values, ulong* bits, float* scales, float* lanes)
+    {
+        Vector256<float> low = Vector256<float>.Zero, high = low;
+        Vector256<short> ones = Vector256<short>.One, a = Vector256<short>.Zero, b = a;
+        sbyte* x = X, s = Signs;
+        int* start = Starts;
+        // A piece is a word, one pair of words, or two.
+        int pairsLeft = Math.Max(1, WordsPerPiece / 2), words = WordsPerRow;
+        bool single = WordsPerPiece == 1;
+        for (; words > 1; words -= 2, bits += 2, x += 128, s += 128)
+        {
+            NibbleExpansion.Controls(Avx2.BroadcastVector128ToVector256((byte*)bits), out Vector256<byte> c0, out Vector256<byte> c1, out Vector256<byte> c2, out Vector256<byte> c3);
+            NibbleExpansion.Spread first = NibbleExpansion.Take(ref values, bits[0], c0, c1), second = NibbleExpansion.Take(ref values, bits[1], c2, c3);
+            a += Pairs(first.Low, x, s);
+            b += Pairs(first.High, x + 32, s + 32);
+            if (single)
+            {
+                low = Flush(low, a, start, ones, *scales);
+                high = Flush(high, b, start + 8, ones, *scales++);
+                a = b = Vector256<short>.Zero;
+                start += 16;
+            }
+            a += Pairs(second.Low, x + 64, s + 64);
+            b += Pairs(second.High, x + 96, s + 96);
+            if (--pairsLeft > 0) continue;
+            low = Flush(low, a, start, ones, *scales);
+            high = Flush(high, b, start + 8, ones, *scales++);
+            a = b = Vector256<short>.Zero;
+            start += 16;
+            pairsLeft = Math.Max(1, WordsPerPiece / 2);
+        }
+        if (words > 0)
+        {
+            NibbleExpansion.Controls(Vector256.Create(*bits).AsByte(), out Vector256<byte> c0, out Vector256<byte> c1, out _, out _);
+            NibbleExpansion.Spread last = NibbleExpansion.Take(ref values, *bits, c0, c1);
+            a += Pairs(last.Low, x, s);
+            b += Pairs(last.High, x + 32, s + 32);
+        }
+        if ((WordsPerRow & (WordsPerPiece - 1)) != 0 || words > 0)
+        {
+            low = Flush(low, a, start, ones, *scales);
+            high = Flush(high, b, start + 8, ones, *scales);
+        }
+        low.Store(lanes);
+        high.Store(lanes + 8);
+    }
+
+    /// <summary>Eight products of at most 8 x 127 fit into 16 bits.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<short> Pairs(Vector256<byte> w, sbyte* x, sbyte* s) => Avx2.MultiplyAddAdjacent(Vector256.Load((byte*)x), w.AsSByte() ^ Vector256.Load(s));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector256<float> Flush(Vector256<float> sum, Vector256<short> piece, int* start, Vector256<short> ones, float scale) =>
+        Fma.MultiplyAdd(Vector256.ConvertToSingle(Vector256.Load(start) + Avx2.MultiplyAddAdjacent(piece, ones)), Vector256.Create(scale), sum);
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void Dense256(byte* w, float* scales, float* lanes)

@@ -17,7 +17,7 @@ internal static unsafe class NibbleExpansion
     public static bool IsFast => Avx2.IsSupported && !VectorUnits.AreHalf256;
 
     /// <summary>Bytes ahead that values are asked for.</summary>
-    private const int Ahead = 1024;
+    private const int Ahead = 2048;
 
     /// <summary>Row [words * 64] = the next value where a bit is set, else <paramref name="filler"/>, which is 0 or 8. Reads up to 16 bytes behind the last value; needs AVX2.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -55,10 +55,8 @@ internal static unsafe class NibbleExpansion
         Vector256<byte> counts = Vector256.Create(0x0302_0201_0201_0100ul, 0x0403_0302_0302_0201, 0x0302_0201_0201_0100, 0x0403_0302_0302_0201).AsByte();
         Vector256<byte> first = Vector256.Create(0x0080_0080_0080_0080ul).AsByte(), second = Vector256.Create(0x0100_8080_0100_8080ul).AsByte();
         Vector256<byte> third = Vector256.Create(0x0201_0100_8080_8080ul).AsByte(), fourth = Vector256.Create(0x8080_8080_8080_8080ul, 0x0302_0201_0201_0100, 0x8080_8080_8080_8080, 0x0302_0201_0201_0100).AsByte();
-        Vector256<uint> before = Avx2.Shuffle(counts, nibbles).AsUInt32();
         // Sums of the nibbles before each of four: bytes stay below 13, so none carries.
-        before = Vector256.ShiftLeft(before, 8) + Vector256.ShiftLeft(before, 16) + Vector256.ShiftLeft(before, 24);
-        Vector256<byte> start = before.AsByte();
+        Vector256<byte> start = Avx2.MultiplyLow(Avx2.Shuffle(counts, nibbles).AsUInt32(), Vector256.Create(0x01010100u)).AsByte();
         Vector256<byte> a = Avx2.Shuffle(first, nibbles) + start, b = Avx2.Shuffle(second, nibbles) + start, c = Avx2.Shuffle(third, nibbles) + start, d = Avx2.Shuffle(fourth, nibbles) + start;
         Vector256<ushort> lowAb = Avx2.UnpackLow(a, b).AsUInt16(), highAb = Avx2.UnpackHigh(a, b).AsUInt16(), lowCd = Avx2.UnpackLow(c, d).AsUInt16(), highCd = Avx2.UnpackHigh(c, d).AsUInt16();
         c0 = Avx2.UnpackLow(lowAb, lowCd).AsByte();

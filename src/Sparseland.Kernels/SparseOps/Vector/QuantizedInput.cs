@@ -21,8 +21,8 @@ internal unsafe ref struct QuantizedInput
     /// <param name="x">The input.</param>
     /// <param name="kind">Int8 or Int4.</param>
     /// <param name="piece">Columns after which integer sums become floats: 256, or 64 or 128 for finer groups of 4-bit weights.</param>
-    /// <param name="forCode">For <see cref="VectorCode"/>, whose instruction wants no signs apart.</param>
-    public QuantizedInput(ReadOnlySpan<float> x, ValueKind kind, int piece, bool forCode)
+    /// <param name="splits">Whether magnitudes and signs lie apart; else sums begin at minus what makes weights unsigned.</param>
+    public QuantizedInput(ReadOnlySpan<float> x, ValueKind kind, int piece, bool splits)
     {
         int blocks = Math.Max(1, (x.Length + Block - 1) / Block), padded = blocks * Block, pieces = padded / piece;
         _memory = Scratch.Rent((2 * padded / sizeof(float)) + (pieces * (16 + 1)));
@@ -38,14 +38,14 @@ internal unsafe ref struct QuantizedInput
             for (int p = first / piece; p < (first + Block) / piece; p++) Scales[p] = scale;
         }
         new Span<int>(Starts, pieces * 16).Clear();
-        if (kind == ValueKind.Int4 || forCode) StartAtMinus(kind == ValueKind.Int4 ? 8 : 128, padded, piece);
-        else SplitSigns(padded, piece);
+        if (splits) SplitSigns(padded, piece);
+        else StartAtMinus(kind == ValueKind.Int4 ? 8 : 128, padded, piece);
     }
 
-    /// <summary>The integers; their magnitudes for 8-bit weights without code. Zeros up to a multiple of 256.</summary>
+    /// <summary>The integers; their magnitudes where signs lie apart. Zeros up to a multiple of 256.</summary>
     public sbyte* Values { get; }
 
-    /// <summary>For 8-bit weights without code: -1 where the integer is negative, else 0.</summary>
+    /// <summary>Where signs lie apart: -1 where the integer is negative, else 0.</summary>
     public sbyte* Signs { get; }
 
     /// <summary>[pieces, 16]: with which integers the lanes of each piece begin.</summary>
@@ -129,6 +129,21 @@ internal unsafe ref struct QuantizedInput
     private readonly void SplitSigns(int padded, int piece)
     {
         int* start = Starts;
+        if (Avx2.IsSupported)
+        {
+            for (int first = 0; first < padded; first += piece, start += 16)
+            {
+                Vector256<int> low = Vector256<int>.Zero, high = low;
+                for (int c = first; c < first + piece; c += 64)
+                {
+                    low += Fours(SplitSigns(c));
+                    high += Fours(SplitSigns(c + 32));
+                }
+                low.Store(start);
+                high.Store(start + 8);
+            }
+            return;
+        }
         for (int first = 0; first < padded; first += piece, start += 16)
         {
             for (int c = 0; c < piece; c++)
@@ -139,5 +154,14 @@ internal unsafe ref struct QuantizedInput
                 start[(c & 63) >> 2] -= v & sign;
             }
         }
+    }
+
+    /// <summary>The same for 32 columns; returns the magnitudes of negative integers, which are from -127 on.</summary>
+    private readonly Vector256<sbyte> SplitSigns(int column)
+    {
+        Vector256<sbyte> v = Vector256.Load(Values + column), sign = Vector256.LessThan(v, Vector256<sbyte>.Zero), magnitude = Avx2.Abs(v).AsSByte();
+        magnitude.Store(Values + column);
+        sign.Store(Signs + column);
+        return magnitude & sign;
     }
 }
