@@ -147,6 +147,46 @@ public class GemvTests
         }
     }
 
+    /// <summary>Every width of a scale, an odd and an even number of words, and values and inputs whose sums of 16 bits are the largest.</summary>
+    [Theory]
+    [InlineData(64)]
+    [InlineData(128)]
+    [InlineData(256)]
+    [InlineData(512)]
+    public void Lowest_4_bit_values_under_a_mask_meet_inputs_of_both_signs(int group)
+    {
+        const int Rows = 9;
+        var random = new Random(group);
+        foreach (int columns in (int[])[1, 64, 100, 192, 256, 448, 1100])
+        {
+            int words = (columns + 63) / 64, groups = (columns + group - 1) / group;
+            foreach (double density in (double[])[0, 0.3, 1])
+            {
+                var bits = new ulong[Rows * words];
+                for (int r = 0; r < Rows; r++)
+                {
+                    for (int c = 0; c < columns; c++) bits[(r * words) + (c / 64)] |= random.NextDouble() < density ? 1ul << c : 0;
+                }
+                byte[] lowest = new byte[(Rows * (columns + 1) / 2) + CompactMatrix.Slack], any = new byte[lowest.Length], scales = new byte[Rows * groups * 2];
+                random.NextBytes(any);
+                // Halves of 1 and -2.
+                for (int i = 1; i < scales.Length; i += 2) scales[i] = (byte)(i % 3 == 0 ? 0xC0 : 0x3C);
+                foreach (byte[] values in (byte[][])[lowest, any])
+                {
+                    CompactMatrix w = CompactMatrix.FromParts(Rows, columns, ValueKind.Int4, System.Runtime.InteropServices.MemoryMarshal.AsBytes(bits.AsSpan()).ToArray(), values, scales, group);
+                    var held = new float[Rows * columns];
+                    w.ToDense(held);
+                    foreach (int signs in (int[])[-1, 1, 0])
+                    {
+                        // Exactly -127 or 127 steps of 1.
+                        float[] x = [.. Enumerable.Range(0, columns).Select(_ => 127f * (signs == 0 ? random.Next(2) * 2 - 1 : signs))];
+                        Near.BitEqual(Product(held, Rows, columns, x, 1), SameEverywhere(Rows, y => Gemv.Multiply(w, x, y)), $"{w} group {group}");
+                    }
+                }
+            }
+        }
+    }
+
     [SkippableFact]
     public void Machine_code_and_intrinsics_give_the_same_bits()
     {

@@ -63,6 +63,40 @@ public class PreparedSpMVTests
         }
     }
 
+    /// <summary>Rows that fill parts of one size and of another, and sums of a full window that take all of 16 bits.</summary>
+    [Theory]
+    [InlineData(3, 64)]
+    [InlineData(1500, 64)]
+    [InlineData(4500, 70)]
+    public void Lowest_4_bit_values_fill_windows(int rows, int columns)
+    {
+        var random = new Random(rows);
+        int words = (columns + 63) / 64;
+        var scales = new byte[2 * rows];
+        for (int i = 1; i < scales.Length; i += 2) scales[i] = (byte)(i % 3 == 0 ? 0xC0 : 0x3C);
+        foreach (double density in (double[])[0.2, 1])
+        {
+            var bits = new ulong[rows * words];
+            for (int r = 0; r < rows; r++)
+            {
+                for (int c = 0; c < columns; c++) bits[(r * words) + (c / 64)] |= random.NextDouble() < density ? 1ul << c : 0;
+            }
+            CompactMatrix w = CompactMatrix.FromParts(rows, columns, ValueKind.Int4, System.Runtime.InteropServices.MemoryMarshal.AsBytes(bits.AsSpan()).ToArray(), new byte[(rows * (columns + 1) / 2) + CompactMatrix.Slack], scales, PreparedSpMV.IntegerWindow);
+            var held = new float[rows * columns];
+            w.ToDense(held);
+            foreach (int sign in (int[])[-1, 1])
+            {
+                // Exactly 127 steps of 1.
+                float[] x = [.. Enumerable.Repeat(127f * sign, columns)];
+                foreach (WindowForm form in Enum.GetValues<WindowForm>())
+                {
+                    var prepared = new PreparedSpMV(w, form);
+                    Near.BitEqual(Product(held, rows, columns, x, 1), SameEverywhere(rows, y => prepared.Multiply(x, y, default, Clamp.None)), $"{w} {form}");
+                }
+            }
+        }
+    }
+
     [Fact]
     public void Rows_are_sorted_in_every_window()
     {

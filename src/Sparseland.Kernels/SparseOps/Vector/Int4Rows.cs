@@ -289,10 +289,10 @@ internal unsafe struct Int4Rows : IRowSum
         nint third = 2 * apart, fourth = 3 * apart, scalesThird = 2 * scalesApart, scalesFourth = 3 * scalesApart;
         for (float* end = scales + WordsPerRow; scales < end; scales += 2, packed += 64, again += 64, x += 128, start += 32)
         {
-            Sse.Prefetch0(packed + FloatRows.LineAhead);
-            Sse.Prefetch0(packed + apart + FloatRows.LineAhead);
-            Sse.Prefetch0(packed + third + FloatRows.LineAhead);
-            Sse.Prefetch0(packed + fourth + FloatRows.LineAhead);
+            Sse.Prefetch0(packed + Int8Rows.LineAhead);
+            Sse.Prefetch0(packed + apart + Int8Rows.LineAhead);
+            Sse.Prefetch0(packed + third + Int8Rows.LineAhead);
+            Sse.Prefetch0(packed + fourth + Int8Rows.LineAhead);
             Vector256<sbyte> input = Vector256.Load(x);
             Vector256<int> begin = Vector256.Load(start);
             a0 = Piece(a0, Vector256.Load(packed) & lower, input, begin, ones, scales);

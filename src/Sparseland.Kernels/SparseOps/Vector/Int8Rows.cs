@@ -10,6 +10,9 @@ namespace Sparseland.Kernels.SparseOps.Vector;
 /// <summary>Rows of 8-bit integers, all entries or those under a mask, times a <see cref="QuantizedInput"/>. Column c joins lane (c % 64) / 4.</summary>
 internal unsafe struct Int8Rows : IRowSum
 {
+    /// <summary>Bytes ahead that each of four dense rows of integers is asked for: half of what singles take. From memory 128 to 256 were as fast as reading, 512 took 1.1 to 1.3 of their time, 1024 1.5 (Zen 3, in C).</summary>
+    public const int LineAhead = 256;
+
     public int Columns;
     public int WordsPerRow;
 
@@ -289,10 +292,10 @@ internal unsafe struct Int8Rows : IRowSum
             {
                 if (asks)
                 {
-                    Sse.Prefetch0(a + FloatRows.LineAhead);
-                    Sse.Prefetch0(b + FloatRows.LineAhead);
-                    Sse.Prefetch0(c + FloatRows.LineAhead);
-                    Sse.Prefetch0(d + FloatRows.LineAhead);
+                    Sse.Prefetch0(a + LineAhead);
+                    Sse.Prefetch0(b + LineAhead);
+                    Sse.Prefetch0(c + LineAhead);
+                    Sse.Prefetch0(d + LineAhead);
                 }
                 Vector256<byte> inputs = Vector256.Load((byte*)x);
                 Vector256<sbyte> signs = Vector256.Load(s);
