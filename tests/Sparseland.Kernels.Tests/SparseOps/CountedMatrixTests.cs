@@ -132,6 +132,28 @@ public unsafe class CountedMatrixTests
         }
     }
 
+    /// <summary>Columns that hold nothing are packed with the others where they are few; what is not finite there reaches no row.</summary>
+    [SkippableTheory]
+    [InlineData(8, true)]
+    [InlineData(7, false)]
+    public void Columns_without_values_are_lines_where_they_are_one_in_eight_at_most(int each, bool areLines)
+    {
+        using SimdDispatch.Forced forced = SimdDispatch.Force((SimdLevel)Math.Min((int)SimdLevel.Vector256, (int)SimdDispatch.Level));
+        Skip.IfNot(CompiledMatrix.Usable256, "this machine runs no code of ours");
+        var random = new Random(5);
+        const int Rows = 70, Columns = 448, N = 50;
+        float[] dense = Uniform(random, Rows * Columns), b = Uniform(random, Columns * N), c = new float[Rows * N], expected = new float[Rows * N];
+        for (int i = 0; i < dense.Length; i++) dense[i] = i % Columns % each == 3 || random.Next(4) > 0 ? 0 : dense[i];
+        for (int i = 0; i < b.Length; i++) b[i] = i / N % each == 3 ? i % 2 == 0 ? float.NaN : float.PositiveInfinity : b[i];
+        CsrMatrix csr = CsrMatrix.FromDense(dense, Rows, Columns);
+        CountedMatrix matrix = CountedMatrix.TryCreate(Rows, Columns, csr.RowPointers.ToArray(), csr.ColumnIndices.ToArray(), N)!;
+        Assert.Equal(areLines ? Columns : Columns - Columns / each, matrix.Lines.Length);
+        matrix.SetValues(csr.Values.ToArray());
+        SpMM.MultiplyReference(csr, b, N, expected, default, default, Clamp.None);
+        Multiply(matrix, b, N, c, [], [], Clamp.None);
+        Near.BitEqual(expected, c);
+    }
+
     [SkippableFact]
     public void Long_weights_with_few_columns_are_counted_where_units_are_whole_and_others_have_code()
     {

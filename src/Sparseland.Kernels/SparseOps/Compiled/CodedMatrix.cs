@@ -12,6 +12,9 @@ internal abstract class CodedMatrix
     /// <summary>Stands for the value of a product that fills up a row: it is -0, and its input +0. Their product is -0, which changes no sum, not even one of -0.</summary>
     protected const int Filler = -1;
 
+    /// <summary>One in so many columns may hold nothing and be a line all the same: then lines are where they are in the input, and packers need no list of them.</summary>
+    protected const int UnusedShare = 8;
+
     // Values are taken over at about a nanosecond each: a thread is woken for no fewer.
     private const int ValuesPerPart = 16 * 1024;
 

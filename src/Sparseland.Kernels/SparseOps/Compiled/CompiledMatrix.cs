@@ -34,9 +34,6 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
     // Code of the panels that share a tile: it stays in the second cache from tile to tile. Where all code comes from memory and panels are thick, each is a group.
     private const int GroupCode = 96 * 1024;
 
-    // One in so many columns may hold nothing and be a line all the same: then lines are where they are in the input, and packers need no list of them.
-    private const int UnusedShare = 8;
-
     // Tiles of a call at most.
     private const int MostTiles = 16;
 

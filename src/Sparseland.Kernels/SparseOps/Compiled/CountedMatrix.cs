@@ -127,8 +127,9 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     /// <param name="code">What multiplies; null for the fastest.</param>
     public static CountedMatrix? TryCreate(int rows, int columns, int[] rowPointers, int[] indices, long width, int leastReuse = 0, CountedCode? code = null)
     {
-        (int[] line, int[] lines, _) = UsedColumns(columns, indices);
-        if (indices.Length == 0 || (long)lines.Length * leastReuse > indices.Length) return null;
+        // The packers of AVX2 that go tap by tap take all lines: with 64 rows at 95 % zeros, where one in 27 columns holds nothing, 3 x 3 kernels spent twice as long on packing line by line.
+        (int[] line, int[] lines, int holding) = UsedColumns(columns, indices, CompiledMatrix.Usable256 ? UnusedShare : 0);
+        if (indices.Length == 0 || (long)holding * leastReuse > indices.Length) return null;
         code ??= CompiledMatrix.Usable256 ? CountedCode256.For(width, lines.Length, Density(rows, lines.Length, indices.Length))
             : 100L * indices.Length >= (long)ThickDensity * rows * lines.Length ? CountedCode512.Few : CountedCode512.Many;
         return new CountedMatrix(code, rows, line, lines, rowPointers, indices);
