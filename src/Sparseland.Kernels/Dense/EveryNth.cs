@@ -76,4 +76,33 @@ internal static unsafe class EveryNth
         }
         for (int i = 0; i < count; i++) to[i] = row[first + i * stride];
     }
+
+    /// <summary>Whether <see cref="Apart"/> takes rows apart: with registers of 256 bits, rows of a stride of two that fill one.</summary>
+    public static bool TakesApart(int stride, int count) => stride == 2 && count >= 8 && Avx.IsSupported && !Avx512F.IsSupported;
+
+    /// <summary>even[r * count + i] = from[r * apart + 2 * i], odd[r * count + i] = from[r * apart + 2 * i + 1] for all of rows of 2 * count floats; nothing else is read. Only where <see cref="TakesApart"/>.</summary>
+    /// <param name="from">The first row.</param>
+    /// <param name="apart">Floats between rows.</param>
+    /// <param name="rows">How many.</param>
+    /// <param name="even">Where even floats go, or null.</param>
+    /// <param name="odd">Where odd floats go, or null.</param>
+    /// <param name="count">Floats of a row of the result, at least 8.</param>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void Apart(float* from, nint apart, int rows, float* even, float* odd, int count)
+    {
+        for (; rows > 0; rows--, from += apart)
+        {
+            for (int i = 0; i < count; i += 8)
+            {
+                int at = Math.Min(i, count - 8);
+                float* begin = from + 2 * at;
+                // As above: four values and the four that are eight behind them.
+                Vector256<float> a = Vector256.Create(Vector128.Load(begin), Vector128.Load(begin + 8)), b = Vector256.Create(Vector128.Load(begin + 4), Vector128.Load(begin + 12));
+                if (even != null) Avx.Shuffle(a, b, 0b10_00_10_00).Store(even + at);
+                if (odd != null) Avx.Shuffle(a, b, 0b11_01_11_01).Store(odd + at);
+            }
+            if (even != null) even += count;
+            if (odd != null) odd += count;
+        }
+    }
 }

@@ -15,7 +15,7 @@ internal sealed class FlatPlanes
     // Taps times tiles: each has the index of a mask, in the whole some tens of megabytes at most.
     private const long MostMasks = 1 << 24;
 
-    private readonly int _imagePlane, _channels, _width, _strideHeight, _strideWidth, _outWidth, _rows, _taps, _highest, _lowest, _beyond;
+    private readonly int _imagePlane, _channels, _width, _strideHeight, _strideWidth, _outWidth, _rows, _taps, _highest, _lowest, _beyond, _farthest;
     private readonly (int Row, int Column)[] _phases;
     private readonly (int Phase, int Row, int Column)[] _shifts;
 
@@ -40,6 +40,7 @@ internal sealed class FlatPlanes
         PlaneStride = IsImage ? imagePlane : checked(_rows * outWidth);
         (_lowest, _highest) = (shifts.Min(t => t.Row), shifts.Max(t => t.Row));
         _beyond = RowsBeyond(_lowest, _highest, _rows, outHeight);
+        _farthest = shifts.Max(t => Math.Abs(t.Column));
         IsUnmasked = shifts is [{ Row: 0, Column: 0 }] && outHeight <= _rows;
 
         Offsets = new int[s.InChannels * _taps];
@@ -136,21 +137,37 @@ internal sealed class FlatPlanes
     {
         for (int channel = firstChannel; channel < endChannel; channel++)
         {
-            for (int phase = 0; phase < _phases.Length; phase++)
+            for (int phase = 0; phase < _phases.Length;)
             {
-                (int row, int column) = _phases[phase];
-                float* from = image + (nint)channel * _imagePlane + row * _width;
-                float* to = planes + ((nint)phase * _channels + channel) * PlaneStride;
-                for (nint r = first; r < end; r++) EveryNth.Copy(from + r * _strideHeight * _width, column, _strideWidth, to + r * _outWidth, _outWidth);
+                float* to = planes + ((nint)phase * _channels + channel) * PlaneStride + (nint)first * _outWidth;
+                phase += TakeApart(image + (nint)channel * _imagePlane, phase, first, end, to, (nint)_channels * PlaneStride);
             }
         }
+    }
+
+    /// <summary>Rows of one plane of a channel, or of two at once that take turns in the same rows of the image.</summary>
+    /// <returns>How many planes.</returns>
+    private unsafe int TakeApart(float* image, int phase, int first, int end, float* to, nint next)
+    {
+        (int row, int column) = _phases[phase];
+        nint apart = (nint)_strideHeight * _width;
+        float* from = image + first * apart + (nint)row * _width;
+        if (EveryNth.TakesApart(_strideWidth, _outWidth))
+        {
+            bool isPair = phase + 1 < _phases.Length && _phases[phase + 1] == (row, 1 - column);
+            float* other = isPair ? to + next : null;
+            EveryNth.Apart(from, apart, end - first, column == 0 ? to : other, column == 0 ? other : to, _outWidth);
+            return isPair ? 2 : 1;
+        }
+        for (int r = first; r < end; r++, from += apart, to += _outWidth) EveryNth.Copy(from, column, _strideWidth, to, _outWidth);
+        return 1;
     }
 
     /// <summary>Floats from one plane of a band of rows to the next: an odd number of cache lines, so that planes do not fall onto the same cache sets.</summary>
     public int BandStride(int rows) => (checked(rows * _outWidth + Lanes - 1) / Lanes | 1) * Lanes;
 
     /// <summary>Floats that taps may reach before the first or behind the last plane of a band; what they find there is masked.</summary>
-    public int BandMargin => checked(_beyond * _outWidth + _shifts.Max(t => Math.Abs(t.Column)) + Lanes - 1) / Lanes * Lanes + 2 * Lanes;
+    public int BandMargin => checked(_beyond * _outWidth + _farthest + Lanes - 1) / Lanes * Lanes + 2 * Lanes;
 
     /// <summary>As <see cref="Fill"/>, to planes [channel, phase] of a band of rows.</summary>
     /// <param name="image">[channels, height, width].</param>
@@ -162,14 +179,9 @@ internal sealed class FlatPlanes
     /// <param name="end">Row after the last.</param>
     public unsafe void FillBand(float* image, float* band, nint stride, int firstChannel, int endChannel, int first, int end)
     {
-        for (int channel = firstChannel; channel < endChannel; channel++)
+        for (int channel = firstChannel; channel < endChannel; channel++, band += _phases.Length * stride)
         {
-            for (int phase = 0; phase < _phases.Length; phase++, band += stride)
-            {
-                (int row, int column) = _phases[phase];
-                float* from = image + (nint)channel * _imagePlane + ((nint)first * _strideHeight + row) * _width, to = band;
-                for (int r = first; r < end; r++, from += (nint)_strideHeight * _width, to += _outWidth) EveryNth.Copy(from, column, _strideWidth, to, _outWidth);
-            }
+            for (int phase = 0; phase < _phases.Length;) phase += TakeApart(image + (nint)channel * _imagePlane, phase, first, end, band + phase * stride, stride);
         }
     }
 

@@ -29,4 +29,31 @@ public sealed unsafe class EveryNthTests
             Assert.All(to[count..], v => Assert.True(float.IsNaN(v)));
         }
     }
+
+    /// <summary>Both halves of rows and each alone, rows with gaps and without.</summary>
+    [SkippableTheory]
+    [InlineData(8, 1), InlineData(9, 3), InlineData(15, 2), InlineData(16, 5), InlineData(28, 3), InlineData(30, 0)]
+    public void Rows_are_taken_apart_into_even_and_odd_floats(int count, int rows)
+    {
+        Skip.IfNot(EveryNth.TakesApart(2, count), "needs AVX, and is not used with AVX-512");
+        Assert.False(EveryNth.TakesApart(3, count) || EveryNth.TakesApart(2, 7));
+        foreach (int gap in (int[])[0, 2 * count])
+        {
+            int apart = 2 * count + gap;
+            float[] image = DenseTesting.Random(Math.Max(0, (rows - 1) * apart + 2 * count) + 1, 2);
+            foreach ((bool even, bool odd) in ((bool, bool)[])[(true, true), (true, false), (false, true)])
+            {
+                float[] evens = new float[rows * count + 8], odds = new float[rows * count + 8];
+                Array.Fill(evens, float.NaN);
+                Array.Fill(odds, float.NaN);
+                fixed (float* from = image, e = evens, o = odds) EveryNth.Apart(from, apart, rows, even ? e : null, odd ? o : null, count);
+                for (int i = 0; i < evens.Length; i++)
+                {
+                    int place = i / count * apart + i % count * 2;
+                    Assert.Equal(even && i < rows * count ? image[place] : float.NaN, evens[i]);
+                    Assert.Equal(odd && i < rows * count ? image[place + 1] : float.NaN, odds[i]);
+                }
+            }
+        }
+    }
 }

@@ -42,6 +42,24 @@ internal static unsafe class TileLine
         Vector256.StoreAligned(high, to + Half);
     }
 
+    /// <summary>The same for lines at equal distances, without AVX-512.</summary>
+    /// <param name="from">The first line.</param>
+    /// <param name="apart">Floats from there to the next.</param>
+    /// <param name="mask">0 or -1 for each lane.</param>
+    /// <param name="to">Where the first goes, at an address divisible by 64.</param>
+    /// <param name="step">Floats from there to where the next goes.</param>
+    /// <param name="count">How many lines.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void CopyEach(float* from, nint apart, int* mask, float* to, nint step, int count)
+    {
+        Vector256<float> low = Vector256.Load(mask).AsSingle(), high = Vector256.Load(mask + Half).AsSingle();
+        for (; count > 0; count--, from += apart, to += step)
+        {
+            Vector256.StoreAligned(Vector256.Load(from) & low, to);
+            Vector256.StoreAligned(Vector256.Load(from + Half) & high, to + Half);
+        }
+    }
+
     /// <summary>to[i] = from[indices[i]], eight at once where they lie in a row: without AVX-512, whose permutations take any.</summary>
     /// <param name="from">The first of the floats.</param>
     /// <param name="indices">Sixteen.</param>

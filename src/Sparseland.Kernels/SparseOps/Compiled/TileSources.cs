@@ -349,6 +349,18 @@ internal unsafe struct ApartSource : ITileSource
         fixed (int* lines = Lines, masks = Layout.Masks, offset = offsets)
         fixed (ushort* maskOf = Layout.MaskOf)
         {
+            if (!Avx512F.IsSupported && Lines.Length == Layout.Offsets.Length)
+            {
+                // Each line is its own number: tap by tap, a tile has one mask for all channels.
+                for (int i = first; i < Math.Min(end, first + taps); i++)
+                {
+                    int channel = i / taps, tap = i - channel * taps, count = (end - i + taps - 1) / taps;
+                    float* from = origin + (nint)(channel - firstChannel) * phases * plane + offset[tap] + (nint)tile * Lanes, at = to + (nint)i * Lanes;
+                    ushort* mask = maskOf + (nint)tap * all + tile;
+                    for (int t = 0; t < tiles; t++, from += Lanes, at += stride) TileLine.CopyEach(from, phases * plane, masks + mask[t] * Lanes, at, taps * Lanes, count);
+                }
+                return;
+            }
             for (int i = first; i < end; i++)
             {
                 int channel = lines[i] / taps, tap = lines[i] - channel * taps;
