@@ -29,6 +29,9 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
 
     private readonly CountedCode Code => Matrix.Code;
 
+    /// <summary>Tiles that are packed together: those of one strip where more would not be read in longer pieces, so that they are still in the first cache when they are multiplied.</summary>
+    private readonly int PackedTiles => Source.PacksAlone ? Code.MostTiles : Code.PackedTiles;
+
     /// <summary>Tiles of 16 columns.</summary>
     private readonly int TileCount => (Columns + Lanes - 1) / Lanes;
 
@@ -36,7 +39,7 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
     {
         if (Columns == 0) return;
         long work = ((long)Matrix.StoredCount + Matrix.RowCount) * TileCount;
-        int groups = (TileCount + Code.PackedTiles - 1) / Code.PackedTiles, threads = WorkPool.IsAlone || work < 2 * CodedMatrix.WorthAPart ? 1 : WorkPool.Threads;
+        int groups = (TileCount + PackedTiles - 1) / PackedTiles, threads = WorkPool.IsAlone || work < 2 * CodedMatrix.WorthAPart ? 1 : WorkPool.Threads;
         if (threads == 1)
         {
             Multiply(0, Matrix.Chunks, 0, groups, groups);
