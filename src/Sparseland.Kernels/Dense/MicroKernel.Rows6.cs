@@ -156,7 +156,7 @@ internal static unsafe partial class MicroKernel
             V.Accumulate(ref s3, V.Broadcast(a[3]), x);
             V.Accumulate(ref s4, V.Broadcast(a[4]), x);
             V.Accumulate(ref s5, V.Broadcast(a[5]), x);
-            if (Sse.IsSupported) Sse.Prefetch0(a + PrefetchAhead);
+            if (Sse.IsSupported) Sse.Prefetch1(a + PrefetchAhead);
             a += 6;
             b += stride;
         }

@@ -66,9 +66,6 @@ internal static unsafe partial class MicroKernel
     /// <summary>Floats of packed a that the loop asks for ahead: 4 KiB.</summary>
     private const int PrefetchAhead = 1024;
 
-    // Bytes of a cache line.
-    private const int Line = 64;
-
     /// <summary>How the loop finds row p of b.</summary>
     private interface IWalk
     {
@@ -76,8 +73,8 @@ internal static unsafe partial class MicroKernel
         nint Next();
     }
 
-    /// <summary>Whether tiles of six and four rows, and what copies panels for them, ask for memory before they need it. Not on the first cores with AVX2, where it was not measured.</summary>
-    public static bool AsksAhead { get; } = Sse.IsSupported && !VectorUnits.AreHalf256;
+    /// <summary>Whether tiles of six and four rows, and what copies panels for them, ask for memory before they need it. Not without AVX2 and not on the first cores with it, where it was not measured.</summary>
+    public static bool AsksAhead { get; } = Avx2.IsSupported && !VectorUnits.AreHalf256;
 
     /// <summary>Rows of a tile at width <typeparamref name="V"/>.</summary>
     public static int Rows<V>() where V : unmanaged, IVector<V> => V.Count == 16 ? 8 : 6;
@@ -242,7 +239,7 @@ internal static unsafe partial class MicroKernel
     private static void Ask<V>(float* c0, float* c1, nint stride, int rows) where V : unmanaged, IVector<V>
     {
         Ask(c0, stride, rows);
-        if (2 * V.Count * sizeof(float) > Line || (nint)c1 - (nint)c0 >= Line || (((nint)c0 | (stride * sizeof(float))) & (Line - 1)) != 0) Ask(c1, stride, rows);
+        if (2 * V.Count * sizeof(float) > LineMemory.Line || (nint)c1 - (nint)c0 >= LineMemory.Line || (((nint)c0 | (stride * sizeof(float))) & (LineMemory.Line - 1)) != 0) Ask(c1, stride, rows);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
