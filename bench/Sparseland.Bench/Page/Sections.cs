@@ -279,8 +279,9 @@ internal static class Sections
         var table = new MarkdownTable(["figure", "row", "variant", "commit before", "commit after", "before ms", "after ms", "times as fast", "interval", "by least times"], 5) { Caption = "One figure by two builds, in turn (`turns`): what changes of code made faster and slower. A variant that both builds share, as a peer, tells how much is noise." };
         foreach (ResultRow r in results.Rows(TurnsCommand.FigureName))
         {
-            string command = (string?)r.Document["command"] ?? "", figure = command[(command.IndexOf("-- ", StringComparison.Ordinal) + 3)..];
-            table.Add([$"`{figure}`", r.Text("row"), r.Text("variant"), (string?)r.Document["before"] ?? "", (string?)r.Document["commit"] ?? "", N(r.Number("beforeMs")), N(r.Number("afterMs")), N(r.Number("speedUp")), $"{N(r.End("speedUp"))} to {N(r.End("speedUp", "high"))}", N(r.Number("leastSpeedUp"))]);
+            // The figure stands behind the options of the turns; a median of few turns has no interval.
+            string figure = ((string?)r.Document["command"] ?? "").Split(" -- ", 2)[^1], interval = r.Number("repetitions") < TurnsCommand.EnoughTurns ? "" : $"{N(r.End("speedUp"))} to {N(r.End("speedUp", "high"))}";
+            table.Add([$"`{figure}`", r.Text("row"), r.Text("variant"), (string?)r.Document["before"] ?? "", (string?)r.Document["commit"] ?? "", N(r.Number("beforeMs")), N(r.Number("afterMs")), N(r.Number("speedUp")), interval, N(r.Number("leastSpeedUp"))]);
         }
         return new Section("turns", "Builds in turn", [], [table]);
     }

@@ -17,8 +17,8 @@ internal sealed class TurnsCommand : Verb
 
     private const string Program = "sparseland-bench.dll";
 
-    // A median of fewer has no interval.
-    private const int EnoughTurns = 5;
+    /// <summary>A median of fewer has no interval.</summary>
+    public const int EnoughTurns = 5;
 
     // A build's own folder in its checkout.
     private static readonly string s_output = Path.Combine("bench", "Sparseland.Bench", "bin", "Release", "net10.0");
@@ -56,29 +56,17 @@ internal sealed class TurnsCommand : Verb
         }
         context.Say(MachineInfo.Current.Describe());
         long start = Stopwatch.GetTimestamp();
-        var documents = new List<(JsonObject Before, JsonObject After)>();
         string folder = Directory.CreateTempSubdirectory("sparseland-turns-").FullName;
-        Exception? ended = null;
+        IReadOnlyList<(JsonObject Before, JsonObject After)> documents;
+        Exception? ended;
         try
         {
-            for (int turn = 0; turn < turns; turn++)
+            (documents, ended) = await TakeAsync(turns, async (turn, other) =>
             {
                 string left = turn == 0 ? "" : $", {Remaining(start, turn, turns)} left";
-                // Who is first changes: what a run leaves behind, warmth or a waiting neighbour, is not always for the same build.
-                var pair = new JsonObject[2];
-                for (int i = 0; i < 2; i++)
-                {
-                    bool other = turn % 2 == i;
-                    context.Say($"turn {turn + 1} of {turns}, {(other ? "the build before" : "this build")}{left}");
-                    pair[other ? 0 : 1] = await RunAsync(other ? before : null, figure, folder, context).ConfigureAwait(false);
-                }
-                documents.Add((pair[0], pair[1]));
-            }
-        }
-        catch (Exception e) when (documents.Count > 0 && e is OperationCanceledException or VerbException)
-        {
-            // Turns take minutes: those that are whole count.
-            ended = e;
+                context.Say($"turn {turn + 1} of {turns}, {(other ? "the build before" : "this build")}{left}");
+                return await RunAsync(other ? before : null, figure, folder, context).ConfigureAwait(false);
+            }).ConfigureAwait(false);
         }
         finally
         {
@@ -97,6 +85,34 @@ internal sealed class TurnsCommand : Verb
         if (ended is VerbException failed) throw failed;
         context.Result(document);
         return ended is null ? ExitCodes.Done : ExitCodes.Cancelled;
+    }
+
+    /// <summary>Both builds' documents of every turn.</summary>
+    /// <param name="turns">So many, at least one.</param>
+    /// <param name="run">Runs a turn's figure by the other build (true) or by this one.</param>
+    /// <returns>Those of the turns that are whole, one at least, and what ended them early or null: turns take minutes, and a last one that fails or is cancelled costs none of the others.</returns>
+    internal static async Task<(IReadOnlyList<(JsonObject Before, JsonObject After)> Documents, Exception? Ended)> TakeAsync(int turns, Func<int, bool, Task<JsonObject>> run)
+    {
+        var documents = new List<(JsonObject Before, JsonObject After)>();
+        try
+        {
+            for (int turn = 0; turn < turns; turn++)
+            {
+                // Who is first changes: what a run leaves behind, warmth or a waiting neighbour, is not always for the same build.
+                var pair = new JsonObject[2];
+                for (int i = 0; i < 2; i++)
+                {
+                    bool other = turn % 2 == i;
+                    pair[other ? 0 : 1] = await run(turn, other).ConfigureAwait(false);
+                }
+                documents.Add((pair[0], pair[1]));
+            }
+        }
+        catch (Exception e) when (documents.Count > 0 && e is OperationCanceledException or VerbException)
+        {
+            return (documents, e);
+        }
+        return (documents, null);
     }
 
     /// <summary>The assembly of a build.</summary>

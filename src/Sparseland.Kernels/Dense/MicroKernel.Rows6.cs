@@ -76,7 +76,7 @@ internal static unsafe partial class MicroKernel
         Finish6(to, s00, s01, s10, s11, s20, s21, s30, s31, s40, s41, s50, s51);
     }
 
-    // One row of b and one column of a, which begins at a + at. An index of its own: an address would be computed for each step.
+    // One row of b and one column of a, which begins at a + at. A number beside the address, which is a part of the instruction then: a moved address would be computed for each step.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Step6<V>(float* a, int at, V x0, V x1, ref V s00, ref V s01, ref V s10, ref V s11, ref V s20, ref V s21, ref V s30, ref V s31, ref V s40, ref V s41, ref V s50, ref V s51) where V : unmanaged, IVector<V>
     {

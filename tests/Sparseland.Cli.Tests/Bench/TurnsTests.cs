@@ -73,6 +73,31 @@ public class TurnsTests
     }
 
     [Fact]
+    public async Task BuildsAlternateAndTurnsThatAreWholeAreKept()
+    {
+        var order = new List<bool>();
+        Func<int, bool, Task<JsonObject>> endingAt(int run, Exception end) => (_, other) =>
+        {
+            order.Add(other);
+            return order.Count == run ? Task.FromException<JsonObject>(end) : Task.FromResult(other ? Products(2, 1) : Products(1, 1));
+        };
+        foreach (Exception end in (Exception[])[new OperationCanceledException(), VerbException.Usage("broken")])
+        {
+            order.Clear();
+            (IReadOnlyList<(JsonObject Before, JsonObject After)> documents, Exception? ended) = await TurnsCommand.TakeAsync(3, endingAt(6, end));
+            Assert.Same(end, ended);
+            Assert.Equal([true, false, false, true, true, false], order);
+            Assert.Equal(2, TurnsComparison.Of(documents, out _)[0].SpeedUp.Median);
+            Assert.Equal(2, documents.Count);
+            // Nothing is whole yet: it ends as what ended it.
+            order.Clear();
+            Assert.Same(end, await Assert.ThrowsAnyAsync<Exception>(() => TurnsCommand.TakeAsync(3, endingAt(2, end))));
+        }
+        order.Clear();
+        Assert.Null((await TurnsCommand.TakeAsync(1, endingAt(9, new InvalidOperationException()))).Ended);
+    }
+
+    [Fact]
     public void FilesOfBuildsInTurnAreShownAndNotMeasuredAnew()
     {
         using var folder = new TemporaryFolder();
@@ -88,7 +113,7 @@ public class TurnsTests
         };
         File.WriteAllText(Path.Combine(folder.Path, "cpu", "turns-x.json"), document.ToJsonString());
         string page = PerformancePage.Make(folder.Path)[1].Text;
-        Assert.Contains("| `spmm --densities 0.1` | wide, density 0.1 | sparse | aaaaaaa | bbbbbbb | 2.00 | 1.00 | 2.00 | 2.00 to 2.00 | 2.00 |", page, StringComparison.Ordinal);
+        Assert.Contains("| `spmm --densities 0.1` | wide, density 0.1 | sparse | aaaaaaa | bbbbbbb | 2.00 | 1.00 | 2.00 |  | 2.00 |", page, StringComparison.Ordinal);
         Assert.Empty(MeasureCommand.Known(MachineResults.All(folder.Path), "cpu"));
     }
 

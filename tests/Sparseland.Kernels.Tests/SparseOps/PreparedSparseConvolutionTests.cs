@@ -24,6 +24,7 @@ public class PreparedSparseConvolutionTests
                 { "3x3 stride 2, even sizes", Same3x3(4, 6) with { StrideHeight = 2, StrideWidth = 2 }, 2, 16, 34 },
                 { "3x3 stride 2, 16 pixels", Same3x3(4, 6) with { StrideHeight = 2, StrideWidth = 2 }, 1, 8, 8 },
                 { "3x3 stride 2, rows of 14 pixels", Same3x3(24, 64) with { StrideHeight = 2, StrideWidth = 2 }, 1, 28, 28 },
+                { "3x3 stride 2, blocks that begin within a channel", Same3x3(25, 64) with { StrideHeight = 2, StrideWidth = 2 }, 1, 28, 28 },
                 { "3x3 stride 3", new(4, 6, 3, 3) { StrideHeight = 3, StrideWidth = 3 }, 1, 15, 18 },
                 { "1x1 stride 2, shared by tiles", new(24, 64, 1, 1) { StrideHeight = 2, StrideWidth = 2 }, 1, 28, 28 },
                 { "1x1 stride 2, few pixels", new(24, 64, 1, 1) { StrideHeight = 2, StrideWidth = 2 }, 2, 14, 14 },

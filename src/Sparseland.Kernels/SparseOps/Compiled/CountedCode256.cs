@@ -13,8 +13,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// Cores that take 64 bytes a cycle wait for the second cache: for them a block is little more than the first cache holds.</para>
 /// <para>Sums that wait are loaded and stored once a block. In a block of so many bytes a row has the more values the fewer columns it is wide, so full units take thin weights in strips of four registers with three rows in turn: as many sums, as many
 /// bytes of lines, a third of the loads and stores of sums. In turn with strips of 12 registers (Zen 3, one thread, 95 % zeros, seen once): 1024 x 256 by 196 columns 0.71 to 0.78 of the time, 256 x 2304 by 196 0.88 to 0.92, 2048 x 2048 by 64 0.82 to 0.95;
-/// at 80 % zeros, where a value's own loads are more than those of sums, 1.04 to 1.15. Where all lines are one block no sums wait, and long pieces of output are written sooner: 256 x 64 by 3136 columns took 1.4 times as long in strips. Strips packed
-/// one by one, and not six tiles at a time, read inputs from beyond the second cache in pieces too short: 128 x 1152 by 784 columns took 1.4 times as long.</para>
+/// at 80 % zeros, where a value's own loads are more than those of sums, 1.04 to 1.15. Where all lines are one block no sums wait, and long pieces of output are written sooner: 256 x 64 by 3136 columns took 1.4 times as long in strips. Rows of
+/// a matrix packed strip by strip, and not six tiles at a time, are read from beyond the second cache in pieces too short: 128 x 1152 by 784 columns took 1.4 times as long. Sources whose pieces are short in any case pack alone (<see cref="ITileSource.PacksAlone"/>).</para>
 /// </remarks>
 internal sealed unsafe class CountedCode256 : CountedCode
 {

@@ -6,7 +6,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <summary>output [rows, columns] = clamp(bias + residual + W * source) with a W whose rows are in the order of their counts.</summary>
 /// <remarks>
 /// Columns are cut into groups of tiles. A group's lines are packed block by block, for as many chunks of rows as have their sums in the second cache beside them (one chunk at least); where the code takes fewer tiles at a time, strips of a group have their turn on a
-/// block one after the other, so that inputs are read in long pieces and values come from near after the first strip. Then a chunk's sums of one strip fit the second cache, and those of all strips, which wait meanwhile, may not. Threads share the tiles where there are enough; else the chunks, so each reads
+/// block one after the other, so that rows of a matrix are read in long pieces and values come from near after the first strip; sources that pack alone are packed for one strip. Then a chunk's sums of one strip fit the second cache, and those of all strips, which wait meanwhile, may not. Threads share the tiles where there are enough; else the chunks, so each reads
 /// its part of the values only, and packs the lines for itself.
 /// </remarks>
 internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSource
