@@ -187,6 +187,127 @@ public class GemvTests
         }
     }
 
+    /// <summary>
+    /// Masks that are not full, with scales for 64 columns and for more, of odd and even numbers of words, beside memory that may be read behind the values and where they end with it: there the last rows take the definition, which puts
+    /// the signs of the input back where they lie apart.
+    /// </summary>
+    [Theory]
+    [InlineData(64)]
+    [InlineData(128)]
+    [InlineData(256)]
+    public void Masked_4_bit_values_give_exact_sums_with_and_without_slack(int group)
+    {
+        const int Rows = 5;
+        var random = new Random(group);
+        foreach (int columns in (int[])[1, 50, 64, 100, 150, 192, 257, 300, 320, 600])
+        {
+            int words = (columns + 63) / 64, groups = (columns + group - 1) / group;
+            foreach (double density in (double[])[0.1, 0.6])
+            {
+                var bits = new ulong[Rows * words];
+                for (int r = 0; r < Rows; r++)
+                {
+                    for (int c = 0; c < columns; c++) bits[(r * words) + (c / 64)] |= random.NextDouble() < density ? 1ul << c : 0;
+                }
+                byte[] values = new byte[(Rows * (columns + 1) / 2) + CompactMatrix.Slack], scales = new byte[Rows * groups * 2];
+                random.NextBytes(values);
+                // Halves of 1 and -2.
+                for (int i = 1; i < scales.Length; i += 2) scales[i] = (byte)(i % 3 == 0 ? 0xC0 : 0x3C);
+                CompactMatrix w = CompactMatrix.FromParts(Rows, columns, ValueKind.Int4, System.Runtime.InteropServices.MemoryMarshal.AsBytes(bits.AsSpan()).ToArray(), values, scales, group);
+                CompactMatrix bare = CompactMatrix.FromParts(Rows, columns, ValueKind.Int4, w.Bits, w.Values.ToArray(), scales, group);
+                Assert.Equal(Rows, w.WideRows);
+                Assert.InRange(bare.WideRows, 0, Rows - 1);
+                var held = new float[Rows * columns];
+                w.ToDense(held);
+                foreach (int most in (int[])[0, 127])
+                {
+                    // Steps of 1 in every block: negative alone, and of both signs.
+                    float[] x = [.. Enumerable.Range(0, columns).Select(c => c % 256 == 0 ? -127f : random.Next(-127, most + 1))], expected = Product(held, Rows, columns, x, 1);
+                    Near.BitEqual(expected, SameEverywhere(Rows, y => Gemv.Multiply(w, x, y)), $"{w} group {group}");
+                    Near.BitEqual(expected, SameEverywhere(Rows, y => Gemv.Multiply(bare, x, y)), $"{w} group {group} without slack");
+                }
+            }
+        }
+    }
+
+    /// <summary>Rows of at most 16 values a word look at the input right behind the word, too: what is not finite there, at its last column or in memory that was used before reaches stored entries only.</summary>
+    [Theory]
+    [InlineData(320)]
+    [InlineData(300)]
+    public void Words_of_few_values_do_not_meet_inputs_behind_them(int columns)
+    {
+        const int Few = 17, Rows = Few + 1, Before = 512;
+        var random = new Random(columns);
+        int[] places = [64, 128, 192, 256, columns - 1];
+        var dense = new float[Rows * columns];
+        for (int r = 0; r < Few; r++)
+        {
+            for (int first = 0; first < columns; first += 64)
+            {
+                int[] free = [.. Enumerable.Range(first + 1, Math.Min(64, columns - first) - 1).Except(places)];
+                random.Shuffle(free);
+                foreach (int c in free.AsSpan(0, r)) dense[(r * columns) + c] = 0.5f + random.NextSingle();
+                // Right before the next word.
+                if (r > 0 && first + 63 < columns - 1)
+                {
+                    dense[(r * columns) + free[0]] = 0;
+                    dense[(r * columns) + first + 63] = 1f;
+                }
+            }
+        }
+        foreach (int place in places) dense[(Few * columns) + place] = 1f;
+        CompactMatrix w = CompactMatrix.FromMask(Mask.FromNonZeros([Rows, columns], dense), dense, Rows, columns, ValueKind.Float32);
+        CompactMatrix bare = CompactMatrix.FromParts(Rows, columns, ValueKind.Float32, w.Bits, w.Values.ToArray());
+        CompactMatrix before = CompactMatrix.FromDense(new float[Before], 1, Before, ValueKind.Float32);
+        float[] x = Uniform(random, columns), missing = new float[Before];
+        Array.Fill(missing, float.NaN);
+        foreach (int place in places) x[place] = 0;
+        float[] expected = Product(dense, Rows, columns, x, 1);
+        foreach (CompactMatrix m in (CompactMatrix[])[w, bare])
+        {
+            float[] finite = SameEverywhere(Rows, y =>
+            {
+                for (int i = 0; i < 4; i++) Gemv.Multiply(before, missing, new float[1]);
+                Gemv.Multiply(m, x, y);
+            });
+            Near.Equal(expected, finite, 2e-5, 1e-5, $"{m}");
+            Assert.All(m.RowFlags!, f => Assert.NotEqual(0, f & VectorCode.IsRanked));
+            foreach (float bad in (float[])[float.PositiveInfinity, float.NegativeInfinity, float.NaN])
+            {
+                foreach (int place in places)
+                {
+                    float[] other = [.. x];
+                    other[place] = bad;
+                    float[] found = SameEverywhere(Rows, y => Gemv.Multiply(m, other, y));
+                    Near.BitEqual(finite.AsSpan(0, Few), found.AsSpan(0, Few), $"{bad} at {place}");
+                    Assert.Equal(bad, found[Few]);
+                }
+            }
+        }
+    }
+
+    /// <summary>Registers multiply removed columns as zeros, which makes a sum of -0 one of +0, and the definition leaves them out.</summary>
+    [Theory, InlineData(ValueKind.Float32), InlineData(ValueKind.BFloat16)]
+    public void Products_that_underflow_to_minus_zero_add_up_to_zero(ValueKind kind)
+    {
+        const int Rows = 24, Columns = 192;
+        foreach (float sign in (float[])[-1, 1])
+        {
+            float[] dense = new float[Rows * Columns], x = new float[Columns];
+            Array.Fill(x, 1e-30f * sign);
+            for (int r = 0; r < Rows; r++)
+            {
+                // All of a word or, in rows of few values, as many as there are sums; then none, one, or as many again.
+                int count = r % 2 == 0 ? 64 : 16;
+                Array.Fill(dense, -1e-30f * sign, r * Columns, count);
+                Array.Fill(dense, -1e-30f * sign, (r * Columns) + 64, r / 2 % 3 == 2 ? count : r / 2 % 3);
+            }
+            Mask mask = Mask.FromNonZeros([Rows, Columns], dense);
+            foreach (CompactMatrix w in (CompactMatrix[])[CompactMatrix.FromMask(mask, dense, Rows, Columns, kind), CompactMatrix.FromDense(dense, Rows, Columns, kind)])
+                Near.BitEqual(new float[Rows], SameEverywhere(Rows, y => Gemv.Multiply(w, x, y), what: $"{w}"), $"{w}");
+        }
+    }
+
     [SkippableFact]
     public void Machine_code_and_intrinsics_give_the_same_bits()
     {

@@ -1,4 +1,5 @@
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
 using Sparseland.Kernels.SparseOps.Vector;
@@ -92,6 +93,95 @@ public class PreparedSpMVTests
                 {
                     var prepared = new PreparedSpMV(w, form);
                     Near.BitEqual(Product(held, rows, columns, x, 1), SameEverywhere(rows, y => prepared.Multiply(x, y, default, Clamp.None)), $"{w} {form}");
+                }
+            }
+        }
+    }
+
+    /// <summary>Parts of 64 rows, of more, and of as many as a byte names, the last of them shorter; rows of none to all entries.</summary>
+    [Theory]
+    [InlineData(ValueKind.Int8, 1000, 64)]
+    [InlineData(ValueKind.Int8, 2100, 144)]
+    [InlineData(ValueKind.Int8, 4101, 256)]
+    [InlineData(ValueKind.Int4, 2100, 144)]
+    [InlineData(ValueKind.Int4, 4101, 256)]
+    public void Parts_of_many_rows_of_integers_give_exact_sums(ValueKind kind, int rows, int partRows)
+    {
+        const int Columns = 333, Words = (Columns + 63) / 64;
+        var random = new Random(rows);
+        var bits = new ulong[rows * Words];
+        for (int r = 0; r < rows; r++)
+        {
+            double density = r % 7 == 0 ? 0 : r % 11 == 0 ? 1 : random.NextDouble();
+            for (int c = 0; c < Columns; c++) bits[(r * Words) + (c / 64)] |= random.NextDouble() < density ? 1ul << c : 0;
+        }
+        byte[] values = new byte[(rows * Columns) + CompactMatrix.Slack], scales;
+        random.NextBytes(values);
+        if (kind == ValueKind.Int8)
+        {
+            for (int i = 0; i < values.Length; i++) values[i] = values[i] == 0x80 ? (byte)0x7F : values[i];
+            scales = System.Runtime.InteropServices.MemoryMarshal.AsBytes(Enumerable.Range(0, rows).Select(r => 0.5f * (1 + (r % 2))).ToArray().AsSpan()).ToArray();
+        }
+        else
+        {
+            // Halves of 1 and -2 for 256 columns each.
+            scales = new byte[rows * 4];
+            for (int i = 1; i < scales.Length; i += 2) scales[i] = (byte)(i % 3 == 0 ? 0xC0 : 0x3C);
+        }
+        CompactMatrix w = CompactMatrix.FromParts(rows, Columns, kind, System.Runtime.InteropServices.MemoryMarshal.AsBytes(bits.AsSpan()).ToArray(), values, scales, kind == ValueKind.Int4 ? PreparedSpMV.IntegerWindow : 0);
+        Assert.Equal(VectorUnits.AreHalf256 ? WindowLayout.NarrowPartRows : partRows, new WindowLayout.WindowShape(WindowSource.Of(w), WindowForm.Narrow).PartRows);
+        var held = new float[rows * Columns];
+        w.ToDense(held);
+        // Steps of 1 in both blocks of the input: every sum is exact.
+        float[] x = [.. Enumerable.Range(0, Columns).Select(c => c % PreparedSpMV.IntegerWindow == 5 ? -127f : random.Next(-127, 128))];
+        foreach (WindowForm form in Enum.GetValues<WindowForm>())
+        {
+            var prepared = new PreparedSpMV(w, form);
+            Near.BitEqual(Product(held, rows, Columns, x, 1), SameEverywhere(rows, y => prepared.Multiply(x, y, default, Clamp.None)), $"{w} {form}");
+        }
+    }
+
+    /// <summary>32 of the 64 products of a narrow window are added up in 16 bits: 32 x 8 x 127 is 32512, and two more would not fit.</summary>
+    [Theory]
+    [InlineData(1, 64)]
+    [InlineData(9, 320)]
+    [InlineData(9, 300)]
+    public void Full_rows_of_the_lowest_4_bit_value_fit_16_bits(int rows, int columns)
+    {
+        const float Input = 127f / 4;
+        int groups = (columns + PreparedSpMV.IntegerWindow - 1) / PreparedSpMV.IntegerWindow;
+        var ones = new byte[rows * groups * 2];
+        for (int i = 1; i < ones.Length; i += 2) ones[i] = 0x3C;
+        CompactMatrix w = CompactMatrix.FromParts(rows, columns, ValueKind.Int4, null, new byte[(rows * ((columns + 1) / 2)) + CompactMatrix.Slack], ones, PreparedSpMV.IntegerWindow);
+        // All inputs of one sign, and every second pair of the other: both bounds side by side.
+        foreach (Func<int, bool> isNegative in (Func<int, bool>[])[_ => false, _ => true, c => c % 4 < 2, c => c % 4 >= 2, c => c % 64 < 32])
+        {
+            float[] x = [.. Enumerable.Range(0, columns).Select(c => isNegative(c) ? -Input : Input)], expected = new float[rows];
+            Array.Fill(expected, 0f - (8f * x.Sum()));
+            foreach (WindowForm form in Enum.GetValues<WindowForm>())
+            {
+                var prepared = new PreparedSpMV(w, form);
+                Near.BitEqual(expected, SameEverywhere(rows, y => prepared.Multiply(x, y, default, Clamp.None)), $"{w} {form}");
+            }
+        }
+    }
+
+    /// <summary>Lanes without a row and places without an entry add +0 in some forms and nothing in others.</summary>
+    [Theory, InlineData(ValueKind.Float32), InlineData(ValueKind.BFloat16)]
+    public void Products_that_underflow_to_minus_zero_add_up_to_zero(ValueKind kind)
+    {
+        foreach (int rows in (int[])[1, 3])
+        {
+            foreach (int columns in (int[])[4, 8, 256, 260])
+            {
+                float[] dense = new float[rows * columns], x = new float[columns];
+                Array.Fill(dense, 1e-30f);
+                Array.Fill(x, -1e-30f);
+                CompactMatrix w = CompactMatrix.FromDense(dense, rows, columns, kind);
+                foreach (WindowForm form in Enum.GetValues<WindowForm>())
+                {
+                    var prepared = new PreparedSpMV(w, form);
+                    Near.BitEqual(new float[rows], SameEverywhere(rows, y => prepared.Multiply(x, y, default, Clamp.None), what: $"{w} {form}"), $"{w} {form}");
                 }
             }
         }

@@ -11,7 +11,7 @@ namespace Sparseland.Kernels.SparseOps.Vector;
 /// <remarks>
 /// 64 partial sums are four registers of 512 bits: enough to hide the latency of a multiply-add within one row.
 /// Registers multiply removed entries as zeros; so inputs that are not finite take <see cref="Portable"/>, which touches stored
-/// entries only. For finite inputs both give the same bits: a zero product never changes a sum that began at +0.
+/// entries only. For finite inputs both give the same bits: a zero product changes no sum but one of -0, which underflow leaves, and that the last addition makes +0.
 /// </remarks>
 internal unsafe struct FloatRows : IRowSum
 {
@@ -76,7 +76,7 @@ internal unsafe struct FloatRows : IRowSum
             {
                 Ranked(values, bits, lanes);
             }
-            return DotKernel.Fold(lanes);
+            return DotKernel.Fold(lanes) + 0f;
         }
         if (bits != null && row < WideRows && UsesCode)
         {
@@ -100,7 +100,7 @@ internal unsafe struct FloatRows : IRowSum
         return Fold(lanes);
     }
 
-    /// <summary>The sum of 64 lanes in one order on every level.</summary>
+    /// <summary>The sum of 64 lanes in one order on every level; zero is +0.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static float Fold(float* lanes)
     {
@@ -109,7 +109,7 @@ internal unsafe struct FloatRows : IRowSum
             Vector128<float> first = Vector128.Load(lanes + t) + Vector128.Load(lanes + t + 16), second = Vector128.Load(lanes + t + 32) + Vector128.Load(lanes + t + 48);
             (first + second).Store(lanes + t);
         }
-        return DotKernel.Fold(lanes);
+        return DotKernel.Fold(lanes) + 0f;
     }
 
     /// <summary>The definition.</summary>
@@ -210,6 +210,7 @@ internal unsafe struct FloatRows : IRowSum
             VectorCode.FourRows(&arguments, Bits, WordsPerRow, (byte*)Values, sizeof(float), Counts, row, distance);
             VectorCode.RankedRows(&arguments, true, X, WordsPerRow, lanes);
             DotKernel.FoldFour(lanes, sums);
+            (Vector128.Load(sums) + Vector128<float>.Zero).Store(sums);
             return;
         }
         if (UsesCode)
