@@ -8,7 +8,10 @@ using Sparseland.Kernels.Simd;
 namespace Sparseland.Kernels.SparseOps.Vector;
 
 /// <summary>Rows of 4-bit integers with a scale per group of columns, all entries or those under a mask, times a <see cref="QuantizedInput"/>. Column c joins lane (c % 64) / 4.</summary>
-/// <remarks>Values are stored as q + 8, and what has no value counts as 8: the sums of a piece begin at -8 times the sum of its inputs.</remarks>
+/// <remarks>
+/// Values are stored as q + 8, and what has no value counts as 8: the sums of a piece begin at -8 times the sum of its inputs. With <see cref="Signs"/>, s, rows are unpacked to q, what has no value counts as 0, and q x = (q ^ s) |x| + [s = -1] |x|:
+/// the sums begin at what the second terms add up to, the magnitudes of the negative inputs.
+/// </remarks>
 internal unsafe struct Int4Rows : IRowSum
 {
     public int Columns;
@@ -366,7 +369,7 @@ internal unsafe struct Int4Rows : IRowSum
         for (; words > 1; words -= 2, bits += 2, x += 128, s += 128)
         {
             NibbleExpansion.Controls(Avx2.BroadcastVector128ToVector256((byte*)bits), out Vector256<byte> c0, out Vector256<byte> c1, out Vector256<byte> c2, out Vector256<byte> c3);
-            NibbleExpansion.Spread first = NibbleExpansion.Take(ref values, bits[0], c0, c1), second = NibbleExpansion.Take(ref values, bits[1], c2, c3);
+            NibbleExpansion.Spread first = NibbleExpansion.Take(ref values, bits[0], c0, c1, asks: false), second = NibbleExpansion.Take(ref values, bits[1], c2, c3, asks: false);
             a += Pairs(first.Low, x, s);
             b += Pairs(first.High, x + 32, s + 32);
             if (single)
@@ -388,7 +391,7 @@ internal unsafe struct Int4Rows : IRowSum
         if (words > 0)
         {
             NibbleExpansion.Controls(Vector256.Create(*bits).AsByte(), out Vector256<byte> c0, out Vector256<byte> c1, out _, out _);
-            NibbleExpansion.Spread last = NibbleExpansion.Take(ref values, *bits, c0, c1);
+            NibbleExpansion.Spread last = NibbleExpansion.Take(ref values, *bits, c0, c1, asks: false);
             a += Pairs(last.Low, x, s);
             b += Pairs(last.High, x + 32, s + 32);
         }

@@ -65,12 +65,12 @@ internal static unsafe class NibbleExpansion
         c3 = Avx2.UnpackHigh(highAb, highCd).AsByte();
     }
 
-    /// <summary>The values of a word, zero where its bit is clear, and the address behind them.</summary>
+    /// <summary>The values of a word, zero where its bit is clear, and the address behind them. Values that were written just now need not be asked for.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Spread Take(ref byte* values, ulong word, Vector256<byte> low, Vector256<byte> high)
+    public static Spread Take(ref byte* values, ulong word, Vector256<byte> low, Vector256<byte> high, bool asks = true)
     {
         byte* v = values;
-        Sse.Prefetch0(v + Ahead);
+        if (asks) Sse.Prefetch0(v + Ahead);
         Vector128<byte> a = Vector128.Load(v), b = Vector128.Load(v + Count((ushort)word)), c = Vector128.Load(v + Count((uint)word)), d = Vector128.Load(v + Count(word << 16));
         values = v + Count(word);
         return new Spread(Avx2.Shuffle(Vector256.Create(a, b), low), Avx2.Shuffle(Vector256.Create(c, d), high));
