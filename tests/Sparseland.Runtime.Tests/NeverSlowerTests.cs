@@ -28,7 +28,7 @@ public sealed class NeverSlowerTests(ITestOutputHelper output) : IDisposable
     private const long MostMultiplyAdds = 60_000_000;
 
     // Of the layers, whose order this seed draws, as many are tried as this holds: a quiet machine tries most of them, a busy one, where nothing is decided at the first attempt, took ten. With fewer than half of them the test says nothing.
-    private const int OrderSeed = 1, MostSeconds = 100;
+    private const int OrderSeed = 1, MostSeconds = 85;
 
     // Of all layers: so many may be undecided before the test says nothing, so many be excused by a session of the same kernel, so many lie where a point that is measured again may decide the other way (most layers are chosen near points), and so many that are drawn not have the best candidate.
     private const double MostUndecided = 0.1, MostExcused = 0.1, MostAtThePoint = 0.05, MostNotBest = 0.05;
