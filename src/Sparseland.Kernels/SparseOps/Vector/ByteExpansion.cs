@@ -9,6 +9,9 @@ namespace Sparseland.Kernels.SparseOps.Vector;
 /// <summary>Spreads packed bytes over a whole row, where there is no instruction for it.</summary>
 internal static unsafe class ByteExpansion
 {
+    // Bytes ahead that packed values are asked for.
+    private const int Ahead = 1024;
+
     /// <summary>The definition: row [words * 64] = the next value where a bit is set, else <paramref name="filler"/>.</summary>
     public static void Portable(byte* values, ulong* bits, int words, byte* row, byte filler)
     {
@@ -74,7 +77,7 @@ internal static unsafe class ByteExpansion
         Vector512<byte> lower = Vector512.Create((byte)15);
         for (nint i = 0; i < count; i += PackedBlock, packed += 64, bytes += PackedBlock)
         {
-            if (Sse.IsSupported) Sse.Prefetch0(packed + 1024);
+            if (Sse.IsSupported) Sse.Prefetch0(packed + Ahead);
             Vector512<byte> both = Vector512.Load(packed);
             (both & lower).Store(bytes);
             (Vector512.ShiftRightLogical(both.AsUInt16(), 4).AsByte() & lower).Store(bytes + ((nint.Min(PackedBlock, count - i) + 1) / 2));
@@ -89,7 +92,7 @@ internal static unsafe class ByteExpansion
         bool asks = !VectorUnits.AreHalf256;
         for (nint i = 0; i < count; i += PackedBlock, packed += 64, bytes += PackedBlock)
         {
-            if (asks) Sse.Prefetch0(packed + 1024);
+            if (asks) Sse.Prefetch0(packed + Ahead);
             Vector256<byte> first = Vector256.Load(packed), second = Vector256.Load(packed + 32);
             byte* upper = bytes + ((nint.Min(PackedBlock, count - i) + 1) / 2);
             ((first & lower) - minus).Store(bytes);

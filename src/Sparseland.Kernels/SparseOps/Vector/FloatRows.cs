@@ -21,8 +21,8 @@ internal unsafe struct FloatRows : IRowSum
     /// <summary>Bytes ahead that memory is asked for where a line of each row is taken in turn.</summary>
     public const int LineAhead = 512;
 
-    /// <summary>Bytes ahead that values under a mask are asked for where units of 256 bits are whole.</summary>
-    public const int MaskAhead = 3072;
+    // Bytes ahead that values under a mask are asked for where units of 256 bits are whole.
+    private const int MaskAhead = 3072;
 
     public int Columns;
     public int WordsPerRow;
