@@ -23,8 +23,10 @@ public static class VectorUnits
     /// <summary>Whether they do; false without AVX-512 and fused multiply-adds.</summary>
     public static bool AreFullWidth { get; } = Avx512F.IsSupported && Fma.IsSupported && (Said() ?? Ratio() < Half);
 
-    /// <summary>Whether they do operations of 256 bits in two halves: the first cores with AVX2 of one make (Zen 1), which say so. Others take 256 bits at once.</summary>
-    public static bool AreHalf256 { get; } = Avx2.IsSupported && Said(FullWidth256Bit) == false;
+    /// <summary>
+    /// Whether they do operations of 256 bits in two halves: the first cores with AVX2 of one make (Zen 1), which say so. Others take 256 bits at once, also those that say only that they take 512 (Zen 5 leaves the lesser bit empty).
+    /// </summary>
+    public static bool AreHalf256 { get; } = Avx2.IsSupported && Said(FullWidth256Bit) == false && Said(FullWidthBit) == false;
 
     /// <summary>What CPUID says of a width; null where it says nothing: other makes, and virtual machines that leave the leaf empty.</summary>
     internal static bool? Said(int bit = FullWidthBit)

@@ -23,14 +23,14 @@ internal static class DenseTesting
         for (var level = SimdLevel.Scalar; level <= SimdSupport.Hardware; level++) yield return level;
     }
 
-    /// <summary>Runs a kernel at every level and with 1, 2, 3 and 5 threads; all results must be the same bits.</summary>
-    public static float[] SameEverywhere(Func<float[]> kernel, string what)
+    /// <summary>Runs a kernel at every level up to <paramref name="widest"/> and, at the widest of them, with 1, 2, 3 and 5 threads; all results must be the same bits.</summary>
+    public static float[] SameEverywhere(Func<float[]> kernel, string what, SimdLevel widest = SimdLevel.Vector512)
     {
         float[]? first = null;
         int threads = WorkPool.Threads;
         try
         {
-            foreach (SimdLevel level in Levels())
+            foreach (SimdLevel level in Levels().Where(l => l <= widest))
             {
                 using (SimdDispatch.Force(level))
                 {
@@ -40,10 +40,13 @@ internal static class DenseTesting
                     BitEqual(first, result, $"{what} at {level}");
                 }
             }
-            foreach (int t in (int[])[2, 3, 5])
+            using (SimdDispatch.Force((SimdLevel)Math.Min((int)widest, (int)SimdSupport.Level)))
             {
-                WorkPool.Threads = t;
-                BitEqual(first!, kernel(), $"{what} with {t} threads");
+                foreach (int t in (int[])[2, 3, 5])
+                {
+                    WorkPool.Threads = t;
+                    BitEqual(first!, kernel(), $"{what} with {t} threads");
+                }
             }
         }
         finally
