@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json.Nodes;
@@ -47,6 +48,10 @@ internal sealed class TurnsCommand : Verb
         if (turns is < 1 or > 1000) throw VerbException.Usage($"{_turns.Name} is {turns}", $"use 1 to 1000; an interval wants {EnoughTurns}");
         if (figure.Contains("--dry-run")) throw VerbException.Usage("the figure has --dry-run: it would measure nothing", $"see what would run: {Title.Name} --dry-run -- {figure[0]} ...");
         if (figure.Any(a => a == "--out" || a.StartsWith("--out=", StringComparison.Ordinal))) throw VerbException.Usage("the figure has an --out of its own", $"write the comparison: {Title.Name} --out FILE -- {figure[0]} ...");
+        foreach (string own in (string[])["--threads", "--seed"])
+        {
+            if (arguments.GetResult(own) is OptionResult { Implicit: false }) throw VerbException.Usage($"{own} stands before --, where it would do nothing: it is the figure's", $"put it behind: {Title.Name} ... -- {figure[0]} {own} ...");
+        }
         string before = Build(arguments.GetValue(_before)!);
         string? file = FigureDocument.Target(arguments.GetValue(_out), _out.Name);
         if (context.Settings.DryRun)

@@ -64,14 +64,7 @@ internal static unsafe class EveryNth
         }
         if (stride == 2 && count >= 8 && Avx.IsSupported)
         {
-            for (int i = 0; i < count; i += 8)
-            {
-                int at = Math.Min(i, count - 8);
-                float* from = row + 2 * at;
-                // Four values and the four that are eight behind them, so that shuffles within halves of registers leave them in order.
-                Vector256<float> a = Vector256.Create(Vector128.Load(from), Vector128.Load(from + 8)), b = Vector256.Create(Vector128.Load(from + 4), Vector128.Load(from + 12));
-                (first == 0 ? Avx.Shuffle(a, b, 0b10_00_10_00) : Avx.Shuffle(a, b, 0b11_01_11_01)).Store(to + at);
-            }
+            Apart(row, 0, 1, first == 0 ? to : null, first == 0 ? null : to, count);
             return;
         }
         for (int i = 0; i < count; i++) to[i] = row[first + i * stride];
@@ -80,7 +73,7 @@ internal static unsafe class EveryNth
     /// <summary>Whether <see cref="Apart"/> takes rows apart: with registers of 256 bits, rows of a stride of two that fill one.</summary>
     public static bool TakesApart(int stride, int count) => stride == 2 && count >= 8 && Avx.IsSupported && !Avx512F.IsSupported;
 
-    /// <summary>even[r * count + i] = from[r * apart + 2 * i], odd[r * count + i] = from[r * apart + 2 * i + 1] for all of rows of 2 * count floats; nothing else is read. Only where <see cref="TakesApart"/>.</summary>
+    /// <summary>even[r * count + i] = from[r * apart + 2 * i], odd[r * count + i] = from[r * apart + 2 * i + 1] for all of rows of 2 * count floats; nothing else is read. Needs registers of 256 bits.</summary>
     /// <param name="from">The first row.</param>
     /// <param name="apart">Floats between rows.</param>
     /// <param name="rows">How many.</param>
@@ -96,7 +89,7 @@ internal static unsafe class EveryNth
             {
                 int at = Math.Min(i, count - 8);
                 float* begin = from + 2 * at;
-                // As above: four values and the four that are eight behind them.
+                // Four values and the four that are eight behind them, so that shuffles within halves of registers leave them in order.
                 Vector256<float> a = Vector256.Create(Vector128.Load(begin), Vector128.Load(begin + 8)), b = Vector256.Create(Vector128.Load(begin + 4), Vector128.Load(begin + 12));
                 if (even != null) Avx.Shuffle(a, b, 0b10_00_10_00).Store(even + at);
                 if (odd != null) Avx.Shuffle(a, b, 0b11_01_11_01).Store(odd + at);

@@ -125,6 +125,9 @@ public class TurnsTests
         ProcessResult missing = await BenchAsync(program, "turns", "--before", folder.Path, "--", "gemm");
         Assert.Equal(ExitCodes.Usage, missing.ExitCode);
         Assert.Contains("there is no build at", missing.Error, StringComparison.Ordinal);
+        ProcessResult misplaced = await BenchAsync(program, "turns", "--before", program, "--threads", "1", "--", "gemm");
+        Assert.Equal(ExitCodes.Usage, misplaced.ExitCode);
+        Assert.Contains("--threads stands before --", misplaced.Error, StringComparison.Ordinal);
         ProcessResult wrong = await BenchAsync(program, "turns", "--before", program, "--turns", "1", "--", "gemm", "--layouts", "zz");
         Assert.NotEqual(ExitCodes.Done, wrong.ExitCode);
         Assert.Contains("zz", wrong.Error, StringComparison.Ordinal);
