@@ -7,7 +7,7 @@ namespace Sparseland.Kernels.Tests.SparseOps;
 [Collection("threads")]
 public class ColumnGemvTests
 {
-    public static TheoryData<int, int> Sizes => new() { { 1, 1 }, { 5, 1 }, { 1, 70 }, { 16, 3 }, { 37, 129 }, { 300, 64 }, { 1000, 40 }, { 2500, 31 } };
+    public static TheoryData<int, int> Sizes => new() { { 1, 1 }, { 5, 1 }, { 1, 70 }, { 16, 3 }, { 37, 129 }, { 300, 64 }, { 1000, 40 }, { 2500, 31 }, { 17000, 9 } };
 
     [Theory, MemberData(nameof(Sizes))]
     public void Columns_beside_zeros_are_left_out_and_the_rest_is_the_dense_product(int outputs, int inputs)
