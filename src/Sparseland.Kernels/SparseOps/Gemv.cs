@@ -138,9 +138,12 @@ public static unsafe class Gemv
             if (call.Bits != null) LargePages.Ask(call.Bits, (long)w.Rows * w.WordsPerRow * sizeof(ulong));
         }
         int[] boundaries = w.RowParts ??= Partition(w);
+        // One thread takes all rows as one part: in every part memory is read as four streams that begin anew.
+        int* all = stackalloc int[2] { 0, w.Rows };
+        bool isAlone = WorkPool.IsAlone;
         fixed (int* b = boundaries)
         {
-            WorkPool.Run(boundaries.Length - 1, new RowParts<TRows> { Kernel = kernel, Boundaries = b, Y = call.Y, Bias = call.Bias, Scales = scales, Clamp = call.Clamp });
+            WorkPool.Run(isAlone ? 1 : boundaries.Length - 1, new RowParts<TRows> { Kernel = kernel, Boundaries = isAlone ? all : b, Y = call.Y, Bias = call.Bias, Scales = scales, Clamp = call.Clamp });
         }
     }
 
