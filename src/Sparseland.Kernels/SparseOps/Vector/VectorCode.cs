@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics.X86;
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps.Compiled;
 
@@ -43,6 +44,10 @@ internal static unsafe class VectorCode
 
     private static readonly Register[] s_bits = [Register.Rsi, Register.Rdx, Register.Rcx, Register.R8], s_values = [Register.R9, Register.R10, Register.R11, Register.Rbx];
     private const Register X = Register.Rbp, Starts = Register.R12, Scales = Register.R13, Counter = Register.R14, Bit = Register.Rax, Call = Register.Rdi;
+
+    // Bytes ahead that rows of 8-bit integers are asked for; dense ones only where units of 512 bits are whole. 4096 x 4096, one thread, Zen 5, in turn: masks at 50 and 70 % zeros took 0.86 and 0.91 of the time of half a KiB with 1 KiB, 0.88 and 0.95 with 2 KiB;
+    // dense rows 0.85 and 0.93 of the time without, and as long with half a KiB.
+    private static readonly int s_ahead8 = VectorUnits.AreFullWidth ? 1024 : 512;
 
     // The columns of a word.
     private static readonly byte* s_places = MakePlaces();
@@ -378,13 +383,14 @@ internal static unsafe class VectorCode
             int value = First + r, spread = First + 4 + r;
             if (code == Code.Int8Full)
             {
+                if (VectorUnits.AreFullWidth) a.PrefetchNear(s_values[r], (64 * w) + s_ahead8);
                 a.LoadBytes(value, s_values[r], 64 * w, half: false);
                 a.Xor(value, value, Filler);
                 a.DotBytes(4 + r, value, Input);
                 continue;
             }
             // 4-bit values were unpacked just now.
-            if (code == Code.Int8) a.PrefetchNear(s_values[r], 512);
+            if (code == Code.Int8) a.PrefetchNear(s_values[r], s_ahead8);
             a.LoadAny(Bit, s_bits[r], 8 * w);
             a.MoveToMask(1 + r, Bit);
             a.LoadBytes(value, s_values[r], 0, narrow);

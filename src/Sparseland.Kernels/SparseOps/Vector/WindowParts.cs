@@ -10,9 +10,6 @@ namespace Sparseland.Kernels.SparseOps.Vector;
 /// <summary>A product with a <see cref="WindowLayout"/>, part by part. Each window adds to a row what its steps sum up to.</summary>
 internal unsafe struct WindowParts : IParts
 {
-    // Bytes ahead that memory is asked for.
-    private const int Ahead = 1024;
-
     public WindowLayout Layout;
 
     /// <summary>In registers, floating point: [windows, 4, 128], the bytes of the inputs, lowest first. Integers: [windows, 256].</summary>
@@ -79,6 +76,7 @@ internal unsafe struct WindowParts : IParts
     private readonly void Floats<TValue, TColumns>(float* y, byte* p, byte* heads, byte* groups, byte* counts) where TValue : unmanaged where TColumns : unmanaged
     {
         bool deltas = sizeof(TColumns) == 2;
+        int ahead = WindowCode.StepsAhead(sizeof(TValue));
         int valueBytes = WindowLayout.Places * sizeof(TValue), bytes = valueBytes + (deltas ? 32 : 64), windows = Layout.Shape.Windows;
         float* sums = stackalloc float[2 * WindowLayout.Lanes];
         sums = Aligned(sums);
@@ -97,11 +95,11 @@ internal unsafe struct WindowParts : IParts
                 Vector512<byte> before = Vector512<byte>.Zero;
                 for (int n = *counts; n > 0; n--, p += bytes)
                 {
-                    Sse.Prefetch0(p + Ahead);
-                    Sse.Prefetch0(p + Ahead + 64);
-                    if (sizeof(TValue) == 4 || !deltas) Sse.Prefetch0(p + Ahead + 128);
-                    if (sizeof(TValue) == 4) Sse.Prefetch0(p + Ahead + 192);
-                    if (sizeof(TValue) == 4) Sse.Prefetch0(p + Ahead + 256);
+                    Sse.Prefetch0(p + ahead);
+                    Sse.Prefetch0(p + ahead + 64);
+                    if (sizeof(TValue) == 4 || !deltas) Sse.Prefetch0(p + ahead + 128);
+                    if (sizeof(TValue) == 4) Sse.Prefetch0(p + ahead + 192);
+                    if (sizeof(TValue) == 4) Sse.Prefetch0(p + ahead + 256);
                     Vector512<byte> column;
                     if (deltas)
                     {
