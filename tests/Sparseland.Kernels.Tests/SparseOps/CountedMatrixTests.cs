@@ -51,6 +51,13 @@ public unsafe class CountedMatrixTests
         Assert.InRange(CountedCode256.Strips.ZeroLine * 64, 0, ushort.MaxValue);
     }
 
+    [Fact]
+    public void Lines_of_64_columns_are_packed_at_once_where_the_sums_of_all_strips_are_few()
+    {
+        Assert.Equal((4, 2), (CountedCode512.Many.PackedTiles(1024), CountedCode512.Many.PackedTiles(1025)));
+        Assert.Equal((4, 4), (CountedCode512.Few.PackedTiles(1024), CountedCode512.Few.PackedTiles(1025)));
+    }
+
     private static void CheckBits(int rows, int columns, int n, double density, CountedCode? code)
     {
         var random = new Random(rows * 7919 + columns * 31 + n);

@@ -20,6 +20,9 @@ internal abstract unsafe class CountedCode
     /// <summary>Numbers and values that may be read in front of a unit's first, and behind the last one's.</summary>
     public const int Margin = 16;
 
+    /// <summary>Values that are loaded together, where they are not spread as they are loaded.</summary>
+    protected const int ValuesAtOnce = 8;
+
     /// <summary>Bytes of a line of 16 columns.</summary>
     protected const int LineBytes = CompiledMatrix.Lanes * sizeof(float);
 
@@ -45,7 +48,8 @@ internal abstract unsafe class CountedCode
     public int MostTiles { get; }
 
     /// <summary>Tiles that are packed at a time at most: strips of <see cref="MostTiles"/> take turns on what they read of a block.</summary>
-    public virtual int PackedTiles => MostTiles;
+    /// <param name="rows">Rows of a chunk.</param>
+    public abstract int PackedTiles(int rows);
 
     /// <summary>Lines of a block at most.</summary>
     public int Lines { get; }
@@ -171,7 +175,7 @@ internal abstract unsafe class CountedCode
                 Numbers = products * sizeof(ushort),
                 Values = products * sizeof(float),
                 NumbersBack = -(products + 3) / 4 * 4 * sizeof(ushort),
-                ValuesBack = -(products + 15) / 16 * 16 * sizeof(float),
+                ValuesBack = -(products + ValuesAtOnce - 1) / ValuesAtOnce * ValuesAtOnce * sizeof(float),
                 Entry = address + entries[n],
             };
         }
@@ -338,7 +342,7 @@ internal abstract unsafe class CountedCode
         /// <summary>Bytes to behind the last number and the last value.</summary>
         public nint Numbers, Values;
 
-        /// <summary>From there back to where the first four numbers and the first sixteen values are loaded.</summary>
+        /// <summary>From there back to where the first four numbers and the first <see cref="ValuesAtOnce"/> values are loaded.</summary>
         public nint NumbersBack, ValuesBack;
 
         public nint Entry;

@@ -73,7 +73,7 @@ internal sealed unsafe class CountedCode256 : CountedCode
     public override int Lanes => 8;
 
     /// <inheritdoc/>
-    public override int PackedTiles => _isStrip ? s_all[^1].MostTiles : MostTiles;
+    public override int PackedTiles(int rows) => _isStrip ? s_all[^1].MostTiles : MostTiles;
 
     /// <inheritdoc/>
     public override int LinesFor(double density) => _isStrip ? (int)Math.Clamp(ValuesOfAStrip / density, LeastLinesOfAStrip, Lines) : (int)Math.Clamp(ValuesOfABlock / density, Math.Min(Lines, NearBytes / (MostTiles * LineBytes)), Lines);

@@ -30,7 +30,7 @@ internal unsafe struct CountedProduct<TSource> where TSource : struct, ITileSour
     private readonly CountedCode Code => Matrix.Code;
 
     /// <summary>Tiles that are packed together: those of one strip where more would not be read in longer pieces, so that they are still in the first cache when they are multiplied.</summary>
-    private readonly int PackedTiles => Source.PacksAlone ? Code.MostTiles : Code.PackedTiles;
+    private readonly int PackedTiles => Source.PacksAlone ? Code.MostTiles : Code.PackedTiles((Matrix.RowCount + Matrix.Chunks - 1) / Matrix.Chunks);
 
     /// <summary>Tiles of 16 columns.</summary>
     private readonly int TileCount => (Columns + Lanes - 1) / Lanes;
