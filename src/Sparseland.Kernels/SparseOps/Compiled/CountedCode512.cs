@@ -92,6 +92,12 @@ internal sealed unsafe class CountedCode512(int rows, int tiles, int lines) : Co
                     code.Add(shape.Sum(r, j), shape.Sum(r, j), Values);
                 }
             }
+            // What the next unit begins with lies far away where a network's other layers have had the second cache.
+            for (int r = 0; r < rows; r++)
+            {
+                GoTo(code, Register.R15, Register.R10, rows + r, Arguments.ResidualAt);
+                for (int j = 0; j < shape.Registers; j++) code.PrefetchNear(Register.R15, j * LineBytes);
+            }
             code.Land(none);
         }
         else

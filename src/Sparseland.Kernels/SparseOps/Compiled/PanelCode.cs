@@ -11,7 +11,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <para>Between blocks sums wait in lines of their own, one behind the other: rows of an output may begin inside a line, and a store across two of them is dear.</para>
 /// <para>The first panel of a block can read its inputs out of a matrix and leave them packed for the other panels: what a copy beforehand would take hides behind its products.
 /// Where the matrix is much larger than the second cache, it asks for the inputs of the next tile on the way.</para>
-/// <para>Each panel asks for the outputs of the next while it multiplies: a store to a line that is in no near cache holds up all that follow.</para>
+/// <para>Each panel asks for the outputs of the next while it multiplies: a store to a line that is in no near cache holds up all that follow. It asks for the residual of the next as well, which
+/// other layers have driven out of the second cache: else each panel of such a layer begins by waiting for it.</para>
 /// </remarks>
 internal static class PanelCode
 {
@@ -86,6 +87,7 @@ internal static class PanelCode
                 code.AddMemory(r, r, Register.Rsi);
                 code.Add(Register.Rsi, Register.R8);
             }
+            AskForResidual(code, rows, nextRows);
             code.Land(none);
         }
         else
@@ -142,6 +144,19 @@ internal static class PanelCode
         {
             code.Store(r, Register.R11, 0);
             code.Add(Register.R11, Register.R8);
+        }
+    }
+
+    /// <summary>Asks for what the next panel adds to, where Rsi is now; behind the last panel, for about what the next tile's rows add to.</summary>
+    private static void AskForResidual(Assembler code, int rows, int nextRows)
+    {
+        bool isLast = nextRows == 0;
+        if (isLast) code.Load(Register.Rcx, Register.Rdi, Arguments.FromAt);
+        else code.Move(Register.Rcx, Register.Rsi);
+        for (int r = 0; r < (isLast ? rows : nextRows); r++)
+        {
+            code.PrefetchNear(Register.Rcx, isLast ? LineBytes : 0);
+            code.Add(Register.Rcx, Register.R8);
         }
     }
 
