@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.SparseOps;
 
@@ -16,6 +17,9 @@ namespace Sparseland.Kernels.SparseOps;
 /// </remarks>
 internal sealed unsafe class PlaneLayout
 {
+    // Pixels without gaps after which the same columns lie in the same lanes of a register.
+    private readonly int _shiftPeriod;
+
     private readonly int _channels, _height, _width, _padTop, _padLeft, _strideHeight, _strideWidth, _rows, _columns, _shared;
     private readonly (int Row, int Column)[] _phases;
 
@@ -43,6 +47,8 @@ internal sealed unsafe class PlaneLayout
             shared = Math.Min(shared, Math.Min(left, Math.Max(0, columns - firstRight)));
         }
         _shared = Math.Max(shared, 0);
+        // The odd part of the width, in registers.
+        _shiftPeriod = Math.Max(width / Math.Min(Math.Max(width & -width, 1), Lanes.Count), 1) * Lanes.Count;
         RowStride = Math.Max(columns - shared, 1);
         _columns = Math.Min(columns, RowStride);
         // An odd number of cache lines, so that channels do not fall onto the same cache sets.
@@ -127,10 +133,19 @@ internal sealed unsafe class PlaneLayout
     /// <param name="first">The first row of the plane.</param>
     /// <param name="rows">How many.</param>
     /// <param name="to">[rows, width].</param>
+    /// <param name="masks">What <see cref="ShiftMasks"/> gave for the column, or null. With it up to 15 floats behind the rows are written as well.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public void CopyShifted(int channel, int column, float* image, nint imagePlane, int first, int rows, float* to)
+    public void CopyShifted(int channel, int column, float* image, nint imagePlane, int first, int rows, float* to, int* masks)
     {
         int firstInside = Math.Clamp(_padTop, first, first + rows), endInside = Math.Clamp(_height + _padTop, firstInside, first + rows), inside = endInside - firstInside, shift = column - _padLeft;
+        if (masks != null)
+        {
+            float* begin = to + (nint)(firstInside - first) * _width, stop = begin + (nint)inside * _width, behind = to + (nint)rows * _width;
+            for (; to < begin; to += Lanes.Count) Vector512<float>.Zero.Store(to);
+            CopyInside(image + channel * imagePlane + (nint)(firstInside - _padTop) * _width + shift, inside * _width, begin, masks);
+            for (; stop < behind; stop += Lanes.Count) Vector512<float>.Zero.Store(stop);
+            return;
+        }
         new Span<float>(to, (firstInside - first) * _width).Clear();
         new Span<float>(to + (nint)(endInside - first) * _width, (first + rows - endInside) * _width).Clear();
         if (inside == 0) return;
@@ -143,6 +158,30 @@ internal sealed unsafe class PlaneLayout
         {
             for (int i = 0; i < wrong; i++) edge[i] = 0;
         }
+    }
+
+    /// <summary>Which lanes of registers without gaps come from the image's own rows, for planes that are shifted to begin at a column: the others are zero, and are not read.</summary>
+    public int[] ShiftMasks(int column)
+    {
+        var masks = new int[_shiftPeriod];
+        for (int i = 0; i < masks.Length; i++) masks[i] = (i % _width) + column - _padLeft is int from && from >= 0 && from < _width ? -1 : 0;
+        return masks;
+    }
+
+    // Registers that have one mask follow each other.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void CopyInside(float* from, int count, float* to, int* masks)
+    {
+        int period = _shiftPeriod, whole = count & ~(Lanes.Count - 1);
+        for (int k = 0; k < Math.Min(period, whole); k += Lanes.Count)
+        {
+            Vector512<float> mask = Vector512.Load(masks + k).AsSingle();
+            for (nint i = k; i < whole; i += period) Avx512F.MaskLoad(from + i, mask, Vector512<float>.Zero).Store(to + i);
+        }
+        if (whole == count) return;
+        // What lies behind the last row may not be there.
+        Vector512<float> last = (Vector512.Load(masks + whole % period) & Vector512.LessThan(Vector512<int>.Indices, Vector512.Create(count - whole))).AsSingle();
+        Avx512F.MaskLoad(from + whole, last, Vector512<float>.Zero).Store(to + whole);
     }
 
     /// <summary>Columns that <see cref="CopyShiftedRows"/> copies at once: the width is a multiple.</summary>

@@ -385,6 +385,7 @@ public sealed unsafe partial class PreparedSparseConvolution
             Rows = rows,
             Image = Input + image * InputImage,
             ImagePlane = InputPlane,
+            Next = image + 1 < Batch ? Input + (image + 1) * InputImage : null,
             Output = Output + image * OutputImage,
             OutputPlane = OutputPlane,
             Bias = Bias,

@@ -20,6 +20,9 @@ internal sealed class ShiftedPlanes
     private const int LeastWidth = 8;
 
     private readonly int[] _copy, _row;
+
+    // Of each copy: which lanes of its registers come from the image; without copies that are made at once, none.
+    private readonly int[][] _masks;
     private readonly int _tiles, _mostRow;
 
     private ShiftedPlanes(ConvolutionPass pass, PlaneLayout layout)
@@ -45,6 +48,9 @@ internal sealed class ShiftedPlanes
         // By channel, so that a block of lines needs the copies of its own channels.
         (int Channel, int Plane, int Column)[] all = [.. found];
         Copies = [.. all.Select(c => (c.Plane, c.Column))];
+        int[] columns = [.. Copies.Select(c => c.Column).Distinct()];
+        int[][] masks = Avx512F.IsSupported && layout.ShiftsRows(pass.Width) ? [.. columns.Select(layout.ShiftMasks)] : [];
+        _masks = masks.Length == 0 ? [] : [.. Copies.Select(c => masks[Array.IndexOf(columns, c.Column)])];
         var index = new Dictionary<(int, int), int>();
         for (int i = 0; i < Copies.Length; i++) index[Copies[i]] = i;
         for (int line = 0; line < lines; line++)
@@ -92,6 +98,9 @@ internal sealed class ShiftedPlanes
     /// <summary>The copy that a line is in.</summary>
     public int Copy(int line) => _copy[line];
 
+    /// <summary>See <see cref="PlaneLayout.CopyShifted"/>; empty where registers have no masks.</summary>
+    public ReadOnlySpan<int> MasksOf(int copy) => _masks.Length == 0 ? default : _masks[copy];
+
     /// <summary>The copies that some lines are in: first to end - 1.</summary>
     public (int First, int End) Range(ReadOnlySpan<int> lines)
     {
@@ -129,6 +138,9 @@ internal unsafe struct ShiftedProduct
     /// <summary>As Output, or null; may be Output.</summary>
     public float* Residual;
     public Clamp Clamp;
+
+    /// <summary>[channels, height, width] that the same thread reads next, or null.</summary>
+    public float* Next;
 
     /// <summary>Whether results are written past the caches: those of a batch that leave them before they are read.</summary>
     public bool Streams;
@@ -168,8 +180,11 @@ internal unsafe struct ShiftedProduct
             };
             for (int b = 0; b < blocks; b++)
             {
-                Fill(planes, CopiesOf(b), row, rows, plane.Pointer, copies.Pointer);
-                if (Matrix is not null) Matrix.Run(call, 0, Matrix.Panels, b, b + 1);
+                Requests requests = Behind(planes, band, b);
+                bool amongTiles = Matrix is { BlocksAreShort: true } && planes.Bands > 1;
+                Fill(planes, CopiesOf(b), row, rows, plane.Pointer, copies.Pointer, amongTiles ? default : requests);
+                if (amongTiles) Multiply(call, b, requests);
+                else if (Matrix is not null) Matrix.Run(call, 0, Matrix.Panels, b, b + 1);
                 else Rows!.Multiply(b, input, width, results.Pointer, stage, Bias, Residual != null);
             }
             if (Matrix is null && !Clamp.IsNone) Bound(results.Pointer, (nint)pass.Rows * stage);
@@ -177,6 +192,63 @@ internal unsafe struct ShiftedProduct
             {
                 if (pass.OutStep == 1 && pass.OutRowStride == pass.Width) Copy(results.Pointer + r * stage, width, Output + r * OutputPlane + pass.Base + start);
                 else Spread(pass, start, width, results.Pointer + r * stage, Output + r * OutputPlane + pass.Base);
+            }
+        }
+    }
+
+    // Code waits for no memory and copies for little else, so what the next copies are made of is asked for before each tile.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Multiply(in CompiledMatrix.Tiles all, int block, Requests requests)
+    {
+        CompiledMatrix.Tiles one = all;
+        one.Whole = 1;
+        for (int t = 0; t < all.Whole; t++)
+        {
+            requests.Ask(t, all.Whole);
+            Matrix!.Run(one, 0, Matrix.Panels, block, block + 1);
+            one.Input += all.InputTile;
+            one.Output += all.OutputTile;
+            if (all.Residual != null) one.Residual += all.OutputTile;
+            one.Sums += all.SumsTile;
+        }
+    }
+
+    // What is copied behind a block: the next block's rows; for code also the first block's of the next band or image.
+    private readonly Requests Behind(ShiftedPlanes planes, int band, int block)
+    {
+        float* image = Image;
+        if (++block == (Matrix?.Blocks ?? Rows!.Blocks))
+        {
+            if (Matrix is null) return default;
+            block = 0;
+            if (++band == planes.Bands)
+            {
+                band = 0;
+                image = Next;
+            }
+        }
+        (int first, int end) = CopiesOf(block);
+        if (image == null || first >= end || !planes.Layout.ShiftsRows(planes.Pass.Width)) return default;
+        (_, _, int row, int rows) = planes.Band(band);
+        nint start = (nint)row * planes.Pass.Width;
+        return new Requests { From = image + start, Plane = ImagePlane, First = planes.Copies[first].Plane, End = planes.Copies[end - 1].Plane + 1, Count = (int)Math.Min((nint)rows * planes.Pass.Width, ImagePlane - start) };
+    }
+
+    /// <summary>Rows of some channels that are asked for before they are read.</summary>
+    private struct Requests
+    {
+        public float* From;
+        public nint Plane;
+        public int First, End, Count;
+
+        /// <summary>Asks for a part of the channels, into the second cache.</summary>
+        public readonly void Ask(int part, int parts)
+        {
+            int end = First + ((End - First) * (part + 1) / parts);
+            for (int c = First + ((End - First) * part / parts); c < end; c++)
+            {
+                float* ahead = From + c * Plane;
+                for (float* stop = ahead + Count; ahead < stop; ahead += CompiledMatrix.Lanes) Sse.Prefetch1(ahead);
             }
         }
     }
@@ -205,12 +277,12 @@ internal unsafe struct ShiftedProduct
         }
     }
 
-    private readonly void Fill(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* plane, float* copies)
+    private readonly void Fill(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* plane, float* copies, Requests requests)
     {
         PlaneLayout layout = planes.Layout;
-        if (Matrix is null && layout.ShiftsRows(planes.Pass.Width))
+        if (layout.ShiftsRows(planes.Pass.Width))
         {
-            FillAtOnce(planes, range, row, rows, copies);
+            FillAtOnce(planes, range, row, rows, copies, requests);
             return;
         }
         int filled = -1;
@@ -224,21 +296,16 @@ internal unsafe struct ShiftedProduct
         }
     }
 
-    // Without planes in between. The rows of the image that the next block reads are asked for on the way.
+    // Without planes in between. What the next block reads is asked for on the way.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void FillAtOnce(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* copies)
+    private readonly void FillAtOnce(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* copies, Requests requests)
     {
         (int Plane, int Column)[] all = planes.Copies;
-        int width = planes.Pass.Width, channel = -1;
         for (int c = range.First; c < range.End; c++, copies += planes.Stride)
         {
             (int index, int column) = all[c];
-            planes.Layout.CopyShifted(index, column, Image, ImagePlane, row, rows, copies);
-            int next = c + range.End - range.First;
-            if (index == channel || next >= all.Length) continue;
-            channel = index;
-            float* ahead = Image + all[next].Plane * ImagePlane + (nint)row * width, end = ahead + Math.Min((nint)rows * width, ImagePlane - (nint)row * width);
-            for (; ahead < end; ahead += CompiledMatrix.Lanes) Sse.Prefetch1(ahead);
+            fixed (int* masks = planes.MasksOf(c)) planes.Layout.CopyShifted(index, column, Image, ImagePlane, row, rows, copies, masks);
+            requests.Ask(c - range.First, range.End - range.First);
         }
     }
 
