@@ -10,6 +10,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <remarks>
 /// In such a copy, 16 consecutive pixels of a result meet 16 consecutive floats under every tap, and taps above each other differ by rows of one copy. So 3 copies serve the 9 taps of a 3 x 3 kernel,
 /// where packed lines (<see cref="PlaneSource"/>) are written 9 times for every tile. Images are cut into bands of rows whose copies fit the second cache.
+/// With AVX-512 a copy is made of the image's rows at once, under masks. Zen 5, both threads, 128 images, in turn in one run, 95 and 90 % zeros: 1.20 and 1.15 times as fast as through padded planes for 64 channels of 32 x 32, 1.13 and 1.11 for 128 of 16 x 16, 1.12 and 1.08 for 256 of 8 x 8.
+/// Requests for what is copied next, before each tile of code: 1.44 and 1.20, 1.06 and 1.08, 1.09 and 1.06; so they are made among tiles where an image has several bands alone. Before every second or fourth tile they brought less.
 /// </remarks>
 internal sealed class ShiftedPlanes
 {
