@@ -7,7 +7,7 @@ public unsafe class PlaneLayoutTests
 {
     private const int Height = 9, Pad = 2, Kernel = 5;
 
-    [Theory]
+    [SkippableTheory]
     [InlineData(8)]
     [InlineData(9)]
     [InlineData(12)]
@@ -18,7 +18,7 @@ public unsafe class PlaneLayoutTests
     [InlineData(40)]
     public void Rows_shifted_under_masks_are_the_definition_and_nothing_beside_the_image_is_read(int width)
     {
-        if (!Avx512F.IsSupported) return;
+        Skip.IfNot(Avx512F.IsSupported);
         const int Channels = 3, Before = 64;
         PlaneLayout layout = Layout(Channels, width);
         int plane = Height * width;
