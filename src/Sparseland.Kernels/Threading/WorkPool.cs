@@ -10,7 +10,7 @@ internal interface IParts
 /// <summary>The one pool of threads behind all kernels.</summary>
 /// <remarks>
 /// Every output element is computed by one part from start to end, so results do not depend on how many threads take the parts. Work is cut by its
-/// shape; the number of threads may decide how many outputs a part has (compiled products, bands of convolutions, products that skip columns), never how an output is summed. A call from inside a part
+/// shape; the number of threads may decide how many outputs a part has (compiled products, bands of convolutions, products with one vector), never how an output is summed. A call from inside a part
 /// runs on the calling thread, and so does one that comes while another caller's parts run: callers at the same time have a core each, which wastes nothing.
 /// Each thread begins with its own share of neighbouring parts, the same in every kernel of a network, so that what a
 /// thread wrote is what it reads next; then it helps the others.

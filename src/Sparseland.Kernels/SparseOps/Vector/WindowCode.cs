@@ -49,7 +49,8 @@ internal static unsafe class WindowCode
     public static byte* Tables => s_tables;
 
     /// <summary>
-    /// Bytes ahead that steps are asked for: about 13 of them where units of 512 bits are whole (Zen 5, one thread, 4096 x 4096 at 10 to 50 % density, of the time with 1 KiB: singles with 4 KiB 0.84 to 0.86, with 2 KiB 0.89 to 0.98; 8-bit values with 2 KiB 0.89 to 1.05).
+    /// Bytes ahead that steps are asked for: 1 KiB, and where units of 512 bits are whole about 13 steps of floating point (Zen 5, one thread, 4096 x 4096 at 10 to 50 % density, of the time with 1 KiB: singles with 4 KiB 0.84 to 0.95, with 2 KiB 0.89 to 0.98; bfloat16 with 2 KiB 0.93 to 0.99),
+    /// and 16 to 21 of 8-bit values (with 2 KiB 0.89 to 1.05, with 4 KiB 0.96 to 1.01). 4-bit ones were not measured there.
     /// </summary>
     /// <param name="valueBytes">Of a value; 4-bit ones count as 1.</param>
     public static int StepsAhead(int valueBytes) => !VectorUnits.AreFullWidth ? 1024 : valueBytes == sizeof(float) ? 4096 : 2048;
