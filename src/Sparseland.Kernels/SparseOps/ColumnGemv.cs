@@ -141,7 +141,8 @@ public static unsafe class ColumnGemv
         {
             int a = 0;
             bool asks = s_asks, near = s_asksNear;
-            int ahead = s_nearFloats;
+            // Of columns that are shorter it is the next four that are asked for.
+            int ahead = Math.Min(s_nearFloats, count);
             for (; a + 4 <= Work.Active; a += 4)
             {
                 float* w0 = Column(a, first), w1 = Column(a + 1, first), w2 = Column(a + 2, first), w3 = Column(a + 3, first);
