@@ -105,6 +105,7 @@ public class TiledMatrixTests
     [SkippableFact]
     public void Columns_are_in_blocks_where_inputs_are_used_often_enough()
     {
+        using SimdDispatch.Forced forced = SimdDispatch.Force((SimdLevel)Math.Min((int)SimdLevel.Vector256, (int)SimdDispatch.Level));
         Skip.IfNot(TileCode.Current is { Packs: true } && !VectorUnits.AreHalf256, "inputs are packed with AVX2 and whole units of 256 bits");
         var random = new Random(5);
         CsrMatrix csr = Tiles(random, 4, 61, 1600, 0.6);
