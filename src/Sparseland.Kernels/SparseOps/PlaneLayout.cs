@@ -125,7 +125,7 @@ internal sealed unsafe class PlaneLayout
     /// <summary>Whether rows of a plane, from any column on, are rows of the image that are shifted: results are as wide as the image, and no stride takes it apart.</summary>
     public bool ShiftsRows(int width) => _strideWidth == 1 && _strideHeight == 1 && width == _width;
 
-    /// <summary>Copies rows of a channel's plane without gaps, from a column on and as wide as the image: all of them at once, then what came from a neighbouring row is cleared.</summary>
+    /// <summary>Copies rows of a channel's plane without gaps, from a column on and as wide as the image: all of them at once. What would come from a neighbouring row is cleared, or with masks not read.</summary>
     /// <param name="channel">Whose; a plane is a channel where <see cref="ShiftsRows"/>.</param>
     /// <param name="column">The first column of the plane.</param>
     /// <param name="image">The image.</param>

@@ -16,7 +16,7 @@ public unsafe class PlaneLayoutTests
     [InlineData(24)]
     [InlineData(31)]
     [InlineData(40)]
-    public void Rows_shifted_under_masks_are_the_definition_and_nothing_beside_the_image_is_read(int width)
+    public void Rows_shifted_under_masks_are_the_definition_and_nothing_beside_the_image_comes_in(int width)
     {
         Skip.IfNot(Avx512F.IsSupported);
         const int Channels = 3, Before = 64;

@@ -30,7 +30,7 @@ internal sealed unsafe class CountedCode512(int rows, int tiles, int lines) : Co
     public override int Lanes => CompiledMatrix.Lanes;
 
     /// <summary>A line of as many columns as the code is for is read once where the sums of all its strips are no more than a chunk's may be.</summary>
-    /// <remarks>49 columns and 512 rows took up to 8 % less so at 5 and 10 % stored; 64 columns and 2048 or 5632 rows, whose sums are too many for that, up to 4 % more.</remarks>
+    /// <remarks>49 columns and 512 rows took up to 8 % less so at 5 and 10 % stored; 64 columns and 2048 or 5632 rows, whose sums are too many for that where one thread has them all, up to 4 % more.</remarks>
     public override int PackedTiles(int rows) => (long)rows * LineTiles * LineBytes <= ChunkBytes ? LineTiles : MostTiles;
 
     /// <inheritdoc/>
