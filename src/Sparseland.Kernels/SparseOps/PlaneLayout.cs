@@ -161,9 +161,11 @@ internal sealed unsafe class PlaneLayout
     }
 
     /// <summary>Which lanes of registers without gaps come from the image's own rows, for planes that are shifted to begin at a column: the others are zero, and are not read.</summary>
-    public int[] ShiftMasks(int column)
+    /// <param name="column">The first column of the plane.</param>
+    /// <param name="pixels">Pixels of a copy at most. Odd rows repeat after 16 of them, which may be many more.</param>
+    public int[] ShiftMasks(int column, int pixels)
     {
-        var masks = new int[_shiftPeriod];
+        var masks = new int[Math.Min(_shiftPeriod, (pixels + Lanes.Count - 1) / Lanes.Count * Lanes.Count)];
         for (int i = 0; i < masks.Length; i++) masks[i] = (i % _width) + column - _padLeft is int from && from >= 0 && from < _width ? -1 : 0;
         return masks;
     }

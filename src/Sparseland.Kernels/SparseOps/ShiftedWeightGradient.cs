@@ -74,8 +74,8 @@ internal unsafe struct ShiftedWeightGradient : ILevelWork
                 reach = Math.Max(reach, _rowOf[t]);
             }
             Columns = [.. columns];
-            Masks = Avx512F.IsSupported ? [.. columns.Select(layout.ShiftMasks)] : [];
             (Rows, Row) = (plan.OutHeight + reach, images * plan.OutWidth);
+            Masks = Avx512F.IsSupported && images == 1 ? [.. columns.Select(c => layout.ShiftMasks(c, Rows * Row))] : [];
             // An odd number of cache lines, so that copies do not fall onto the same cache sets.
             Stride = (((Rows * Row) + Lanes.Count - 1) / Lanes.Count | 1) * Lanes.Count;
         }
@@ -83,7 +83,7 @@ internal unsafe struct ShiftedWeightGradient : ILevelWork
         /// <summary>The first column of each.</summary>
         public int[] Columns { get; }
 
-        /// <summary>Of each, which lanes of its registers come from the image (<see cref="PlaneLayout.ShiftMasks"/>); empty without AVX-512.</summary>
+        /// <summary>Of each, which lanes of its registers come from the image (<see cref="PlaneLayout.ShiftMasks"/>); empty without AVX-512, and where several images lie side by side.</summary>
         public int[][] Masks { get; }
 
         public int Count => Columns.Length;
@@ -141,7 +141,7 @@ internal unsafe struct ShiftedWeightGradient : ILevelWork
         {
             (int first, int images) = ImagesOf(unit);
             int width = Call.Plan.OutWidth;
-            if (Call.Images == 1 && Copies.Masks.Length > 0)
+            if (Copies.Masks.Length > 0)
             {
                 // Rows of a copy have no gaps.
                 float* image = Call.Input + ((nint)first * Call.Shape.InChannels * Call.Plan.Height * width);

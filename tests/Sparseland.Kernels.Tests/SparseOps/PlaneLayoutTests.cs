@@ -35,7 +35,7 @@ public unsafe class PlaneLayoutTests
                     for (int rows = 1; first + rows <= Height + (2 * Pad); rows++)
                     {
                         int channel = (first + rows) % Channels;
-                        float[] copy = Copy(layout, image, channel, column, first, rows, width, layout.ShiftMasks(column));
+                        float[] copy = Copy(layout, image, channel, column, first, rows, width, layout.ShiftMasks(column, rows * width));
                         for (int i = 0; i < rows * width; i++)
                         {
                             int y = first + (i / width) - Pad, x = column + (i % width) - Pad;

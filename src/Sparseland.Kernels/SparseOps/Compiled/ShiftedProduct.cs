@@ -50,9 +50,6 @@ internal sealed class ShiftedPlanes
         // By channel, so that a block of lines needs the copies of its own channels.
         (int Channel, int Plane, int Column)[] all = [.. found];
         Copies = [.. all.Select(c => (c.Plane, c.Column))];
-        int[] columns = [.. Copies.Select(c => c.Column).Distinct()];
-        int[][] masks = Avx512F.IsSupported && layout.ShiftsRows(pass.Width) ? [.. columns.Select(layout.ShiftMasks)] : [];
-        _masks = masks.Length == 0 ? [] : [.. Copies.Select(c => masks[Array.IndexOf(columns, c.Column)])];
         var index = new Dictionary<(int, int), int>();
         for (int i = 0; i < Copies.Length; i++) index[Copies[i]] = i;
         for (int line = 0; line < lines; line++)
@@ -65,6 +62,9 @@ internal sealed class ShiftedPlanes
         for (int b = 0; b < Bands; b++) rows = Math.Max(rows, Band(b).Rows);
         // An odd number of cache lines, so that copies do not fall onto the same cache sets.
         Stride = ((rows * pass.Width + CompiledMatrix.Lanes - 1) / CompiledMatrix.Lanes | 1) * CompiledMatrix.Lanes;
+        int[] columns = [.. Copies.Select(c => c.Column).Distinct()];
+        int[][] masks = Avx512F.IsSupported && layout.ShiftsRows(pass.Width) ? [.. columns.Select(c => layout.ShiftMasks(c, rows * pass.Width))] : [];
+        _masks = masks.Length == 0 ? [] : [.. Copies.Select(c => masks[Array.IndexOf(columns, c.Column)])];
     }
 
     /// <summary>The pass that reads.</summary>
