@@ -16,7 +16,7 @@ internal unsafe struct LineSource : IPlaneSource
     // Lines further what lies beyond it is asked for: pieces of rows are too short for what the core fetches by itself.
     private const int Ahead = 8;
 
-    // Tiles that are packed line by line with AVX-512 too: what 4608 lines of 49 columns took is 0.6 of what it was. Sources of 196 and more columns, which are packed for more tiles, took up to 4 % longer so.
+    // Tiles that are packed line by line with AVX-512 too: what 4608 lines of 49 columns took is 0.6 of what it was. Sources of 196 and more columns, which one or two threads pack for more tiles, took up to 4 % longer so; those that more threads share are packed for as few, which was not measured.
     private const int NarrowTiles = 4;
 
     public float* Base;
