@@ -39,6 +39,25 @@ public class GemvTests
         }
     }
 
+    /// <summary>Registers end behind the row's last column: the next row, which holds no numbers here, has no part in it.</summary>
+    [Theory, InlineData(1), InlineData(31), InlineData(33), InlineData(63), InlineData(100)]
+    public void Rows_that_are_not_whole_registers_know_nothing_of_their_neighbours(int columns)
+    {
+        const int Rows = 24;
+        var random = new Random(columns);
+        float[] dense = Uniform(random, Rows * columns), x = Uniform(random, columns);
+        for (int r = 1; r < Rows; r += 2) dense.AsSpan(r * columns, columns).Fill(r % 4 == 1 ? float.NaN : float.PositiveInfinity);
+        foreach (ValueKind kind in (ValueKind[])[ValueKind.Float32, ValueKind.BFloat16])
+        {
+            CompactMatrix w = CompactMatrix.FromDense(dense, Rows, columns, kind);
+            float[] held = new float[dense.Length];
+            w.ToDense(held);
+            float[] found = SameEverywhere(Rows, y => Gemv.Multiply(w, x, y)), expected = Product(held, Rows, columns, x, 1);
+            for (int r = 0; r < Rows; r += 2) Near.Equal([expected[r]], [found[r]], 2e-5, 1e-5, $"{w} row {r}");
+            for (int r = 1; r < Rows; r += 2) Assert.False(float.IsFinite(found[r]));
+        }
+    }
+
     [Fact]
     public void Large_products_are_cut_into_parts_that_give_the_same_bits()
     {

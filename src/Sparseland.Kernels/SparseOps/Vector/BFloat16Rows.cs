@@ -117,7 +117,20 @@ internal unsafe struct BFloat16Rows : IRowSum
         s1.Store(lanes + 16);
         s2.Store(lanes + 32);
         s3.Store(lanes + 48);
-        for (int c = whole; c < columns; c++) Add(w[c], c, lanes);
+        Rest512(w + whole, x + whole, columns - whole, lanes);
+    }
+
+    /// <summary>The columns beside whole words, at most 63: register by register. What lies behind them is the next row's, and need not be a number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Rest512(ushort* w, float* x, int rest, float* lanes)
+    {
+        Vector512<uint> odd = Vector512.Create(0xFFFF0000u);
+        for (; rest > 0; rest -= 32, w += 32, x += 32, lanes += 32)
+        {
+            Vector512<uint> pairs = (Vector512.Load(w) & Vector512.LessThan(Vector512<ushort>.Indices, Vector512.Create((ushort)rest))).AsUInt32();
+            Avx512F.FusedMultiplyAdd(Vector512.ShiftLeft(pairs, 16).AsSingle(), Vector512.Load(x), Vector512.Load(lanes)).Store(lanes);
+            Avx512F.FusedMultiplyAdd((pairs & odd).AsSingle(), Vector512.Load(x + 16), Vector512.Load(lanes + 16)).Store(lanes + 16);
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -201,10 +214,7 @@ internal unsafe struct BFloat16Rows : IRowSum
         FloatRows.Store(lanes + 64, b0, b1, b2, b3);
         FloatRows.Store(lanes + 128, c0, c1, c2, c3);
         FloatRows.Store(lanes + 192, d0, d1, d2, d3);
-        for (int r = 0; r < 4; r++, lanes += 64, a += apart)
-        {
-            for (nint i = whole; i < columns; i++) Add(a[i], (int)i, lanes);
-        }
+        for (int r = 0; r < 4; r++, lanes += 64, a += apart) Rest512(a + whole, x + whole, (int)(columns - whole), lanes);
     }
 
     /// <summary>32 columns of one row.</summary>
@@ -246,7 +256,21 @@ internal unsafe struct BFloat16Rows : IRowSum
             Pair(Vector256.Load((uint*)(w + c + 48)), x + c + 40, ref s5, ref s7);
         }
         Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
-        for (int c = whole; c < columns; c++) Add(w[c], c, lanes);
+        Rest256(w + whole, x + whole, columns - whole, lanes);
+    }
+
+    /// <summary>As <see cref="Rest512"/>; 16 columns are half of a block's even and half of its odd ones.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Rest256(ushort* w, float* x, int rest, float* lanes)
+    {
+        Vector256<uint> odd = Vector256.Create(0xFFFF0000u);
+        for (int c = 0; c < rest; c += 16)
+        {
+            int place = Place(c);
+            Vector256<uint> pairs = (Vector256.Load(w + c) & Vector256.LessThan(Vector256<ushort>.Indices, Vector256.Create((ushort)(rest - c)))).AsUInt32();
+            Fma.MultiplyAdd(Vector256.ShiftLeft(pairs, 16).AsSingle(), Vector256.Load(x + place), Vector256.Load(lanes + place)).Store(lanes + place);
+            Fma.MultiplyAdd((pairs & odd).AsSingle(), Vector256.Load(x + place + 16), Vector256.Load(lanes + place + 16)).Store(lanes + place + 16);
+        }
     }
 
     /// <summary>Four rows of which every entry has a value, a line of each in turn; see <see cref="FloatRows"/>.</summary>
@@ -266,10 +290,7 @@ internal unsafe struct BFloat16Rows : IRowSum
             Line(c + i, even0, even1, odd0, odd1, sums + 128);
             Line(d + i, even0, even1, odd0, odd1, sums + 192);
         }
-        for (int r = 0; r < 4; r++, lanes += 64, a += apart)
-        {
-            for (nint i = whole; i < columns; i++) Add(a[i], (int)i, lanes);
-        }
+        for (int r = 0; r < 4; r++, lanes += 64, a += apart) Rest256(a + whole, x + whole, (int)(columns - whole), lanes);
     }
 
     /// <summary>32 columns of one row.</summary>
