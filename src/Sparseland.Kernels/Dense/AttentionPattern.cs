@@ -216,6 +216,8 @@ public sealed class AttentionPattern
 
     private readonly unsafe struct Source(nint bias, nint stride, int rows, int queries, int keys)
     {
+        private const int EightPanels = 8;
+
         private static readonly int s_minus = BitConverter.SingleToInt32Bits(float.NegativeInfinity);
 
         public void Mark(Marks marks, int tile)
@@ -273,15 +275,16 @@ public sealed class AttentionPattern
         /// <summary>Adds a row to the flags of its tiles; says whether it sees a key, and counts the panels of which it sees a part.</summary>
         public bool MarkOne(int row, Span<byte> tiles, ref long torn) => MarkRow(Row(row), tiles, ref torn);
 
-        /// <summary>The flags of a row of tiles and nothing else: four rows at once, a fifth of the work of <see cref="MarkOne"/>.</summary>
+        /// <summary>The flags of a row of tiles and nothing else, a fifth of the work of <see cref="MarkOne"/>: eight tiles at once where registers are wide, the others four rows at once.</summary>
         [SkipLocalsInit]
         public void MarkBlocks(int first, int count, Span<byte> tiles)
         {
             const int chunk = 32;
             Vector512<int>* sums = stackalloc Vector512<int>[4 * chunk];
             Vector512<int> minus = Vector512.Create(s_minus);
-            int whole = keys / KeyPanel;
-            for (int p0 = 0; p0 < whole; p0 += chunk)
+            int whole = keys / KeyPanel, p0 = 0;
+            for (; Vector512.IsHardwareAccelerated && p0 + EightPanels <= whole; p0 += EightPanels) MarkEight(first, count, p0, tiles);
+            for (; p0 < whole; p0 += chunk)
             {
                 int panels = Math.Min(chunk, whole - p0);
                 new Span<Vector512<int>>(sums, 4 * panels).Clear();
@@ -302,14 +305,55 @@ public sealed class AttentionPattern
                 }
                 for (int p = 0; p < panels; p++)
                 {
-                    bool hidden = (sums[4 * p] | sums[(4 * p) + 2]) == Vector512<int>.Zero, zero = (sums[(4 * p) + 1] | sums[(4 * p) + 3]) == Vector512<int>.Zero;
-                    tiles[p0 + p] = (byte)((hidden ? 0 : Visible) | (zero ? 0 : NotZero));
+                    tiles[p0 + p] = Flags(sums[4 * p] | sums[(4 * p) + 2], sums[(4 * p) + 1] | sums[(4 * p) + 3]);
                 }
             }
             if (whole == tiles.Length) return;
             long torn = 0;
             for (int row = first; row < first + count; row++) MarkRow(Row(row)[(whole * KeyPanel)..], tiles[whole..], ref torn);
         }
+
+        // What differs from negative infinity and what from zero stays in sixteen registers on the way down all rows. From memory 50 MB took 1.2 to 1.4 ms so, where four rows at once with sums in memory took 2.3 (Zen 5).
+        [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+        private void MarkEight(int first, int count, int panel, Span<byte> tiles)
+        {
+            Vector512<int> minus = Vector512.Create(s_minus);
+            Vector512<int> d0 = default, d1 = default, d2 = default, d3 = default, d4 = default, d5 = default, d6 = default, d7 = default;
+            Vector512<int> z0 = default, z1 = default, z2 = default, z3 = default, z4 = default, z5 = default, z6 = default, z7 = default;
+            int* row = Bits(first) + (panel * KeyPanel);
+            for (int i = 0; i < count; i++, row += stride)
+            {
+                Differ(row, minus, ref d0, ref z0);
+                Differ(row + KeyPanel, minus, ref d1, ref z1);
+                Differ(row + (2 * KeyPanel), minus, ref d2, ref z2);
+                Differ(row + (3 * KeyPanel), minus, ref d3, ref z3);
+                Differ(row + (4 * KeyPanel), minus, ref d4, ref z4);
+                Differ(row + (5 * KeyPanel), minus, ref d5, ref z5);
+                Differ(row + (6 * KeyPanel), minus, ref d6, ref z6);
+                Differ(row + (7 * KeyPanel), minus, ref d7, ref z7);
+            }
+            tiles = tiles.Slice(panel, EightPanels);
+            tiles[0] = Flags(d0, z0);
+            tiles[1] = Flags(d1, z1);
+            tiles[2] = Flags(d2, z2);
+            tiles[3] = Flags(d3, z3);
+            tiles[4] = Flags(d4, z4);
+            tiles[5] = Flags(d5, z5);
+            tiles[6] = Flags(d6, z6);
+            tiles[7] = Flags(d7, z7);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void Differ(int* panel, Vector512<int> minus, ref Vector512<int> fromMinus, ref Vector512<int> fromZero)
+        {
+            Vector512<int> x = Vector512.Load(panel), y = Vector512.Load(panel + Vector512<int>.Count);
+            fromMinus |= (x ^ minus) | (y ^ minus);
+            fromZero |= x | y;
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static byte Flags(Vector512<int> fromMinus, Vector512<int> fromZero) =>
+            (byte)((fromMinus == Vector512<int>.Zero ? 0 : Visible) | (fromZero == Vector512<int>.Zero ? 0 : NotZero));
 
         private int* Bits(int row) => (int*)((float*)bias + (row * stride));
 
