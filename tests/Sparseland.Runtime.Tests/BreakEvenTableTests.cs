@@ -1,5 +1,6 @@
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
+using Sparseland.Kernels.SparseOps;
 using Sparseland.Model;
 using Sparseland.Runtime.Planning;
 
@@ -159,6 +160,16 @@ public class BreakEvenTableTests
         Assert.Equal(0.5, SparseCost.OfWindows(1L << 30, 1 << 15, 1 << 14));
         double cost = SparseCost.OfWindows(1L << 31, 1 << 16, 1 << 14);
         Assert.Equal(0, new BreakEvenTable([new(KernelKind.CsrVector, 0, 0.9)], "test").Speedup(KernelKind.CsrVector, new KernelWork(1L << 32), cost));
+    }
+
+    /// <summary>A dense weight that comes from memory waits for it with few rows and multiplies with many: a sparse one beside it costs less with few alone.</summary>
+    [SkippableFact]
+    public void Few_rows_beside_a_weight_from_memory_gain_more()
+    {
+        Skip.IfNot(CompiledKernels.AreWritten && VectorUnits.AreFullWidth, "Measured where units of 512 bits are whole and code is written.");
+        double near = SparseCost.OfLinear(0.25, 2048, 2048, 2), far = SparseCost.OfLinear(0.25, 3072, 3072, 2), more = SparseCost.OfLinear(0.25, 3072, 3072, 8);
+        Assert.True(far < more && more < near, $"{far}, {more}, {near}");
+        Assert.Equal(SparseCost.OfLinear(0.25, 3072, 2000, 32), SparseCost.OfLinear(0.25, 3072, 1900, 32), 2e-3);
     }
 
     [Fact]
