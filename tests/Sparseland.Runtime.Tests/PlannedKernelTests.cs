@@ -11,6 +11,8 @@ namespace Sparseland.Runtime.Tests;
 /// <summary>Plans name what runs, whatever a layer is, and what runs gives the dense result.</summary>
 public class PlannedKernelTests
 {
+    private const int LeastOfALinearLayer = 30_000;
+
     // Takes the sparse kernel of any layer that has one.
     private static BreakEvenTable Always => new(Enum.GetValues<KernelKind>().Where(k => k != KernelKind.Dense).Select(k => new BreakEven(k, 0, 1)), "always");
 
@@ -50,7 +52,7 @@ public class PlannedKernelTests
         string form = pattern != "unstructured" && tiles ? "tiled sparse convolution"
             : groups == 64 ? "depthwise sparse convolution"
             : batch > 8 && kernel > 1 && (CompiledKernels.AreWritten || SimdSupport.Level == SimdLevel.Vector256) ? "shifted sparse convolution"
-            : CompiledKernels.AreUsed ? "compiled sparse convolution" : "sparse convolution";
+            : $"{Form(81, 64 * 64 * kernel * kernel / 5)}sparse convolution";
         // Groups are timed, whatever the table says.
         if (groups != 2 && (groups != 64 || HasDepthwise)) Assert.Contains($" {form} ", plan, StringComparison.Ordinal);
     }
@@ -128,8 +130,17 @@ public class PlannedKernelTests
         ModelGraph thin = new LayerCase(2000, 64, 24, 0.02).Build();
         Assert.Contains(" CSR SpMM ", Plan(thin, Always), StringComparison.Ordinal);
         ModelGraph thick = new LayerCase(200, 64, 24, 0.2).Build();
-        Assert.Contains(CompiledKernels.AreUsed ? " compiled SpMM " : " CSR SpMM ", Plan(thick, Always), StringComparison.Ordinal);
+        Assert.Contains($" {Form(24, 2560) ?? "CSR "}SpMM ", Plan(thick, Always), StringComparison.Ordinal);
+        // Long weights of networks that meet few columns.
+        ModelGraph longer = new LayerCase(160, 160, 1, 0.2) { Image = 9, Kernel = 3 }.Build();
+        Assert.Contains($" {Form(81, 46_080)}sparse convolution ", Plan(longer, Always), StringComparison.Ordinal);
+        ModelGraph wider = new LayerCase(320, 640, 48, 0.2).Build();
+        Assert.Contains($" {Form(48, 40_960, LeastOfALinearLayer) ?? "CSR "}SpMM ", Plan(wider, Always), StringComparison.Ordinal);
     }
+
+    /// <summary>What stands before the name of a product of single weights.</summary>
+    private static string? Form(int columns, int stored, int leastCounted = 10_000) =>
+        !CompiledKernels.AreUsed ? null : !CompiledKernels.AreWritten || (VectorUnits.AreFullWidth && columns <= 128 && stored >= leastCounted) ? "counted " : "compiled ";
 
     [Theory, InlineData(1, 1, 0), InlineData(2, 1, 1), InlineData(1, 2, 3), InlineData(3, 2, 2)]
     public void Convolutions_of_one_dimension_are_planned(int stride, int dilation, int padding)

@@ -284,7 +284,7 @@ public sealed unsafe class PreparedSpMM
 
     /// <summary>How a linear layer is computed on this machine; what it needs is prepared as by the first product.</summary>
     /// <param name="batch">Rows of x, at least 0.</param>
-    public SparseForm LinearFormOf(int batch) => GetTiled(batch, byBlocks: false) is not null ? SparseForm.Tiles : GetCompiled(batch) is null ? SparseForm.Loops : SparseForm.Compiled;
+    public SparseForm LinearFormOf(int batch) => GetTiled(batch, byBlocks: false) is not null ? SparseForm.Tiles : GetCompiled(batch)?.Form ?? SparseForm.Loops;
 
     /// <summary>dx [batch, columns] = dy [batch, rows] W: the gradient of the input of a linear layer.</summary>
     /// <param name="dy">[batch, rows], the gradient of the output.</param>

@@ -34,7 +34,7 @@ public sealed partial class PreparedSparseConvolution
         if (GetTiled(plan) is not null) return SparseForm.Tiles;
         bool sharesImages = batch >= BatchWorthSharing;
         if (sharesImages && plan.Forward.GetShiftedRows(plan.Input) is not null) return SparseForm.Shifted;
-        return plan.Forward.GetCompiled(_version, sharesImages ? plan.Input : null) is { } code ? code is CompiledMatrix { Planes: not null } ? SparseForm.Shifted : SparseForm.Compiled : SparseForm.Loops;
+        return plan.Forward.GetCompiled(_version, sharesImages ? plan.Input : null)?.Form ?? SparseForm.Loops;
     }
 
     /// <summary>The geometry for the kernel of depthwise convolutions; null where that does not fit.</summary>

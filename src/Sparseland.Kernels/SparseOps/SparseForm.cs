@@ -6,7 +6,7 @@ public enum SparseForm
     /// <summary>Loops over indices.</summary>
     Loops,
 
-    /// <summary>Machine code: written for the structure, or, where that would be too long, for all structures, whose rows are put in order for it.</summary>
+    /// <summary>Machine code that is written for the structure.</summary>
     Compiled,
 
     /// <summary>Machine code for the structure and the images' size, or with AVX2 loops, which read shifted planes of one image after the other.</summary>
@@ -17,4 +17,7 @@ public enum SparseForm
 
     /// <summary>The kernel for 3 x 3 weights of one channel each.</summary>
     Depthwise,
+
+    /// <summary>Machine code for all structures, whose rows are put in order by how many values they have: with AVX2, and where code of a structure's own would come from too far.</summary>
+    Counted,
 }

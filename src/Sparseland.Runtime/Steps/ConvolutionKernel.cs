@@ -98,6 +98,7 @@ internal abstract class ConvolutionKernel
         public override string NameFor(in Convolution2D geometry) => _weight.FormOf(geometry.Batch, geometry.Height, geometry.Width) switch
         {
             SparseForm.Compiled => "compiled sparse convolution",
+            SparseForm.Counted => "counted sparse convolution",
             SparseForm.Shifted => "shifted sparse convolution",
             SparseForm.Tiles => "tiled sparse convolution",
             SparseForm.Depthwise => "depthwise sparse convolution",

@@ -86,7 +86,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
     }
 
     /// <summary>What stands before the name of a product with many rows; null for loops.</summary>
-    private static string? Form(PreparedSpMM weight, int rows) => weight.LinearFormOf(rows) switch { SparseForm.Compiled => "compiled ", SparseForm.Tiles => "tiled ", _ => null };
+    private static string? Form(PreparedSpMM weight, int rows) => weight.LinearFormOf(rows) switch { SparseForm.Compiled => "compiled ", SparseForm.Counted => "counted ", SparseForm.Tiles => "tiled ", _ => null };
 
     private sealed class CsrLinear(CsrMatrix weight) : LinearKernel(weight.Columns, weight.Rows)
     {

@@ -171,7 +171,10 @@ public unsafe class CountedMatrixTests
         CodedMatrix? few = Get(48), many = Get(1000);
         Assert.IsType(VectorUnits.AreFullWidth ? typeof(CountedMatrix) : typeof(CompiledMatrix), few);
         Assert.IsType<CompiledMatrix>(many);
-        Assert.False(CountedMatrix.Pays(50_000, 500_000, 48, comesFromFar: false), "code stays near");
+        Assert.False(CountedMatrix.Pays(29_999, 500_000, 48, comesFromFar: false), "code stays near");
+        Assert.Equal(VectorUnits.AreFullWidth, CountedMatrix.Pays(30_000, 500_000, 64, comesFromFar: false));
+        Assert.False(CountedMatrix.Pays(74_999, 500_000, 65, comesFromFar: false), "near code is faster with so many columns");
+        Assert.Equal(VectorUnits.AreFullWidth, CountedMatrix.Pays(75_000, 500_000, 65, comesFromFar: false));
         Assert.False(CountedMatrix.Pays(700_000, 1_000_000, 48, comesFromFar: false), "thick");
         Assert.Equal(VectorUnits.AreFullWidth, CountedMatrix.Pays(700_000, 1_000_000, 16, comesFromFar: false));
         Assert.Equal(VectorUnits.AreFullWidth, CountedMatrix.Pays(50_000, 500_000, 49, comesFromFar: true));
@@ -179,6 +182,9 @@ public unsafe class CountedMatrixTests
         float[] b = Uniform(random, 1024 * 48), expected = new float[512 * 48];
         SpMM.MultiplyReference(csr, b, 48, expected, default, default, Clamp.Relu);
         var w = new PreparedSpMM(csr);
+        Assert.Equal((few.Form, SparseForm.Compiled), (w.LinearFormOf(48), w.LinearFormOf(1000)));
+        Assert.Equal(few is CountedMatrix ? SparseForm.Counted : SparseForm.Compiled, few.Form);
+        w = new PreparedSpMM(csr);
         long bytes = w.PreparedBytes;
         Near.BitEqual(expected, SameEverywhere(512 * 48, c => w.Multiply(b, 48, c, default, default, Clamp.Relu)));
         Assert.True(w.PreparedBytes > bytes + 6L * csr.StoredCount);

@@ -21,6 +21,9 @@ internal abstract class CodedMatrix
     /// <summary>Line i of a product is row Lines[i] of the input: the columns that hold anything, ascending, or all of them.</summary>
     public abstract int[] Lines { get; }
 
+    /// <summary>How it is multiplied.</summary>
+    public abstract SparseForm Form { get; }
+
     /// <summary>Stored values.</summary>
     public abstract int StoredCount { get; }
 

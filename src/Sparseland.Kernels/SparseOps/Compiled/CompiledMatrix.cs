@@ -112,6 +112,9 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
     public int Blocks { get; }
 
     /// <inheritdoc/>
+    public override SparseForm Form => Planes is null ? SparseForm.Compiled : SparseForm.Shifted;
+
+    /// <inheritdoc/>
     public override int StoredCount => _order.Length;
 
     /// <summary>Bytes of code.</summary>

@@ -42,7 +42,7 @@ internal static unsafe class TileLine
         Vector256.StoreAligned(high, to + Half);
     }
 
-    /// <summary>The same for lines at equal distances, without AVX-512.</summary>
+    /// <summary>The same for lines at equal distances.</summary>
     /// <param name="from">The first line.</param>
     /// <param name="apart">Floats from there to the next.</param>
     /// <param name="mask">0 or -1 for each lane.</param>
@@ -52,6 +52,12 @@ internal static unsafe class TileLine
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void CopyEach(float* from, nint apart, int* mask, float* to, nint step, int count)
     {
+        if (Avx512F.IsSupported)
+        {
+            Vector512<float> whole = Vector512.Load(mask).AsSingle();
+            for (; count > 0; count--, from += apart, to += step) Vector512.StoreAligned(Vector512.Load(from) & whole, to);
+            return;
+        }
         Vector256<float> low = Vector256.Load(mask).AsSingle(), high = Vector256.Load(mask + Half).AsSingle();
         for (; count > 0; count--, from += apart, to += step)
         {

@@ -263,21 +263,9 @@ internal unsafe struct FlatSource : IPlaneSource
                 float* from = Planes + offsets[i] + (nint)tile * Lanes, at = to + (nint)i * Lanes;
                 int count = (end - i + taps - 1) / taps;
                 for (; count > 0 && from < begin; count--, from += channel, at += step) PackEdge(from, lanes, at);
-                if (Avx512F.IsSupported)
-                {
-                    Vector512<float> mask = Vector512.Load(lanes).AsSingle();
-                    for (; count > 0 && from <= limit; count--, from += channel, at += step) Vector512.StoreAligned(Vector512.Load(from) & mask, at);
-                }
-                else
-                {
-                    Vector256<float> low = Vector256.Load(lanes).AsSingle(), high = Vector256.Load(lanes + Lanes / 2).AsSingle();
-                    for (; count > 0 && from <= limit; count--, from += channel, at += step)
-                    {
-                        Vector256.StoreAligned(Vector256.Load(from) & low, at);
-                        Vector256.StoreAligned(Vector256.Load(from + Lanes / 2) & high, at + Lanes / 2);
-                    }
-                }
-                for (; count > 0; count--, from += channel, at += step) PackEdge(from, lanes, at);
+                int whole = from > limit ? 0 : (int)Math.Min(count, (limit - from) / channel + 1);
+                TileLine.CopyEach(from, channel, lanes, at, step, whole);
+                for (int edge = whole; edge < count; edge++) PackEdge(from + edge * channel, lanes, at + edge * step);
             }
         }
     }

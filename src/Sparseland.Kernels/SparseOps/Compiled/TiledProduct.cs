@@ -43,9 +43,6 @@ internal unsafe struct TiledProduct
     // So often each line of the input is used before it pays to copy rows that begin inside lines to where they do not. Tiles of 4 rows use what they load four times: each load across two lines is two, and one line more comes out of the second cache.
     private const int UsesWorthACopy = 16;
 
-    // Multiply-adds of 16 columns: below, waking a thread costs more than it brings.
-    private const long WorthAPart = 4096;
-
     // Multiply-adds of a call: garbage collections may have to wait for it, some hundred microseconds.
     private const int MostInACall = 1 << 20;
 
@@ -72,7 +69,7 @@ internal unsafe struct TiledProduct
     /// <param name="most">Most threads.</param>
     public readonly void Share<TWork>(TWork work, int most) where TWork : struct, ITiledWork
     {
-        int wide = (Columns + Lanes - 1) / Lanes, threads = (int)Math.Clamp(((long)Matrix.StoredCount + Matrix.Rows) * ((Columns + LineFloats - 1) / LineFloats) / WorthAPart, 1, most);
+        int wide = (Columns + Lanes - 1) / Lanes, threads = (int)Math.Clamp(((long)Matrix.StoredCount + Matrix.Rows) * ((Columns + LineFloats - 1) / LineFloats) / CodedMatrix.WorthAPart, 1, most);
         if (threads == 1)
         {
             work.Run(0, wide, 0, Matrix.Tiles);
