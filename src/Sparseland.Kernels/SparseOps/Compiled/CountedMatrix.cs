@@ -25,8 +25,8 @@ internal sealed unsafe class CountedMatrix : CodedMatrix
     // Straight-line code and values of so many fill the second cache; with fewer, products that are repeated alone find them there. Where the layers of a network take turns, code of a tenth of a megabyte comes from far as well.
     private const int LeastStored = 75_000, LeastStoredFromFar = 10_000;
 
-    // Up to so many columns the loop is level with code that stays near from fewer values on (a matrix of 31 000: 1.04 to 1.13 times as fast, of 26 000: 0.74 to 0.93), and no slower where something else had the second cache meanwhile, which code of half a megabyte is. With 80 and more columns code
-    // that is near is up to a third faster.
+    // Up to so many columns the loop keeps up with code that stays near from fewer values on, and is a quarter faster where something else had the second cache in between, which code of half a megabyte leaves soon. With fewer
+    // values still, and with 80 and more columns, code that is near is up to a third faster.
     private const int FewColumns = 64, LeastStoredForFew = 30_000;
 
     // Thicker weights that are repeated alone: code of one load for several values is read a tenth faster out of the third cache than the loop multiplies, and as fast out of memory (Zen 5, 512 x 512 to 2048 x 2048, 32 to 128 columns).
