@@ -154,16 +154,16 @@ public static unsafe class ColumnGemv
                 V v0 = V.Broadcast(f0), v1 = V.Broadcast(f1), v2 = V.Broadcast(f2), v3 = V.Broadcast(f3);
                 if (more)
                 {
-                    // A column that begins inside a line ends in one more, and the next group of four begins with its last register.
+                    // A column that begins inside a line ends in one more.
                     for (int n = asked; n < asked + 4; n++) AskEnd(Column(n, first), count);
                 }
-                // The last register overlaps the one before it: computed from the same sums, stored when those are.
+                // The last register overlaps the one before it: computed from the sums of now, when those are stored. Its columns are not touched before their turn, when they are not there yet.
                 int last = count - V.Count;
                 bool isWide = last >= head, overlaps = isWide && (count - head) % V.Count != 0;
-                V end = overlaps ? Four(v0, w0, v1, w1, v2, w2, v3, w3, y, last) : v0;
+                V end = overlaps ? V.Load(y + last) : v0;
                 // So does the first register, where the columns begin inside a line.
                 int j = isWide ? head : 0;
-                V begin = j > 0 ? Four(v0, w0, v1, w1, v2, w2, v3, w3, y, 0) : v0;
+                V begin = j > 0 ? Four(v0, w0, v1, w1, v2, w2, v3, w3, V.Load(y), 0) : v0;
                 for (; j + 16 <= count; j += 16)
                 {
                     if (near)
@@ -195,15 +195,15 @@ public static unsafe class ColumnGemv
                         Sse.Prefetch1(next + at + 48);
                         at += 64;
                     }
-                    for (int l = j; l < j + 16; l += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, y, l), y + l);
+                    for (int l = j; l < j + 16; l += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, V.Load(y + l), l), y + l);
                 }
                 // Columns of no whole 64 outputs take more steps than there are.
                 for (; more && at < count; at += 16) Sse.Prefetch1(next + at);
-                for (; j + V.Count <= count; j += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, y, j), y + j);
+                for (; j + V.Count <= count; j += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, V.Load(y + j), j), y + j);
                 if (isWide && head > 0) V.Store(begin, y);
                 if (overlaps)
                 {
-                    V.Store(end, y + last);
+                    V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, end, last), y + last);
                     continue;
                 }
                 for (; j < count; j++)
@@ -233,9 +233,9 @@ public static unsafe class ColumnGemv
 
         /// <summary>The sums at l after four columns.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static V Four(V v0, float* w0, V v1, float* w1, V v2, float* w2, V v3, float* w3, float* y, int l)
+        private static V Four(V v0, float* w0, V v1, float* w1, V v2, float* w2, V v3, float* w3, V s, int l)
         {
-            V s = V.MultiplyAdd(v0, V.Load(w0 + l), V.Load(y + l));
+            s = V.MultiplyAdd(v0, V.Load(w0 + l), s);
             s = V.MultiplyAdd(v1, V.Load(w1 + l), s);
             s = V.MultiplyAdd(v2, V.Load(w2 + l), s);
             return V.MultiplyAdd(v3, V.Load(w3 + l), s);
