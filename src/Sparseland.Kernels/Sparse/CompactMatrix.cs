@@ -86,6 +86,9 @@ public sealed class CompactMatrix
     /// <summary>Where the values of each row start in bytes, Rows + 1 entries: only for 4-bit values with a mask, whose rows begin at whole bytes.</summary>
     internal long[]? ByteStarts { get; private init; }
 
+    /// <summary>Whether large pages were asked for.</summary>
+    internal bool IsPrepared { get; set; }
+
     /// <summary>Where the parts of a product begin; found on first use.</summary>
     internal int[]? RowParts { get; set; }
 

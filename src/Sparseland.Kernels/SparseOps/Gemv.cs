@@ -131,19 +131,19 @@ public static unsafe class Gemv
     private static void Run<TRows>(in Call call, TRows kernel, float* scales) where TRows : struct, IRowSum
     {
         CompactMatrix w = call.Matrix;
-        if (w.RowParts is null)
+        if (!w.IsPrepared)
         {
             LargePages.Ask(call.Values, w.RowStart(w.Rows));
             LargePages.Ask(w.Scales.Span);
             if (call.Bits != null) LargePages.Ask(call.Bits, (long)w.Rows * w.WordsPerRow * sizeof(ulong));
+            w.IsPrepared = true;
         }
-        int[] boundaries = w.RowParts ??= Partition(w);
         // One thread takes all rows as one part: in every part memory is read as four streams that begin anew.
         int* all = stackalloc int[2] { 0, w.Rows };
-        bool isAlone = WorkPool.IsAlone;
+        int[] boundaries = WorkPool.IsAlone ? [] : w.RowParts ??= Partition(w);
         fixed (int* b = boundaries)
         {
-            WorkPool.Run(isAlone ? 1 : boundaries.Length - 1, new RowParts<TRows> { Kernel = kernel, Boundaries = isAlone ? all : b, Y = call.Y, Bias = call.Bias, Scales = scales, Clamp = call.Clamp });
+            WorkPool.Run(b == null ? 1 : boundaries.Length - 1, new RowParts<TRows> { Kernel = kernel, Boundaries = b == null ? all : b, Y = call.Y, Bias = call.Bias, Scales = scales, Clamp = call.Clamp });
         }
     }
 
