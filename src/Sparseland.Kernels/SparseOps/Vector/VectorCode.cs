@@ -396,16 +396,9 @@ internal static unsafe class VectorCode
             a.LoadBytes(value, s_values[r], 0, narrow);
             a.CountBits(Bit, Bit);
             a.Add(s_values[r], Bit);
-            if (code == Code.Int8)
-            {
-                a.Expand(1, spread, 1 + r, value, zeros: true);
-                a.Xor(spread, spread, Filler);
-            }
-            else
-            {
-                a.Copy(spread, Filler);
-                a.Expand(1, spread, 1 + r, value, zeros: false);
-            }
+            if (code == Code.Int8) a.Xor(value, value, Filler);
+            a.Copy(spread, Filler);
+            a.Expand(1, spread, 1 + r, value, zeros: false);
             a.DotBytes(4 + r, spread, Input);
         }
     }
