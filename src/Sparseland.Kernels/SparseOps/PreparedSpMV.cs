@@ -136,7 +136,7 @@ public sealed unsafe class PreparedSpMV
                 Narrow(new NarrowWindowParts { Layout = _layout, Y = py, Bias = pb, Clamp = activation, RowScales = scales, IsWide = IsFast(Kind, _layout.Shape.Form), PartsAtOnce = NarrowWindowParts.Together(_layout.Shape.Parts) }, x);
                 return;
             }
-            var parts = new WindowParts { Layout = _layout, Y = py, Bias = pb, Clamp = activation, RowScales = scales, IsWide = IsFast(Kind, _layout.Shape.Form) };
+            var parts = new WindowParts { Layout = _layout, Y = py, Bias = pb, Clamp = activation, RowScales = scales, IsWide = IsFast(Kind, _layout.Shape.Form), PartsAtOnce = WindowParts.Together(_layout.Shape.Parts) };
             if (Kind.IsQuantized()) Integers(parts, x);
             else Floats(parts, x);
         }
@@ -144,7 +144,7 @@ public sealed unsafe class PreparedSpMV
 
     private void Narrow(NarrowWindowParts parts, ReadOnlySpan<float> x)
     {
-        int turns = (_layout.Shape.Parts + parts.PartsAtOnce - 1) / parts.PartsAtOnce;
+        int turns = Turns(parts.PartsAtOnce);
         if (Kind.IsQuantized())
         {
             using var input = new QuantizedInput(x, Kind, QuantizedInput.Block, splits: false);
@@ -166,6 +166,8 @@ public sealed unsafe class PreparedSpMV
         WorkPool.Run(turns, parts);
     }
 
+    private int Turns(int partsAtOnce) => (_layout.Shape.Parts + partsAtOnce - 1) / partsAtOnce;
+
     private static ushort[] ScalesOf(WindowSource source)
     {
         int blocks = (source.Columns + IntegerWindow - 1) / IntegerWindow;
@@ -182,7 +184,7 @@ public sealed unsafe class PreparedSpMV
         for (int c = 0; c < padded; c += Vector256<byte>.Count) (Vector256.Load((byte*)input.Values + c) ^ Vector256.Create((byte)0x80)).Store((byte*)input.Values + c);
         parts.X = (byte*)input.Values;
         parts.InputScales = input.Scales;
-        WorkPool.Run(_layout.Shape.Parts, parts);
+        WorkPool.Run(Turns(parts.PartsAtOnce), parts);
     }
 
     private void Floats(WindowParts parts, ReadOnlySpan<float> x)
@@ -198,7 +200,7 @@ public sealed unsafe class PreparedSpMV
         parts.X = bytes;
         parts.IsFinite = Split(singles, padded, bytes);
         parts.IsWide &= parts.IsFinite;
-        WorkPool.Run(_layout.Shape.Parts, parts);
+        WorkPool.Run(Turns(parts.PartsAtOnce), parts);
     }
 
     /// <summary>Puts the lowest bytes of 128 numbers side by side, the next behind them and so on. Returns whether every number is finite.</summary>

@@ -141,6 +141,30 @@ public class PreparedSpMVTests
         }
     }
 
+    /// <summary>Parts that go through their windows together, of which one has groups or steps that the other does not have, and a last one that is alone.</summary>
+    [Theory, InlineData(ValueKind.Float32), InlineData(ValueKind.BFloat16), InlineData(ValueKind.Int8), InlineData(ValueKind.Int4)]
+    public void Neighbouring_parts_may_have_fewer_entries_or_more(ValueKind kind)
+    {
+        const int Rows = 310, Columns = 520, PartRows = 64;
+        double[] most = [0, 0.7, 0.6, 0.01, 0.2];
+        var random = new Random(3);
+        float[] dense = new float[Rows * Columns], x = Uniform(random, Columns);
+        for (int i = 0; i < dense.Length; i++)
+        {
+            int row = i / Columns;
+            // Rows of a part differ as well, and a window of it is empty.
+            bool isThere = i % Columns / 128 != row / PartRows && random.NextDouble() < most[row / PartRows] * (1 + (row % 5)) / 5;
+            dense[i] = isThere ? random.NextSingle() - 0.5f : 0;
+        }
+        CompactMatrix w = CompactMatrix.FromMask(Mask.FromNonZeros([Rows, Columns], dense), dense, Rows, Columns, kind);
+        Assert.Equal(PartRows, new WindowLayout.WindowShape(WindowSource.Of(w), WindowForm.Wide).PartRows);
+        var prepared = new PreparedSpMV(w, WindowForm.Wide);
+        var held = new float[dense.Length];
+        w.ToDense(held);
+        float[] expected = Product(held, Rows, Columns, kind.IsQuantized() ? Rounded(x) : x, 1);
+        Near.Equal(expected, SameEverywhere(Rows, y => prepared.Multiply(x, y, default, Clamp.None)), 2e-5, 1e-5, $"{kind}");
+    }
+
     /// <summary>32 of the 64 products of a narrow window are added up in 16 bits: 32 x 8 x 127 is 32512, and two more would not fit.</summary>
     [Theory]
     [InlineData(1, 64)]

@@ -244,6 +244,21 @@ internal sealed partial class Assembler
     /// <summary>target = left * right (vmulps).</summary>
     public void Multiply(int target, int left, int right) => Registers(Map0F, NoPrefix, false, 0x59, target, left, right);
 
+    /// <summary>target = left + right (vaddps).</summary>
+    public void AddSingles(int target, int left, int right) => Registers(Map0F, NoPrefix, false, 0x58, target, left, right);
+
+    /// <summary>target = bytes of left and right in turn, of the lower or higher halves of each 16 (vpunpcklbw, vpunpckhbw).</summary>
+    public void UnpackBytes(int target, int left, int right, bool high) => Registers(Map0F, Prefix66, false, high ? 0x68 : 0x60, target, left, right);
+
+    /// <summary>The same with 16 bits (vpunpcklwd, vpunpckhwd).</summary>
+    public void UnpackShorts(int target, int left, int right, bool high) => Registers(Map0F, Prefix66, false, high ? 0x69 : 0x61, target, left, right);
+
+    /// <summary>The same with singles (vunpcklps, vunpckhps).</summary>
+    public void UnpackSingles(int target, int left, int right, bool high) => Registers(Map0F, NoPrefix, false, high ? 0x15 : 0x14, target, left, right);
+
+    /// <summary>The same with 64 bits (vunpcklpd, vunpckhpd).</summary>
+    public void UnpackDoubles(int target, int left, int right, bool high) => Registers(Map0F, Prefix66, true, high ? 0x15 : 0x14, target, left, right);
+
     /// <summary>target = source shifted right in 32-bit lanes, its sign kept (vpsrad).</summary>
     public void ShiftRight32(int target, int source, int count)
     {

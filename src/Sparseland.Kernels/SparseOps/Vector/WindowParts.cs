@@ -2,14 +2,18 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.SparseOps.Vector;
 
 /// <summary>A product with a <see cref="WindowLayout"/>, part by part. Each window adds to a row what its steps sum up to.</summary>
+/// <remarks>Where units of 512 bits are whole, two parts go through their windows together, a step of each in turn, so that memory is read as two streams. From the second cache the same steps take a third of the time that memory takes.</remarks>
 internal unsafe struct WindowParts : IParts
 {
+    private const int MostParts = 2;
+
     public WindowLayout Layout;
 
     /// <summary>In registers, floating point: [windows, 4, 128], the bytes of the inputs, lowest first. Integers: [windows, 256].</summary>
@@ -32,51 +36,85 @@ internal unsafe struct WindowParts : IParts
     /// <summary>Whether the forms in registers are used.</summary>
     public bool IsWide;
 
-    public readonly void Run(int part)
+    /// <summary>Parts that go through their windows together.</summary>
+    public int PartsAtOnce;
+
+    /// <summary>How many parts go together: two where that was faster (Zen 5), if they leave work for several threads.</summary>
+    public static int Together(int parts) => VectorUnits.AreFullWidth && parts >= 2 * WorkPool.Threads ? MostParts : 1;
+
+    public readonly void Run(int turn)
     {
         WindowLayout.WindowShape shape = Layout.Shape;
-        float* y = stackalloc float[WindowLayout.MostPartRows];
-        new Span<float>(y, WindowLayout.MostPartRows).Clear();
-        byte* steps = Layout.Steps + (Layout.StepStarts[part] * Layout.StepBytes), heads = Layout.Heads + ((nint)Layout.GroupStarts[part] * shape.HeadBytes);
-        fixed (byte* groupsOfAll = Layout.GroupsOfWindows, counts = Layout.StepsOfGroups)
+        int part = turn * PartsAtOnce, count = Math.Min(PartsAtOnce, shape.Parts - part);
+        float* sums = stackalloc float[MostParts * WindowLayout.MostPartRows];
+        new Span<float>(sums, count * WindowLayout.MostPartRows).Clear();
+        fixed (byte* groups = Layout.GroupsOfWindows, counts = Layout.StepsOfGroups)
         {
             // Both may be empty: a matrix without columns has no windows.
-            byte* groups = groupsOfAll + (part * shape.Windows), first = counts + Layout.GroupStarts[part];
-            if (!IsWide) Portable(y, steps, heads, groups, first);
-            else if (shape.Kind.IsQuantized()) Integers(y, steps, heads, groups, first);
-            else if (shape.Kind == ValueKind.Float32 && Layout.Deltas) Floats<float, ushort>(y, steps, heads, groups, first);
-            else if (shape.Kind == ValueKind.Float32) Floats<float, byte>(y, steps, heads, groups, first);
-            else if (Layout.Deltas) Floats<ushort, ushort>(y, steps, heads, groups, first);
-            else Floats<ushort, byte>(y, steps, heads, groups, first);
+            Streams streams = default;
+            streams.A = Stream(part, sums, counts);
+            if (count > 1) streams.B = Stream(part + 1, sums + WindowLayout.MostPartRows, counts);
+            byte* first = groups + (part * shape.Windows), second = count > 1 ? first + shape.Windows : null;
+            if (IsWide && WindowCode.IsUsable)
+            {
+                Code(streams, first, second);
+            }
+            else
+            {
+                OnePart(streams.A, first);
+                if (count > 1) OnePart(streams.B, second);
+            }
         }
-        int row = part * shape.PartRows;
-        for (int end = Math.Min(row + shape.PartRows, shape.Rows); row < end; row++, y++)
+        for (int p = 0; p < count; p++)
         {
-            float v = RowScales == null ? *y : *y * RowScales[row];
-            if (Bias != null) v += Bias[row];
-            Y[row] = Clamp.IsNone ? v : MathF.Min(MathF.Max(v, Clamp.Low), Clamp.High);
+            int row = (part + p) * shape.PartRows;
+            float* y = sums + (p * WindowLayout.MostPartRows);
+            for (int end = Math.Min(row + shape.PartRows, shape.Rows); row < end; row++, y++)
+            {
+                float v = RowScales == null ? *y : *y * RowScales[row];
+                if (Bias != null) v += Bias[row];
+                Y[row] = Clamp.IsNone ? v : MathF.Min(MathF.Max(v, Clamp.Low), Clamp.High);
+            }
         }
     }
+
+    private readonly void OnePart(WindowCode.Stream stream, byte* groups)
+    {
+        if (!IsWide) Portable(stream, groups);
+        else if (Layout.Shape.Kind == ValueKind.Float32 && Layout.Deltas) Floats<float, ushort>(stream, groups);
+        else if (Layout.Shape.Kind == ValueKind.Float32) Floats<float, byte>(stream, groups);
+        else if (Layout.Deltas) Floats<ushort, ushort>(stream, groups);
+        else Floats<ushort, byte>(stream, groups);
+    }
+
+    private readonly WindowCode.Stream Stream(int part, float* y, byte* counts) => new()
+    {
+        Steps = Layout.Steps + (Layout.StepStarts[part] * Layout.StepBytes),
+        Counts = counts + Layout.GroupStarts[part],
+        Heads = Layout.Heads + ((nint)Layout.GroupStarts[part] * Layout.Shape.HeadBytes),
+        Y = y,
+    };
 
     /// <summary>Adds the sums of 16 lanes to their rows.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void Add(float* y, byte* rows, float* sums)
     {
-        for (int lane = 0; lane < WindowLayout.Lanes; lane += 4)
+        for (byte* end = rows + WindowLayout.Lanes; rows < end; rows += 4, sums += 4)
         {
-            y[rows[lane]] += sums[lane];
-            y[rows[lane + 1]] += sums[lane + 1];
-            y[rows[lane + 2]] += sums[lane + 2];
-            y[rows[lane + 3]] += sums[lane + 3];
+            y[rows[0]] += sums[0];
+            y[rows[1]] += sums[1];
+            y[rows[2]] += sums[2];
+            y[rows[3]] += sums[3];
         }
     }
 
-    /// <summary>Values are float or, for bfloat16, ushort; columns byte or, for differences, ushort (four of them).</summary>
+    /// <summary>Where memory may not be executed. Values are float or, for bfloat16, ushort; columns byte or, for differences, ushort (four of them).</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Floats<TValue, TColumns>(float* y, byte* p, byte* heads, byte* groups, byte* counts) where TValue : unmanaged where TColumns : unmanaged
+    private readonly void Floats<TValue, TColumns>(WindowCode.Stream stream, byte* groups) where TValue : unmanaged where TColumns : unmanaged
     {
         bool deltas = sizeof(TColumns) == 2;
-        int ahead = WindowCode.StepsAhead(sizeof(TValue));
+        int ahead = WindowCode.StepsAhead(sizeof(TValue), two: false);
+        byte* p = stream.Steps, heads = stream.Heads, counts = stream.Counts;
         int valueBytes = WindowLayout.Places * sizeof(TValue), bytes = valueBytes + (deltas ? 32 : 64), windows = Layout.Shape.Windows;
         float* sums = stackalloc float[2 * WindowLayout.Lanes];
         sums = Aligned(sums);
@@ -135,36 +173,57 @@ internal unsafe struct WindowParts : IParts
                 // Places 0 and 2, and 1 and 3 of a lane, then both.
                 Vector512<float> s01 = Avx512F.UnpackLow(s0, s1) + Avx512F.UnpackHigh(s0, s1), s23 = Avx512F.UnpackLow(s2, s3) + Avx512F.UnpackHigh(s2, s3);
                 (Avx512F.UnpackLow(s01.AsDouble(), s23.AsDouble()).AsSingle() + Avx512F.UnpackHigh(s01.AsDouble(), s23.AsDouble()).AsSingle()).Store(sums);
-                Add(y, heads, sums);
+                Add(stream.Y, heads, sums);
             }
         }
     }
 
-    private readonly void Integers(float* y, byte* steps, byte* heads, byte* groups, byte* counts)
+    private readonly void Code(in Streams streams, byte* groupsA, byte* groupsB)
     {
-        WindowCode.Form form = Layout.Shape.Kind == ValueKind.Int4 ? WindowCode.Form.Int4Deltas : Layout.Deltas ? WindowCode.Form.Int8Deltas : WindowCode.Form.Int8;
-        float* scratch = stackalloc float[2 * WindowLayout.Lanes];
-        WindowCode.Arguments call = new() { Steps = steps, Counts = counts, Heads = heads, X = X, Y = y, Scale = InputScales, Scratch = Aligned(scratch), Tables = WindowCode.Tables };
-        for (int w = 0; w < Layout.Shape.Windows; w++, call.X += QuantizedInput.Block, call.Scale++)
+        WindowLayout.WindowShape shape = Layout.Shape;
+        WindowCode.Form form = shape.Kind switch
         {
-            call.Groups = groups[w];
-            WindowCode.Run(form, &call);
+            ValueKind.Float32 => Layout.Deltas ? WindowCode.Form.Float32Deltas : WindowCode.Form.Float32,
+            ValueKind.BFloat16 => Layout.Deltas ? WindowCode.Form.BFloat16Deltas : WindowCode.Form.BFloat16,
+            ValueKind.Int4 => WindowCode.Form.Int4Deltas,
+            _ => Layout.Deltas ? WindowCode.Form.Int8Deltas : WindowCode.Form.Int8,
+        };
+        int windowBytes = shape.Kind.IsQuantized() ? QuantizedInput.Block : shape.Window * sizeof(float);
+        float* scratch = stackalloc float[(MostParts + 1) * WindowLayout.Lanes];
+        WindowCode.Arguments call = new() { A = streams.A, B = streams.B, X = X, Scale = InputScales, Scratch = Aligned(scratch), Tables = WindowCode.Tables };
+        for (int w = 0; w < shape.Windows; w++, call.X += windowBytes, call.Scale++)
+        {
+            // Parts may have more groups than one another.
+            int first = groupsA[w], second = groupsB == null ? 0 : groupsB[w], both = Math.Min(first, second);
+            Run(form, both, two: true, &call);
+            Run(form, first - both, two: false, &call);
+            if (second == both) continue;
+            (call.A, call.B) = (call.B, call.A);
+            Run(form, second - both, two: false, &call);
+            (call.A, call.B) = (call.B, call.A);
         }
+    }
+
+    private static void Run(WindowCode.Form form, int groups, bool two, WindowCode.Arguments* call)
+    {
+        call->Groups = groups;
+        if (groups > 0) WindowCode.Run(form, two, call);
     }
 
     private static float* Aligned(float* memory) => (float*)(((nint)memory + 63) & ~63);
 
     // The definition.
-    private readonly void Portable(float* y, byte* steps, byte* heads, byte* groups, byte* counts)
+    private readonly void Portable(WindowCode.Stream stream, byte* groups)
     {
         WindowLayout.WindowShape shape = Layout.Shape;
+        byte* steps = stream.Steps, heads = stream.Heads, counts = stream.Counts;
         float* sums = stackalloc float[WindowLayout.Lanes];
         for (int w = 0; w < shape.Windows; w++)
         {
             for (int g = 0; g < groups[w]; g++, counts++, heads += shape.HeadBytes)
             {
                 for (int lane = 0; lane < WindowLayout.Lanes; lane++) sums[lane] = shape.Kind.IsQuantized() ? IntegerLane(steps, *counts, lane, w, heads) : FloatLane(steps, *counts, lane, w);
-                Add(y, heads, sums);
+                Add(stream.Y, heads, sums);
                 steps += *counts * (nint)Layout.StepBytes;
             }
         }
@@ -209,4 +268,9 @@ internal unsafe struct WindowParts : IParts
 
     private readonly int Column(byte* step, int lane, int slot, int before) =>
         Layout.Deltas ? before + WindowPlace.Delta(step, Layout.Shape.Kind, Layout.Shape.ValueBytes, lane, slot) : WindowPlace.Plain(step, Layout.Shape.ValueBytes, lane, slot);
+
+    private struct Streams
+    {
+        public WindowCode.Stream A, B;
+    }
 }
