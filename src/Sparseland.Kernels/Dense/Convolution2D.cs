@@ -184,8 +184,8 @@ public readonly partial record struct Convolution2D
         if (spacing != PlaneSpacing.None)
         {
             if (!weight.TakesSpacing || !residual.IsEmpty) throw new ArgumentException($"The kernel of {this} takes planes without gaps alone.", nameof(spacing));
-            CheckLength(input.Length, (long)Batch * InChannels * PlaneSpacing.Of(spacing.Input, Height * Width, nameof(spacing)), nameof(input));
-            CheckLength(output.Length, (long)Batch * OutChannels * PlaneSpacing.Of(spacing.Output, OutHeight * OutWidth, nameof(spacing)), nameof(output));
+            spacing.Check(input.Length, Batch, InChannels, Height, Width, isInput: true, nameof(input));
+            spacing.Check(output.Length, Batch, OutChannels, OutHeight, OutWidth, isInput: false, nameof(output));
         }
         PlanarSpec spec = weight.Spec;
         int rows = OutChannels / Groups;

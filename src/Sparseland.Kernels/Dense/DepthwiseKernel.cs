@@ -34,7 +34,11 @@ internal unsafe partial struct DepthwiseKernel : IParts
 
     private int _stride, _height, _width, _outHeight, _outWidth, _padTop, _padLeft, _channels, _planes, _parts, _bands, _tiles, _lanes;
     private float* _input, _output, _weights, _bias, _scratch;
-    private nint _inputPlane, _outputPlane;
+    private nint _inputPlane, _outputPlane, _outputSecond;
+
+    // How the input lies, where it does in halves.
+    private PlaneHalves _halves;
+    private bool _inHalves;
     private int* _rowPointers, _taps;
     private Clamp _clamp;
 
@@ -47,6 +51,9 @@ internal unsafe partial struct DepthwiseKernel : IParts
         g is { KernelHeight: 3, KernelWidth: 3, DilationY: 1, DilationX: 1, StrideX: 1 or 2, PadTop: >= 0 and <= 2, PadLeft: >= 0 and <= 2, PadRight: <= 2 }
         && g.StrideY == g.StrideX && g.Groups == g.InChannels && g.Groups == g.OutChannels && g.OutWidth > 0 && g.OutHeight > 0
         && (SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported || SimdDispatch.Level == SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported);
+
+    /// <summary>Whether an image is cut into an upper and a lower half.</summary>
+    public static bool HasBands(in Convolution2D g) => g.MultiplyAdds >= WorthThreads && g.Batch == 1 && g.OutHeight >= 2 * BlockRows;
 
     /// <summary>output = clamp(convolution of input + bias) with all taps.</summary>
     /// <param name="g">A geometry that <see cref="Fits"/>.</param>
@@ -77,6 +84,7 @@ internal unsafe partial struct DepthwiseKernel : IParts
         if (g.Batch == 0) return;
         int lanes = SimdDispatch.Level == SimdLevel.Vector512 ? Lanes : Narrow, tiles = (g.OutWidth + lanes - 1) / lanes, zeros = g.Width + Before + Behind + Lanes, masks = (tiles * 3 + 1) * Lanes;
         using Scratch.Buffer scratch = Scratch.Rent(masks + zeros);
+        PlaneHalves? inputHalves = spacing.InputInHalves ? PlaneHalves.Of(g.InChannels, g.Height, g.Width, spacing.InputApart) : null, outputHalves = spacing.OutputInHalves ? PlaneHalves.Of(g.OutChannels, g.OutHeight, g.OutWidth, spacing.OutputApart) : null;
         var kernel = new DepthwiseKernel
         {
             _stride = g.StrideX,
@@ -86,8 +94,11 @@ internal unsafe partial struct DepthwiseKernel : IParts
             _outWidth = g.OutWidth,
             _padTop = g.PadTop,
             _padLeft = g.PadLeft,
-            _inputPlane = PlaneSpacing.Of(spacing.Input, g.Height * g.Width, nameof(spacing)),
-            _outputPlane = PlaneSpacing.Of(spacing.Output, g.OutHeight * g.OutWidth, nameof(spacing)),
+            _inputPlane = inputHalves?.Distance ?? PlaneSpacing.Of(spacing.Input, g.Height * g.Width, nameof(spacing)),
+            _outputPlane = outputHalves?.Distance ?? PlaneSpacing.Of(spacing.Output, g.OutHeight * g.OutWidth, nameof(spacing)),
+            _outputSecond = outputHalves?.Second ?? 0,
+            _halves = inputHalves.GetValueOrDefault(),
+            _inHalves = spacing.InputInHalves,
             _channels = g.InChannels,
             _planes = g.Batch * g.InChannels,
             _tiles = tiles,
@@ -116,8 +127,9 @@ internal unsafe partial struct DepthwiseKernel : IParts
         // All but those behind the end of a row that is narrower than a register.
         for (int lane = 0; lane < Lanes; lane++) ((int*)kernel.Written)[lane] = lane < g.OutWidth ? -1 : 0;
         long work = g.MultiplyAdds;
-        kernel._bands = work >= WorthThreads && g.Batch == 1 && g.OutHeight >= 2 * BlockRows ? 2 : 1;
-        kernel._parts = work < WorthThreads ? 1 : (int)Math.Clamp(work / kernel._bands / WorthAPart, 1, Math.Min(MostParts, kernel._planes));
+        kernel._bands = spacing.OutputInHalves || HasBands(g) ? 2 : 1;
+        // Who takes a part of the other half leaves what it writes far from who reads it next.
+        kernel._parts = work < WorthThreads || (spacing.InputInHalves && spacing.OutputInHalves) ? 1 : (int)Math.Clamp(work / kernel._bands / WorthAPart, 1, Math.Min(MostParts, kernel._planes));
         WorkPool.Run(kernel._parts * kernel._bands, kernel);
     }
 
@@ -125,7 +137,7 @@ internal unsafe partial struct DepthwiseKernel : IParts
     public readonly void Run(int part)
     {
         // Neighbouring parts compute the same rows.
-        int band = part / _parts, firstRow = Boundary(band), endRow = Boundary(band + 1);
+        int band = part / _parts, firstRow = Boundary(band), endRow = End(band);
         part %= _parts;
         // The lower halves begin with the last channels: two threads that write the two halves of a plane at the same time pass the cache line between them to and fro.
         if (band == 1) part = _parts - 1 - part;
@@ -136,25 +148,42 @@ internal unsafe partial struct DepthwiseKernel : IParts
         float* copy = scratch.Pointer + Lanes;
         // Where rows go that nobody wants.
         float* spill = copy + size + Behind;
-        (int otherFirst, int otherEnd) = Other(band);
+        (int readFirst, int readEnd) = Reads(firstRow, endRow);
+        // A band that is all of the image, or more than a half has room for, reads planes in one piece.
+        bool isJoined = _inHalves && (_bands == 1 || !_halves.Holds(band, readFirst, readEnd));
+        (int otherFirst, int otherEnd) = isJoined ? default : _inHalves ? _halves.Beyond(band, readFirst, readEnd) : Other(band);
+        // To where the band's own pixels lie, and from there to the other's.
+        nint own = _inHalves && band == 1 ? _halves.Second : 0, other = !_inHalves ? 0 : band == 0 ? _halves.Second : -_halves.Second;
         bool narrow = _lanes == Narrow;
         float* constants = stackalloc float[Constants];
         for (int p = first; p < end; p++)
         {
             if (p + PlanesAhead < _planes)
             {
-                float* ahead = begin + (p + PlanesAhead) * _inputPlane;
+                float* ahead = begin + (p + PlanesAhead) * _inputPlane + own + other;
                 for (int i = otherFirst; i < otherEnd; i += Lanes) Sse.Prefetch0(ahead + i);
             }
-            float* plane = begin + p * _inputPlane;
-            if (plane - begin < Before || last - (plane + size) < Behind)
+            float* plane = begin + p * _inputPlane + own;
+            if (_inHalves)
+            {
+                if (isJoined || p == 0)
+                {
+                    _halves.Join(begin, p, copy);
+                    plane = copy;
+                }
+                else
+                {
+                    for (int i = otherFirst; i < otherEnd; i += Lanes) Vector512.Load(plane + other + i).Store(plane + i);
+                }
+            }
+            else if (plane - begin < Before || last - (plane + size) < Behind)
             {
                 Unsafe.CopyBlockUnaligned(copy, plane, (uint)(size * sizeof(float)));
                 plane = copy;
             }
             int channel = p % _channels;
             float bias = _bias == null ? 0f : _bias[channel];
-            float* output = _output + p * _outputPlane;
+            float* output = _output + p * _outputPlane + band * _outputSecond;
             var rows = new Band { First = firstRow, End = endRow, Spill = spill };
             if (_rowPointers == null)
             {
@@ -181,13 +210,20 @@ internal unsafe partial struct DepthwiseKernel : IParts
     }
 
     // The upper half is whole blocks of rows: no row is computed twice, and neighbouring products, which give the odd tile of pixels to the first thread, are cut near it.
-    private readonly int Boundary(int band) => band == 0 ? 0 : band == _bands ? _outHeight : (_outHeight / 2 + BlockRows - 1) / BlockRows * BlockRows;
+    // Where the output lies in halves the row of the cut belongs to both, if it is cut inside.
+    private readonly int Boundary(int band) => band == 0 ? 0 : band == _bands ? _outHeight : _outputSecond != 0 ? Math.Min(PlaneHalves.CutOf(_outHeight * _outWidth), _outHeight * _outWidth) / _outWidth : (_outHeight / 2 + BlockRows - 1) / BlockRows * BlockRows;
+
+    private readonly int End(int band) => band == 0 && _outputSecond != 0 ? Math.Min((PlaneHalves.CutOf(_outHeight * _outWidth) + _outWidth - 1) / _outWidth, _outHeight) : Boundary(band + 1);
+
+    // The pixels of a plane that rows of results read.
+    private readonly (int First, int End) Reads(int firstRow, int endRow) =>
+        (Math.Clamp((firstRow * _stride) - _padTop, 0, _height) * _width, Math.Clamp(((endRow - 1) * _stride) - _padTop + 3, 0, _height) * _width);
 
     // Pixels of a plane that a band reads and the other thread wrote, when the product before was cut as compiled ones are.
     private readonly (int First, int End) Other(int band)
     {
         if (_bands == 1) return (0, 0);
-        int pixels = _height * _width, cut = ((pixels + Lanes - 1) / Lanes + 1) / 2 * Lanes, middle = Boundary(1) * _stride - _padTop;
+        int pixels = _height * _width, cut = PlaneHalves.CutOf(pixels), middle = Boundary(1) * _stride - _padTop;
         return band == 0 ? (cut, Math.Min(pixels, (middle - _stride + 3) * _width)) : (Math.Max(0, middle * _width) / Lanes * Lanes, cut);
     }
 

@@ -24,6 +24,7 @@ public sealed unsafe class PackedConvolution
         Mode = mode;
         Level = level;
         TakesSpacing = mode == ConvolutionMode.Rows && DepthwiseKernel.Fits(geometry);
+        TakesHalves = TakesSpacing && DepthwiseKernel.HasBands(geometry);
         _values = GC.AllocateUninitializedArray<float>(checked((int)(length + 16 + 32)), pinned: true);
         nint address = (nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(_values));
         _start = (int)(((64 - (address & 63)) & 63) / sizeof(float));
@@ -37,6 +38,9 @@ public sealed unsafe class PackedConvolution
 
     /// <summary>Whether planes may lie apart (<see cref="PlaneSpacing"/>): where the depthwise kernel runs.</summary>
     public bool TakesSpacing { get; }
+
+    /// <summary>Whether input and output of a single image may lie in halves (<see cref="PlaneHalves"/>), and had better where the layers beside it have them so.</summary>
+    public bool TakesHalves { get; }
 
     /// <summary>Where the taps read; the batch does not enter.</summary>
     internal PlanarSpec Spec { get; }

@@ -12,6 +12,21 @@ public readonly record struct PlaneSpacing(int Input, int Output)
     /// <summary>Floats of a cache line.</summary>
     public const int Line = 16;
 
+    /// <summary>Where input lies in halves, which say how far apart planes are (<see cref="PlaneHalves"/>; single images alone): floats from the beginning of the upper to that of the lower one; 0 for one piece.</summary>
+    public int InputApart { get; init; }
+
+    /// <summary>The same for the output; there is no residual then.</summary>
+    public int OutputApart { get; init; }
+
+    /// <summary>Whether input lies in halves.</summary>
+    internal bool InputInHalves => InputApart != 0;
+
+    /// <summary>Whether output does.</summary>
+    internal bool OutputInHalves => OutputApart != 0;
+
+    /// <summary>Whether one of them does.</summary>
+    internal bool HasHalves => InputInHalves || OutputInHalves;
+
     /// <summary>No gaps.</summary>
     public static PlaneSpacing None => default;
 
@@ -19,6 +34,17 @@ public readonly record struct PlaneSpacing(int Input, int Output)
     /// <param name="pixels">At least 0.</param>
     /// <exception cref="OverflowException">Too many.</exception>
     public static int ToLines(int pixels) => checked(pixels + Line - 1) / Line * Line;
+
+    /// <summary>Throws unless there are as many floats as images of a shape take.</summary>
+    internal void Check(int length, int batch, int channels, int height, int width, bool isInput, string name)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(batch);
+        bool inHalves = isInput ? InputInHalves : OutputInHalves;
+        if (inHalves && batch != 1) throw new ArgumentException($"{batch} images in halves; expected one.", name);
+        int plane = Of(isInput ? Input : Output, height * width, name);
+        if (length == (inHalves ? PlaneHalves.Of(channels, height, width, isInput ? InputApart : OutputApart).Length : (long)batch * channels * plane)) return;
+        throw new ArgumentException($"{length} elements; expected [{batch}, {channels}, {height}, {width}]{(inHalves ? " in halves" : plane == height * width ? "" : $" with planes {plane} floats apart")}.", name);
+    }
 
     /// <summary>The distance of planes of so many pixels.</summary>
     internal static int Of(int distance, int pixels, string name)

@@ -143,45 +143,52 @@ public sealed unsafe partial class PreparedSparseConvolution
     {
         if (residual.IsEmpty && TryDepthwise(input, batch, height, width, output, bias, activation, spacing)) return;
         ConvolutionPlan plan = GetPlan(height, width);
+        if (spacing.HasHalves)
+        {
+            ForwardHalves(input, batch, height, width, output, bias, residual, activation, spacing, plan);
+            return;
+        }
         int inputPlane = PlaneSpacing.Of(spacing.Input, height * width, nameof(spacing)), outputPlane = PlaneSpacing.Of(spacing.Output, plan.OutHeight * plan.OutWidth, nameof(spacing));
-        CheckImages(input.Length, batch, Shape.InChannels, inputPlane, height, width, nameof(input));
-        CheckImages(output.Length, batch, Shape.OutChannels, outputPlane, plan.OutHeight, plan.OutWidth, nameof(output));
+        spacing.Check(input.Length, batch, Shape.InChannels, height, width, isInput: true, nameof(input));
+        spacing.Check(output.Length, batch, Shape.OutChannels, plan.OutHeight, plan.OutWidth, isInput: false, nameof(output));
         PreparedSpMM.CheckOptional(bias.Length, Shape.OutChannels, nameof(bias));
         PreparedSpMM.CheckOptional(residual.Length, output.Length, nameof(residual));
         if (output.IsEmpty) return;
+        fixed (float* pi = input, po = output, pb = bias, pr = residual)
+            SimdDispatch.Run(ForwardCall(plan, batch, pi, inputPlane, po, outputPlane, pb, pr, activation));
+    }
+
+    private ImagesCall ForwardCall(ConvolutionPlan plan, int batch, float* input, int inputPlane, float* output, int outputPlane, float* bias, float* residual, Clamp activation)
+    {
         TiledMatrix? tiled = GetTiled(plan);
         ShiftedRows? rows = tiled is null && batch >= BatchWorthSharing ? plan.Forward.GetShiftedRows(plan.Input) : null;
-        fixed (float* pi = input, po = output, pb = bias, pr = residual)
+        return new ImagesCall
         {
-            SimdDispatch.Run(new ImagesCall
-            {
-                Layout = plan.Input,
-                Passes = [plan.Forward],
-                Tiled = tiled,
-                TilePlanes = tiled is null || plan.IsDirect ? null : plan.GetTilePlanes(Shape, tiled),
-                Rows = [rows],
-                Compiled = [tiled is not null || rows is not null ? null : plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null)],
-                IsDirect = plan.IsDirect,
-                Batch = batch,
-                Input = pi,
-                InputPlane = inputPlane,
-                InputImage = (nint)Shape.InChannels * inputPlane,
-                Output = po,
-                OutputPlane = outputPlane,
-                OutputImage = (nint)Shape.OutChannels * outputPlane,
-                Bias = pb,
-                Residual = pr,
-                Clamp = activation,
-            });
-        }
+            Layout = plan.Input,
+            Passes = [plan.Forward],
+            Tiled = tiled,
+            TilePlanes = tiled is null || plan.IsDirect ? null : plan.GetTilePlanes(Shape, tiled),
+            Rows = [rows],
+            Compiled = [tiled is not null || rows is not null ? null : plan.Forward.GetCompiled(_version, batch >= BatchWorthSharing ? plan.Input : null)],
+            IsDirect = plan.IsDirect,
+            Batch = batch,
+            Input = input,
+            InputPlane = inputPlane,
+            InputImage = (nint)Shape.InChannels * inputPlane,
+            Output = output,
+            OutputPlane = outputPlane,
+            OutputImage = (nint)Shape.OutChannels * outputPlane,
+            Bias = bias,
+            Residual = residual,
+            Clamp = activation,
+        };
     }
 
     private bool TryDepthwise(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, Clamp activation, PlaneSpacing spacing)
     {
         if (IsDepthwise(batch, height, width) is not { } geometry) return false;
-        spacing = new PlaneSpacing(PlaneSpacing.Of(spacing.Input, height * width, nameof(spacing)), PlaneSpacing.Of(spacing.Output, geometry.OutHeight * geometry.OutWidth, nameof(spacing)));
-        CheckImages(input.Length, batch, Shape.InChannels, spacing.Input, height, width, nameof(input));
-        CheckImages(output.Length, batch, Shape.OutChannels, spacing.Output, geometry.OutHeight, geometry.OutWidth, nameof(output));
+        spacing.Check(input.Length, batch, Shape.InChannels, height, width, isInput: true, nameof(input));
+        spacing.Check(output.Length, batch, Shape.OutChannels, geometry.OutHeight, geometry.OutWidth, isInput: false, nameof(output));
         PreparedSpMM.CheckOptional(bias.Length, Shape.OutChannels, nameof(bias));
         fixed (float* pi = input, po = output, pb = bias, values = _values)
         fixed (int* rowPointers = _rowPointers, taps = _columns)
@@ -228,14 +235,7 @@ public sealed unsafe partial class PreparedSparseConvolution
         }
     }
 
-    internal static void CheckImages(int length, int batch, int channels, int height, int width, string name) => CheckImages(length, batch, channels, height * width, height, width, name);
-
-    private static void CheckImages(int length, int batch, int channels, int plane, int height, int width, string name)
-    {
-        ArgumentOutOfRangeException.ThrowIfNegative(batch);
-        if (length == (long)batch * channels * plane) return;
-        throw new ArgumentException($"{length} elements; expected [{batch}, {channels}, {height}, {width}]{(plane == height * width ? "" : $" with planes {plane} floats apart")}.", name);
-    }
+    internal static void CheckImages(int length, int batch, int channels, int height, int width, string name) => PlaneSpacing.None.Check(length, batch, channels, height, width, isInput: true, name);
 
     private ConvolutionPlan GetPlan(int height, int width, bool backward = false)
     {
@@ -294,6 +294,9 @@ public sealed unsafe partial class PreparedSparseConvolution
 
         /// <summary>The same for output and residual.</summary>
         public nint OutputPlane, OutputImage;
+
+        /// <summary>As in <see cref="CompiledProduct{TSource}"/>.</summary>
+        public nint InputSecond, OutputSecond;
         public float* Bias;
         public float* Residual;
         public Clamp Clamp;
@@ -319,9 +322,10 @@ public sealed unsafe partial class PreparedSparseConvolution
             {
                 // Where gaps fill the last tile it is as any other.
                 int columns = Passes[0].Height * Passes[0].Width, whole = PlaneSpacing.ToLines(columns);
-                if (whole <= InputPlane && whole <= OutputPlane) columns = whole;
+                if ((whole <= InputPlane || InputSecond != 0) && (whole <= OutputPlane || OutputSecond != 0)) columns = whole;
                 CompiledProduct<LineSource> product = Call(direct, new LineSource { Base = Input + image * InputImage, Stride = InputPlane, Columns = columns, Lines = direct.Lines }, Passes[0], image);
                 product.Columns = columns;
+                product.SourceSecond = InputSecond;
                 product.Run();
                 return;
             }
@@ -405,9 +409,10 @@ public sealed unsafe partial class PreparedSparseConvolution
             Matrix = matrix,
             Source = source,
             // Gaps behind planes take what a whole last tile gives them.
-            Columns = OutputPlane != pass.ChannelStride && PlaneSpacing.ToLines(pass.Height * pass.Width) is int whole && whole <= OutputPlane ? whole : pass.Height * pass.Width,
+            Columns = OutputPlane != pass.ChannelStride && PlaneSpacing.ToLines(pass.Height * pass.Width) is int whole && (whole <= OutputPlane || OutputSecond != 0) ? whole : pass.Height * pass.Width,
             Output = Output + image * OutputImage,
             RowStride = OutputPlane,
+            OutputSecond = OutputSecond,
             Bias = Bias,
             Residual = Residual == null ? null : Residual + image * OutputImage,
             Clamp = Clamp,

@@ -106,8 +106,8 @@ internal sealed class Plan
         var text = new StringBuilder();
         text.Append("passes: ").AppendJoin(", ", Passes.Select(p => $"{p.Name} {p.Changes}")).AppendLine();
         double done = _steps.Sum(s => s.MultiplyAdds * (s.SkipsZeros ? s.Density : 1));
-        int apart = _slots.Count(s => s.PlaneDistance > 0);
-        text.AppendLine($"steps: {_steps.Count(s => !s.IsView)}, intermediate memory {ArenaBytes / 1e6:0.00} MB{(apart > 0 ? $" (planes of {apart} values begin with cache lines)" : "")}, {_multiplyAdds / 1e6:0.0} M multiply-adds when dense, {done / 1e6:0.0} M as planned");
+        int halved = _slots.Count(s => s.InHalves), apart = _slots.Count(s => s.PlaneDistance > 0) - halved;
+        text.AppendLine($"steps: {_steps.Count(s => !s.IsView)}, intermediate memory {ArenaBytes / 1e6:0.00} MB{(apart > 0 ? $" (planes of {apart} values begin with cache lines)" : "")}{(halved > 0 ? $" ({halved} values lie in halves, one for each thread)" : "")}, {_multiplyAdds / 1e6:0.0} M multiply-adds when dense, {done / 1e6:0.0} M as planned");
         text.AppendLine($"prepared weights: {WeightBytes / 1e6:0.00} MB so far, {DenseWeightBytes / 1e6:0.00} MB as dense singles");
         foreach (Step step in _steps)
         {

@@ -39,6 +39,12 @@ internal sealed class Slot(int id, string name, SlotKind kind)
     /// <summary>Floats from one plane of an image to the next; 0 where they have no gaps. Set by <see cref="SpacedPlanes"/>.</summary>
     public int PlaneDistance { get; set; }
 
+    /// <summary>Whether the image's upper and lower pixels lie in memory of their own (<see cref="Kernels.Dense.PlaneHalves"/>). Set by <see cref="SpacedPlanes"/>.</summary>
+    public bool InHalves { get; set; }
+
+    /// <summary>Floats from the beginning of the upper half to that of the lower one, set by the memory plan; 0 where there are no halves.</summary>
+    public int HalvesApart { get; set; }
+
     /// <summary>First element in the arena, set by the memory plan.</summary>
     public int Offset { get; set; }
 

@@ -1,10 +1,12 @@
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.Threading;
 using Sparseland.Model.Graph;
 using Sparseland.Runtime.Steps;
 
 namespace Sparseland.Runtime.Planning;
 
-/// <summary>Lets planes of single images begin with cache lines, where all steps that write or read them take that.</summary>
+/// <summary>Lets planes of single images begin with cache lines, or lie in halves for two threads, where all steps that write or read them take that.</summary>
 /// <remarks>
 /// Planes of 14 x 14 floats fill 12 lines and a quarter, so registers of 16 pixels lie across two lines in three of four planes, and where two threads share the pixels they both write a line at the cut and one
 /// at the end. With gaps each line is one thread's, and the last pixels are a tile as any other. Layers of 14 x 14 and of 7 x 7 pixels took 10 to 15 % less time so, with one thread as with two.
@@ -14,13 +16,17 @@ internal static class SpacedPlanes
     // Gaps are at most a third of the pixels: 7 x 7 take 64 floats.
     private const int MostGap = 3;
 
-    /// <summary>Sets <see cref="Slot.PlaneDistance"/> and the lengths of slots; before memory is placed.</summary>
+    // Pixels of eight registers: threads share those of larger images, and the rows of weights for smaller ones.
+    private const int LeastHalved = 128;
+
+    /// <summary>Sets <see cref="Slot.PlaneDistance"/>, <see cref="Slot.InHalves"/> and the lengths of slots; before memory is placed.</summary>
     public static void Apply(IReadOnlyList<Step> steps, IReadOnlyList<Slot> slots, IEnumerable<Slot> outputs)
     {
+        Halve(steps, slots, outputs);
         var spaced = new HashSet<Slot>();
         foreach (Slot slot in slots)
         {
-            if (slot is { Kind: SlotKind.Arena, AliasOf: null, Shape: [< BreakEvenMeasurement.SharedImages, _, int height, int width] } && Distance(height * width) > height * width) spaced.Add(slot);
+            if (slot is { Kind: SlotKind.Arena, AliasOf: null, InHalves: false, Shape: [< BreakEvenMeasurement.SharedImages, _, int height, int width] } && Distance(height * width) > height * width) spaced.Add(slot);
         }
         // What leaves the plan, has another shape elsewhere or is read by name has no gaps.
         foreach (Slot slot in outputs) spaced.Remove(slot.Owner);
@@ -47,6 +53,28 @@ internal static class SpacedPlanes
 
         // A residual lies as its sum.
         bool Parts(Step step) => step.SpacedAsOutput is { } other && spaced.Contains(other) != spaced.Contains(step.Outputs[0]!) && (spaced.Remove(other) | spaced.Remove(step.Outputs[0]!));
+    }
+
+    /// <summary>Two threads that share the pixels of an image have memory of their own for their halves (<see cref="PlaneHalves"/>); more threads, and one, have it in one piece.</summary>
+    private static void Halve(IReadOnlyList<Step> steps, IReadOnlyList<Slot> slots, IEnumerable<Slot> outputs)
+    {
+        if (WorkPool.Threads != 2 || !CompiledKernels.AreWritten) return;
+        var others = new HashSet<Slot>(outputs.Select(s => s.Owner));
+        foreach (Slot slot in slots)
+        {
+            if (slot.AliasOf is not null) others.Add(slot.Owner);
+        }
+        foreach (Step step in steps)
+        {
+            if (step is FallbackStep fallback) others.UnionWith(fallback.Captured);
+        }
+        foreach (Slot slot in slots)
+        {
+            if (slot is not { Kind: SlotKind.Arena, AliasOf: null, Shape: [1, int channels, int height, int width] } || height * width < LeastHalved || others.Contains(slot)) continue;
+            if (!steps.All(s => !(s.Inputs.Contains(slot) || s.Outputs.Contains(slot)) || s.TakesHalves(slot))) continue;
+            PlaneHalves halves = PlaneHalves.Of(channels, height, width);
+            (slot.InHalves, slot.PlaneDistance, slot.Length) = (true, halves.Distance, halves.Piece);
+        }
     }
 
     private static int Distance(int pixels)

@@ -44,6 +44,9 @@ internal abstract class Step(Node node, IReadOnlyList<Slot?> inputs, IReadOnlyLi
     /// <summary>Whether planes of a slot that the step reads or writes may lie apart (<see cref="Slot.PlaneDistance"/>).</summary>
     public virtual bool TakesSpacing(Slot slot) => false;
 
+    /// <summary>Whether a slot that the step reads or writes may lie in halves (<see cref="Slot.InHalves"/>), and had better.</summary>
+    public virtual bool TakesHalves(Slot slot) => false;
+
     /// <summary>An input whose planes must lie as those of the output; null for none.</summary>
     public virtual Slot? SpacedAsOutput => null;
 

@@ -20,6 +20,9 @@ internal abstract class ConvolutionKernel
 
     public abstract bool TakesSpacingAlone { get; }
 
+    /// <summary>Whether input or output of a single image without residual may lie in halves.</summary>
+    public abstract bool TakesHalves(in Convolution2D geometry, bool isInput);
+
     /// <summary>output = clamp(weight * input + bias + residual).</summary>
     public abstract void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual, PlaneSpacing spacing);
 
@@ -87,6 +90,8 @@ internal abstract class ConvolutionKernel
 
         public override bool TakesSpacingAlone => _weight.TakesSpacing;
 
+        public override bool TakesHalves(in Convolution2D geometry, bool isInput) => _weight.TakesHalves;
+
         public override void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual, PlaneSpacing spacing) =>
             geometry.Forward(input, _weight, bias, output, clamp.IsNone ? null : clamp, residual, spacing);
     }
@@ -110,6 +115,8 @@ internal abstract class ConvolutionKernel
         public override bool TakesSpacing => true;
 
         public override bool TakesSpacingAlone => true;
+
+        public override bool TakesHalves(in Convolution2D geometry, bool isInput) => _weight.TakesHalves(geometry.Height, geometry.Width, isInput);
 
         public override void Forward(in Convolution2D geometry, ReadOnlySpan<float> input, ReadOnlySpan<float> bias, Span<float> output, Clamp clamp, ReadOnlySpan<float> residual, PlaneSpacing spacing) =>
             _weight.Forward(input, geometry.Batch, geometry.Height, geometry.Width, output, bias, residual, clamp, spacing);

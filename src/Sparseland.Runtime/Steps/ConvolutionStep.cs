@@ -34,6 +34,8 @@ internal sealed class ConvolutionStep : Step
 
     public override long MultiplyAdds => _geometry.MultiplyAdds;
 
+    public override bool TakesHalves(Slot slot) => SpacedAsOutput is null && _geometry.Batch == 1 && (slot == Inputs[0] || slot == Outputs[0]) && _choice.Kernel.TakesHalves(_geometry, slot == Inputs[0]);
+
     public override bool TakesSpacing(Slot slot) => (slot == Inputs[0] || slot == Outputs[0] || slot == SpacedAsOutput) && (_choice.Kernel.TakesSpacing || (_choice.Kernel.TakesSpacingAlone && SpacedAsOutput is null));
 
     public override Slot? SpacedAsOutput => Inputs.Count > 3 ? Inputs[3] : null;
@@ -62,8 +64,11 @@ internal sealed class ConvolutionStep : Step
     {
         ReadOnlySpan<float> bias = Inputs.Count > 2 && Inputs[2] is { } b ? state.Read(b) : default;
         ReadOnlySpan<float> residual = SpacedAsOutput is { } r ? state.Read(r) : default;
-        _choice.Kernel.Forward(_geometry, state.Read(Inputs[0]!), bias, state.Write(Outputs[0]!), _clamp, residual, new PlaneSpacing(Inputs[0]!.PlaneDistance, Outputs[0]!.PlaneDistance));
+        _choice.Kernel.Forward(_geometry, state.Read(Inputs[0]!), bias, state.Write(Outputs[0]!), _clamp, residual, PlaneSpacingOf(Inputs[0]!, Outputs[0]!));
     }
+
+    private static PlaneSpacing PlaneSpacingOf(Slot input, Slot output) =>
+        new(input.InHalves ? 0 : input.PlaneDistance, output.InHalves ? 0 : output.PlaneDistance) { InputApart = input.HalvesApart, OutputApart = output.HalvesApart };
 
     private static Convolution2D? Geometry(Node node, int[] x, int[] y, ReadOnlySpan<int> w)
     {

@@ -21,6 +21,9 @@ internal unsafe interface ITileSource
 
     /// <summary>Where row 0 of a matrix begins whose rows are the lines, and the floats between its rows; null where lines must be packed.</summary>
     float* InPlace(out nint stride);
+
+    /// <summary>Lets all lines be read so many floats further on.</summary>
+    void Move(nint floats);
 }
 
 /// <summary>A source whose planes are laid out by whoever multiplies them.</summary>
@@ -54,6 +57,9 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     public float* Residual;
     public Clamp Clamp;
 
+    /// <summary>Where source or output lie in halves (<see cref="PlaneHalves"/>): floats that the second one lies further; 0 for one that does not. Straight-line code alone, no residual.</summary>
+    public nint SourceSecond, OutputSecond;
+
     private const int MostTiles = 16;
 
     // Below so many tiles a thread, code would be read for too few of them.
@@ -78,7 +84,11 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             return;
         }
         int tiles = TileCount, threads = WorkPool.IsAlone || Work < 2 * CodedMatrix.WorthAPart ? 1 : WorkPool.Threads;
-        if (threads == 1)
+        if ((SourceSecond | OutputSecond) != 0)
+        {
+            RunHalves(threads);
+        }
+        else if (threads == 1)
         {
             RunTiles(0, tiles);
         }
@@ -98,6 +108,17 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             int sharers = PanelSharers(threads);
             WorkPool.Run(sharers, new PanelParts { Call = this, Sharers = sharers });
         }
+    }
+
+    private readonly void RunHalves(int threads)
+    {
+        int each = (ShareOf(1, 2) + GroupTiles - 1) / GroupTiles;
+        CompiledProduct<TSource> lower = this;
+        lower.Source.Move(SourceSecond);
+        lower.Output += OutputSecond;
+        var halves = new HalfParts { Upper = this, Lower = lower, Each = each };
+        if (threads > 1) WorkPool.Run(2 * each, halves);
+        else for (int part = 0; part < 2 * each; part++) halves.Run(part);
     }
 
     /// <summary>Whether every one of so many threads gets enough tiles of its own and enough to do; rows are shared otherwise.</summary>
@@ -315,6 +336,19 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         {
             int first = Call.ShareOf(part / Each, Threads), end = Call.ShareOf(part / Each + 1, Threads);
             Call.RunGroup(first, end - first, part % Each, Each);
+        }
+    }
+
+    private struct HalfParts : IParts
+    {
+        public CompiledProduct<TSource> Upper, Lower;
+        public int Each;
+
+        public readonly void Run(int part)
+        {
+            CompiledProduct<TSource> call = part < Each ? Upper : Lower;
+            int first = call.ShareOf(part / Each, 2), end = call.ShareOf(part / Each + 1, 2);
+            call.RunGroup(first, end - first, part % Each, Each);
         }
     }
 

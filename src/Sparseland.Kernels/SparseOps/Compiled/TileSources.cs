@@ -34,6 +34,8 @@ internal unsafe struct LineSource : IPlaneSource
 
     public readonly bool PacksAlone => false;
 
+    public void Move(nint floats) => Base += floats;
+
     public readonly float* InPlace(out nint stride)
     {
         stride = Stride;
@@ -114,6 +116,8 @@ internal unsafe struct TurnedSource : ITileSource
 
     public readonly bool PacksAlone => true;
 
+    public void Move(nint floats) => Base += floats;
+
     public readonly float* InPlace(out nint stride)
     {
         stride = 0;
@@ -157,6 +161,8 @@ internal unsafe struct PlaneSource : ITileSource
     public TileGather Gather;
 
     public readonly bool PacksAlone => true;
+
+    public void Move(nint floats) => Planes += floats;
 
     public readonly float* InPlace(out nint stride)
     {
@@ -230,6 +236,8 @@ internal unsafe struct FlatSource : IPlaneSource
     public void Place(float* planes) => Planes = planes;
 
     public readonly bool PacksAlone => true;
+
+    public void Move(nint floats) => Planes += floats;
 
     public readonly float* InPlace(out nint stride)
     {
@@ -318,6 +326,8 @@ internal unsafe struct ApartSource : ITileSource
     public int Pixels;
 
     public readonly bool PacksAlone => false;
+
+    public void Move(nint floats) => Image += floats;
 
     public readonly float* InPlace(out nint stride)
     {
