@@ -120,14 +120,15 @@ internal unsafe struct ShiftedWeightGradient : ILevelWork
             for (int unit = first; unit < end; unit++)
             {
                 FillGradient(unit, flat.Pointer, length);
-                WeightGradientWork.Ahead ahead = Call.Images == 1 && V.Count == Lanes.Count && unit + 1 < end ? Call.AheadOf(unit + 1, (long)Blocks * outputs) : default;
+                (PlaneRequests input, PlaneRequests gradient) = Call.Images == 1 && V.Count == Lanes.Count && unit + 1 < end ? Call.PlanesOf(unit + 1) : default;
                 for (int b = 0; b < Blocks; b++)
                 {
                     int* from = Starts + ((nint)b * outputs), to = from + outputs;
                     FillCopies(unit, b * Each, Math.Min((b + 1) * Each, Call.Shape.InChannels), copies.Pointer);
                     for (int o = 0; o < outputs; o++)
                     {
-                        ahead.Ask();
+                        input.Ask((b * outputs) + o, Blocks * outputs);
+                        gradient.Ask((b * outputs) + o, Blocks * outputs);
                         if (to[o] > from[o]) DotRows.Add<V>(flat.Pointer + ((nint)o * length), copies.Pointer, Offsets + from[o], to[o] - from[o], 1, length, sums + from[o]);
                     }
                 }

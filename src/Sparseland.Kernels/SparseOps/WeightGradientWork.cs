@@ -1,7 +1,3 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
-using Sparseland.Kernels.Simd;
-
 namespace Sparseland.Kernels.SparseOps;
 
 /// <summary>The weight gradient of a sparse convolution over a batch: sums over images, in groups of units of images that lie side by side.</summary>
@@ -28,46 +24,11 @@ internal unsafe struct WeightGradientWork
     /// <summary>[groups, stored]; overwritten.</summary>
     public float* Sums;
 
-    /// <summary>What is read of a unit, to be asked for in so many steps while the one before it is multiplied.</summary>
-    public readonly Ahead AheadOf(int unit, long steps)
+    /// <summary>What is read of a unit.</summary>
+    public readonly (PlaneRequests Input, PlaneRequests Gradient) PlanesOf(int unit)
     {
-        int first = unit * Images, images = Math.Min(Images, Batch - first);
-        nint input = (nint)Shape.InChannels * Plan.Height * Plan.Width, gradient = (nint)Shape.OutChannels * Plan.OutHeight * Plan.OutWidth;
-        return new Ahead(Input + (first * input), images * input, OutputGradient + (first * gradient), images * gradient, steps);
-    }
-
-    /// <summary>Lines of a unit's input and gradient that are asked for before they are read: dots wait for no memory, and copies for little else.</summary>
-    public struct Ahead
-    {
-        private readonly nint _inputStep, _gradientStep;
-        private readonly float* _inputEnd, _gradientEnd;
-        private float* _input, _gradient;
-
-        public Ahead(float* input, nint inputs, float* gradient, nint gradients, long steps)
-        {
-            (_inputStep, _gradientStep) = (Step(inputs, steps), Step(gradients, steps));
-            _input = input;
-            _gradient = gradient;
-            _inputEnd = input + inputs;
-            _gradientEnd = gradient + gradients;
-        }
-
-        /// <summary>Takes a step.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Ask()
-        {
-            Ask(ref _input, _inputStep, _inputEnd);
-            Ask(ref _gradient, _gradientStep, _gradientEnd);
-        }
-
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void Ask(ref float* at, nint step, float* end)
-        {
-            float* stop = end - at < step ? end : at + step;
-            for (; at < stop; at += Lanes.Count) Sse.Prefetch1(at);
-        }
-
-        // Whole lines.
-        private static nint Step(nint floats, long steps) => (nint)((floats + (steps * Lanes.Count) - 1) / (steps * Lanes.Count)) * Lanes.Count;
+        int first = unit * Images, images = Math.Min(Images, Batch - first), input = Plan.Height * Plan.Width, gradient = Plan.OutHeight * Plan.OutWidth;
+        return (new PlaneRequests { First = Input + ((nint)first * Shape.InChannels * input), Stride = input, Planes = images * Shape.InChannels, Count = input },
+            new PlaneRequests { First = OutputGradient + ((nint)first * Shape.OutChannels * gradient), Stride = gradient, Planes = images * Shape.OutChannels, Count = gradient });
     }
 }

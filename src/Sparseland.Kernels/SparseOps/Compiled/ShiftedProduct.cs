@@ -182,7 +182,7 @@ internal unsafe struct ShiftedProduct
             };
             for (int b = 0; b < blocks; b++)
             {
-                Requests requests = Behind(planes, band, b);
+                PlaneRequests requests = Behind(planes, band, b);
                 bool amongTiles = Matrix is { BlocksAreShort: true } && planes.Bands > 1;
                 Fill(planes, CopiesOf(b), row, rows, plane.Pointer, copies.Pointer, amongTiles ? default : requests);
                 if (amongTiles) Multiply(call, b, requests);
@@ -200,7 +200,7 @@ internal unsafe struct ShiftedProduct
 
     // Code waits for no memory and copies for little else, so what the next copies are made of is asked for before each tile.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void Multiply(in CompiledMatrix.Tiles all, int block, Requests requests)
+    private readonly void Multiply(in CompiledMatrix.Tiles all, int block, PlaneRequests requests)
     {
         CompiledMatrix.Tiles one = all;
         one.Whole = 1;
@@ -216,7 +216,7 @@ internal unsafe struct ShiftedProduct
     }
 
     // What is copied behind a block: the next block's rows; for code also the first block's of the next band or image.
-    private readonly Requests Behind(ShiftedPlanes planes, int band, int block)
+    private readonly PlaneRequests Behind(ShiftedPlanes planes, int band, int block)
     {
         float* image = Image;
         if (++block == (Matrix?.Blocks ?? Rows!.Blocks))
@@ -233,26 +233,8 @@ internal unsafe struct ShiftedProduct
         if (image == null || first >= end || !planes.Layout.ShiftsRows(planes.Pass.Width)) return default;
         (_, _, int row, int rows) = planes.Band(band);
         nint start = (nint)row * planes.Pass.Width;
-        return new Requests { From = image + start, Plane = ImagePlane, First = planes.Copies[first].Plane, End = planes.Copies[end - 1].Plane + 1, Count = (int)Math.Min((nint)rows * planes.Pass.Width, ImagePlane - start) };
-    }
-
-    /// <summary>Rows of some channels that are asked for before they are read.</summary>
-    private struct Requests
-    {
-        public float* From;
-        public nint Plane;
-        public int First, End, Count;
-
-        /// <summary>Asks for a part of the channels, into the second cache.</summary>
-        public readonly void Ask(int part, int parts)
-        {
-            int end = First + ((End - First) * (part + 1) / parts);
-            for (int c = First + ((End - First) * part / parts); c < end; c++)
-            {
-                float* ahead = From + c * Plane;
-                for (float* stop = ahead + Count; ahead < stop; ahead += CompiledMatrix.Lanes) Sse.Prefetch1(ahead);
-            }
-        }
+        int plane = planes.Copies[first].Plane;
+        return new PlaneRequests { First = image + plane * ImagePlane + start, Stride = ImagePlane, Planes = planes.Copies[end - 1].Plane + 1 - plane, Count = (int)Math.Min((nint)rows * planes.Pass.Width, ImagePlane - start) };
     }
 
     private readonly (int First, int End) CopiesOf(int block) => Matrix?.Copies(block) ?? Rows!.Copies(block);
@@ -279,7 +261,7 @@ internal unsafe struct ShiftedProduct
         }
     }
 
-    private readonly void Fill(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* plane, float* copies, Requests requests)
+    private readonly void Fill(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* plane, float* copies, PlaneRequests requests)
     {
         PlaneLayout layout = planes.Layout;
         if (layout.ShiftsRows(planes.Pass.Width))
@@ -300,7 +282,7 @@ internal unsafe struct ShiftedProduct
 
     // Without planes in between. What the next block reads is asked for on the way.
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private readonly void FillAtOnce(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* copies, Requests requests)
+    private readonly void FillAtOnce(ShiftedPlanes planes, (int First, int End) range, int row, int rows, float* copies, PlaneRequests requests)
     {
         (int Plane, int Column)[] all = planes.Copies;
         for (int c = range.First; c < range.End; c++, copies += planes.Stride)
