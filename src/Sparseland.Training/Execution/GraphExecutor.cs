@@ -139,11 +139,11 @@ internal sealed class GraphExecutor
         if (step.FusedFrom is { IsFused: true })
         {
             // The producer has applied it already: the value passes through.
-            values[step.Outputs[0]] = inputs[0].Tensor.Alias();
+            values[step.Outputs[0]] = inputs[step.FusedInput].Tensor.Alias();
             Notify(step.Outputs[0], values[step.Outputs[0]]);
             return;
         }
-        bool fuse = step.Fuses && !_observers.ContainsKey(step.Outputs[0]);
+        Following following = FollowingOf(step, values);
         ulong seed = Mix(_model.Options.Seed, (ulong)_model.TrainingPasses, (ulong)index);
         ModelValue[]? outputs = null;
         try
@@ -154,12 +154,12 @@ internal sealed class GraphExecutor
                 {
                     IsTraining = _model.IsTraining,
                     FreezesBatchStatistics = _model.FreezesBatchStatistics,
-                    FuseRelu = fuse,
+                    Following = following,
                     Seed = seed,
                     Options = _model.Options,
                 });
             }
-            step.IsFused = fuse && outputs is not null;
+            step.IsFused = following.Relu && outputs is not null;
             outputs ??= Evaluate(step, inputs, seed, values);
         }
         catch (Exception e) when (e is ArgumentException or OverflowException)
@@ -178,6 +178,14 @@ internal sealed class GraphExecutor
             values[step.Outputs[o]] = outputs[o];
             Notify(step.Outputs[o], outputs[o]);
         }
+    }
+
+    private Following FollowingOf(Step step, ModelValue[] values)
+    {
+        if (step.Hidden.Length == 0 || System.Array.Exists(step.Hidden, _observers.ContainsKey)) return default;
+        if (step.Added < 0) return new Following(null, Relu: true);
+        ModelValue added = values[step.Added], x = values[step.Inputs[0]];
+        return added.IsTensor && x.IsTensor && added.Shape.SequenceEqual(x.Shape) ? new Following(added.Tensor, Relu: true) : default;
     }
 
     /// <summary>The operator's plain definition. Gradients do not flow through it: a backward pass that would need them fails and names the node.</summary>
@@ -281,19 +289,28 @@ internal sealed class GraphExecutor
         }
     }
 
-    /// <summary>Finds batch normalisations whose only reader is a Relu: one pass over memory does both.</summary>
+    /// <summary>Finds batch normalisations whose only reader is a Relu, or a sum with what is there already, whose only reader is a Relu: one pass over memory does all.</summary>
     private void FuseRelus(ModelGraph graph, Dictionary<string, List<Node>> consumers)
     {
         HashSet<string> kept = [.. graph.Outputs.Select(o => o.Name)];
         kept.UnionWith(graph.Nodes.SelectMany(n => GraphOrder.Reads(n).Except(n.Inputs)));
         Dictionary<Node, Step> byNode = _steps.ToDictionary(s => s.Node);
+        Step? OnlyReader(Node node) => !kept.Contains(node.Output(0)) && consumers.TryGetValue(node.Output(0), out List<Node>? readers) && readers is [{ Domain: "" or "ai.onnx" } reader] ? byNode[reader] : null;
         foreach (Step step in _steps)
         {
-            Node node = step.Node;
-            if (node.OpType != "BatchNormalization" || step.Differentiable is null || step.IsConstant || kept.Contains(node.Output(0))) continue;
-            if (!consumers.TryGetValue(node.Output(0), out List<Node>? readers) || readers is not [{ OpType: "Relu", Domain: "" or "ai.onnx" } relu]) continue;
-            step.Fuses = true;
-            byNode[relu].FusedFrom = step;
+            if (step.Node.OpType != "BatchNormalization" || step.Differentiable is null || step.IsConstant || OnlyReader(step.Node) is not { } next) continue;
+            if (next.Node.OpType == "Relu") step.Hidden = [step.Outputs[0]];
+            else if (next.Node.OpType == "Add" && OnlyReader(next.Node) is { Node.OpType: "Relu" } relu)
+            {
+                int own = System.Array.IndexOf(next.Inputs, step.Outputs[0]), other = next.Inputs[1 - own];
+                // Slots are numbered in the order in which their values are there.
+                if (other >= step.Outputs[0]) continue;
+                (step.Hidden, step.Added) = ([step.Outputs[0], next.Outputs[0]], other);
+                (next.FusedFrom, next.FusedInput) = (step, own);
+                next = relu;
+            }
+            else continue;
+            next.FusedFrom = step;
         }
     }
 
@@ -352,14 +369,20 @@ internal sealed class GraphExecutor
 
         public ModelValue[]? Folded { get; set; }
 
-        /// <summary>Whether a Relu is the only reader of output 0 and can be computed here.</summary>
-        public bool Fuses { get; set; }
+        /// <summary>Values that are not there when what follows, up to a Relu, is computed here: output 0 and, if something is added to it, the sum; none where nothing can be.</summary>
+        public int[] Hidden { get; set; } = [];
 
-        /// <summary>Whether it was, in this pass.</summary>
+        /// <summary>What is added; -1 for nothing.</summary>
+        public int Added { get; set; } = -1;
+
+        /// <summary>Whether it was computed here, in this pass.</summary>
         public bool IsFused { get; set; }
 
-        /// <summary>For such a Relu: the step that may have computed it.</summary>
+        /// <summary>For such a Relu or sum: the step that may have computed it.</summary>
         public Step? FusedFrom { get; set; }
+
+        /// <summary>The input that comes from there.</summary>
+        public int FusedInput { get; set; }
     }
 
     private sealed class Observation(Action stop) : IDisposable

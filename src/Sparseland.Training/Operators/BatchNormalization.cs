@@ -2,6 +2,9 @@ using Sparseland.Training.Autograd;
 
 namespace Sparseland.Training.Operators;
 
+/// <summary>What follows a batch normalisation and is computed in the same pass over memory: a sum with another value of the same shape, and a relu.</summary>
+internal readonly record struct Following(Tensor? Added, bool Relu);
+
 /// <summary>Batch normalisation (Ioffe and Szegedy 2015, algorithms 1 and 2).</summary>
 internal static class BatchNormalization
 {
@@ -9,33 +12,34 @@ internal static class BatchNormalization
     private const int LeavesCaches = 4 << 20;
 
     // Planes are asked for when so many values lie between.
-    private const int AskedAhead = 512;
+    private const int AskedAhead = 1536;
 
     /// <summary>Normalises every channel of x [batch, channels, ...] by the statistics of the batch.</summary>
     /// <param name="x">[batch, channels, ...].</param>
     /// <param name="scale">[channels].</param>
     /// <param name="shift">[channels].</param>
     /// <param name="epsilon">Added to the variance.</param>
-    /// <param name="relu">Whether max(., 0) follows, computed in the same pass.</param>
+    /// <param name="next">What follows, computed in the same pass.</param>
     /// <param name="mean">[channels]: the batch's mean, written.</param>
     /// <param name="variance">[channels]: the batch's variance (divided by the count), written.</param>
-    public static Tensor Train(Tensor x, Tensor scale, Tensor shift, float epsilon, bool relu, float[] mean, float[] variance)
+    public static Tensor Train(Tensor x, Tensor scale, Tensor shift, float epsilon, Following next, float[] mean, float[] variance)
     {
         (int batch, int channels, int spatial) = Geometry(x);
         Tensor y = Tensor.Uninitialized(x.Shape);
         var inverse = new float[channels];
-        int count = batch * spatial, ahead = 1 + (AskedAhead / Math.Max(spatial, 1));
-        ReadOnlySpan<float> Later(float[] values, int n, int c) => n + ahead < batch ? values.AsSpan((((n + ahead) * channels) + c) * spatial, spatial) : default;
+        int count = batch * spatial;
         bool streams = y.Length >= LeavesCaches;
         float[] source = x.Array, target = y.Array, gamma = scale.Array, beta = shift.Array;
+        float[]? added = next.Added?.Array;
         Chunks.Rows(channels, count, c =>
         {
+            var planes = new Planes(batch, channels, spatial, c);
             // Sums are taken around a value of the data, so that a large mean costs no digits, and in double from row to row.
             float around = count == 0 ? 0 : source[c * spatial];
             double sum = 0, squares = 0;
             for (int n = 0; n < batch; n++)
             {
-                (float s, float q) = LaneMath.ShiftedMoments(source.AsSpan(((n * channels) + c) * spatial, spatial), around, Later(source, n, c));
+                (float s, float q) = LaneMath.ShiftedMoments(planes.Of(source, n), around, planes.Later(source, n));
                 sum += s;
                 squares += q;
             }
@@ -45,58 +49,14 @@ internal static class BatchNormalization
             inverse[c] = (float)(1 / Math.Sqrt(var + epsilon));
             float a = gamma[c] * inverse[c], b = beta[c] - (mean[c] * a);
             // Backwards: what was read last is still in the cache.
-            for (int n = batch - 1; n >= 0; n--)
-            {
-                int at = ((n * channels) + c) * spatial;
-                if (streams) LaneMath.AffineStreaming(source.AsSpan(at, spatial), a, b, target.AsSpan(at, spatial), relu);
-                else LaneMath.Affine(source.AsSpan(at, spatial), a, b, target.AsSpan(at, spatial), relu);
-            }
+            for (int n = batch - 1; n >= 0; n--) LaneMath.Affine(planes.Of(source, n), a, b, planes.Of(target, n), next.Relu, planes.Of(added, n), streams, planes.Earlier(source, n), planes.Earlier(added, n));
         });
-        if (!Tape.Records(x, scale, shift)) return y;
         // The statistics may be the caller's to keep: what the gradient needs is copied.
-        var centre = (float[])mean.Clone();
-        return Tape.Record("BatchNormalization", y, [x, scale, shift], [x, scale, relu ? shift : null], flow =>
-        {
-            // A gradient that another branch reads as well is left alone.
-            Tensor incoming = flow.Output(), gradient = incoming.Storage.IsUnique ? flow.Take() : Tensor.Uninitialized(incoming.Shape);
-            Tensor gScale = Tensor.Uninitialized([channels]), gShift = Tensor.Uninitialized([channels]);
-            float[] g = incoming.Array, result = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
-            // Where the relu let a value through is computed again from the input: one tensor less to keep and to read.
-            float[]? shifts = relu ? shift.Array : null;
-            Chunks.Rows(channels, count, c =>
-            {
-                double sum = 0, product = 0;
-                float gate = weight[c] * inverse[c], threshold = shifts is null ? 0 : shifts[c] - (centre[c] * gate);
-                for (int n = 0; n < batch; n++)
-                {
-                    int at = ((n * channels) + c) * spatial;
-                    (float s, float p) = shifts is null
-                        ? LaneMath.GradientMoments(g.AsSpan(at, spatial), input.AsSpan(at, spatial), centre[c], Later(g, n, c), Later(input, n, c))
-                        : LaneMath.GatedGradientMoments(g.AsSpan(at, spatial), input.AsSpan(at, spatial), gate, threshold, centre[c], Later(g, n, c), Later(input, n, c));
-                    sum += s;
-                    product += p;
-                }
-                gb[c] = (float)sum;
-                gs[c] = (float)(product * inverse[c]);
-                if (count == 0) return;
-                // gx = gamma * inverse * (g - mean(g) - xhat * mean(g xhat)), xhat = (x - centre) * inverse
-                double a = (double)weight[c] * inverse[c], b = -a * product / count * inverse[c] * inverse[c];
-                float constant = (float)((-a * sum / count) - (b * centre[c]));
-                for (int n = batch - 1; n >= 0; n--)
-                {
-                    int at = ((n * channels) + c) * spatial;
-                    if (shifts is null) LaneMath.Combine(g.AsSpan(at, spatial), (float)a, input.AsSpan(at, spatial), (float)b, constant, result.AsSpan(at, spatial));
-                    else LaneMath.GatedCombine(g.AsSpan(at, spatial), gate, threshold, (float)a, input.AsSpan(at, spatial), (float)b, constant, result.AsSpan(at, spatial));
-                }
-            });
-            flow.Give(0, gradient);
-            flow.Give(1, gScale);
-            flow.Give(2, gShift);
-        });
+        return Recorded(y, x, scale, shift, next, Tape.Records(x, scale, shift, next.Added) ? (float[])mean.Clone() : mean, inverse, isFixed: false);
     }
 
     /// <summary>Normalises by given statistics; gradients flow to x, scale and shift.</summary>
-    public static Tensor Infer(Tensor x, Tensor scale, Tensor shift, Tensor mean, Tensor variance, float epsilon, bool relu)
+    public static Tensor Infer(Tensor x, Tensor scale, Tensor shift, Tensor mean, Tensor variance, float epsilon, Following next)
     {
         (int batch, int channels, int spatial) = Geometry(x);
         Tensor y = Tensor.Uninitialized(x.Shape);
@@ -104,43 +64,65 @@ internal static class BatchNormalization
         var centre = mean.ToArray();
         for (int c = 0; c < channels; c++) inverse[c] = (float)(1 / Math.Sqrt((double)variance.Values[c] + epsilon));
         float[] source = x.Array, target = y.Array, gamma = scale.Array, beta = shift.Array;
+        float[]? added = next.Added?.Array;
         Chunks.Rows(batch * channels, spatial, row =>
         {
             int c = row % channels;
             float a = gamma[c] * inverse[c];
-            LaneMath.Affine(source.AsSpan(row * spatial, spatial), a, beta[c] - (centre[c] * a), target.AsSpan(row * spatial, spatial), relu);
+            LaneMath.Affine(source.AsSpan(row * spatial, spatial), a, beta[c] - (centre[c] * a), target.AsSpan(row * spatial, spatial), next.Relu, added is null ? default : added.AsSpan(row * spatial, spatial));
         });
-        if (!Tape.Records(x, scale, shift)) return y;
-        return Tape.Record("BatchNormalization", y, [x, scale, shift], [x, scale, relu ? shift : null], flow =>
+        return Recorded(y, x, scale, shift, next, centre, inverse, isFixed: true);
+    }
+
+    // isFixed: whether the statistics do not depend on x.
+    private static Tensor Recorded(Tensor y, Tensor x, Tensor scale, Tensor shift, Following next, float[] centre, float[] inverse, bool isFixed)
+    {
+        // Where the relu let a value through is computed again from the input: one tensor less to keep and to read. With a sum in between the result says it.
+        bool byInput = next is { Relu: true, Added: null }, byResult = next is { Relu: true, Added: not null };
+        return Tape.Record("BatchNormalization", y, [x, scale, shift, next.Added], [x, scale, byInput ? shift : null, byResult ? y : null], flow =>
         {
-            // A gradient that another branch reads as well is left alone.
-            Tensor incoming = flow.Output(), gradient = incoming.Storage.IsUnique ? flow.Take() : Tensor.Uninitialized(incoming.Shape);
-            Tensor gScale = Tensor.Uninitialized([channels]), gShift = Tensor.Uninitialized([channels]);
-            float[] g = incoming.Array, result = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
-            // Where the relu let a value through is computed again from the input: one tensor less to keep and to read.
-            float[]? shifts = relu ? shift.Array : null;
-            Chunks.Rows(channels, batch * spatial, c =>
+            (int batch, int channels, int spatial) = Geometry(x);
+            int count = batch * spatial;
+            Tensor incoming = flow.Output(), gScale = Tensor.Uninitialized([channels]), gShift = Tensor.Uninitialized([channels]);
+            // What is added has the gradient that arrived, behind the relu. A gradient that another branch reads as well is left alone.
+            bool isOurs = incoming.Storage.IsUnique;
+            Tensor counted = byResult ? isOurs ? flow.Take() : Tensor.Uninitialized(incoming.Shape) : incoming;
+            bool replaces = isOurs && next.Added is null;
+            Tensor gradient = replaces ? flow.Take() : Tensor.Uninitialized(incoming.Shape);
+            bool streams = !replaces && gradient.Length >= LeavesCaches;
+            float[] g = incoming.Array, passed = counted.Array, result = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
+            float[]? shifts = byInput ? shift.Array : null, output = byResult ? y.Array : null;
+            Chunks.Rows(channels, count, c =>
             {
+                var planes = new Planes(batch, channels, spatial, c);
                 double sum = 0, product = 0;
-                float a = weight[c] * inverse[c], threshold = shifts is null ? 0 : shifts[c] - (centre[c] * a);
+                float gate = weight[c] * inverse[c], threshold = shifts is null ? 0 : shifts[c] - (centre[c] * gate);
                 for (int n = 0; n < batch; n++)
                 {
-                    int at = ((n * channels) + c) * spatial;
-                    Span<float> part = g.AsSpan(at, spatial);
-                    (float s, float p) = shifts is null
-                        ? LaneMath.GradientMoments(part, input.AsSpan(at, spatial), centre[c])
-                        : LaneMath.GatedGradientMoments(part, input.AsSpan(at, spatial), a, threshold, centre[c]);
+                    (float s, float p) = output is not null
+                        ? LaneMath.GatedGradientMoments(planes.Of(g, n), planes.Of(output, n), planes.Of(input, n), centre[c], planes.Of(passed, n), planes.Later(g, n), planes.Later(output, n), planes.Later(input, n))
+                        : shifts is not null
+                        ? LaneMath.GatedGradientMoments(planes.Of(g, n), planes.Of(input, n), gate, threshold, centre[c], planes.Later(g, n), planes.Later(input, n))
+                        : LaneMath.GradientMoments(planes.Of(g, n), planes.Of(input, n), centre[c], planes.Later(g, n), planes.Later(input, n));
                     sum += s;
                     product += p;
-                    if (shifts is null) TensorPrimitives.Multiply(part, a, result.AsSpan(at, spatial));
-                    else LaneMath.GatedCombine(part, a, threshold, a, input.AsSpan(at, spatial), 0, 0, result.AsSpan(at, spatial));
                 }
                 gb[c] = (float)sum;
                 gs[c] = (float)(product * inverse[c]);
+                if (count == 0) return;
+                // gx = gamma * inverse * (g - mean(g) - xhat * mean(g xhat)), xhat = (x - centre) * inverse; without the means where the statistics are fixed.
+                double a = (double)weight[c] * inverse[c], b = isFixed ? 0 : -a * product / count * inverse[c] * inverse[c];
+                float constant = isFixed ? 0 : (float)((-a * sum / count) - (b * centre[c]));
+                for (int n = batch - 1; n >= 0; n--)
+                {
+                    if (shifts is null) LaneMath.Combine(planes.Of(passed, n), (float)a, planes.Of(input, n), (float)b, constant, planes.Of(result, n), streams, planes.Earlier(passed, n), planes.Earlier(input, n));
+                    else LaneMath.GatedCombine(planes.Of(g, n), gate, threshold, (float)a, planes.Of(input, n), (float)b, constant, planes.Of(result, n), planes.Earlier(g, n), planes.Earlier(input, n));
+                }
             });
             flow.Give(0, gradient);
             flow.Give(1, gScale);
             flow.Give(2, gShift);
+            if (next.Added is not null) flow.Give(3, byResult ? counted : flow.Share(counted.Shape));
         });
     }
 
@@ -156,11 +138,11 @@ internal static class BatchNormalization
         }
         float epsilon = c.Attributes.Float("epsilon", 1e-5f), momentum = c.Attributes.Float("momentum", 0.9f);
         bool flagged = c.Attributes.Int("training_mode", 0) != 0, learns = c.IsTraining && !c.FreezesBatchStatistics && c.Buffer(3) is not null && c.Buffer(4) is not null;
-        if (!flagged && !learns) return [Infer(x, scale, shift, mean, variance, epsilon, c.FuseRelu)];
+        if (!flagged && !learns) return [Infer(x, scale, shift, mean, variance, epsilon, c.Following)];
 
         var batchMean = new float[channels];
         var batchVariance = new float[channels];
-        Tensor y = Train(x, scale, shift, epsilon, c.FuseRelu, batchMean, batchVariance);
+        Tensor y = Train(x, scale, shift, epsilon, c.Following, batchMean, batchVariance);
         Tensor newMean = Running(mean, batchMean, momentum), newVariance = Running(variance, batchVariance, momentum);
         if (learns)
         {
@@ -168,6 +150,20 @@ internal static class BatchNormalization
             newVariance.Values.CopyTo(c.Buffer(4)!.Value.Values);
         }
         return [y, newMean, newVariance];
+    }
+
+    /// <summary>A channel's rows of values, one for each image.</summary>
+    private readonly struct Planes(int batch, int channels, int spatial, int channel)
+    {
+        private readonly int _ahead = 1 + (AskedAhead / Math.Max(spatial, 1));
+
+        public Span<float> Of(float[]? values, int n) => values is null ? default : values.AsSpan(((n * channels) + channel) * spatial, spatial);
+
+        /// <summary>What is asked for meanwhile.</summary>
+        public ReadOnlySpan<float> Later(float[] values, int n) => n + _ahead < batch ? Of(values, n + _ahead) : default;
+
+        /// <summary>The same on the way back, from a nearer cache.</summary>
+        public ReadOnlySpan<float> Earlier(float[]? values, int n) => n > 0 ? Of(values, n - 1) : default;
     }
 
     private static Tensor Running(Tensor old, float[] batch, float momentum)

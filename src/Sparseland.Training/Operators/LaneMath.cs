@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
@@ -31,134 +30,213 @@ internal static class LaneMath
     /// <summary>The sum of (x - shift) and of (x - shift)^2.</summary>
     /// <param name="x">The values.</param>
     /// <param name="shift">What is taken off.</param>
-    /// <param name="next">What is read later, asked for line by line meanwhile: planes of a channel lie pages apart, and no processor asks beyond a page by itself.</param>
-    public static (float Sum, float Squares) ShiftedMoments(ReadOnlySpan<float> x, float shift, ReadOnlySpan<float> next = default)
+    /// <param name="next">As many values that are read later, or none. They are asked for line by line meanwhile: planes of a channel lie pages apart, and no processor asks beyond a page by itself. The other loops' are alike.</param>
+    public static unsafe (float Sum, float Squares) ShiftedMoments(ReadOnlySpan<float> x, float shift, ReadOnlySpan<float> next = default)
     {
         Vector512<float> s = default, q = default, k = Vector512.Create(shift);
-        int i = 0;
-        for (; i <= x.Length - 16; i += 16)
-        {
-            Ask(next, i);
-            Vector512<float> d = Vector512.Create(x.Slice(i, 16)) - k;
-            s += d;
-            q = Vector512.FusedMultiplyAdd(d, d, q);
-        }
         float ts = 0, tq = 0;
-        for (; i < x.Length; i++)
+        fixed (float* px = x, later = next)
         {
-            float d = x[i] - shift;
-            ts += d;
-            tq = MathF.FusedMultiplyAdd(d, d, tq);
+            float* nx = later == null ? px : later;
+            int i = 0;
+            for (; i <= x.Length - 16; i += 16)
+            {
+                Ask(nx + i);
+                Vector512<float> d = Vector512.Load(px + i) - k;
+                s += d;
+                q = Vector512.FusedMultiplyAdd(d, d, q);
+            }
+            for (; i < x.Length; i++)
+            {
+                float d = px[i] - shift;
+                ts += d;
+                tq = MathF.FusedMultiplyAdd(d, d, tq);
+            }
         }
         return (Fold(s) + ts, Fold(q) + tq);
     }
 
     /// <summary>The sum of g and of g * (x - shift).</summary>
-    public static (float Sum, float Product) GradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> x, float shift, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextX = default)
+    public static unsafe (float Sum, float Product) GradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> x, float shift, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextX = default)
     {
         Vector512<float> s = default, p = default, k = Vector512.Create(shift);
-        int i = 0;
-        for (; i <= x.Length - 16; i += 16)
-        {
-            Ask(nextG, i);
-            Ask(nextX, i);
-            Vector512<float> v = Vector512.Create(g.Slice(i, 16));
-            s += v;
-            p = Vector512.FusedMultiplyAdd(v, Vector512.Create(x.Slice(i, 16)) - k, p);
-        }
         float ts = 0, tp = 0;
-        for (; i < x.Length; i++)
+        fixed (float* pg = g, px = x, laterG = nextG, laterX = nextX)
         {
-            ts += g[i];
-            tp = MathF.FusedMultiplyAdd(g[i], x[i] - shift, tp);
+            float* ng = laterG == null ? pg : laterG, nx = laterX == null ? px : laterX;
+            int i = 0;
+            for (; i <= x.Length - 16; i += 16)
+            {
+                Ask(ng + i);
+                Ask(nx + i);
+                Vector512<float> v = Vector512.Load(pg + i);
+                s += v;
+                p = Vector512.FusedMultiplyAdd(v, Vector512.Load(px + i) - k, p);
+            }
+            for (; i < x.Length; i++)
+            {
+                ts += pg[i];
+                tp = MathF.FusedMultiplyAdd(pg[i], px[i] - shift, tp);
+            }
         }
         return (Fold(s) + ts, Fold(p) + tp);
     }
 
     /// <summary>As <see cref="GradientMoments"/>, but g counts only where x * gateScale + gateShift is positive: where <see cref="Affine"/> let it through.</summary>
-    public static (float Sum, float Product) GatedGradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> x, float gateScale, float gateShift, float shift, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextX = default)
+    public static unsafe (float Sum, float Product) GatedGradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> x, float gateScale, float gateShift, float shift, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextX = default)
     {
         Vector512<float> s = default, p = default, k = Vector512.Create(shift), ga = Vector512.Create(gateScale), gb = Vector512.Create(gateShift);
-        int i = 0;
-        for (; i <= x.Length - 16; i += 16)
-        {
-            Ask(nextG, i);
-            Ask(nextX, i);
-            Vector512<float> input = Vector512.Create(x.Slice(i, 16));
-            Vector512<float> v = Vector512.ConditionalSelect(
-                Vector512.GreaterThan(Vector512.FusedMultiplyAdd(input, ga, gb), Vector512<float>.Zero), Vector512.Create(g.Slice(i, 16)), Vector512<float>.Zero);
-            s += v;
-            p = Vector512.FusedMultiplyAdd(v, input - k, p);
-        }
         float ts = 0, tp = 0;
-        for (; i < x.Length; i++)
+        fixed (float* pg = g, px = x, laterG = nextG, laterX = nextX)
         {
-            float v = MathF.FusedMultiplyAdd(x[i], gateScale, gateShift) > 0 ? g[i] : 0;
-            ts += v;
-            tp = MathF.FusedMultiplyAdd(v, x[i] - shift, tp);
+            float* ng = laterG == null ? pg : laterG, nx = laterX == null ? px : laterX;
+            int i = 0;
+            for (; i <= x.Length - 16; i += 16)
+            {
+                Ask(ng + i);
+                Ask(nx + i);
+                Vector512<float> input = Vector512.Load(px + i);
+                Vector512<float> v = Vector512.ConditionalSelect(Vector512.GreaterThan(Vector512.FusedMultiplyAdd(input, ga, gb), Vector512<float>.Zero), Vector512.Load(pg + i), Vector512<float>.Zero);
+                s += v;
+                p = Vector512.FusedMultiplyAdd(v, input - k, p);
+            }
+            for (; i < x.Length; i++)
+            {
+                float v = MathF.FusedMultiplyAdd(px[i], gateScale, gateShift) > 0 ? pg[i] : 0;
+                ts += v;
+                tp = MathF.FusedMultiplyAdd(v, px[i] - shift, tp);
+            }
         }
         return (Fold(s) + ts, Fold(p) + tp);
     }
 
-    /// <summary>y = x * scale + shift, then max(., 0) if asked for.</summary>
-    public static void Affine(ReadOnlySpan<float> x, float scale, float shift, Span<float> y, bool relu)
+    /// <summary>As <see cref="GradientMoments"/>, but g counts only where y is positive. What counts is written down: it may replace g.</summary>
+    public static unsafe (float Sum, float Product) GatedGradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> y, ReadOnlySpan<float> x, float shift, Span<float> counted, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextY = default, ReadOnlySpan<float> nextX = default)
     {
-        Vector512<float> a = Vector512.Create(scale), b = Vector512.Create(shift), low = relu ? default : Vector512.Create(float.NegativeInfinity);
-        int i = 0;
-        for (; i <= x.Length - 16; i += 16)
-            Vector512.Max(Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), a, b), low).CopyTo(y.Slice(i, 16));
-        float floor = relu ? 0 : float.NegativeInfinity;
-        for (; i < x.Length; i++) y[i] = MathF.Max(MathF.FusedMultiplyAdd(x[i], scale, shift), floor);
+        Vector512<float> s = default, p = default, k = Vector512.Create(shift);
+        float ts = 0, tp = 0;
+        fixed (float* pg = g, py = y, px = x, to = counted, laterG = nextG, laterY = nextY, laterX = nextX)
+        {
+            float* ng = laterG == null ? pg : laterG, ny = laterY == null ? py : laterY, nx = laterX == null ? px : laterX;
+            int i = 0;
+            for (; i <= x.Length - 16; i += 16)
+            {
+                Ask(ng + i);
+                Ask(ny + i);
+                Ask(nx + i);
+                Vector512<float> v = Vector512.ConditionalSelect(Vector512.GreaterThan(Vector512.Load(py + i), Vector512<float>.Zero), Vector512.Load(pg + i), Vector512<float>.Zero);
+                v.Store(to + i);
+                s += v;
+                p = Vector512.FusedMultiplyAdd(v, Vector512.Load(px + i) - k, p);
+            }
+            for (; i < x.Length; i++)
+            {
+                float v = py[i] > 0 ? pg[i] : 0;
+                to[i] = v;
+                ts += v;
+                tp = MathF.FusedMultiplyAdd(v, px[i] - shift, tp);
+            }
+        }
+        return (Fold(s) + ts, Fold(p) + tp);
     }
 
-    /// <summary>As <see cref="Affine"/>, past the caches: for a result that no cache holds until it is read, whose lines need not be fetched to be overwritten.</summary>
-    public static unsafe void AffineStreaming(ReadOnlySpan<float> x, float scale, float shift, Span<float> y, bool relu)
+    /// <summary>y = x * scale + shift + added, then max(., 0) if asked for.</summary>
+    /// <param name="x">The values.</param>
+    /// <param name="scale">What they are multiplied by.</param>
+    /// <param name="shift">What is added to all.</param>
+    /// <param name="y">As many values as x.</param>
+    /// <param name="relu">Whether negative results become 0.</param>
+    /// <param name="added">As many values as x, or none.</param>
+    /// <param name="streams">Whether y goes past the caches: a result that no cache holds until it is read, whose lines need not be fetched to be overwritten.</param>
+    /// <param name="nextX">What is read later.</param>
+    /// <param name="nextAdded">The same of what is added.</param>
+    public static unsafe void Affine(ReadOnlySpan<float> x, float scale, float shift, Span<float> y, bool relu, ReadOnlySpan<float> added = default, bool streams = false, ReadOnlySpan<float> nextX = default, ReadOnlySpan<float> nextAdded = default)
     {
-        fixed (float* to = y)
+        float floor = relu ? 0 : float.NegativeInfinity;
+        Vector512<float> a = Vector512.Create(scale), b = Vector512.Create(shift), low = Vector512.Create(floor);
+        fixed (float* px = x, plus = added, to = y, laterX = nextX, laterAdded = nextAdded)
         {
-            // Whole cache lines alone go past the caches.
-            int head = Math.Min(x.Length, (int)((64 - ((nint)to & 63)) & 63) / sizeof(float));
-            Affine(x[..head], scale, shift, y, relu);
-            Vector512<float> a = Vector512.Create(scale), b = Vector512.Create(shift), low = relu ? default : Vector512.Create(float.NegativeInfinity);
-            int i = head;
-            for (; i <= x.Length - 16; i += 16) Vector512.Max(Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), a, b), low).StoreAlignedNonTemporal(to + i);
-            Affine(x[i..], scale, shift, y[i..], relu);
+            float* nx = laterX == null ? px : laterX, np = laterAdded == null ? plus : laterAdded;
+            int i = 0;
+            for (int head = streams ? ToWholeLine(to, x.Length) : 0; i < head; i++) to[i] = One(px, plus, i);
+            for (; i <= x.Length - 16; i += 16)
+            {
+                Ask(nx + i);
+                Vector512<float> v = Vector512.FusedMultiplyAdd(Vector512.Load(px + i), a, b);
+                if (plus != null)
+                {
+                    Ask(np + i);
+                    v += Vector512.Load(plus + i);
+                }
+                v = Vector512.Max(v, low);
+                if (streams) v.StoreAlignedNonTemporal(to + i);
+                else v.Store(to + i);
+            }
+            for (; i < x.Length; i++) to[i] = One(px, plus, i);
         }
+
+        float One(float* from, float* plus, int i) => MathF.Max(MathF.FusedMultiplyAdd(from[i], scale, shift) + (plus == null ? 0 : plus[i]), floor);
     }
 
     /// <summary>result = g * a + x * b + c; result may be g.</summary>
-    public static void Combine(ReadOnlySpan<float> g, float a, ReadOnlySpan<float> x, float b, float c, Span<float> result)
+    /// <param name="g">Values.</param>
+    /// <param name="a">Their factor.</param>
+    /// <param name="x">As many values.</param>
+    /// <param name="b">Their factor.</param>
+    /// <param name="c">What is added to all.</param>
+    /// <param name="result">As many values.</param>
+    /// <param name="streams">Whether it goes past the caches, as in <see cref="Affine"/>.</param>
+    /// <param name="nextG">What is read later.</param>
+    /// <param name="nextX">The same of x.</param>
+    public static unsafe void Combine(ReadOnlySpan<float> g, float a, ReadOnlySpan<float> x, float b, float c, Span<float> result, bool streams = false, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextX = default)
     {
         Vector512<float> va = Vector512.Create(a), vb = Vector512.Create(b), vc = Vector512.Create(c);
-        int i = 0;
-        for (; i <= x.Length - 16; i += 16)
+        fixed (float* pg = g, px = x, to = result, laterG = nextG, laterX = nextX)
         {
-            Vector512.FusedMultiplyAdd(Vector512.Create(g.Slice(i, 16)), va, Vector512.FusedMultiplyAdd(Vector512.Create(x.Slice(i, 16)), vb, vc))
-                .CopyTo(result.Slice(i, 16));
+            float* ng = laterG == null ? pg : laterG, nx = laterX == null ? px : laterX;
+            int i = 0;
+            for (int head = streams ? ToWholeLine(to, x.Length) : 0; i < head; i++) to[i] = One(pg, px, i);
+            for (; i <= x.Length - 16; i += 16)
+            {
+                Ask(ng + i);
+                Ask(nx + i);
+                Vector512<float> v = Vector512.FusedMultiplyAdd(Vector512.Load(pg + i), va, Vector512.FusedMultiplyAdd(Vector512.Load(px + i), vb, vc));
+                if (streams) v.StoreAlignedNonTemporal(to + i);
+                else v.Store(to + i);
+            }
+            for (; i < x.Length; i++) to[i] = One(pg, px, i);
         }
-        for (; i < x.Length; i++) result[i] = MathF.FusedMultiplyAdd(g[i], a, MathF.FusedMultiplyAdd(x[i], b, c));
+
+        float One(float* gradient, float* input, int i) => MathF.FusedMultiplyAdd(gradient[i], a, MathF.FusedMultiplyAdd(input[i], b, c));
     }
 
     /// <summary>As <see cref="Combine"/>, but g counts only where x * gateScale + gateShift is positive.</summary>
-    public static void GatedCombine(ReadOnlySpan<float> g, float gateScale, float gateShift, float a, ReadOnlySpan<float> x, float b, float c, Span<float> result)
+    public static unsafe void GatedCombine(ReadOnlySpan<float> g, float gateScale, float gateShift, float a, ReadOnlySpan<float> x, float b, float c, Span<float> result, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextX = default)
     {
         Vector512<float> va = Vector512.Create(a), vb = Vector512.Create(b), vc = Vector512.Create(c), ga = Vector512.Create(gateScale), gb = Vector512.Create(gateShift);
-        int i = 0;
-        for (; i <= x.Length - 16; i += 16)
+        fixed (float* pg = g, px = x, to = result, laterG = nextG, laterX = nextX)
         {
-            Vector512<float> input = Vector512.Create(x.Slice(i, 16));
-            Vector512<float> v = Vector512.ConditionalSelect(
-                Vector512.GreaterThan(Vector512.FusedMultiplyAdd(input, ga, gb), Vector512<float>.Zero), Vector512.Create(g.Slice(i, 16)), Vector512<float>.Zero);
-            Vector512.FusedMultiplyAdd(v, va, Vector512.FusedMultiplyAdd(input, vb, vc)).CopyTo(result.Slice(i, 16));
+            float* ng = laterG == null ? pg : laterG, nx = laterX == null ? px : laterX;
+            int i = 0;
+            for (; i <= x.Length - 16; i += 16)
+            {
+                Ask(ng + i);
+                Ask(nx + i);
+                Vector512<float> input = Vector512.Load(px + i);
+                Vector512<float> v = Vector512.ConditionalSelect(Vector512.GreaterThan(Vector512.FusedMultiplyAdd(input, ga, gb), Vector512<float>.Zero), Vector512.Load(pg + i), Vector512<float>.Zero);
+                Vector512.FusedMultiplyAdd(v, va, Vector512.FusedMultiplyAdd(input, vb, vc)).Store(to + i);
+            }
+            for (; i < x.Length; i++) to[i] = MathF.FusedMultiplyAdd(MathF.FusedMultiplyAdd(px[i], gateScale, gateShift) > 0 ? pg[i] : 0, a, MathF.FusedMultiplyAdd(px[i], b, c));
         }
-        for (; i < x.Length; i++) result[i] = MathF.FusedMultiplyAdd(MathF.FusedMultiplyAdd(x[i], gateScale, gateShift) > 0 ? g[i] : 0, a, MathF.FusedMultiplyAdd(x[i], b, c));
     }
 
+    // Whole lines alone go past the caches.
+    private static unsafe int ToWholeLine(float* to, int length) => Math.Min(length, (int)((64 - ((nint)to & 63)) & 63) / sizeof(float));
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static unsafe void Ask(ReadOnlySpan<float> next, int i)
+    private static unsafe void Ask(float* line)
     {
-        // Where the memory is at this moment will do.
-        if (Sse.IsSupported && i < next.Length) Sse.Prefetch0(Unsafe.AsPointer(ref Unsafe.Add(ref MemoryMarshal.GetReference(next), i)));
+        if (Sse.IsSupported) Sse.Prefetch0(line);
     }
 
     private static float Fold(Vector512<float> a)

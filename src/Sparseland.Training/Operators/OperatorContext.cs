@@ -22,8 +22,8 @@ internal sealed class OperatorContext(Node node, ModelValue[] inputs, Parameter?
 
     public TrainableModelOptions Options { get; init; } = new();
 
-    /// <summary>Whether the Relu that follows is to be computed here (set only for operators that can).</summary>
-    public bool FuseRelu { get; init; }
+    /// <summary>What is to be computed here of what follows (set only for operators that can).</summary>
+    public Following Following { get; init; }
 
     public NodeAttributes Attributes => Node.Attributes;
 

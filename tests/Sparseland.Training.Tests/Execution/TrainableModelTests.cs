@@ -127,8 +127,34 @@ public class TrainableModelTests
         Assert.Equal(kept, seen.ToArray());
     }
 
-    [Fact]
-    public void GradientsDoNotDependOnTheNumberOfThreads()
+    // A sum whose other operand comes later, or has another shape, is left alone.
+    [Theory]
+    [InlineData(true, true)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public void WhatFollowsANormalisationIsComputedAtOnceAndChangesNothing(bool trains, bool sparse)
+    {
+        (float[] Output, float[] Gradients) Run(bool observed)
+        {
+            ModelGraph graph = Blocks();
+            TrainableModel model = Masked(graph, sparse ? 1 : 0);
+            model.IsTraining = trains;
+            model.RecordsInEvaluation = true;
+            var sums = new List<IDisposable>();
+            foreach (Node node in graph.Nodes.Where(n => n.OpType == "Add" && observed)) sums.Add(model.Observe(node.Outputs[0], v => Assert.Contains(v.Tensor.ToArray(), number => number < 0)));
+            Assert.Equal(observed ? 4 : 0, sums.Count);
+            Tensor y = Step(model);
+            foreach (IDisposable sum in sums) sum.Dispose();
+            return (y.ToArray(), [.. model.Parameters.SelectMany(p => p.Grad!.ToArray())]);
+        }
+        (float[] output, float[] gradients) = Run(observed: false);
+        (float[] expected, float[] expectedGradients) = Run(observed: true);
+        Near.BitEqual(expected, output, "output");
+        Near.BitEqual(expectedGradients, gradients, "gradients");
+    }
+
+    [Theory, InlineData(false), InlineData(true)]
+    public void GradientsDoNotDependOnTheNumberOfThreads(bool blocks)
     {
         int before = WorkPool.Threads;
         try
@@ -137,7 +163,7 @@ public class TrainableModelTests
             foreach (int threads in (int[])[1, 2, 5])
             {
                 WorkPool.Threads = threads;
-                TrainableModel model = Masked(Network(1), 0.5);
+                TrainableModel model = Masked(blocks ? Blocks() : Network(1), 0.5);
                 Tensor x = Tensor.Normal(new Random(3), 24, 3, 32, 32);
                 Loss.CrossEntropy(model.Forward(x), [.. Enumerable.Range(0, 24).Select(i => i % 5)]).Backward();
                 gradients.Add([.. model.Parameters.SelectMany(p => p.Grad!.ToArray())]);
@@ -284,6 +310,24 @@ public class TrainableModelTests
         h = b.Flatten(b.GlobalAveragePool(h));
         h = b.MatMul(h, b.Weight("product", TensorData.Wrap(Tensor.Normal(new Random(2), 8, 12).ToArray(), 8, 12)));
         b.Output("y", b.Linear(b.Relu(h), "head", 5));
+        return b.Build();
+    }
+
+    private static ModelGraph Blocks()
+    {
+        var b = new GraphBuilder("blocks", 3);
+        Value h = b.Input("x", ElementType.Float32, Dimension.Named("n"), 3, Dimension.Named("h"), Dimension.Named("w"));
+        Value Normal(Value value, string name) => b.BatchNorm(b.Conv(value, name, 8, 3, padding: 1, bias: false), name + ".norm");
+        h = b.Relu(Normal(h, "first"));
+        Value before = h;
+        h = b.Relu(b.Add(Normal(b.Relu(Normal(h, "a")), "b"), h));
+        h = b.Relu(b.Add(h, Normal(h, "c")));
+        // The shortcut's own normalisation comes last: it is the one that can add what is there.
+        Value direct = Normal(h, "d");
+        h = b.Relu(b.Add(direct, Normal(before, "e")));
+        Value pooled = b.GlobalAveragePool(h);
+        h = b.Relu(b.Add(Normal(h, "f"), pooled));
+        b.Output("y", b.Linear(b.Flatten(b.GlobalAveragePool(h)), "head", 5));
         return b.Build();
     }
 
