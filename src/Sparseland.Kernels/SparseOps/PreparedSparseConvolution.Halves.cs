@@ -17,12 +17,12 @@ public sealed unsafe partial class PreparedSparseConvolution
         if (!CompiledMatrix.Usable) return false;
         ConvolutionPlan plan = GetPlan(height, width);
         if (GetTiled(plan) is not null || plan.Forward.GetCompiled(_version) is not CompiledMatrix code) return false;
-        if (plan.OutHeight * plan.OutWidth < MostShared * CompiledMatrix.Lanes) return false;
+        if (plan.OutHeight * plan.OutWidth < LeastTiles * CompiledMatrix.Lanes) return false;
         return TakesHalves(plan, code, isInput, isOutput: !isInput);
     }
 
     // Fewer tiles have their rows shared.
-    private const int MostShared = 8;
+    private const int LeastTiles = 8;
 
     private static bool TakesHalves(ConvolutionPlan plan, CompiledMatrix code, bool isInput, bool isOutput)
     {
