@@ -35,6 +35,7 @@ public class InferenceSessionThreadsTests
             WorkPool.Threads = before;
         }
     }
+
     [Fact]
     public void Two_threads_have_halves_of_images_in_memory_of_their_own()
     {

@@ -275,7 +275,7 @@ public sealed class AttentionPattern
         /// <summary>Adds a row to the flags of its tiles; says whether it sees a key, and counts the panels of which it sees a part.</summary>
         public bool MarkOne(int row, Span<byte> tiles, ref long torn) => MarkRow(Row(row), tiles, ref torn);
 
-        /// <summary>The flags of a row of tiles and nothing else, a fifth of the work of <see cref="MarkOne"/>: eight tiles at once where registers are wide, the others four rows at once.</summary>
+        /// <summary>The flags of a row of tiles and nothing else, a small part of the work of <see cref="MarkOne"/>: eight tiles at once where registers are wide, the others four rows at once.</summary>
         [SkipLocalsInit]
         public void MarkBlocks(int first, int count, Span<byte> tiles)
         {

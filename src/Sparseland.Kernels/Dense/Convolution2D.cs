@@ -167,13 +167,13 @@ public readonly partial record struct Convolution2D
         Forward(input, weight, bias, output, activation, residual, PlaneSpacing.None);
 
     /// <summary>output = clamp(weight * input + bias + residual) with prepared weights, and with planes that may lie apart where the kernel takes that.</summary>
-    /// <param name="input">[batch, inChannels, height, width], with gaps between planes where spacing says so.</param>
+    /// <param name="input">[batch, inChannels, height, width], with gaps between planes where spacing says so; those of halves (<see cref="PlaneHalves"/>) are written to.</param>
     /// <param name="weight">Packed by a geometry that is equal apart from the batch.</param>
     /// <param name="bias">[outChannels] or empty.</param>
     /// <param name="output">[batch, outChannels, outHeight, outWidth], with gaps like input; overwritten.</param>
     /// <param name="activation">Applied last; null for none.</param>
     /// <param name="residual">Added before the activation, shaped like output and not overlapping it, or empty.</param>
-    /// <param name="spacing">Where planes begin; gaps need <see cref="PackedConvolution.TakesSpacing"/> and no residual.</param>
+    /// <param name="spacing">Where planes begin; gaps and halves need <see cref="PackedConvolution.TakesSpacing"/> and no residual, halves one image.</param>
     /// <exception cref="ArgumentException">The geometry is invalid or differs from the packed one, a span does not fit it, or the kernel takes no gaps.</exception>
     public unsafe void Forward(ReadOnlySpan<float> input, PackedConvolution weight, ReadOnlySpan<float> bias, Span<float> output,
         Clamp? activation, ReadOnlySpan<float> residual, PlaneSpacing spacing)
@@ -183,7 +183,7 @@ public readonly partial record struct Convolution2D
         if (weight.Geometry with { Batch = Batch } != this) throw new ArgumentException("The weights were packed for another geometry.", nameof(weight));
         if (spacing != PlaneSpacing.None)
         {
-            if (!weight.TakesSpacing || !residual.IsEmpty) throw new ArgumentException($"The kernel of {this} takes planes without gaps alone.", nameof(spacing));
+            if (!weight.TakesSpacing || !residual.IsEmpty) throw new ArgumentException($"The kernel of {this} takes planes without gaps, in one piece, alone.", nameof(spacing));
             spacing.Check(input.Length, Batch, InChannels, Height, Width, isInput: true, nameof(input));
             spacing.Check(output.Length, Batch, OutChannels, OutHeight, OutWidth, isInput: false, nameof(output));
         }

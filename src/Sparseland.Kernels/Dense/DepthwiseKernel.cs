@@ -52,7 +52,7 @@ internal unsafe partial struct DepthwiseKernel : IParts
         && g.StrideY == g.StrideX && g.Groups == g.InChannels && g.Groups == g.OutChannels && g.OutWidth > 0 && g.OutHeight > 0
         && (SimdDispatch.Level == SimdLevel.Vector512 && Avx512F.IsSupported || SimdDispatch.Level == SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported);
 
-    /// <summary>Whether an image is cut into an upper and a lower half.</summary>
+    /// <summary>Whether an image is cut into an upper and a lower half; one whose results lie in halves always is.</summary>
     public static bool HasBands(in Convolution2D g) => g.MultiplyAdds >= WorthThreads && g.Batch == 1 && g.OutHeight >= 2 * BlockRows;
 
     /// <summary>output = clamp(convolution of input + bias) with all taps.</summary>

@@ -5,7 +5,7 @@ namespace Sparseland.Kernels.Dense;
 
 /// <summary>An image [channels, height, width] whose upper and lower pixels lie in two pieces of memory, all channels of one behind each other.</summary>
 /// <remarks>
-/// Two threads share the pixels of an image. Where a plane is in one piece, what a core fetches ahead at the end of its half is the other's, and has to be taken back when that writes it: with cores that share no cache
+/// Two threads share the pixels of an image. Where a plane is in one piece, what a core fetches ahead at the end of its half is the other's, and has to be taken back when that writes it: with cores that share no cache (Zen 5)
 /// a copy of such halves took more than ten times as long as one of halves in memory of their own. Each piece has room for some rows of the other: a kernel that reads beyond the cut fetches them first.
 /// </remarks>
 public readonly record struct PlaneHalves
@@ -63,12 +63,19 @@ public readonly record struct PlaneHalves
 
     /// <summary>How images of a shape lie.</summary>
     /// <param name="channels">At least 0.</param>
-    /// <param name="height">Rows.</param>
-    /// <param name="width">Columns.</param>
+    /// <param name="height">Rows, at least 0.</param>
+    /// <param name="width">Columns, at least 0.</param>
     /// <param name="apart">Floats from the beginning of the upper half to that of the lower one, whole lines; 0 where that follows at once.</param>
     /// <exception cref="OverflowException">Too many.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A size is negative.</exception>
     /// <exception cref="ArgumentException">The halves would overlap, or begin inside a line.</exception>
-    public static PlaneHalves Of(int channels, int height, int width, int apart = 0) => new(channels, height, width, apart);
+    public static PlaneHalves Of(int channels, int height, int width, int apart = 0)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(channels);
+        ArgumentOutOfRangeException.ThrowIfNegative(height);
+        ArgumentOutOfRangeException.ThrowIfNegative(width);
+        return new(channels, height, width, apart);
+    }
 
     /// <summary>Where an image of so many pixels is cut: the first of two shares of its registers, as compiled products cut it (<see cref="SparseOps.Compiled.CompiledProduct{TSource}.ShareOf"/>).</summary>
     internal static int CutOf(int pixels) => (PlaneSpacing.ToLines(pixels) / Line + 1) / 2 * Line;

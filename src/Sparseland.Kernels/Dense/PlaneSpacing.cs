@@ -3,7 +3,7 @@ namespace Sparseland.Kernels.Dense;
 /// <summary>How far apart the planes of images lie, where they do not follow each other without gaps.</summary>
 /// <remarks>
 /// Planes that begin with cache lines are for two threads that share the pixels of an image: a line that ends one thread's part and begins the other's is written by both, once for each channel.
-/// Kernels may write anything into the gaps of an output, and what lies in those of an input plays no part.
+/// Kernels may write anything into the gaps of an output, and what lies in those of an input plays no part. Where an input lies in halves, kernels write into its gaps too: pixels of the other half that they read.
 /// </remarks>
 /// <param name="Input">Floats from the beginning of one channel's plane [height, width] to the next one's, at least height * width; 0 for no gaps.</param>
 /// <param name="Output">The same for output and residual.</param>
@@ -12,10 +12,10 @@ public readonly record struct PlaneSpacing(int Input, int Output)
     /// <summary>Floats of a cache line.</summary>
     public const int Line = 16;
 
-    /// <summary>Where input lies in halves, which say how far apart planes are (<see cref="PlaneHalves"/>; single images alone): floats from the beginning of the upper to that of the lower one; 0 for one piece.</summary>
+    /// <summary>Where input lies in halves, which say how far apart planes are (<see cref="PlaneHalves"/>; single images alone): floats from the beginning of the upper to that of the lower one; 0 for one piece. Their distance of planes counts then, and not <see cref="Input"/>.</summary>
     public int InputApart { get; init; }
 
-    /// <summary>The same for the output; there is no residual then.</summary>
+    /// <summary>The same for the output, beside <see cref="Output"/>. With either of them there is no residual.</summary>
     public int OutputApart { get; init; }
 
     /// <summary>Whether input lies in halves.</summary>

@@ -82,6 +82,9 @@ public sealed unsafe class PreparedSpMV
     /// <summary>Whether products with values of a type run in registers on this machine; elsewhere compressed rows and bit-masks are faster.</summary>
     public static bool IsFast(ValueKind kind) => IsFast(kind, WindowForms.OfMachine);
 
+    /// <summary>Wide parts that go together, up to <see cref="WindowParts.MostParts"/>; 0 for what suits the machine. Results do not depend on it.</summary>
+    internal int PartsAtOnce { get; init; }
+
     // Processors with AVX-512 and without permutations of bytes keep compressed rows and bit-masks: nothing was measured there.
     private static bool IsFast(ValueKind kind, WindowForm form) =>
         form == WindowForm.Narrow ? SimdDispatch.Level == SimdLevel.Vector256 && !Avx512F.IsSupported && Avx2.IsSupported && Fma.IsSupported
@@ -136,7 +139,17 @@ public sealed unsafe class PreparedSpMV
                 Narrow(new NarrowWindowParts { Layout = _layout, Y = py, Bias = pb, Clamp = activation, RowScales = scales, IsWide = IsFast(Kind, _layout.Shape.Form), PartsAtOnce = NarrowWindowParts.Together(_layout.Shape.Parts) }, x);
                 return;
             }
-            var parts = new WindowParts { Layout = _layout, Y = py, Bias = pb, Clamp = activation, RowScales = scales, IsWide = IsFast(Kind, _layout.Shape.Form), PartsAtOnce = WindowParts.Together(_layout.Shape.Parts) };
+            var parts = new WindowParts
+            {
+                Layout = _layout,
+                Y = py,
+                Bias = pb,
+                Clamp = activation,
+                RowScales = scales,
+                IsWide = IsFast(Kind, _layout.Shape.Form),
+                UsesCode = WindowCode.IsUsable,
+                PartsAtOnce = PartsAtOnce > 0 ? PartsAtOnce : WindowParts.Together(_layout.Shape.Parts),
+            };
             if (Kind.IsQuantized()) Integers(parts, x);
             else Floats(parts, x);
         }

@@ -8,6 +8,7 @@ namespace Sparseland.Kernels.SparseOps;
 public sealed unsafe partial class PreparedSparseConvolution
 {
     /// <summary>Whether input or output of a forward pass without residual may lie in halves and none is put together for it: depthwise convolutions, and compiled ones whose threads would share the pixels: of 1 x 1, or for the output alone of a stride.</summary>
+    /// <remarks>What such a pass needs is prepared, as by the first one: code is written.</remarks>
     /// <param name="height">Rows of the image.</param>
     /// <param name="width">Columns of the image.</param>
     /// <param name="isInput">Whether the input is meant, or the output.</param>

@@ -129,7 +129,7 @@ public sealed unsafe partial class PreparedSparseConvolution
         Forward(input, batch, height, width, output, bias, residual, activation, PlaneSpacing.None);
 
     /// <summary>output = clamp(convolution of input + bias + residual) with planes that may lie apart.</summary>
-    /// <param name="input">[batch, inChannels, height, width], with gaps between planes where spacing says so: batch * inChannels * spacing.Input floats.</param>
+    /// <param name="input">[batch, inChannels, height, width], with gaps between planes where spacing says so: batch * inChannels * spacing.Input floats, or the length of <see cref="PlaneHalves"/>, whose gaps are written to.</param>
     /// <param name="batch">Images, at least 0.</param>
     /// <param name="height">Rows of an image.</param>
     /// <param name="width">Columns of an image.</param>
@@ -137,7 +137,7 @@ public sealed unsafe partial class PreparedSparseConvolution
     /// <param name="bias">[outChannels], or empty.</param>
     /// <param name="residual">As output, or empty; may be output itself.</param>
     /// <param name="activation">Applied last.</param>
-    /// <param name="spacing">Where planes begin.</param>
+    /// <param name="spacing">Where planes begin; halves are for one image and no residual.</param>
     /// <exception cref="ArgumentException">A span has the wrong length, or planes overlap.</exception>
     public void Forward(ReadOnlySpan<float> input, int batch, int height, int width, Span<float> output, ReadOnlySpan<float> bias, ReadOnlySpan<float> residual, Clamp activation, PlaneSpacing spacing)
     {

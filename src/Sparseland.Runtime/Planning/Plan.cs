@@ -35,7 +35,7 @@ internal sealed class Plan
             if (!BecomeConstants(node, context)) _steps.Add(StepFactory.Create(node, context));
         }
         _outputs = [.. graph.Outputs.Select(o => context.Find(o.Name))];
-        SpacedPlanes.Apply(_steps, _slots, _outputs);
+        SpacedPlanes.Apply(_steps, _slots, _outputs, cancellation);
         // A value under two names is copied, so that each output has memory of its own.
         _handed = [.. _outputs.Where(o => o.Kind == SlotKind.Arena).GroupBy(o => o.Owner).Where(g => g.Count() == 1 && g.Key.Length == g.Single().Length).Select(g => g.Key)];
         for (int i = 0; i < _handed.Length; i++) _handed[i].Handed = i;
@@ -52,7 +52,7 @@ internal sealed class Plan
     /// <summary>Bytes of all intermediate values at the fullest moment; outputs are none.</summary>
     public long ArenaBytes => (long)_arenaLength * sizeof(float);
 
-    /// <summary>Bytes of the weights that were prepared for layers, each once; code is written in the first run.</summary>
+    /// <summary>Bytes of the weights that were prepared for layers, each once; code is written in the first run, and that of layers whose images may lie in halves while planning.</summary>
     public long WeightBytes => _steps.Where(s => s.Weight is not null).DistinctBy(s => s.Weight).Sum(s => s.WeightBytes);
 
     private long DenseWeightBytes => _steps.Where(s => s.Weight is not null).DistinctBy(s => s.Weight).Sum(s => s.DenseWeightBytes);

@@ -33,7 +33,7 @@ internal sealed class Slot(int id, string name, SlotKind kind)
     /// <summary>The slot whose memory this one shares (a reshaped view), or null.</summary>
     public Slot? AliasOf { get; init; }
 
-    /// <summary>Floats of an arena slot, gaps between planes included.</summary>
+    /// <summary>Floats of an arena slot, gaps between planes included. Of an image in halves those of one, until memory is placed; then from the beginning of the upper half to the end of the lower.</summary>
     public int Length { get; set; }
 
     /// <summary>Floats from one plane of an image to the next; 0 where they have no gaps. Set by <see cref="SpacedPlanes"/>.</summary>

@@ -20,23 +20,21 @@ internal static class SpacedPlanes
     private const int LeastHalved = 128;
 
     /// <summary>Sets <see cref="Slot.PlaneDistance"/>, <see cref="Slot.InHalves"/> and the lengths of slots; before memory is placed.</summary>
-    public static void Apply(IReadOnlyList<Step> steps, IReadOnlyList<Slot> slots, IEnumerable<Slot> outputs)
+    public static void Apply(IReadOnlyList<Step> steps, IReadOnlyList<Slot> slots, IEnumerable<Slot> outputs, CancellationToken cancellation)
     {
-        Halve(steps, slots, outputs);
+        // What leaves the plan, has another shape elsewhere or is read by name lies without gaps.
+        var plain = new HashSet<Slot>(outputs.Select(s => s.Owner));
+        plain.UnionWith(slots.Where(s => s.AliasOf is not null).Select(s => s.Owner));
+        plain.UnionWith(steps.OfType<FallbackStep>().SelectMany(s => s.Captured));
+        Halve(steps, slots, plain, cancellation);
         var spaced = new HashSet<Slot>();
         foreach (Slot slot in slots)
         {
             if (slot is { Kind: SlotKind.Arena, AliasOf: null, InHalves: false, Shape: [< BreakEvenMeasurement.SharedImages, _, int height, int width] } && Distance(height * width) > height * width) spaced.Add(slot);
         }
-        // What leaves the plan, has another shape elsewhere or is read by name has no gaps.
-        foreach (Slot slot in outputs) spaced.Remove(slot.Owner);
-        foreach (Slot slot in slots)
-        {
-            if (slot.AliasOf is not null) spaced.Remove(slot.Owner);
-        }
+        spaced.ExceptWith(plain);
         foreach (Step step in steps)
         {
-            if (step is FallbackStep fallback) spaced.ExceptWith(fallback.Captured);
             foreach (Slot? slot in step.Inputs.Concat(step.Outputs))
             {
                 if (slot is not null && !step.TakesSpacing(slot)) spaced.Remove(slot);
@@ -56,21 +54,14 @@ internal static class SpacedPlanes
     }
 
     /// <summary>Two threads that share the pixels of an image have memory of their own for their halves (<see cref="PlaneHalves"/>); more threads, and one, have it in one piece.</summary>
-    private static void Halve(IReadOnlyList<Step> steps, IReadOnlyList<Slot> slots, IEnumerable<Slot> outputs)
+    private static void Halve(IReadOnlyList<Step> steps, IReadOnlyList<Slot> slots, HashSet<Slot> plain, CancellationToken cancellation)
     {
         if (WorkPool.Threads != 2 || !CompiledKernels.AreWritten) return;
-        var others = new HashSet<Slot>(outputs.Select(s => s.Owner));
         foreach (Slot slot in slots)
         {
-            if (slot.AliasOf is not null) others.Add(slot.Owner);
-        }
-        foreach (Step step in steps)
-        {
-            if (step is FallbackStep fallback) others.UnionWith(fallback.Captured);
-        }
-        foreach (Slot slot in slots)
-        {
-            if (slot is not { Kind: SlotKind.Arena, AliasOf: null, Shape: [1, int channels, int height, int width] } || height * width < LeastHalved || others.Contains(slot)) continue;
+            // Whether a layer takes halves depends on its code, which is written for that.
+            cancellation.ThrowIfCancellationRequested();
+            if (slot is not { Kind: SlotKind.Arena, AliasOf: null, Shape: [1, int channels, int height, int width] } || height * width < LeastHalved || plain.Contains(slot)) continue;
             if (!steps.All(s => !(s.Inputs.Contains(slot) || s.Outputs.Contains(slot)) || s.TakesHalves(slot))) continue;
             PlaneHalves halves = PlaneHalves.Of(channels, height, width);
             (slot.InHalves, slot.PlaneDistance, slot.Length) = (true, halves.Distance, halves.Piece);

@@ -25,7 +25,7 @@ internal static class SparseCost
     // (256 x 256 at 50 and 20 %), beside it 0.27 to 0.33 ns for each stored value of 512 x 512 to 1024 x 1024, and 0.5 to 1 of 2048 x 2048.
     private const double NearStored = 37_000, BeyondNearCode = 1.6, BeyondFarCode = 3;
 
-    // The points of few rows were measured beside a dense weight in the caches; one of 24 MB and more comes from memory whatever it meets. Zen 5, one thread, 3072 x 3072 and 2048 x 4096 beside 512 x 64: 0.19 to 0.3 ns a place and
+    // The points of few rows were measured beside a dense weight in the caches; one of 24 MB and more came from memory there, whatever it met. Zen 5, one thread (two were not measured), 3072 x 3072 and 2048 x 4096 beside 512 x 64: 0.19 to 0.3 ns a place and
     // 0.036 with 2 rows, 0.22 to 0.3 and 0.075 with 5, 0.25 to 0.29 and 0.1 with 8; 16 rows need that long to multiply. The share taken here is above those: a wrong choice of the dense product is the lesser loss.
     private const double FarPlaces = 6_000_000, FarShare = 0.2, FarShareOfRow = 0.045;
 

@@ -300,11 +300,11 @@ internal sealed class GraphExecutor
         {
             if (step.Node.OpType != "BatchNormalization" || step.Differentiable is null || step.IsConstant || OnlyReader(step.Node) is not { } next) continue;
             if (next.Node.OpType == "Relu") step.Hidden = [step.Outputs[0]];
-            else if (next.Node.OpType == "Add" && OnlyReader(next.Node) is { Node.OpType: "Relu" } relu)
+            else if (next.Node.OpType == "Add" && next.Inputs.Length == 2 && OnlyReader(next.Node) is { Node.OpType: "Relu" } relu)
             {
                 int own = System.Array.IndexOf(next.Inputs, step.Outputs[0]), other = next.Inputs[1 - own];
-                // Slots are numbered in the order in which their values are there.
-                if (other >= step.Outputs[0]) continue;
+                // Slots are numbered in the order in which their values are there; a sum without a second operand is reported when it is computed.
+                if (other < 0 || other >= step.Outputs[0]) continue;
                 (step.Hidden, step.Added) = ([step.Outputs[0], next.Outputs[0]], other);
                 (next.FusedFrom, next.FusedInput) = (step, own);
                 next = relu;

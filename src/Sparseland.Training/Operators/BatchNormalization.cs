@@ -2,7 +2,7 @@ using Sparseland.Training.Autograd;
 
 namespace Sparseland.Training.Operators;
 
-/// <summary>What follows a batch normalisation and is computed in the same pass over memory: a sum with another value of the same shape, and a relu.</summary>
+/// <summary>What follows a batch normalisation and is computed in the same pass over memory: a sum with another value of the same shape, behind which a relu always comes, and a relu.</summary>
 internal readonly record struct Following(Tensor? Added, bool Relu);
 
 /// <summary>Batch normalisation (Ioffe and Szegedy 2015, algorithms 1 and 2).</summary>
@@ -78,7 +78,7 @@ internal static class BatchNormalization
     private static Tensor Recorded(Tensor y, Tensor x, Tensor scale, Tensor shift, Following next, float[] centre, float[] inverse, bool isFixed)
     {
         // Where the relu let a value through is computed again from the input: one tensor less to keep and to read. With a sum in between the result says it.
-        bool byInput = next is { Relu: true, Added: null }, byResult = next is { Relu: true, Added: not null };
+        bool byInput = next is { Relu: true, Added: null }, byResult = next.Added is not null;
         return Tape.Record("BatchNormalization", y, [x, scale, shift, next.Added], [x, scale, byInput ? shift : null, byResult ? y : null], flow =>
         {
             (int batch, int channels, int spatial) = Geometry(x);
@@ -87,7 +87,7 @@ internal static class BatchNormalization
             // What is added has the gradient that arrived, behind the relu. A gradient that another branch reads as well is left alone.
             bool isOurs = incoming.Storage.IsUnique;
             Tensor counted = byResult ? isOurs ? flow.Take() : Tensor.Uninitialized(incoming.Shape) : incoming;
-            bool replaces = isOurs && next.Added is null;
+            bool replaces = isOurs && !byResult;
             Tensor gradient = replaces ? flow.Take() : Tensor.Uninitialized(incoming.Shape);
             bool streams = !replaces && gradient.Length >= LeavesCaches;
             float[] g = incoming.Array, passed = counted.Array, result = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
@@ -115,14 +115,16 @@ internal static class BatchNormalization
                 float constant = isFixed ? 0 : (float)((-a * sum / count) - (b * centre[c]));
                 for (int n = batch - 1; n >= 0; n--)
                 {
-                    if (shifts is null) LaneMath.Combine(planes.Of(passed, n), (float)a, planes.Of(input, n), (float)b, constant, planes.Of(result, n), streams, planes.Earlier(passed, n), planes.Earlier(input, n));
+                    // Fixed statistics without a gate: nothing comes from the input, which need not be finite.
+                    if (isFixed && shifts is null) LaneMath.Affine(planes.Of(passed, n), (float)a, 0, planes.Of(result, n), relu: false, default, streams, planes.Earlier(passed, n));
+                    else if (shifts is null) LaneMath.Combine(planes.Of(passed, n), (float)a, planes.Of(input, n), (float)b, constant, planes.Of(result, n), streams, planes.Earlier(passed, n), planes.Earlier(input, n));
                     else LaneMath.GatedCombine(planes.Of(g, n), gate, threshold, (float)a, planes.Of(input, n), (float)b, constant, planes.Of(result, n), planes.Earlier(g, n), planes.Earlier(input, n));
                 }
             });
             flow.Give(0, gradient);
             flow.Give(1, gScale);
             flow.Give(2, gShift);
-            if (next.Added is not null) flow.Give(3, byResult ? counted : flow.Share(counted.Shape));
+            if (byResult) flow.Give(3, counted);
         });
     }
 

@@ -30,7 +30,7 @@ internal static class LaneMath
     /// <summary>The sum of (x - shift) and of (x - shift)^2.</summary>
     /// <param name="x">The values.</param>
     /// <param name="shift">What is taken off.</param>
-    /// <param name="next">As many values that are read later, or none. They are asked for line by line meanwhile: planes of a channel lie pages apart, and no processor asks beyond a page by itself. The other loops' are alike.</param>
+    /// <param name="next">As many values that are read later, or none. They are asked for line by line meanwhile: planes of a channel lie pages apart, and few processors ask beyond a page by themselves. The other loops' are alike.</param>
     public static unsafe (float Sum, float Squares) ShiftedMoments(ReadOnlySpan<float> x, float shift, ReadOnlySpan<float> next = default)
     {
         Vector512<float> s = default, q = default, k = Vector512.Create(shift);
@@ -175,7 +175,12 @@ internal static class LaneMath
             for (; i < x.Length; i++) to[i] = One(px, plus, i);
         }
 
-        float One(float* from, float* plus, int i) => MathF.Max(MathF.FusedMultiplyAdd(from[i], scale, shift) + (plus == null ? 0 : plus[i]), floor);
+        float One(float* from, float* plus, int i)
+        {
+            float v = MathF.FusedMultiplyAdd(from[i], scale, shift);
+            if (plus != null) v += plus[i];
+            return MathF.Max(v, floor);
+        }
     }
 
     /// <summary>result = g * a + x * b + c; result may be g.</summary>

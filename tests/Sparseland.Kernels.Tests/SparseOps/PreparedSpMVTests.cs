@@ -158,11 +158,12 @@ public class PreparedSpMVTests
         }
         CompactMatrix w = CompactMatrix.FromMask(Mask.FromNonZeros([Rows, Columns], dense), dense, Rows, Columns, kind);
         Assert.Equal(PartRows, new WindowLayout.WindowShape(WindowSource.Of(w), WindowForm.Wide).PartRows);
-        var prepared = new PreparedSpMV(w, WindowForm.Wide);
+        PreparedSpMV alone = new(w, WindowForm.Wide) { PartsAtOnce = 1 }, pairs = new(w, WindowForm.Wide) { PartsAtOnce = WindowParts.MostParts };
         var held = new float[dense.Length];
         w.ToDense(held);
-        float[] expected = Product(held, Rows, Columns, kind.IsQuantized() ? Rounded(x) : x, 1);
-        Near.Equal(expected, SameEverywhere(Rows, y => prepared.Multiply(x, y, default, Clamp.None)), 2e-5, 1e-5, $"{kind}");
+        float[] expected = Product(held, Rows, Columns, kind.IsQuantized() ? Rounded(x) : x, 1), found = SameEverywhere(Rows, y => pairs.Multiply(x, y, default, Clamp.None));
+        Near.Equal(expected, found, 2e-5, 1e-5, $"{kind}");
+        Near.BitEqual(SameEverywhere(Rows, y => alone.Multiply(x, y, default, Clamp.None)), found, $"{kind}, two parts together");
     }
 
     /// <summary>32 of the 64 products of a narrow window are added up in 16 bits: 32 x 8 x 127 is 32512, and two more would not fit.</summary>

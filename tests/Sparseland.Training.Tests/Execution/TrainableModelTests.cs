@@ -142,9 +142,10 @@ public class TrainableModelTests
             model.RecordsInEvaluation = true;
             var sums = new List<IDisposable>();
             foreach (Node node in graph.Nodes.Where(n => n.OpType == "Add" && observed)) sums.Add(model.Observe(node.Outputs[0], v => Assert.Contains(v.Tensor.ToArray(), number => number < 0)));
-            Assert.Equal(observed ? 4 : 0, sums.Count);
+            Assert.Equal(observed ? 5 : 0, sums.Count);
             Tensor y = Step(model);
             foreach (IDisposable sum in sums) sum.Dispose();
+            Assert.Equal(observed ? 5 : 1, Recorded(y, "Add"));
             return (y.ToArray(), [.. model.Parameters.SelectMany(p => p.Grad!.ToArray())]);
         }
         (float[] output, float[] gradients) = Run(observed: false);
@@ -293,6 +294,14 @@ public class TrainableModelTests
         for (int i = 0; i < alone.Length; i++) Assert.Equal(made[i], alone[i]);
     }
 
+    /// <summary>How many operations of a name led to a value.</summary>
+    private static int Recorded(Tensor y, string name)
+    {
+        var nodes = new List<GradientNode> { y.Producer! };
+        for (int i = 0; i < nodes.Count; i++) nodes.AddRange(nodes[i].Edges.Select(e => e.Node).OfType<GradientNode>().Where(n => !nodes.Contains(n)).Distinct());
+        return nodes.Count(n => n.Name == name);
+    }
+
     private static Tensor Step(TrainableModel model)
     {
         Tensor y = model.Forward(Input());
@@ -322,6 +331,9 @@ public class TrainableModelTests
         Value before = h;
         h = b.Relu(b.Add(Normal(b.Relu(Normal(h, "a")), "b"), h));
         h = b.Relu(b.Add(h, Normal(h, "c")));
+        // What is normalised is the shortcut as well.
+        Value twice = b.Conv(h, "twice", 8, 3, padding: 1, bias: false);
+        h = b.Relu(b.Add(b.BatchNorm(twice, "twice.norm"), twice));
         // The shortcut's own normalisation comes last: it is the one that can add what is there.
         Value direct = Normal(h, "d");
         h = b.Relu(b.Add(direct, Normal(before, "e")));

@@ -9,10 +9,10 @@ using Sparseland.Kernels.Threading;
 namespace Sparseland.Kernels.SparseOps.Vector;
 
 /// <summary>A product with a <see cref="WindowLayout"/>, part by part. Each window adds to a row what its steps sum up to.</summary>
-/// <remarks>Where units of 512 bits are whole, two parts go through their windows together, a step of each in turn, so that memory is read as two streams. From the second cache the same steps take a third of the time that memory takes.</remarks>
+/// <remarks>Where units of 512 bits are whole, two parts go through their windows together, a step of each in turn, so that memory is read as two streams. From the second cache the same steps take a third of the time that memory takes (Zen 5).</remarks>
 internal unsafe struct WindowParts : IParts
 {
-    private const int MostParts = 2;
+    public const int MostParts = 2;
 
     public WindowLayout Layout;
 
@@ -36,7 +36,10 @@ internal unsafe struct WindowParts : IParts
     /// <summary>Whether the forms in registers are used.</summary>
     public bool IsWide;
 
-    /// <summary>Parts that go through their windows together.</summary>
+    /// <summary>Whether <see cref="WindowCode"/> is used; asked once for all threads.</summary>
+    public bool UsesCode;
+
+    /// <summary>Parts that go through their windows together, at most <see cref="MostParts"/>.</summary>
     public int PartsAtOnce;
 
     /// <summary>How many parts go together: two where that was faster (Zen 5), if they leave work for several threads.</summary>
@@ -55,7 +58,7 @@ internal unsafe struct WindowParts : IParts
             streams.A = Stream(part, sums, counts);
             if (count > 1) streams.B = Stream(part + 1, sums + WindowLayout.MostPartRows, counts);
             byte* first = groups + (part * shape.Windows), second = count > 1 ? first + shape.Windows : null;
-            if (IsWide && WindowCode.IsUsable)
+            if (IsWide && UsesCode)
             {
                 Code(streams, first, second);
             }
