@@ -174,6 +174,7 @@ public unsafe class CountedMatrixTests
         Assert.False(CountedMatrix.Pays(29_999, 500_000, 48, comesFromFar: false), "code stays near");
         Assert.Equal(VectorUnits.AreFullWidth, CountedMatrix.Pays(30_000, 500_000, 64, comesFromFar: false));
         Assert.False(CountedMatrix.Pays(74_999, 500_000, 65, comesFromFar: false), "near code is faster with so many columns");
+        Assert.False(CountedMatrix.Pays(74_999, 500_000, 16, comesFromFar: false), "near code is faster with one register of columns");
         Assert.Equal(VectorUnits.AreFullWidth, CountedMatrix.Pays(75_000, 500_000, 65, comesFromFar: false));
         Assert.False(CountedMatrix.Pays(700_000, 1_000_000, 48, comesFromFar: false), "thick");
         Assert.Equal(VectorUnits.AreFullWidth, CountedMatrix.Pays(700_000, 1_000_000, 16, comesFromFar: false));
