@@ -344,12 +344,7 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         public CompiledProduct<TSource> Upper, Lower;
         public int Each;
 
-        public readonly void Run(int part)
-        {
-            CompiledProduct<TSource> call = part < Each ? Upper : Lower;
-            int first = call.ShareOf(part / Each, 2), end = call.ShareOf(part / Each + 1, 2);
-            call.RunGroup(first, end - first, part % Each, Each);
-        }
+        public readonly void Run(int part) => new ShareParts { Call = part < Each ? Upper : Lower, Threads = 2, Each = Each }.Run(part);
     }
 
     private struct PanelParts : IParts
