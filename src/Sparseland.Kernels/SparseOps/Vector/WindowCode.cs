@@ -68,7 +68,7 @@ internal static unsafe class WindowCode
     public static byte* Tables => s_tables;
 
     /// <summary>
-    /// Bytes ahead that steps are asked for: 1 KiB; where units of 512 bits are whole 3 KiB for two parts together (Zen 5, one thread, 4096 x 4096 at 10 to 50 % density, of the time of one part with what follows: 0.74 to 0.85 in every type, with 2 KiB 0.75 to 0.92, with 1 KiB 0.85 to 0.99, not asked for 0.97 to 1.25),
+    /// Bytes ahead that steps are asked for: 1 KiB; where units of 512 bits are whole 3 KiB for two parts together, chosen on these very products (Zen 5, one thread, 4096 x 4096 at 10 to 50 % density, in one process, of the time of one part with what follows: 0.74 to 0.85 in every type, with 2 KiB 0.75 to 0.92, with 1 KiB 0.85 to 0.99, not asked for 0.97 to 1.25),
     /// and for a part alone about 13 steps of floating point and 16 to 21 of 8-bit values.
     /// </summary>
     /// <param name="valueBytes">Of a value; 4-bit ones count as 1.</param>
@@ -252,7 +252,7 @@ internal static unsafe class WindowCode
     {
         Register step = s_steps[part];
         int bytes = StepBytes(form), valueBytes = WindowLayout.Places * ValueBytes(form), sum = Sums + (SumsOfPart * part);
-        for (int line = 0; ahead > 0 && line < bytes; line += 64) a.PrefetchNear(step, ahead + line);
+        for (int line = 0; line < bytes; line += 64) a.PrefetchNear(step, ahead + line);
         if (form == Form.Int4Deltas)
         {
             a.LoadBytes(Values, step, 0, half: false);
