@@ -83,9 +83,12 @@ internal unsafe struct GemmCall : ILevelWork
 /// </remarks>
 internal static unsafe class GemmDriver
 {
-    // Tiles of C that one part computes; multiples of every panel height (8, 6) and width (32, 16, 8, 2).
+    // Tiles of C that one part computes at most; multiples of every panel height (8, 6) and width (32, 16, 8, 2).
     public const int TileRows = 96;
     public const int TileColumns = 128;
+
+    // A C of so many tiles for each thread leaves little to gain from smaller ones.
+    private const int EnoughTiles = 4;
 
     // Blocks of C between which packed operands are reused: bounds the packing memory to about 12 MB.
     private const int BigRows = TileRows * 40;
@@ -191,6 +194,7 @@ internal static unsafe class GemmDriver
             for (int i0 = 0; i0 < call.M; i0 += BigRows)
             {
                 int rows = Math.Min(BigRows, call.M - i0);
+                (int tileRows, int tileColumns) = TileOf(rows, columns, work, mr, nr);
                 for (int k0 = 0; k0 < call.K; k0 += depth)
                 {
                     var step = new Step
@@ -213,13 +217,43 @@ internal static unsafe class GemmDriver
                         FirstA = call.PackedA != null ? i0 : 0,
                         FirstB = call.PackedB != null ? j0 : 0,
                     };
-                    int tilesA = (rows + TileRows - 1) / TileRows, tilesB = (columns + TileColumns - 1) / TileColumns, blocks = (step.K + block - 1) / block;
+                    int tilesA = (rows + tileRows - 1) / tileRows, tilesB = (columns + tileColumns - 1) / tileColumns, blocks = (step.K + block - 1) / block;
                     int packA = call.PackedA != null || directA ? 0 : tilesA, packB = call.PackedB != null || direct ? 0 : tilesB;
-                    if (packA + packB > 0) RunParts((packA + packB) * blocks, new PackParts<V>(step, packA, packA + packB), work);
-                    RunParts(tilesA * tilesB, new TileParts<V>(step, tilesA), work);
+                    if (packA + packB > 0) RunParts((packA + packB) * blocks, new PackParts<V>(step, packA, packA + packB, tileRows, tileColumns), work);
+                    RunParts(tilesA * tilesB, new TileParts<V>(step, tilesA, tileRows, tileColumns), work);
                 }
             }
         }
+    }
+
+    // Rows and columns of a tile: a C of few tiles is cut so that threads end together. Pairs of panels stay whole, and panels of rows: what computes an element is the same however C is cut.
+    private static (int Rows, int Columns) TileOf(int rows, int columns, long work, int mr, int nr)
+    {
+        int threads = WorkPool.IsAlone || work < WorthThreads ? 1 : WorkPool.Threads, least = (rows + TileRows - 1) / TileRows;
+        (int High, int Wide) best = (TileRows, TileColumns);
+        if (threads == 1 || least * ((columns + TileColumns - 1) / TileColumns) >= EnoughTiles * threads) return best;
+        double leastTime = double.PositiveInfinity;
+        for (int wide = TileColumns; wide >= Math.Max(2 * nr, TileColumns / 2); wide /= 2)
+        {
+            for (int pieces = least; pieces <= least + threads && (pieces == least || pieces <= rows / mr); pieces++)
+            {
+                int high = pieces == least ? Math.Min(TileRows, RoundUp(rows, mr)) : RoundUp((rows + pieces - 1) / pieces, mr), across = Math.Min(wide, RoundUp(columns, nr));
+                // What a tile reads beside its multiply-adds: its panels of B for each row of panels, those of A for each pair of columns.
+                double full = (high * across) + (0.5 * across) + (2 * high), time = TimeOf(rows, high, (columns + wide - 1) / wide, threads) * full / high;
+                if (time >= leastTime) continue;
+                leastTime = time;
+                best = (high, wide);
+            }
+        }
+        return best;
+    }
+
+    // Rows that the last thread has computed where all take a tile in turn, those of the lower edge last.
+    private static int TimeOf(int rows, int high, int tilesB, int threads)
+    {
+        int whole = rows / high * tilesB, edge = rows % high, rounds = (whole + threads - 1) / threads;
+        int beside = edge == 0 ? 0 : ((rounds * threads) - whole) * (high / edge), left = edge == 0 ? 0 : Math.Max(0, tilesB - beside);
+        return (rounds * high) + ((left + threads - 1) / threads * edge);
     }
 
     private static int RoundUp(int x, int to) => (x + to - 1) / to * to;
@@ -252,7 +286,7 @@ internal static unsafe class GemmDriver
         public readonly float* B(int k0, int k, int j) => PanelsB + ((nint)WidthB * k0) + ((nint)(FirstB + j) * k);
     }
 
-    private readonly struct PackParts<V>(Step step, int partsA, int partsOfBlock) : IParts where V : unmanaged, IVector<V>
+    private readonly struct PackParts<V>(Step step, int partsA, int partsOfBlock, int tileRows, int tileColumns) : IParts where V : unmanaged, IVector<V>
     {
         public void Run(int part)
         {
@@ -262,30 +296,30 @@ internal static unsafe class GemmDriver
             part %= partsOfBlock;
             if (part < partsA)
             {
-                int i = part * TileRows;
+                int i = part * tileRows;
                 nint row = step.I0 + i;
                 float* a = call.TransA ? call.A + (from * call.Lda) + row : call.A + (row * call.Lda) + from;
-                Packing.Left(call.TransA, a, call.Lda, Math.Min(TileRows, step.Rows - i), k, MicroKernel.Rows<V>(), call.Alpha, step.A(k0, k, i));
+                Packing.Left(call.TransA, a, call.Lda, Math.Min(tileRows, step.Rows - i), k, MicroKernel.Rows<V>(), call.Alpha, step.A(k0, k, i));
             }
             else
             {
-                int j = (part - partsA) * TileColumns;
+                int j = (part - partsA) * tileColumns;
                 nint column = step.J0 + j;
                 float* b = call.TransB ? call.B + (column * call.Ldb) + from : call.B + (from * call.Ldb) + column;
-                Packing.Right(call.TransB, b, call.Ldb, k, Math.Min(TileColumns, step.Columns - j), MicroKernel.Columns<V>(), step.B(k0, k, j));
+                Packing.Right(call.TransB, b, call.Ldb, k, Math.Min(tileColumns, step.Columns - j), MicroKernel.Columns<V>(), step.B(k0, k, j));
             }
         }
     }
 
-    private readonly struct TileParts<V>(Step step, int tilesA) : IParts where V : unmanaged, IVector<V>
+    private readonly struct TileParts<V>(Step step, int tilesA, int tileRows, int tileColumns) : IParts where V : unmanaged, IVector<V>
     {
         [SkipLocalsInit]
         public void Run(int part)
         {
             ref readonly GemmCall call = ref step.Call;
             int mr = MicroKernel.Rows<V>(), nr = MicroKernel.Columns<V>();
-            int i0 = part % tilesA * TileRows, j0 = part / tilesA * TileColumns;
-            int rows = Math.Min(TileRows, step.Rows - i0), columns = Math.Min(TileColumns, step.Columns - j0);
+            int i0 = part % tilesA * tileRows, j0 = part / tilesA * tileColumns;
+            int rows = Math.Min(tileRows, step.Rows - i0), columns = Math.Min(tileColumns, step.Columns - j0);
             float* c = call.C + ((step.I0 + i0) * call.Ldc) + step.J0 + j0;
             bool accumulate = step.K0 > 0 || call.Beta != 0f;
             if (step.K0 == 0 && accumulate && call.Beta != 1f)
