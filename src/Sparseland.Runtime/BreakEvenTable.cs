@@ -12,9 +12,15 @@ namespace Sparseland.Runtime;
 /// Lower bound of what the rule is for: output pixels for convolutions, rows of the input for matrices, bytes of the dense weight for vectors; for weights of few bits the bytes that all of them in the
 /// model would take without masks, because a layer that fits the caches comes from memory where the model does not fit.
 /// </param>
-/// <param name="Density">The density (more exactly, the cost, see <see cref="BreakEvenTable.Speedup"/>) at which the sparse kernel is as fast as the dense one, 0 to 1.</param>
+/// <param name="Density">
+/// The density (more exactly, the cost, see <see cref="BreakEvenTable.Speedup"/>) at which the sparse kernel is as fast as the dense one, 0 to <see cref="MostDensity"/>: above 1 where it would be faster with all values too, as beside
+/// small images that leave registers of the dense kernel empty.
+/// </param>
 public sealed record BreakEven(KernelKind Kernel, long Size, double Density)
 {
+    /// <summary>The largest <see cref="Density"/> of a rule.</summary>
+    public const double MostDensity = 4;
+
     /// <summary>What the values are held in. Bit-masks and windows (the kernel of compressed rows against one vector) have rules for each type; all other kernels are of single precision.</summary>
     public ValueKind Values { get; init; }
 
@@ -24,12 +30,15 @@ public sealed record BreakEven(KernelKind Kernel, long Size, double Density)
     /// <summary>Lower bound of the rows of a block; 0 for any. Blocks of 4, 8 and 16 rows meet one vector in registers of different widths.</summary>
     public int BlockRows { get; init; }
 
+    /// <summary>Lower bound of the bytes of the dense weight; 0 for any. Products with few rows of input wait for a weight that no cache holds.</summary>
+    public long WeightBytes { get; init; }
+
     /// <summary>Lower bound of the images of a batch; 0 for any. From 8 images on a convolution is computed image by image, one to a thread.</summary>
     public int Images { get; init; }
 
     /// <summary>Whether the rule is for such work.</summary>
     internal bool Suits(KernelKind kernel, in KernelWork work) =>
-        Kernel == kernel && Values == work.Values && Size <= work.Size && Columns <= work.Columns && BlockRows <= work.BlockRows && Images <= work.Images;
+        Kernel == kernel && Values == work.Values && Size <= work.Size && Columns <= work.Columns && WeightBytes <= work.WeightBytes && BlockRows <= work.BlockRows && Images <= work.Images;
 }
 
 /// <summary>At which density sparse kernels begin to win: data, not code.</summary>
@@ -44,9 +53,9 @@ public sealed class BreakEvenTable
     public const double Margin = 1.1;
 
     // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
-    private const int Version = 11;
+    private const int Version = 12;
 
-    // A table has some hundred rules of 100 bytes.
+    // A table has some two hundred rules of 150 bytes.
     private const long LargestFile = 4 << 20;
 
     private readonly BreakEven[] _entries;
@@ -54,7 +63,7 @@ public sealed class BreakEvenTable
     /// <summary>A table of rules.</summary>
     /// <param name="entries">In any order.</param>
     /// <param name="origin">Where the numbers come from, as the plan prints it.</param>
-    /// <exception cref="ArgumentException">A rule is null, names no kernel or type, has a negative size or a density outside of 0..1, or occurs twice.</exception>
+    /// <exception cref="ArgumentException">A rule is null, names no kernel or type, has a negative size or a density outside of 0..<see cref="BreakEven.MostDensity"/>, or occurs twice.</exception>
     public BreakEvenTable(IEnumerable<BreakEven> entries, string origin)
     {
         ArgumentNullException.ThrowIfNull(entries);
@@ -62,12 +71,12 @@ public sealed class BreakEvenTable
         BreakEven[] given = [.. entries];
         if (Array.Exists(given, e => e is null)) throw new ArgumentException("A rule is null.", nameof(entries));
         // The last that suits counts: the form of the work before its size.
-        _entries = [.. given.OrderBy(e => e.Kernel).ThenBy(e => e.Values).ThenBy(e => e.Images).ThenBy(e => e.BlockRows).ThenBy(e => e.Size).ThenBy(e => e.Columns)];
+        _entries = [.. given.OrderBy(e => e.Kernel).ThenBy(e => e.Values).ThenBy(e => e.Images).ThenBy(e => e.BlockRows).ThenBy(e => e.Size).ThenBy(e => e.WeightBytes).ThenBy(e => e.Columns)];
         Origin = origin;
         for (int i = 0; i < _entries.Length; i++)
         {
             BreakEven e = _entries[i];
-            if (e.Size < 0 || e.Columns < 0 || e.BlockRows < 0 || e.Images < 0 || !Enum.IsDefined(e.Kernel) || !Enum.IsDefined(e.Values) || !(e.Density >= 0 && e.Density <= 1)) throw new ArgumentException($"{e} is no rule: kernels and types have names, sizes are at least 0, densities in 0..1.", nameof(entries));
+            if (e.Size < 0 || e.Columns < 0 || e.WeightBytes < 0 || e.BlockRows < 0 || e.Images < 0 || !Enum.IsDefined(e.Kernel) || !Enum.IsDefined(e.Values) || !(e.Density >= 0 && e.Density <= BreakEven.MostDensity)) throw new ArgumentException($"{e} is no rule: kernels and types have names, sizes are at least 0, densities in 0..{BreakEven.MostDensity}.", nameof(entries));
             if (i > 0 && (_entries[i - 1] with { Density = e.Density }) == e) throw new ArgumentException($"{e.Kernel} from {e.Size} on is given twice.", nameof(entries));
         }
     }
@@ -115,7 +124,7 @@ public sealed class BreakEvenTable
     /// <summary>What the points were measured with; null when they were not, and hold anywhere.</summary>
     internal BreakEvenConditions? Conditions { get; init; }
 
-    /// <summary>The rules, sorted by kernel, type of the values, images, rows of a block, size and columns.</summary>
+    /// <summary>The rules, sorted by kernel, type of the values, images, rows of a block, size, bytes of the weight and columns.</summary>
     public IReadOnlyList<BreakEven> Entries => _entries;
 
     /// <summary>The density at which a kernel breaks even for some work; 0 when it never wins.</summary>
@@ -137,7 +146,7 @@ public sealed class BreakEvenTable
     /// <param name="cost">Work as a fraction of the dense one: the stored fraction of the weight and, for products with many columns, what copying inputs adds.</param>
     public double Speedup(KernelKind kernel, in KernelWork work, double cost) => kernel == KernelKind.Dense ? 1 : For(kernel, work) / Math.Max(cost, 0.005);
 
-    /// <summary>Measures the break-even points of this machine with the threads in use; takes some 13 seconds, twice that or more beside other programs: a point whose time was not the same twice is measured again.</summary>
+    /// <summary>Measures the break-even points of this machine with the threads in use; takes some 18 seconds, twice that or more beside other programs: a point whose time was not the same twice is measured again.</summary>
     /// <param name="progress">Told the kernel and size that is measured.</param>
     /// <param name="cancellation">Stops between measurements.</param>
     public static BreakEvenTable Measure(IProgress<string>? progress = null, CancellationToken cancellation = default) =>

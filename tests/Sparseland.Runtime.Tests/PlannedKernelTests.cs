@@ -57,6 +57,15 @@ public class PlannedKernelTests
         if (groups != 2 && (groups != 64 || HasDepthwise)) Assert.Contains($" {form} ", plan, StringComparison.Ordinal);
     }
 
+    [SkippableTheory]
+    [InlineData(1, 2, 2, "timed: Dense "), InlineData(2, 1, 1, "timed: Dense "), InlineData(1, 1, 1, " of block convolutions")]
+    public void Blocks_with_groups_or_strides_are_timed(int groups, int stride, int batch, string reason)
+    {
+        var shape = new SparseConvolutionShape(64, 64, 3, 3) { Groups = groups, StrideHeight = stride, StrideWidth = stride };
+        Skip.IfNot(PreparedSparseConvolution.HasTiles(shape), "blocks of convolutions are no tiles here");
+        Assert.Contains(reason, Plan(new LayerCase(64, 64, batch, 0.3, "8x1") { Image = 16, Kernel = 3, Groups = groups, Stride = stride }.Build(), Always), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Groups_of_channels_are_timed_once_in_a_session_whatever_the_image_size()
     {

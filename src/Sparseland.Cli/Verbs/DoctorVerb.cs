@@ -57,7 +57,7 @@ internal sealed class DoctorVerb : Verb
             {
                 ["origin"] = points.Origin,
                 ["path"] = BreakEvenTable.MachinePath,
-                ["entries"] = new JsonArray([.. points.Entries.Select(e => (JsonNode)new JsonObject { ["kernel"] = e.Kernel.ToString(), ["values"] = e.Values.ShortName(), ["size"] = e.Size, ["columns"] = e.Columns, ["blockRows"] = e.BlockRows, ["images"] = e.Images, ["density"] = e.Density })]),
+                ["entries"] = new JsonArray([.. points.Entries.Select(e => (JsonNode)new JsonObject { ["kernel"] = e.Kernel.ToString(), ["values"] = e.Values.ShortName(), ["size"] = e.Size, ["columns"] = e.Columns, ["weightBytes"] = e.WeightBytes, ["blockRows"] = e.BlockRows, ["images"] = e.Images, ["density"] = e.Density })]),
             },
             ["calibrationSeconds"] = calibrated is { } seconds ? Math.Round(seconds, 1) : null,
             ["advice"] = new JsonArray([.. advice.Select(a => (JsonNode)a)]),
@@ -88,8 +88,8 @@ internal sealed class DoctorVerb : Verb
     /// <summary>Below which density each kernel wins, from which size on: one vector (decoding) and small images have rules of their own.</summary>
     private static void Show(VerbContext context, BreakEvenTable points)
     {
-        var table = new Table().Border(TableBorder.Simple).AddColumn("kernel").AddColumn("values").AddColumn(new TableColumn("size from").RightAligned()).AddColumn(new TableColumn("columns from").RightAligned()).AddColumn(new TableColumn("block rows").RightAligned()).AddColumn(new TableColumn("images from").RightAligned()).AddColumn(new TableColumn("wins below density").RightAligned());
-        foreach (BreakEven entry in points.Entries) table.AddRow(entry.Kernel.ToString(), entry.Values.ShortName(), entry.Size.ToString("N0"), entry.Columns.ToString("N0"), entry.BlockRows.ToString(), entry.Images.ToString(), entry.Density.ToString("P1"));
+        var table = new Table().Border(TableBorder.Simple).AddColumn("kernel").AddColumn("values").AddColumn(new TableColumn("size from").RightAligned()).AddColumn(new TableColumn("columns from").RightAligned()).AddColumn(new TableColumn("weight bytes from").RightAligned()).AddColumn(new TableColumn("block rows").RightAligned()).AddColumn(new TableColumn("images from").RightAligned()).AddColumn(new TableColumn("wins below density").RightAligned());
+        foreach (BreakEven entry in points.Entries) table.AddRow(entry.Kernel.ToString(), entry.Values.ShortName(), entry.Size.ToString("N0"), entry.Columns.ToString("N0"), entry.WeightBytes.ToString("N0"), entry.BlockRows.ToString(), entry.Images.ToString(), entry.Density.ToString("P1"));
         context.Show(table);
     }
 

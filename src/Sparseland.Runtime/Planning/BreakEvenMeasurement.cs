@@ -13,15 +13,15 @@ internal static class BreakEvenMeasurement
     private const double BudgetMilliseconds = 40;
 
     // Near the point itself: what a table says matters most there.
-    private const double Density = 0.5, VectorDensity = 0.15, DepthwiseDensity = 0.2, GroupedDensity = 0.3, BitmaskDensity = 0.4;
+    private const double Density = 0.5, FarDensity = 0.25, VectorDensity = 0.15, DepthwiseDensity = 0.2, GroupedDensity = 0.3, BitmaskDensity = 0.4, BitmaskOfSinglesDensity = 0.8;
 
     // A second look at a point that was disturbed: how far two halves of a measurement may be apart, and how often it is taken up again.
     private const double Agreement = 1.1;
     private const int MostHalves = 6;
 
-    // Columns of a row from which on scales and adding up are a small part of it, and bytes that no cache holds.
-    public const int LongRow = 2048;
-    public const long BeyondCaches = 32 << 20;
+    // Columns of a row from which on scales and adding up are no longer most of it, and a small part of it; bytes that no second cache holds, that a part of the third one holds beside what else is used, and that no cache holds.
+    public const int MiddleRow = 256, LongRow = 2048;
+    public const long BeyondSecondCache = 4 << 20, PartOfThirdCache = 12 << 20, BeyondCaches = 32 << 20;
 
     // Images of a batch from which on threads share images and not their pixels: as PreparedSparseConvolution does.
     public const int SharedImages = 8;
@@ -73,11 +73,14 @@ internal static class BreakEvenMeasurement
             var rule = new BreakEven(layer.Kernel, layer.Image == layer.Smallest ? 0 : (long)layer.Image * layer.Image, 0) { BlockRows = layer.BlockRows > 1 ? layer.BlockRows : 0, Images = layer.Batch > 1 ? layer.Batch : 0, Columns = layer.LeastColumns };
             if (layer.IsRun) Add(rule, () => Convolution(layer));
         }
-        // A tile of the dense kernel has eight rows; what fills none is cheaper from four rows down.
-        foreach ((int rows, long size) in new[] { (2, 2L), (4, 4L), (5, 5L), (8, 8L), (12, 12L), (16, 16L), (24, 24L), (32, 32L), (128, 64L) })
+        foreach (Product product in Products)
         {
-            Add(new BreakEven(KernelKind.Csr, size, 0), () => Matrix(rows, block: false));
-            Add(new BreakEven(KernelKind.Block, size, 0), () => Matrix(rows, block: true));
+            foreach (bool block in (ReadOnlySpan<bool>)[false, true])
+            {
+                Func<int, double>? matrix = null;
+                foreach (int rows in product.Rows)
+                    Add(new BreakEven(block ? KernelKind.Block : KernelKind.Csr, Math.Min(rows, ManyRows), 0) { WeightBytes = product.From }, () => (matrix ??= Matrix(product.Side, product.Density, block))(rows));
+            }
         }
         // 768: a second cache of half a megabyte to one holds no such weight, whose dense twin then waits for the third (Zen 1, one thread: blocks of 4 x 1 break even at 0.19 of 512 x 512 and gain a quarter at 0.3 of 768 x 768).
         foreach ((int side, long size) in new[] { (512, 0L), (768, 2L << 20), (1536, 4L << 20), (3072, 32L << 20) })
@@ -87,15 +90,13 @@ internal static class BreakEvenMeasurement
             foreach (int height in (ReadOnlySpan<int>)[4, 8, 16]) Add(new BreakEven(KernelKind.BlockVector, size, 0) { BlockRows = height }, () => Vector(side, KernelKind.BlockVector, height));
             Add(new BreakEven(KernelKind.Columns, size, 0), () => Columns(side));
         }
-        foreach (ValueKind values in (ValueKind[])[ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4])
+        // Twice, all others in between: one in forty was four times too high and more, its dense product slow for as long as the look took (Zen 4, never the same one).
+        foreach (ValueKind values in (ValueKind[])[ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4, ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4])
         {
-            foreach ((int columns, int from) in new[] { (768, 0), (LongRow, LongRow) })
+            foreach ((int columns, int from, long size) in new[] { (96, 0, 0L), (768, MiddleRow, 0L), (LongRow, LongRow, 0L), (768, MiddleRow, BeyondSecondCache), (LongRow, LongRow, BeyondSecondCache), (768, MiddleRow, BeyondCaches), (LongRow, LongRow, BeyondCaches) })
             {
-                foreach ((bool inMemory, long size) in new[] { (false, 0L), (true, BeyondCaches) })
-                {
-                    Add(new BreakEven(KernelKind.BitmaskVector, size, 0) { Values = values, Columns = from }, () => FewBits(values, columns, inMemory, windows: false));
-                    if (PreparedSpMV.IsFast(values)) Add(new BreakEven(KernelKind.CsrVector, size, 0) { Values = values, Columns = from }, () => FewBits(values, columns, inMemory, windows: true));
-                }
+                Add(new BreakEven(KernelKind.BitmaskVector, size, 0) { Values = values, Columns = from }, () => FewBits(values, columns, size, windows: false));
+                if (PreparedSpMV.IsFast(values)) Add(new BreakEven(KernelKind.CsrVector, size, 0) { Values = values, Columns = from }, () => FewBits(values, columns, size, windows: true));
             }
         }
         return new BreakEvenTable(entries, $"measured with {SimdSupport.Level}, {WorkPool.Threads} threads") { Conditions = BreakEvenConditions.Current, Disturbance = disturbance ?? Disturbance.Now() };
@@ -103,10 +104,26 @@ internal static class BreakEvenMeasurement
         void Add(BreakEven rule, Func<double> measure)
         {
             cancellation.ThrowIfCancellationRequested();
-            progress?.Report($"{rule.Kernel}{(rule.Values == ValueKind.Float32 ? "" : " " + rule.Values.ShortName())}{(rule.BlockRows > 0 ? $" of {rule.BlockRows} rows" : "")}{(rule.Images > 0 ? $" of {rule.Images} images" : "")} from {rule.Size}");
-            entries.Add(rule with { Density = Math.Round(Math.Clamp(measure(), 0, 1), 3) });
+            progress?.Report($"{rule.Kernel}{(rule.Values == ValueKind.Float32 ? "" : " " + rule.Values.ShortName())}{(rule.BlockRows > 0 ? $" of {rule.BlockRows} rows" : "")}{(rule.Images > 0 ? $" of {rule.Images} images" : "")} from {rule.Size}{(rule.WeightBytes > 0 ? $", weights from {rule.WeightBytes / 1e6:0.0} MB" : "")}");
+            rule = rule with { Density = Math.Round(Math.Clamp(measure(), 0, BreakEven.MostDensity), 3) };
+            // What is measured twice has the lesser point: staying dense is the lesser loss.
+            int known = entries.FindIndex(e => (e with { Density = rule.Density }) == rule);
+            if (known < 0) entries.Add(rule);
+            else if (entries[known].Density > rule.Density) entries[known] = rule;
         }
     }
+
+    private const int ManyRows = 64;
+
+    /// <summary>Square weights that are timed with so many rows of input, 64 and more with 128; for all weights of at least <see cref="From"/> bytes.</summary>
+    private sealed record Product(int Side, long From, double Density, params int[] Rows);
+
+    // A tile of the dense kernel has eight rows; what fills none is cheaper from four rows down. Few rows wait for the weight: for one of 256 x 256 as long as for the multiply-adds, twice as long and more for what the third cache and memory hold.
+    private static IEnumerable<Product> Products =>
+    [
+        new(256, 0, Density, 2, 4, 5, 8, 12), new(512, 512 << 10, Density, 2, 4, 5, 8, 12), new(512, 0, Density, 16, 24, 32, 128),
+        new(2048, PartOfThirdCache, FarDensity, 2, 4, 5, 8, 12, 16), new(3072, BeyondCaches, FarDensity, 2, 4, 5, 8, 12, 16),
+    ];
 
     private static double Convolution(Layer layer)
     {
@@ -131,29 +148,27 @@ internal static class BreakEvenMeasurement
         return BreakEvenOf(SparseCost.HalfOfColumns, () => Gemm.Multiply(false, 1, x, side, packed, 0, y, side, default, default, Clamp.None), () => ColumnGemv.Multiply(weight, x, 0, y));
     }
 
-    private static double Matrix(int rows, bool block)
+    /// <summary>The point of a square weight for a number of rows of input.</summary>
+    private static Func<int, double> Matrix(int side, double density, bool block)
     {
-        const int Side = 512;
         var random = new Random(2);
-        float[] weight = Uniform(random, Side * Side), x = Uniform(random, rows * Side), y = new float[rows * Side];
-        PackedMatrix packed = PackedMatrix.Right(true, Side, Side, weight, Side);
-        Mask mask = RandomMask(random, Side, Side, block ? 4 : 1, Density);
-        Action dense = () => Gemm.Multiply(false, rows, x, Side, packed, 0, y, Side, default, default, Clamp.None);
-        if (block)
+        float[] weight = Uniform(random, side * side);
+        PackedMatrix packed = PackedMatrix.Right(true, side, side, weight, side);
+        Mask mask = RandomMask(random, side, side, block ? 4 : 1, density);
+        PreparedSpMM sparse = block ? new PreparedSpMM(BlockCsrMatrix.FromMask(mask, weight, side, side, 4, 1)) : new PreparedSpMM(CsrMatrix.FromMask(mask, weight, side, side));
+        return rows =>
         {
-            var tiles = new PreparedSpMM(BlockCsrMatrix.FromMask(mask, weight, Side, Side, 4, 1));
-            return BreakEvenOf(SparseCost.OfLinear(Density, Side, Side, rows, 4), dense, () => tiles.Linear(x, rows, y));
-        }
-        var sparse = new PreparedSpMM(CsrMatrix.FromMask(mask, weight, Side, Side));
-        return BreakEvenOf(SparseCost.OfLinear(Density, Side, Side, rows), dense, () => sparse.Linear(x, rows, y));
+            float[] x = Uniform(random, rows * side), y = new float[rows * side];
+            return BreakEvenOf(SparseCost.OfLinear(density, side, side, rows, block ? 4 : 1), () => Gemm.Multiply(false, rows, x, side, packed, 0, y, side, default, default, Clamp.None), () => sparse.Linear(x, rows, y));
+        };
     }
 
     private static double Vector(int side, KernelKind kernel, int blockRows)
     {
         var random = new Random(3);
-        // A bit-mask reads all its bits whatever the density, and windows fill with it: they are measured where they are meant to win.
+        // A bit-mask reads all its bits whatever the density, and windows fill with it: they are measured where they are meant to win. From 3072 x 3072 on a bit-mask gained at 0.4, where a third cache of 32 MB held it, and lost by a third at 0.7.
         bool windows = kernel == KernelKind.CsrVector && LinearKernel.UsesWindows;
-        double density = windows || kernel == KernelKind.BitmaskVector ? BitmaskDensity : VectorDensity;
+        double density = kernel == KernelKind.BitmaskVector ? BitmaskOfSinglesDensity : windows ? BitmaskDensity : VectorDensity;
         float[] weight = Uniform(random, side * side), x = Uniform(random, side), y = new float[side];
         PackedMatrix packed = PackedMatrix.Right(true, side, side, weight, side);
         Mask mask = RandomMask(random, side, side, blockRows, density);
@@ -175,11 +190,11 @@ internal static class BreakEvenMeasurement
     }
 
     /// <summary>Values of few bits under a mask or in windows beside all values of the same type: a matrix that stays in the second cache, or the next of many copies.</summary>
-    private static double FewBits(ValueKind values, int columns, bool inMemory, bool windows)
+    private static double FewBits(ValueKind values, int columns, long bytes, bool windows)
     {
         const long CachedBytes = 256 << 10, CopyBytes = 1 << 20;
         var random = new Random(6);
-        int rows = (int)((inMemory ? CopyBytes : CachedBytes) * 8 / values.Bits() / columns), next = 0, copies = inMemory ? (int)(2 * BeyondCaches / CopyBytes) : 1;
+        int rows = (int)((bytes > 0 ? CopyBytes : CachedBytes) * 8 / values.Bits() / columns), next = 0, copies = Math.Max(1, (int)(2 * bytes / CopyBytes));
         float[] weight = Uniform(random, rows * columns), x = Uniform(random, columns), y = new float[rows];
         CompactMatrix[] all = Copies(CompactMatrix.FromDense(weight, rows, columns, values));
         CompactMatrix masked = CompactMatrix.FromMask(RandomMask(random, rows, columns, 1, BitmaskDensity), weight, rows, columns, values);
@@ -197,7 +212,14 @@ internal static class BreakEvenMeasurement
             sparse = () => Gemv.Multiply(masks[next], x, y);
         }
         // The best time from memory is that of a matrix of which a part was still in a cache: the median is what a model sees.
-        double[] times = KernelTimer.Medians(BudgetMilliseconds, () => Gemv.Multiply(all[next = (next + 1) % copies], x, y), sparse);
+        Action dense = () => Gemv.Multiply(all[next = (next + 1) % copies], x, y);
+        // A budget may hold no second look at a copy, and the first one finds its pages new.
+        for (int i = 0; i < copies; i++)
+        {
+            dense();
+            sparse();
+        }
+        double[] times = KernelTimer.Medians(BudgetMilliseconds / 2, dense, sparse);
         return cost * times[0] / times[1];
 
         CompactMatrix[] Copies(CompactMatrix w) =>

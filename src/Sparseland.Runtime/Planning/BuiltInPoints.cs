@@ -42,8 +42,9 @@ internal static class BuiltInPoints
         .. Rules(KernelKind.Convolution, (0, 0.47), (16, 0.9)), .. Batches(KernelKind.Convolution, (0, 0.55), (16, 0.85)),
         .. Rules(KernelKind.Pointwise, (0, 0.25), (16, 0.88)), .. Batches(KernelKind.Pointwise, (0, 0.45), (16, 0.88)),
         .. Blocks(KernelKind.ConvolutionBlock, 4, (0, 0.25), (16, 0.88)), .. Blocks(KernelKind.ConvolutionBlock, 8, (0, 0.5), (16, 0.88)),
-        .. Rules(KernelKind.Csr, (2, 0.5), (16, 0.84), (24, 0.88)),
-        .. Rules(KernelKind.Block, (2, 0.5), (16, 0.85), (24, 0.88)),
+        .. Products(0, (2, 0.19), (4, 0.28), (5, 0.37), (8, 0.5), (12, 0.67), (16, 0.76), (24, 0.88)),
+        .. Products(BreakEvenMeasurement.PartOfThirdCache, (2, 0.35), (4, 0.4), (5, 0.51), (8, 0.56), (12, 0.69), (16, 0.84)),
+        .. Products(BreakEvenMeasurement.BeyondCaches, (2, 0.3), (4, 0.32), (5, 0.4), (8, 0.4), (12, 0.42), (16, 0.5)),
         .. Rules(KernelKind.Grouped, (0, 0.37), (16, 0.65)),
         .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
     ];
@@ -107,7 +108,7 @@ internal static class BuiltInPoints
     [
         .. Rules(KernelKind.CsrVector, (0, 0.6), (4 << 20, 0.67), (32 << 20, 0.72)),
         .. FewBits(ValueKind.BFloat16, 0.89, 0.77, 0.9, 0.84, windows: true), .. FewBits(ValueKind.Int8, 0.59, 0.44, 0.85, 0.85, windows: true), .. FewBits(ValueKind.Int4, 0.9, 0.74, 0.9, 0.9, windows: true),
-        .. Rules(KernelKind.BitmaskVector, (0, 0.36), (4 << 20, 0.53), (32 << 20, 0.9)),
+        .. Rules(KernelKind.BitmaskVector, (0, 0.36), (4 << 20, 0.53), (32 << 20, 0.66)),
         // The lesser itself from memory. Zero: the mask of 4-bit values in the caches, or in short rows, is slower than their dense product at every density.
         .. FewBits(ValueKind.BFloat16, 0.43, 0.45, 0.69, 0.69), .. FewBits(ValueKind.Int8, 0.46, 0.41, 0.74, 0.74), .. FewBits(ValueKind.Int4, 0, 0, 0, 0.5),
     ];
@@ -140,6 +141,10 @@ internal static class BuiltInPoints
     ];
 
     private static IEnumerable<BreakEven> Rules(KernelKind kernel, params (long Size, double Density)[] points) => points.Select(p => new BreakEven(kernel, p.Size, p.Density));
+
+    // Compressed rows and blocks, whose code takes the same time.
+    private static IEnumerable<BreakEven> Products(long weightBytes, params (long Size, double Density)[] points) =>
+        ((KernelKind[])[KernelKind.Csr, KernelKind.Block]).SelectMany(k => Rules(k, points)).Select(r => r with { WeightBytes = weightBytes });
 
     private static IEnumerable<BreakEven> Batches(KernelKind kernel, params (long Size, double Density)[] points) => Rules(kernel, points).Select(r => r with { Images = BreakEvenMeasurement.SharedImages });
 

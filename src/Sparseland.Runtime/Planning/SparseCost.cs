@@ -25,9 +25,11 @@ internal static class SparseCost
     // (256 x 256 at 50 and 20 %), beside it 0.27 to 0.33 ns for each stored value of 512 x 512 to 1024 x 1024, and 0.5 to 1 of 2048 x 2048.
     private const double NearStored = 37_000, BeyondNearCode = 1.6, BeyondFarCode = 3;
 
-    // The points of few rows were measured beside a dense weight in the caches; one of 24 MB and more came from memory there, whatever it met. Zen 5, one thread (two were not measured), 3072 x 3072 and 2048 x 4096 beside 512 x 64: 0.19 to 0.3 ns a place and
+    // Where points of few rows are those of a dense weight in the caches (built-in ones): one of 32 MB and more came from memory there, whatever it met. Zen 5, one thread (two were not measured), 3072 x 3072 and 2048 x 4096 beside 512 x 64: 0.19 to 0.3 ns a place and
     // 0.036 with 2 rows, 0.22 to 0.3 and 0.075 with 5, 0.25 to 0.29 and 0.1 with 8; 16 rows need that long to multiply. The share taken here is above those: a wrong choice of the dense product is the lesser loss.
-    private const double FarPlaces = 6_000_000, FarShare = 0.2, FarShareOfRow = 0.045;
+    private const double FarPlaces = BreakEvenMeasurement.BeyondCaches / sizeof(float), FarShare = 0.2, FarShareOfRow = 0.045;
+
+    private static int DensePanel => SimdSupport.Level switch { SimdLevel.Vector512 => 32, SimdLevel.Vector256 => 16, _ => 8 };
 
     // Rows of 4096 in memory in bfloat16, int8 and int4, 50 to 90 % zeros (figure gemv): each within a tenth of time = this + the rest in proportion to density.
     private const double ExpandFewBits = 1 / 3.0;
@@ -61,7 +63,8 @@ internal static class SparseCost
     /// <param name="blockRows">Rows of the weight that are stored together.</param>
     public static double OfLinear(double density, int inputs, int outputs, int rows, int blockRows = 1)
     {
-        double cost = Of(density, outputs, rows, blockRows, (long)inputs * outputs), stored = density * inputs * outputs;
+        // Dense panels are as wide as two registers, whatever of the last is filled: 100 outputs take what 128 do (Zen 4, one thread, 768 x 100, 16 to 197 rows: 85 GFLOP/s where 64 outputs reach 105).
+        double cost = Of(density, outputs, rows, blockRows) * outputs / ((outputs + DensePanel - 1) / DensePanel * DensePanel), stored = density * inputs * outputs;
         if (!CompiledKernels.AreWritten || !VectorUnits.AreFullWidth || stored <= NearStored) return cost;
         cost = Math.Max(cost, (stored > FarStored ? BeyondFarCode : BeyondNearCode) * density * 16 / Math.Max(16, rows));
         return (double)inputs * outputs < FarPlaces ? cost : cost * Math.Min(1, FarShare + (FarShareOfRow * rows));

@@ -42,7 +42,7 @@ internal abstract class ConvolutionKernel
             new(kind, cost, $"{weight.Name}|sparse|{layer}", () => new SparseConvolution(matrix.Csr, shape), kind == KernelKind.ConvolutionBlock ? $"{matrix.BlockRows}x1 blocks, " : matrix.Note),
         ];
         if (!PreparedSparseConvolution.Fits(shape, geometry.Height, geometry.Width)) candidates = candidates[..1];
-        return KernelChooser.Choose(candidates, new KernelRules(new KernelWork(pixels) { BlockRows = matrix.BlockRows, Images = geometry.Batch, Columns = shape.WeightsPerOutput }, RulesText(kind, geometry)), matrix.Density, geometry.MultiplyAdds, context, kernel =>
+        return KernelChooser.Choose(candidates, new KernelRules(new KernelWork(pixels) { BlockRows = matrix.BlockRows, Images = geometry.Batch, Columns = shape.WeightsPerOutput }, RulesText(kind, geometry), Uncertainty(kind, geometry)), matrix.Density, geometry.MultiplyAdds, context, kernel =>
         {
             var x = new float[geometry.InputLength];
             Array.Fill(x, 0.5f);
@@ -60,6 +60,17 @@ internal abstract class ConvolutionKernel
         if (blockRows > 1 && outputs % blockRows == 0 && PreparedSparseConvolution.HasTiles(shape)) return (KernelKind.ConvolutionBlock, SparseCost.Of(density, outputs, pixels, blockRows));
         if (geometry.Groups > 1) return (KernelKind.Grouped, SparseCost.OfGroups(density, outputs, Math.Max(1, shape.WeightsPerOutput), geometry.KernelHeight * geometry.KernelWidth, geometry.StrideY * geometry.StrideX));
         return (PreparedSparseConvolution.ReadsImage(shape) ? KernelKind.Pointwise : KernelKind.Convolution, SparseCost.Of(density, outputs, pixels, weights: (long)outputs * shape.WeightsPerOutput));
+    }
+
+    // How far rules may be from the truth, which no class of shapes foretells better. Groups: the dense kernel wastes registers on few outputs. Blocks with strides: what laying out images costs depends on how many inputs an output has
+    // (Zen 4, 3 x 3, 512 to 64 channels of 14 x 14 with stride 2, 8 x 1 blocks at a density of 0.2: 1.1 to 1.7 times the dense time, where rules expect a quarter of it).
+    // Batches of images of few pixels: dense kernels fill their registers with them anyhow or not at all (3x3, 64 to 64 channels, 9 images of 4 x 4 pixels: 58 GFLOP/s of 216, where a neighbour of its class has three times that; Zen 5).
+    private static double Uncertainty(KernelKind kind, in Convolution2D geometry)
+    {
+        const long fewPixels = 16;
+        if (kind == KernelKind.Depthwise) return 1;
+        if (geometry.Groups > 1 || (kind == KernelKind.ConvolutionBlock && geometry.StrideY * geometry.StrideX > 1)) return 5;
+        return geometry.Batch > 1 && (long)geometry.OutHeight * geometry.OutWidth <= fewPixels ? 3 : 1;
     }
 
     private static string RulesText(KernelKind kind, in Convolution2D geometry) =>

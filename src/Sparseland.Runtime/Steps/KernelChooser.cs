@@ -20,7 +20,8 @@ internal sealed record KernelChoice<T>(T Kernel, KernelKind Kind, double Density
 /// <summary>Which rules of the break-even table are asked.</summary>
 /// <param name="Work">What the table's rules are compared with.</param>
 /// <param name="Text">The same for the plan's reason, beginning with a space, or empty.</param>
-internal sealed record KernelRules(KernelWork Work, string Text = "");
+/// <param name="Uncertainty">Where a kernel is expected to be less than so many times as fast as the dense one, or as slow, no rule decides: candidates are timed, once in a session.</param>
+internal sealed record KernelRules(KernelWork Work, string Text = "", double Uncertainty = 1);
 
 /// <summary>Chooses among kernels by the break-even table, or by timing them.</summary>
 internal static class KernelChooser
@@ -30,11 +31,6 @@ internal static class KernelChooser
 
     // Half a microsecond or so: calls cost more than the work.
     private const long SmallestWorthwhile = 20_000;
-
-    // No rule foretells groups of channels, or batches of images of so few pixels, to within less than this: they are timed, once in a session. Dense kernels fill their registers with such images anyhow or not at all
-    // (3x3, 64 to 64 channels, 9 images of 4 x 4 pixels: 58 GFLOP/s of 216, where a neighbour of its class has three times that; Zen 5).
-    private const double Uncertain = 3;
-    private const long FewPixels = 16;
 
     /// <summary>The density from which on a weight is full: its zeros are too few to gain from.</summary>
     public const double Full = 0.95;
@@ -60,7 +56,7 @@ internal static class KernelChooser
         // All: a table that was not measured here may be wrong about any of them.
         List<Candidate<T>> tried = [dense, .. ranked.Select(r => r.Candidate).Where(c => double.IsFinite(c.Cost))];
         if (context.Options.AutoTune) return Fastest(tried, density, context, work, out _);
-        if (ranked[0] is { Speedup: > 1 / Uncertain and < Uncertain } likely && IsUncertain(likely.Candidate.Kind, rules.Work))
+        if (ranked[0].Speedup > 1 / rules.Uncertainty && ranked[0].Speedup < rules.Uncertainty)
         {
             // Kernels may differ in the last bits: what one image size found holds for all that no rule decides. The key of the sparse weight is the layer's.
             Dictionary<string, (KernelKind Kind, string Times)> timed = context.Prepared.Timed;
@@ -83,9 +79,6 @@ internal static class KernelChooser
 
         KernelChoice<T> Take(Candidate<T> chosen, string reason) => new(context.Prepared.Get(chosen.Key, chosen.Prepare), chosen.Kind, density, reason);
     }
-
-    private static bool IsUncertain(KernelKind kind, KernelWork work) =>
-        kind == KernelKind.Grouped || work.Images > 1 && work.Size <= FewPixels && kind is (KernelKind.Convolution or KernelKind.Pointwise or KernelKind.ConvolutionBlock);
 
     /// <summary>Times candidates, the dense one first; what lost and no other plan has is not held.</summary>
     private static KernelChoice<T> Fastest<T>(List<Candidate<T>> tried, double density, StepContext context, Func<T, Action> work, out string text) where T : class

@@ -54,7 +54,7 @@ internal abstract class LinearKernel(int inputs, int outputs)
             if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockVector(matrix), Tiles()));
         }
         long size = rows > 1 ? rows : (long)inputs * outputs * sizeof(float);
-        return KernelChooser.Choose(candidates, new KernelRules(new KernelWork(size) { BlockRows = matrix.BlockRows }), matrix.Density, (long)rows * inputs * outputs, context, kernel =>
+        return KernelChooser.Choose(candidates, new KernelRules(new KernelWork(size) { BlockRows = matrix.BlockRows, WeightBytes = rows > 1 ? (long)inputs * outputs * sizeof(float) : 0 }), matrix.Density, (long)rows * inputs * outputs, context, kernel =>
         {
             var x = new float[rows * inputs];
             Array.Fill(x, 0.5f);
