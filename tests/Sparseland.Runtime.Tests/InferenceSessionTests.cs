@@ -66,6 +66,35 @@ public class InferenceSessionTests
         }
     }
 
+    [Fact]
+    public void Planes_a_power_of_two_apart_lie_a_line_further_and_give_the_same_bits()
+    {
+        foreach (int batch in (int[])[1, 2])
+        {
+            // What leaves a plan has no gaps.
+            TensorData x = RandomNetworks.Input(1, batch, 3, 32, 32);
+            InferenceSession one = new(Network(true), s_alwaysSparse), other = new(Network(false), s_alwaysSparse);
+            Near.BitEqual(one.Run(x).Values.First().Span<float>(), other.Run(x).Values.First().Span<float>());
+            var inputs = new Dictionary<string, TensorData> { ["x"] = x };
+            Assert.DoesNotContain("cache lines", one.DescribePlan(inputs), StringComparison.Ordinal);
+            // All between the input and the mean: six convolutions, two cuts and what is put around them.
+            Assert.Contains("planes of 9 values begin with cache lines", other.DescribePlan(inputs), StringComparison.Ordinal);
+        }
+
+        static ModelGraph Network(bool outputs)
+        {
+            var b = new GraphBuilder("crowded", 5);
+            Value x = b.Input("x", ElementType.Float32, Dimension.Named("batch"), 3, 32, 32);
+            Value a = b.Relu(b.Conv(x, "stem", 16, 3, padding: 1)), q = b.Relu(b.Conv(a, "first", 16, 3, padding: 1)), r = b.Relu(b.Add(b.Conv(q, "second", 16, 3, padding: 1), a));
+            Value rows = b.Slice(r, 2, 0, 32, 2), cut = b.Slice(rows, 3, 0, 32, 2), padded = b.Add("Pad", [cut, b.Integers(0, 4, 0, 0, 0, 4, 0, 0)]);
+            Value s = b.Relu(b.Conv(r, "half", 24, 3, stride: 2, padding: 1)), t = b.Relu(b.Add(b.Conv(s, "third", 24, 3, padding: 1), padded)), u = b.Relu(b.Conv(t, "last", 24, 3, padding: 1));
+            Value y = b.Linear(b.Flatten(b.GlobalAveragePool(u)), "head", 5);
+            ModelGraph graph = outputs ? b.Build(y, a, q, r, rows, cut, padded, s, t, u) : b.Build(y);
+            RandomNetworks.Prune(graph, 5, 0.2);
+            return graph;
+        }
+    }
+
     [SkippableFact]
     public void Windows_are_taken_whether_neighbouring_rows_share_inputs_or_not()
     {

@@ -70,9 +70,11 @@ public static unsafe class Permute
     /// <param name="outputShape">Shape of the output.</param>
     /// <param name="outputStart">First position written, per axis.</param>
     /// <param name="size">Size of the box, per axis.</param>
-    /// <exception cref="ArgumentException">Ranks differ, the box leaves either array, or a span is too short.</exception>
+    /// <param name="inputPlane">Floats from one plane, which is the last two axes, of the input to the next (<see cref="PlaneSpacing"/>); 0 for no gaps.</param>
+    /// <param name="outputPlane">The same of the output.</param>
+    /// <exception cref="ArgumentException">Ranks differ, the box leaves either array, planes overlap or are fewer than two axes, or a span is too short.</exception>
     public static void CopyBox(ReadOnlySpan<float> input, ReadOnlySpan<int> inputShape, ReadOnlySpan<int> inputStart, ReadOnlySpan<int> step,
-        Span<float> output, ReadOnlySpan<int> outputShape, ReadOnlySpan<int> outputStart, ReadOnlySpan<int> size)
+        Span<float> output, ReadOnlySpan<int> outputShape, ReadOnlySpan<int> outputStart, ReadOnlySpan<int> size, int inputPlane = 0, int outputPlane = 0)
     {
         int rank = inputShape.Length;
         if (inputStart.Length != rank || step.Length != rank || outputShape.Length != rank || outputStart.Length != rank || size.Length != rank)
@@ -97,7 +99,11 @@ public static unsafe class Permute
             target += outputCount * outputStart[i];
             inputCount = checked(inputCount * inputShape[i]);
             outputCount = checked(outputCount * outputShape[i]);
+            if (i != rank - 2) continue;
+            if (inputPlane != 0) inputCount = PlaneSpacing.Of(inputPlane, checked((int)inputCount), nameof(inputPlane));
+            if (outputPlane != 0) outputCount = PlaneSpacing.Of(outputPlane, checked((int)outputCount), nameof(outputPlane));
         }
+        if (rank < 2 && (inputPlane | outputPlane) != 0) throw new ArgumentException($"Arrays of rank {rank} have no planes.", nameof(inputPlane));
         Parts.Need(input.Length, inputCount, nameof(input));
         Parts.Need(output.Length, outputCount, nameof(output));
         if (empty) return;
@@ -112,7 +118,7 @@ public static unsafe class Permute
             int inner = size[^1], outer = rank - 1;
             nint innerStep = (nint)inputSteps[^1];
             // Whole rows in a row are one, while there is enough left to share.
-            while (outer > 0 && innerStep == 1 && size[outer] == inputShape[outer] && size[outer] == outputShape[outer] && step[outer - 1] == 1 && inner < Parts.Chunk) inner *= size[--outer];
+            while (outer > 0 && innerStep == 1 && inputSteps[outer - 1] == inner && outputSteps[outer - 1] == inner && inner < Parts.Chunk) inner *= size[--outer];
             int[] sizes = size[..outer].ToArray();
             long rows = 1;
             foreach (int s in sizes) rows *= s;

@@ -15,6 +15,9 @@ internal sealed class FlatPlanes
     // Taps times tiles: each has the index of a mask, in the whole some tens of megabytes at most.
     private const long MostMasks = 1 << 24;
 
+    // Bytes after which addresses fall into the same set of the first cache again, and lines of one set that copies read beside those that they write: of 8 or 12.
+    private const int Sets = 4096, LinesOfASet = 6;
+
     private readonly int _imagePlane, _channels, _width, _strideHeight, _strideWidth, _outWidth, _rows, _taps, _highest, _lowest, _beyond, _farthest;
     private readonly (int Row, int Column)[] _phases;
     private readonly (int Phase, int Row, int Column)[] _shifts;
@@ -38,6 +41,7 @@ internal sealed class FlatPlanes
         _shifts = shifts;
         IsImage = s is { StrideHeight: 1, StrideWidth: 1 };
         PlaneStride = IsImage ? imagePlane : checked(_rows * outWidth);
+        ChannelsAtOnce = LinesOfASet * Sets / (int)Math.Clamp(PlaneStride * sizeof(float) & -(PlaneStride * (long)sizeof(float)), PlaneSpacing.Line * sizeof(float), Sets);
         (_lowest, _highest) = (shifts.Min(t => t.Row), shifts.Max(t => t.Row));
         _beyond = RowsBeyond(_lowest, _highest, _rows, outHeight);
         _farthest = shifts.Max(t => Math.Abs(t.Column));
@@ -84,6 +88,9 @@ internal sealed class FlatPlanes
 
     /// <summary>Floats between planes.</summary>
     public int PlaneStride { get; }
+
+    /// <summary>Channels whose lines under one tap the first cache keeps until the next tap: few where planes are a power of two apart, since the same pixel of all of them falls into the same sets.</summary>
+    public int ChannelsAtOnce { get; }
 
     /// <summary>Floats of all planes.</summary>
     public long TotalLength => (long)PlaneStride * _channels * _phases.Length;

@@ -10,11 +10,16 @@ namespace Sparseland.Runtime.Planning;
 /// <remarks>
 /// Planes of 14 x 14 floats fill 12 lines and a quarter, so registers of 16 pixels lie across two lines in three of four planes, and where two threads share the pixels they both write a line at the cut and one
 /// at the end. With gaps each line is one thread's, and the last pixels are a tile as any other. Layers of 14 x 14 and of 7 x 7 pixels took 10 to 15 % less time so, with one thread as with two.
+/// Planes of 16 x 16, 32 x 32 or 112 x 112 pixels lie a line further apart than they would: in steps of 1 KiB and multiples of it, lines of all channels fall into the same few sets of the caches, where a panel's outputs and the inputs
+/// that are packed for them drive each other out.
 /// </remarks>
 internal static class SpacedPlanes
 {
     // Gaps are at most a third of the pixels: 7 x 7 take 64 floats.
     private const int MostGap = 3;
+
+    // Floats: the same pixel of planes that are so far apart, or a multiple of it, falls into four sets of the first cache or fewer.
+    private const int CrowdedDistance = 256;
 
     // Pixels of eight registers: threads share those of larger images, and the rows of weights for smaller ones.
     private const int LeastHalved = 128;
@@ -71,6 +76,7 @@ internal static class SpacedPlanes
     private static int Distance(int pixels)
     {
         int distance = PlaneSpacing.ToLines(pixels);
+        if (distance % CrowdedDistance == 0) distance = checked(distance + PlaneSpacing.Line);
         return distance - pixels <= pixels / MostGap ? distance : pixels;
     }
 }

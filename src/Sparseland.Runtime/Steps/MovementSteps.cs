@@ -92,7 +92,7 @@ internal static class MovementSteps
         var zero = new int[x.Length];
         Slot?[] inputs = context.Inputs(node);
         Slot input = inputs[0]!, output = context.NewArena(node.Outputs[0], y);
-        return new KernelStep(node, inputs, [output], "copy", state => Permute.CopyBox(state.Read(input), x, first, step, state.Write(output), y, zero, y));
+        return new KernelStep(node, inputs, [output], "copy", state => Permute.CopyBox(state.Read(input), x, first, step, state.Write(output), y, zero, y, input.PlaneDistance, output.PlaneDistance), spaced: input, spacedOutput: output);
     }
 
     /// <summary>The step for Pad with a constant value and constant amounts, or null.</summary>
@@ -125,8 +125,8 @@ internal static class MovementSteps
         {
             Span<float> result = state.Write(output);
             result.Fill(value);
-            Permute.CopyBox(state.Read(input), x, from, step, result, y, to, size);
-        });
+            Permute.CopyBox(state.Read(input), x, from, step, result, y, to, size, input.PlaneDistance, output.PlaneDistance);
+        }, spaced: input, spacedOutput: output);
     }
 
     /// <summary>The step for Gather of whole rows (an embedding), or null.</summary>

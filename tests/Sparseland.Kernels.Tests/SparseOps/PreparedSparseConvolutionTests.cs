@@ -18,6 +18,7 @@ public class PreparedSparseConvolutionTests
                 { "3x3 padded", Same3x3(6, 8), 1, 32, 32 },
                 { "3x3 8x8 images", Same3x3(4, 5), 9, 8, 8 },
                 { "more channels than a block", Same3x3(64, 3), 1, 32, 32 },
+                { "planes a power of two apart, more channels than a set of the cache has lines", Same3x3(20, 24), 1, 32, 32 },
                 { "3x3 stride 2", Same3x3(4, 6) with { StrideHeight = 2, StrideWidth = 2 }, 2, 16, 17 },
                 { "1x1 stride 2", new(4, 6, 1, 1) { StrideHeight = 2, StrideWidth = 2 }, 3, 9, 8 },
                 { "3x3 dilated", new(3, 4, 3, 3) { DilationHeight = 2, DilationWidth = 3, PadTop = 2, PadLeft = 3, PadBottom = 2, PadRight = 3 }, 2, 11, 13 },

@@ -249,14 +249,15 @@ internal unsafe struct FlatSource : IPlaneSource
     {
         // As many lines as there are: each is its own number.
         bool all = Lines.Length == Layout.Offsets.Length;
+        long most = (long)Layout.ChannelsAtOnce * Layout.Taps;
         for (int t = tile; t < tile + tiles; t++, to += stride)
         {
-            if (all) PackTaps(t, first, end, to);
-            else PackLines(t, first, end, to);
+            if (!all) PackLines(t, first, end, to);
+            else for (int i = first, next; i < end; i = next) PackTaps(t, i, next = (int)Math.Min(end, i + most), to);
         }
     }
 
-    /// <summary>Tap by tap: a tile has one mask for all channels.</summary>
+    /// <summary>Tap by tap: a tile has one mask for all channels. Taps of a channel read the same lines of the caches.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private readonly void PackTaps(int tile, int first, int end, float* to)
     {
