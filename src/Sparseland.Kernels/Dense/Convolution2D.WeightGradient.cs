@@ -27,6 +27,7 @@ public readonly partial record struct Convolution2D
         }
         fixed (float* pi = input, pg = outputGradient, pw = weightGradient)
         {
+            if (WinogradConvolution.Suits(this) && WinogradWeightGradient.Run(this, pi, pg, pw)) return;
             if (OuterWeightGradient.Suits(this))
             {
                 SimdDispatch.Run(new OuterWeightGradient(this, pi, pg, pw));

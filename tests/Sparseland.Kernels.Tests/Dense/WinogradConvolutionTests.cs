@@ -1,0 +1,172 @@
+using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
+using static Sparseland.Kernels.Tests.Dense.DenseTesting;
+
+namespace Sparseland.Kernels.Tests.Dense;
+
+[Collection("threads")]
+public sealed unsafe class WinogradConvolutionTests
+{
+    public static TheoryData<int, int, int, int, int> Shapes() => new()
+    {
+        // Images together in a block, the last one with fewer; images in bands; other numbers of channels than whole panels and squares; sides that differ.
+        { 4, 16, 8, 8, 16 },
+        { 11, 32, 6, 4, 48 },
+        { 1, 16, 36, 64, 16 },
+        { 2, 80, 10, 14, 16 },
+        { 1, 16, 16, 16, 144 },
+        { 5, 48, 8, 8, 80 },
+        { 1, 144, 16, 18, 32 },
+    };
+
+    private static Convolution2D Geometry(int batch, int channels, int height, int width, int outChannels) => new Convolution2D(batch, channels, height, width, outChannels, 3, 3).WithPadding(1);
+
+    [Theory, MemberData(nameof(Shapes))]
+    public void ForwardAgreesWithTheReference(int batch, int channels, int height, int width, int outChannels)
+    {
+        Convolution2D g = Geometry(batch, channels, height, width, outChannels);
+        Assert.True(WinogradConvolution.Suits(g));
+        float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), bias = Random(outChannels, 3), expected = new float[g.OutputLength];
+        g.ForwardReference(x, w, bias, expected);
+        float[] actual = SameEverywhere(() =>
+        {
+            float[] y = Random(expected.Length, 4);
+            fixed (float* px = x, pw = w, pb = bias, py = y) Assert.True(WinogradConvolution.Forward(g, px, pw, pb, py));
+            return y;
+        }, g.ToString());
+        Near.Equal(expected, actual, 2e-5, 1e-5, g.ToString());
+    }
+
+    [Theory, MemberData(nameof(Shapes))]
+    public void GradientsAgreeWithTheReference(int batch, int channels, int height, int width, int outChannels)
+    {
+        Convolution2D g = Geometry(batch, channels, height, width, outChannels);
+        float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), dy = Random((int)g.OutputLength, 3), expectedInput = new float[x.Length], expectedWeight = new float[w.Length];
+        g.BackwardInputReference(dy, w, expectedInput);
+        float[] dx = SameEverywhere(() =>
+        {
+            float[] result = Random(x.Length, 9);
+            fixed (float* pdy = dy, pw = w, pdx = result) Assert.True(WinogradConvolution.BackwardInput(g, pdy, pw, null, pdx));
+            return result;
+        }, $"input gradient {g}");
+        Near.Equal(expectedInput, dx, 2e-5, 1e-5, $"input gradient {g}");
+
+        g.BackwardWeightReference(x, dy, expectedWeight);
+        float[] dw = SameEverywhere(() =>
+        {
+            float[] result = Random(w.Length, 9);
+            fixed (float* px = x, pdy = dy, pdw = result) Assert.True(WinogradWeightGradient.Run(g, px, pdy, pdw));
+            return result;
+        }, $"weight gradient {g}");
+        Near.Equal(expectedWeight, dw, 1e-4, 1e-5, $"weight gradient {g}");
+    }
+
+    [Fact]
+    public void RoundingIsThatOfAFewMoreTerms()
+    {
+        Convolution2D g = Geometry(1, 64, 16, 16, 64);
+        float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), y = new float[g.OutputLength], expected = new float[g.OutputLength];
+        g.ForwardReference(x, w, default, expected);
+        double squares = 0, deviations = 0;
+        fixed (float* px = x, pw = w, py = y) Assert.True(WinogradConvolution.Forward(g, px, pw, null, py));
+        for (int i = 0; i < y.Length; i++)
+        {
+            squares += (double)expected[i] * expected[i];
+            deviations += ((double)y[i] - expected[i]) * ((double)y[i] - expected[i]);
+        }
+        Assert.InRange(Math.Sqrt(deviations / squares), 0, 5e-7);
+    }
+
+    [Fact]
+    public void OtherGeometriesAreLeftToTaps()
+    {
+        Convolution2D g = Geometry(4, 16, 16, 16, 32);
+        Assert.True(WinogradConvolution.Suits(g));
+        Convolution2D[] others =
+        [
+            g.WithStride(2), g.WithPadding(0), g with { PadRight = 2 }, g with { DilationY = 2 }, g with { Groups = 2 }, g with { KernelWidth = 5 }, g with { KernelHeight = 1 },
+            g with { InChannels = 24 }, g with { OutChannels = 40 }, g with { Width = 15 }, g with { Height = 17 }, g with { Batch = 0 }, g with { Batch = 1, Height = 8, Width = 8 },
+            g with { InChannels = 1 << 12, OutChannels = 1 << 12 },
+        ];
+        Assert.All(others, o => Assert.False(WinogradConvolution.Suits(o), o.ToString()));
+    }
+
+    [Theory, InlineData(float.NaN), InlineData(float.PositiveInfinity), InlineData(float.MaxValue)]
+    public void AValueThatIsNotFiniteStaysInItsReceptiveField(float value)
+    {
+        Convolution2D g = Geometry(4, 16, 8, 8, 16);
+        float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), dy = Random((int)g.OutputLength, 3), y = new float[g.OutputLength], dx = new float[x.Length], dw = new float[w.Length];
+        // Channel 3 of the second image, and the same place of the gradient; what is largest becomes infinite in sums.
+        int at = (((16 + 3) * 8) + 4) * 8 + 5;
+        x[at] = dy[at] = value;
+        Array.Fill(w, 2f);
+        g.Forward(x, w, default, y);
+        g.BackwardInput(dy, w, dx);
+        for (int i = 0; i < y.Length; i++)
+        {
+            bool near = i / 1024 == 1 && i / 8 % 8 is >= 3 and <= 5 && i % 8 is >= 4 and <= 6;
+            if (near) continue;
+            Assert.True(float.IsFinite(y[i]) && float.IsFinite(dx[i]), $"{i}");
+        }
+        Assert.Contains(y, v => !float.IsFinite(v));
+        Assert.Contains(dx, v => !float.IsFinite(v));
+
+        dy[at] = 1f;
+        g.BackwardWeight(x, dy, dw);
+        Assert.Equal(float.IsFinite(value) ? 0 : 16 * 9, dw.Count(v => !float.IsFinite(v)));
+    }
+
+    [Fact]
+    public void BlocksHaveEveryTileOnce()
+    {
+        foreach ((int batch, int height, int width, int tiles) in new[] { (3, 8, 6, 1), (3, 8, 6, 5), (3, 8, 6, 12), (7, 8, 6, 40), (1, 64, 4, 31), (2, 2, 2, 64), (5, 18, 22, 64) })
+        {
+            var planes = new WinogradPlanes(batch, height, width, tiles);
+            var seen = new int[batch, height / 2];
+            for (int i = 0; i < planes.Blocks; i++)
+            {
+                WinogradPlanes.Block block = planes[i];
+                Assert.Equal(width / 2, block.Columns);
+                Assert.InRange(block.Tiles, 1, planes.MostTiles);
+                for (int n = 0; n < block.Images; n++)
+                {
+                    for (int r = 0; r < block.Rows; r++) seen[block.Image + n, block.Row + r]++;
+                }
+            }
+            Assert.All(seen.Cast<int>(), count => Assert.Equal(1, count));
+        }
+    }
+
+    [Theory, InlineData(8, 32), InlineData(24, 16), InlineData(16, 32), InlineData(40, 16)]
+    public void ProductsOfTilesAgreeWithPlainSums(int rows, int width)
+    {
+        const int K = 13;
+        float[] a = Random(rows * K, 1), b = Random(K * width, 2), start = Random(rows * width, 3);
+        foreach (bool turned in new[] { false, true })
+        {
+            var expected = new float[rows * width];
+            for (int i = 0; i < expected.Length; i++)
+            {
+                float sum = 0f;
+                for (int k = 0; k < K; k++) sum = MathF.FusedMultiplyAdd(a[turned ? (k * rows) + (i / width) : (i / width * K) + k], b[(k * width) + (i % width)], sum);
+                expected[i] = start[i] + sum;
+            }
+            float[] actual = SameEverywhere(() =>
+            {
+                var c = (float[])start.Clone();
+                fixed (float* pa = a, pb = b, pc = c) SimdDispatch.Run(new Product { A = pa, B = pb, C = pc, Rows = rows, Width = width, K = K, Turned = turned });
+                return c;
+            }, $"{rows} x {width}, {turned}");
+            Near.BitEqual(expected, actual);
+        }
+    }
+
+    private struct Product : ILevelWork
+    {
+        public float* A, B, C;
+        public int Rows, Width, K;
+        public bool Turned;
+
+        public readonly void Run<V>() where V : unmanaged, IVector<V> => WinogradProduct.Run<V>(Rows, Width, K, A, Turned ? 1 : K, Turned ? Rows : 1, B, C, Width, accumulate: true);
+    }
+}
