@@ -18,6 +18,7 @@ internal sealed class GradientNode
 
     private BackwardFunction? _backward;
     private Tensor[] _saved;
+    private SelectedGradient?[]? _selected;
 
     public GradientNode(string name, ReadOnlySpan<Tensor?> inputs, int[][] outputShapes, ReadOnlySpan<Tensor?> saved, BackwardFunction backward)
     {
@@ -58,6 +59,12 @@ internal sealed class GradientNode
         BackwardFunction backward = _backward ?? throw new InvalidOperationException(
             $"Backward ran through '{Name}' already and its saved values are gone; add the losses and call Backward once, or pass retainGraph: true.");
         long start = StepClock.Start();
+        for (int i = 0; i < _selected?.Length; i++)
+        {
+            if (_selected[i] is not { } selected) continue;
+            _selected[i] = null;
+            Pending[i] = selected.AddTo(null);
+        }
         backward(new GradientFlow(this));
         StepClock.Stop(StepClock.InputGradient, Name, start);
         for (int i = 0; i < Pending.Length; i++)
@@ -79,8 +86,26 @@ internal sealed class GradientNode
     /// <summary>Adds a gradient (one holder of it is handed over) to what arrived at an output.</summary>
     public void Receive(int output, Tensor gradient)
     {
+        if (_selected?[output] is { } selected)
+        {
+            _selected[output] = null;
+            gradient = selected.AddTo(gradient);
+        }
         Tensor? pending = Pending[output];
         Pending[output] = pending is null ? gradient : Sum(pending, gradient);
+    }
+
+    /// <summary>Adds a gradient of some values to what arrived at an output, or keeps it until something does.</summary>
+    public void Receive(int output, SelectedGradient gradient)
+    {
+        _selected ??= new SelectedGradient?[Pending.Length];
+        if (Pending[output] is { } pending) Pending[output] = gradient.AddTo(pending);
+        else if (_selected[output] is { } other)
+        {
+            _selected[output] = null;
+            Pending[output] = gradient.AddTo(other.AddTo(null));
+        }
+        else _selected[output] = gradient;
     }
 
     /// <summary>Adds two gradients that are both handed over, in place where possible.</summary>
@@ -129,6 +154,15 @@ internal readonly struct GradientFlow(GradientNode node)
 
     /// <summary>As <see cref="Give"/> for a gradient that only the kept entries of a leaf have, in the mask's order.</summary>
     public void GiveStored(int index, float[] values, Mask mask) => node.Edges[index].Leaf!.ReceiveStoredGradient(values, mask);
+
+    /// <summary>As <see cref="Give"/> for a gradient of some of an input's values.</summary>
+    public void GiveSelected(int index, SelectedGradient gradient)
+    {
+        GradientEdge edge = index < node.Edges.Length ? node.Edges[index] : default;
+        if (edge.Leaf is { } leaf) leaf.ReceiveGradient(gradient.AddTo(null));
+        else if (edge.Node is { } producer) producer.Receive(edge.Output, gradient);
+        else gradient.Drop();
+    }
 
     /// <summary>Hands the gradient of input <paramref name="index"/> over; ignored when it is not wanted.</summary>
     public void Give(int index, Tensor gradient)

@@ -118,10 +118,12 @@ internal static class Slicing
         long[] starts = c.Integers(1) ?? throw c.Error("starts are missing"), ends = c.Integers(2) ?? throw c.Error("ends are missing");
         long[] axes = c.Integers(3) ?? [.. Enumerable.Range(0, starts.Length).Select(i => (long)i)];
         long[]? steps = c.Integers(4);
-        Tensor y = x;
+        int[] first = new int[x.Rank], distance = new int[x.Rank], counts = [.. x.Shape];
+        System.Array.Fill(distance, 1);
+        bool isWhole = true;
         for (int i = 0; i < starts.Length; i++)
         {
-            int axis = Views.Axis(axes[i], x.Rank), size = x.Shape[axis];
+            int axis = Views.Axis(axes[i], x.Rank), size = counts[axis];
             long step = steps is null ? 1 : steps[i];
             if (step == 0) throw c.Error("a step is 0");
             if (size == 0) continue;
@@ -129,12 +131,14 @@ internal static class Slicing
             if (step > 0) (start, end) = (Math.Clamp(start, 0, size), Math.Clamp(end, 0, size));
             else (start, end) = (Math.Clamp(start, -1, size - 1), Math.Clamp(end, -1, size - 1));
             int count = (int)Math.Max(0, step > 0 ? (end - start + step - 1) / step : (start - end - step - 1) / -step);
-            var taps = new int[count];
-            for (int k = 0; k < count; k++) taps[k] = (int)(start + (k * step));
             if (count == size && step == 1) continue;
-            y = AxisMap.Then(x, y, axis, count, taps);
+            isWhole = false;
+            counts[axis] = count;
+            first[axis] += (int)start * distance[axis];
+            // A single index has no next one, however long the step.
+            distance[axis] = count < 2 ? 1 : distance[axis] * (int)step;
         }
-        return [ReferenceEquals(y, x) ? Views.Reshape(x, x.Shape) : y];
+        return [isWhole ? Views.Reshape(x, x.Shape) : StridedSlice.Apply(x, first, distance, counts)];
     }
 
     public static ModelValue[]? PadFromNode(OperatorContext c)

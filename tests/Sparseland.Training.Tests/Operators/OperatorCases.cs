@@ -93,6 +93,8 @@ public static class OperatorCases
         yield return new("Split even", "Split", [P(7, 2)], a => a.Set("num_outputs", 3L)) { Outputs = 3 };
         yield return new("Slice", "Slice", [P(5, 6), Ints(1, -5), Ints(4, 100)]);
         yield return new("Slice steps", "Slice", [P(5, 6), Ints(-1, 0), Ints(-100, 6), Ints(0, 1), Ints(-2, 2)]);
+        yield return new("Slice images", "Slice", [P(2, 3, 5, 6), Ints(0, 0), Ints(9, 9), Ints(2, 3), Ints(2, 2)]);
+        yield return new("Slice one", "Slice", [P(3, 4, 2), Ints(-1, 1), Ints(-9, 9), Ints(0, 1), Ints(-7, 1)]);
         yield return new("Slice empty", "Slice", [P(5, 6), Ints(3), Ints(3), Ints(0)]);
         foreach (string mode in (string[])["constant", "reflect", "edge", "wrap"])
             yield return new($"Pad {mode}", "Pad", [P(3, 4), Ints(1, 2, 0, 1)], a => a.Set("mode", mode));
