@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Sparseland.Training.Autograd;
 
 namespace Sparseland.Training.Operators;
@@ -31,6 +32,7 @@ internal static class BatchNormalization
         bool streams = y.Length >= LeavesCaches;
         float[] source = x.Array, target = y.Array, gamma = scale.Array, beta = shift.Array;
         float[]? added = next.Added?.Array;
+        Gates? gates = Gates.For(x, scale, shift, next);
         Chunks.Rows(channels, count, c =>
         {
             var planes = new Planes(batch, channels, spatial, c);
@@ -49,10 +51,10 @@ internal static class BatchNormalization
             inverse[c] = (float)(1 / Math.Sqrt(var + epsilon));
             float a = gamma[c] * inverse[c], b = beta[c] - (mean[c] * a);
             // Backwards: what was read last is still in the cache.
-            for (int n = batch - 1; n >= 0; n--) LaneMath.Affine(planes.Of(source, n), a, b, planes.Of(target, n), next.Relu, planes.Of(added, n), streams, planes.Earlier(source, n), planes.Earlier(added, n));
+            for (int n = batch - 1; n >= 0; n--) LaneMath.Affine(planes.Of(source, n), a, b, planes.Of(target, n), next.Relu, planes.Of(added, n), streams, planes.Earlier(source, n), planes.Earlier(added, n), gates is null ? default : gates.Of((n * channels) + c));
         });
         // The statistics may be the caller's to keep: what the gradient needs is copied.
-        return Recorded(y, x, scale, shift, next, Tape.Records(x, scale, shift, next.Added) ? (float[])mean.Clone() : mean, inverse, isFixed: false);
+        return Recorded(y, x, scale, shift, next, gates, Tape.Records(x, scale, shift, next.Added) ? (float[])mean.Clone() : mean, inverse, isFixed: false);
     }
 
     /// <summary>Normalises by given statistics; gradients flow to x, scale and shift.</summary>
@@ -65,21 +67,22 @@ internal static class BatchNormalization
         for (int c = 0; c < channels; c++) inverse[c] = (float)(1 / Math.Sqrt((double)variance.Values[c] + epsilon));
         float[] source = x.Array, target = y.Array, gamma = scale.Array, beta = shift.Array;
         float[]? added = next.Added?.Array;
+        Gates? gates = Gates.For(x, scale, shift, next);
         Chunks.Rows(batch * channels, spatial, row =>
         {
             int c = row % channels;
             float a = gamma[c] * inverse[c];
-            LaneMath.Affine(source.AsSpan(row * spatial, spatial), a, beta[c] - (centre[c] * a), target.AsSpan(row * spatial, spatial), next.Relu, added is null ? default : added.AsSpan(row * spatial, spatial));
+            LaneMath.Affine(source.AsSpan(row * spatial, spatial), a, beta[c] - (centre[c] * a), target.AsSpan(row * spatial, spatial), next.Relu, added is null ? default : added.AsSpan(row * spatial, spatial), gates: gates is null ? default : gates.Of(row));
         });
-        return Recorded(y, x, scale, shift, next, centre, inverse, isFixed: true);
+        return Recorded(y, x, scale, shift, next, gates, centre, inverse, isFixed: true);
     }
 
     // isFixed: whether the statistics do not depend on x.
-    private static Tensor Recorded(Tensor y, Tensor x, Tensor scale, Tensor shift, Following next, float[] centre, float[] inverse, bool isFixed)
+    private static Tensor Recorded(Tensor y, Tensor x, Tensor scale, Tensor shift, Following next, Gates? gates, float[] centre, float[] inverse, bool isFixed)
     {
-        // Where the relu let a value through is computed again from the input: one tensor less to keep and to read. With a sum in between the result says it.
+        // Where the relu let a value through is computed again from the input: one tensor less to keep and to read. With a sum in between a bit of each result says it: a thirty-second of the result to read.
         bool byInput = next is { Relu: true, Added: null }, byResult = next.Added is not null;
-        return Tape.Record("BatchNormalization", y, [x, scale, shift, next.Added], [x, scale, byInput ? shift : null, byResult ? y : null], flow =>
+        Tape.Record("BatchNormalization", y, [x, scale, shift, next.Added], [x, scale, byInput ? shift : null, gates?.Bits], flow =>
         {
             (int batch, int channels, int spatial) = Geometry(x);
             int count = batch * spatial;
@@ -91,7 +94,7 @@ internal static class BatchNormalization
             Tensor gradient = replaces ? flow.Take() : Tensor.Uninitialized(incoming.Shape);
             bool streams = !replaces && gradient.Length >= LeavesCaches;
             float[] g = incoming.Array, passed = counted.Array, result = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
-            float[]? shifts = byInput ? shift.Array : null, output = byResult ? y.Array : null;
+            float[]? shifts = byInput ? shift.Array : null;
             Chunks.Rows(channels, count, c =>
             {
                 var planes = new Planes(batch, channels, spatial, c);
@@ -99,8 +102,8 @@ internal static class BatchNormalization
                 float gate = weight[c] * inverse[c], threshold = shifts is null ? 0 : shifts[c] - (centre[c] * gate);
                 for (int n = 0; n < batch; n++)
                 {
-                    (float s, float p) = output is not null
-                        ? LaneMath.GatedGradientMoments(planes.Of(g, n), planes.Of(output, n), planes.Of(input, n), centre[c], planes.Of(passed, n), planes.Later(g, n), planes.Later(output, n), planes.Later(input, n))
+                    (float s, float p) = gates is not null
+                        ? LaneMath.GatedGradientMoments(planes.Of(g, n), gates.Of((n * channels) + c), planes.Of(input, n), centre[c], planes.Of(passed, n), planes.Later(g, n), planes.Later(input, n), gates.Of(Math.Min(n + 1, batch - 1) * channels + c))
                         : shifts is not null
                         ? LaneMath.GatedGradientMoments(planes.Of(g, n), planes.Of(input, n), gate, threshold, centre[c], planes.Later(g, n), planes.Later(input, n))
                         : LaneMath.GradientMoments(planes.Of(g, n), planes.Of(input, n), centre[c], planes.Later(g, n), planes.Later(input, n));
@@ -126,6 +129,8 @@ internal static class BatchNormalization
             flow.Give(2, gShift);
             if (byResult) flow.Give(3, counted);
         });
+        gates?.Bits.Storage.Release();
+        return y;
     }
 
     public static ModelValue[]? FromNode(OperatorContext c)
@@ -166,6 +171,26 @@ internal static class BatchNormalization
 
         /// <summary>The same on the way back, from a nearer cache.</summary>
         public ReadOnlySpan<float> Earlier(float[]? values, int n) => n > 0 ? Of(values, n - 1) : default;
+    }
+
+    /// <summary>A bit for each value of a result, 16 in an element and rows in whole floats: whether the relu behind a sum let it through.</summary>
+    private sealed class Gates(Tensor bits, int spatial)
+    {
+        private readonly int _floats = Floats(spatial);
+
+        public Tensor Bits => bits;
+
+        /// <summary>Memory for them where a sum follows and gradients will be asked for.</summary>
+        public static Gates? For(Tensor x, Tensor scale, Tensor shift, Following next)
+        {
+            if (next.Added is null || !Tape.Records(x, scale, shift, next.Added)) return null;
+            (int batch, int channels, int spatial) = Geometry(x);
+            return new Gates(Tensor.Uninitialized([batch * channels * Floats(spatial)]), spatial);
+        }
+
+        public Span<ushort> Of(int row) => MemoryMarshal.Cast<float, ushort>(bits.Array.AsSpan(row * _floats, _floats));
+
+        private static int Floats(int spatial) => (spatial + 31) / 32;
     }
 
     private static Tensor Running(Tensor old, float[] batch, float momentum)

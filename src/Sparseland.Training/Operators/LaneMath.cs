@@ -110,28 +110,30 @@ internal static class LaneMath
         return (Fold(s) + ts, Fold(p) + tp);
     }
 
-    /// <summary>As <see cref="GradientMoments"/>, but g counts only where y is positive. What counts is written down: it may replace g.</summary>
-    public static unsafe (float Sum, float Product) GatedGradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<float> y, ReadOnlySpan<float> x, float shift, Span<float> counted, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextY = default, ReadOnlySpan<float> nextX = default)
+    /// <summary>As <see cref="GradientMoments"/>, but g counts only where <see cref="Affine"/> found a result positive. What counts is written down: it may replace g.</summary>
+    public static unsafe (float Sum, float Product) GatedGradientMoments(ReadOnlySpan<float> g, ReadOnlySpan<ushort> gates, ReadOnlySpan<float> x, float shift, Span<float> counted, ReadOnlySpan<float> nextG = default, ReadOnlySpan<float> nextX = default, ReadOnlySpan<ushort> nextGates = default)
     {
         Vector512<float> s = default, p = default, k = Vector512.Create(shift);
+        Vector512<int> lanes = Vector512.Create(1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384, 32768);
         float ts = 0, tp = 0;
-        fixed (float* pg = g, py = y, px = x, to = counted, laterG = nextG, laterY = nextY, laterX = nextX)
+        fixed (float* pg = g, px = x, to = counted, laterG = nextG, laterX = nextX)
+        fixed (ushort* pb = gates, laterGates = nextGates)
         {
-            float* ng = laterG == null ? pg : laterG, ny = laterY == null ? py : laterY, nx = laterX == null ? px : laterX;
+            for (int line = 0; line < nextGates.Length; line += 32) Ask((float*)(laterGates + line));
+            float* ng = laterG == null ? pg : laterG, nx = laterX == null ? px : laterX;
             int i = 0;
             for (; i <= x.Length - 16; i += 16)
             {
                 Ask(ng + i);
-                Ask(ny + i);
                 Ask(nx + i);
-                Vector512<float> v = Vector512.ConditionalSelect(Vector512.GreaterThan(Vector512.Load(py + i), Vector512<float>.Zero), Vector512.Load(pg + i), Vector512<float>.Zero);
+                Vector512<float> v = Vector512.ConditionalSelect(Vector512.Equals(Vector512.Create((int)pb[i / 16]) & lanes, lanes).AsSingle(), Vector512.Load(pg + i), Vector512<float>.Zero);
                 v.Store(to + i);
                 s += v;
                 p = Vector512.FusedMultiplyAdd(v, Vector512.Load(px + i) - k, p);
             }
             for (; i < x.Length; i++)
             {
-                float v = py[i] > 0 ? pg[i] : 0;
+                float v = (pb[i / 16] >> (i % 16) & 1) != 0 ? pg[i] : 0;
                 to[i] = v;
                 ts += v;
                 tp = MathF.FusedMultiplyAdd(v, px[i] - shift, tp);
@@ -150,15 +152,19 @@ internal static class LaneMath
     /// <param name="streams">Whether y goes past the caches: a result that no cache holds until it is read, whose lines need not be fetched to be overwritten.</param>
     /// <param name="nextX">What is read later.</param>
     /// <param name="nextAdded">The same of what is added.</param>
-    public static unsafe void Affine(ReadOnlySpan<float> x, float scale, float shift, Span<float> y, bool relu, ReadOnlySpan<float> added = default, bool streams = false, ReadOnlySpan<float> nextX = default, ReadOnlySpan<float> nextAdded = default)
+    /// <param name="gates">Receives a bit for each value, 16 in an element: whether the result is positive. Or none.</param>
+    public static unsafe void Affine(ReadOnlySpan<float> x, float scale, float shift, Span<float> y, bool relu, ReadOnlySpan<float> added = default, bool streams = false, ReadOnlySpan<float> nextX = default, ReadOnlySpan<float> nextAdded = default, Span<ushort> gates = default)
     {
         float floor = relu ? 0 : float.NegativeInfinity;
+        // Bits that fill no element yet: whole lines begin anywhere among them.
+        uint open = 0;
+        int bits = 0, whole = 0;
         Vector512<float> a = Vector512.Create(scale), b = Vector512.Create(shift), low = Vector512.Create(floor);
         fixed (float* px = x, plus = added, to = y, laterX = nextX, laterAdded = nextAdded)
         {
             float* nx = laterX == null ? px : laterX, np = laterAdded == null ? plus : laterAdded;
             int i = 0;
-            for (int head = streams ? ToWholeLine(to, x.Length) : 0; i < head; i++) to[i] = One(px, plus, i);
+            for (int head = streams ? ToWholeLine(to, x.Length) : 0; i < head; i++) Close(to[i] = One(px, plus, i), gates);
             for (; i <= x.Length - 16; i += 16)
             {
                 Ask(nx + i);
@@ -169,10 +175,26 @@ internal static class LaneMath
                     v += Vector512.Load(plus + i);
                 }
                 v = Vector512.Max(v, low);
+                if (gates.Length > 0)
+                {
+                    open |= (uint)Vector512.GreaterThan(v, Vector512<float>.Zero).ExtractMostSignificantBits() << bits;
+                    gates[whole++] = (ushort)open;
+                    open >>= 16;
+                }
                 if (streams) v.StoreAlignedNonTemporal(to + i);
                 else v.Store(to + i);
             }
-            for (; i < x.Length; i++) to[i] = One(px, plus, i);
+            for (; i < x.Length; i++) Close(to[i] = One(px, plus, i), gates);
+            if (bits > 0 && gates.Length > 0) gates[whole] = (ushort)open;
+        }
+
+        void Close(float result, Span<ushort> gates)
+        {
+            if (gates.Length == 0) return;
+            if (result > 0) open |= 1u << bits;
+            if (++bits < 16) return;
+            gates[whole++] = (ushort)open;
+            (open, bits) = (0, 0);
         }
 
         float One(float* from, float* plus, int i)
