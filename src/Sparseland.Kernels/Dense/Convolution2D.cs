@@ -130,7 +130,7 @@ public readonly partial record struct Convolution2D
         ConvolutionMode mode = ConvolutionJob.Choose(spec, rows);
         fixed (float* pi = input, pw = weight, pb = bias, po = output, pr = residual)
         {
-            if (residual.IsEmpty && activation is null && WinogradConvolution.Suits(this) && WinogradConvolution.Forward(this, pi, pw, pb, po)) return;
+            if (residual.IsEmpty && activation is null && WinogradConvolution.Pays(this) && WinogradConvolution.Forward(this, pi, pw, pb, po)) return;
             RunPacked(spec, mode, rows, pi, pw, pb, po, pr, activation ?? Clamp.None);
         }
     }
@@ -241,7 +241,7 @@ public readonly partial record struct Convolution2D
         SimdLevel level = SimdDispatch.Level;
         fixed (float* pi = outputGradient, pw = weight, po = inputGradient, pb = bias)
         {
-            if (activation is null && WinogradConvolution.Suits(this) && WinogradConvolution.BackwardInput(this, pi, pw, pb, po)) return;
+            if (activation is null && WinogradConvolution.Pays(this) && WinogradConvolution.BackwardInput(this, pi, pw, pb, po)) return;
             // The pixels of one remainder modulo the stride see the same taps: each remainder is a convolution of stride 1.
             int phasesY = Math.Min(StrideY, Height), phasesX = Math.Min(StrideX, Width);
             long phases = (long)phasesY * phasesX;

@@ -20,6 +20,9 @@ internal sealed unsafe class WinogradConvolution : ILevelWork
     // Tiles below which transforming weights costs more than it saves.
     private const int FewestTiles = 64;
 
+    // With 16 channels on both sides transforms and copies take what products save: 3.4 ms for 3.5 of 128 images of 32 x 32 on two cores of a Zen 4 (the weight gradient 3.4 for 4.7).
+    private const int FewestWeights = 2 * Lanes.Count * Lanes.Count;
+
     // Transformed weights of 64 MiB, and a line of an image in working memory that can be counted.
     private const int MostWeights = 1 << 20, MostLine = 1 << 24;
 
@@ -51,6 +54,9 @@ internal sealed unsafe class WinogradConvolution : ILevelWork
         g is { KernelHeight: 3, KernelWidth: 3, StrideY: 1, StrideX: 1, DilationY: 1, DilationX: 1, Groups: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1 }
         && g.InChannels % Lanes.Count == 0 && g.OutChannels % Lanes.Count == 0 && g.Height % 2 == 0 && g.Width % 2 == 0 && g.Height >= 4 && g.Width >= 4
         && (long)g.Batch * (g.Height / 2) * (g.Width / 2) >= FewestTiles && (long)g.InChannels * g.OutChannels <= MostWeights && (long)g.Width * Math.Max(g.InChannels, g.OutChannels) <= MostLine;
+
+    /// <summary>Whether outputs and gradients of inputs take less time so; of what <see cref="Suits"/>, the gradient of the weight always does.</summary>
+    public static bool Pays(in Convolution2D g) => (long)g.InChannels * g.OutChannels >= FewestWeights && Suits(g);
 
     /// <summary>A distance of points, with so many values each, that is no multiple of 4 KiB: 16 points are written in turn and would share sets of the first cache.</summary>
     public static nint Apart(long values) => (nint)values + Lanes.Count;
