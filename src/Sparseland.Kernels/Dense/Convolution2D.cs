@@ -7,7 +7,8 @@ namespace Sparseland.Kernels.Dense;
 /// input [batch, inChannels, height, width], weight [outChannels, inChannels / groups, kernelHeight, kernelWidth],
 /// output [batch, outChannels, outHeight, outWidth]. Results are the same bits on every instruction set and thread count.
 /// A transposed convolution is <see cref="BackwardInput"/> of the geometry whose input is its output. A 1-D convolution is
-/// one with height 1. Outputs must not overlap inputs.
+/// one with height 1. Outputs must not overlap inputs. Plain products of 3 x 3 taps and many channels (no packed weights, clamp or residual) are computed
+/// by Winograd's F(2 x 2, 3 x 3): an input that is larger than its neighbours by orders of magnitude takes digits from outputs beside it.
 /// </remarks>
 public readonly partial record struct Convolution2D
 {
