@@ -388,10 +388,12 @@ public readonly partial record struct Convolution2D
     internal PlanarSpec[]? Bands(ConvolutionMode mode)
     {
         const int PanelColumns = 32, Most = 8;
-        const long WorthAPart = 1 << 19;
+        // The first layer of a small network takes ten microseconds, and handing half of it over half a one: two parts pay sooner than many.
+        const long WorthAPart = 1 << 19, WorthTwo = 1 << 18;
         if (mode == ConvolutionMode.Rows || Groups > 1 || OutWidth % 8 != 0 || OutHeight == 0 || KernelHeight * KernelWidth * StrideX * StrideY == 1) return null;
         int unit = PanelColumns / Math.Min(PanelColumns, OutWidth & -OutWidth), units = OutHeight / unit;
-        int count = (int)Math.Min(Math.Min(units, Most), MultiplyAdds / Math.Max(1, Batch) / WorthAPart);
+        long work = MultiplyAdds / Math.Max(1, Batch);
+        int count = (int)Math.Min(Math.Min(units, Most), Math.Max(work / WorthAPart, work >= WorthTwo ? 2 : 0));
         if (OutHeight % unit != 0 || count < 2) return null;
         var bands = new PlanarSpec[count];
         for (int b = 0; b < count; b++) bands[b] = ForwardSpec(units * b / count * unit, units * (b + 1) / count * unit);
