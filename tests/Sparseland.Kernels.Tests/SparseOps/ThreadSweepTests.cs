@@ -50,7 +50,43 @@ public class ThreadSweepTests
         Shared("columns", Long, y => ColumnGemv.Multiply(wide, vector.AsSpan(0, Rows), 0, y));
     }
 
-    private static void Shared(string what, int length, Action<float[]> kernel)
+    /// <summary>Three panels or five in two shares: of the one in the middle each thread has some tiles.</summary>
+    [Theory]
+    [InlineData(84, 8, 3)]
+    [InlineData(84, 8, 1)]
+    [InlineData(76, 8, 3)]
+    [InlineData(140, 7, 3)]
+    [InlineData(140, 7, 1)]
+    public void Shares_of_few_pixels_end_inside_panels(int rows, int side, int kernel)
+    {
+        const int Channels = 96;
+        var random = new Random(7);
+        int pixels = side * side, plane = PlaneSpacing.ToLines(pixels), pad = kernel / 2;
+        var convolution = new PreparedSparseConvolution(new SparseConvolutionShape(Channels, rows, kernel, kernel) { PadTop = pad, PadLeft = pad, PadBottom = pad, PadRight = pad }, Csr(random, rows, Channels * kernel * kernel, 0.5));
+        float[] image = Uniform(random, Channels * plane), bias = Uniform(random, rows), residual = Uniform(random, rows * plane);
+        foreach (int threads in (int[])[2, 3, 4])
+        {
+            Shared($"{threads} threads", rows * plane, y =>
+            {
+                convolution.Forward(image, 1, side, side, y, bias, residual, Clamp.None, new PlaneSpacing(plane, plane));
+                // Gaps hold anything.
+                for (int r = 0; r < rows; r++) y.AsSpan(r * plane + pixels, plane - pixels).Clear();
+            }, threads);
+            Shared($"{threads} threads without gaps", rows * pixels, y => convolution.Forward(image.AsSpan(0, Channels * pixels), 1, side, side, y, bias, residual.AsSpan(0, rows * pixels), Clamp.None), threads);
+        }
+    }
+
+    [Fact]
+    public void The_small_first_layer_of_a_network_is_shared()
+    {
+        var random = new Random(9);
+        var geometry = new Convolution2D(1, 3, 32, 32, 16, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 };
+        float[] image = Uniform(random, geometry.InputLength), bias = Uniform(random, 16);
+        PackedConvolution weight = geometry.Pack(Uniform(random, geometry.WeightLength));
+        Shared("first layer", geometry.OutputLength, y => geometry.Forward(image, weight, bias, y), 2);
+    }
+
+    private static void Shared(string what, int length, Action<float[]> kernel, int threads = Threads)
     {
         float[] expected = new float[length], actual = new float[length];
         int before = WorkPool.Threads;
@@ -60,9 +96,9 @@ public class ThreadSweepTests
             int given = WorkPool.JobsGiven;
             kernel(expected);
             Assert.True(WorkPool.JobsGiven == given, $"{what}: one thread gave out work");
-            WorkPool.Threads = Threads;
+            WorkPool.Threads = threads;
             kernel(actual);
-            Assert.True(WorkPool.JobsGiven > given, $"{what}: {Threads} threads were there and none was asked");
+            Assert.True(WorkPool.JobsGiven > given, $"{what}: {threads} threads were there and none was asked");
         }
         finally
         {

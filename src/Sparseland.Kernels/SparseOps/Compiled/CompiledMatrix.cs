@@ -439,6 +439,18 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
         /// <summary>All of them.</summary>
         public readonly int Count => Tail == null ? Whole : Whole + 1;
 
+        /// <summary>Tiles first .. end-1, where there is no tail.</summary>
+        public readonly Tiles Some(int first, int end)
+        {
+            Tiles some = this;
+            some.Whole = end - first;
+            some.Input += first * InputTile;
+            some.Output += first * OutputTile;
+            if (Residual != null) some.Residual += first * OutputTile;
+            some.Sums += first * SumsTile;
+            return some;
+        }
+
         /// <summary>One of the tiles alone, packed where the first was.</summary>
         public readonly Tiles Only(int tile)
         {

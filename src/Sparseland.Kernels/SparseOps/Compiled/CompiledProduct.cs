@@ -39,7 +39,7 @@ internal unsafe interface IPlaneSource : ITileSource
 /// What <see cref="CountedMatrix"/> multiplies is left to <see cref="CountedProduct{TSource}"/>; the rest is about straight-line code.
 /// Many columns are cut into a share for each thread, the same one in every layer of an image's size, so that a thread reads what it wrote; a share is cut into groups of tiles. A part packs a block of
 /// lines of its group, which fits the second cache, multiplies, and goes on to the next block. Where columns are too few for that, panels of rows are shared: then each thread reads its part
-/// of the code only. It packs all columns for itself: they are few, and what another thread packs comes from its cache line by line (8 x 8 pixels, 256 x 2304 at 90 % zeros, two threads: 68 microseconds, and 104 when
+/// of the code only, and of the panel in the middle each has some tiles, so that 19 panels are no 10 and 9 (Zen 4, two threads, 512 x 4608 with 7 x 7 pixels at 90 %: 254 microseconds to 246). It packs all columns for itself: they are few, and what another thread packs comes from its cache line by line (8 x 8 pixels, 256 x 2304 at 90 % zeros, two threads: 68 microseconds, and 104 when
 /// packing was shared with a barrier behind it).
 /// </remarks>
 internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSource
@@ -141,9 +141,10 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     /// <summary>Computes all columns for one of some shares of the panels, on the calling thread.</summary>
     public readonly void RunPanels(int share, int sharers)
     {
-        int* boundaries = stackalloc int[sharers + 1];
-        Split(sharers, boundaries);
-        if (boundaries[share + 1] > boundaries[share]) Multiply(0, TileCount, boundaries[share], boundaries[share + 1]);
+        PanelCut from = CutOf(share, sharers), to = CutOf(share + 1, sharers);
+        if (from == to) return;
+        if (from.Tile == 0 && to.Tile == 0) Multiply(0, TileCount, from.Panel, to.Panel);
+        else Run(WholeTiles(0, TileCount), 0, TileCount, from, to);
     }
 
     private readonly void RunGroup(int first, int tiles, int group, int groups)
@@ -152,21 +153,20 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         if (to > from) Multiply(first + from, to - from, 0, Code.Panels);
     }
 
-    /// <summary>Panels of nearly equal numbers of stored values.</summary>
-    private readonly void Split(int parts, int* boundaries)
+    /// <summary>Where a share of nearly as many stored values as the others begins: inside a panel where all tiles are whole, else between two.</summary>
+    private readonly PanelCut CutOf(int share, int sharers)
     {
-        int panels = Code.Panels;
+        int panels = Code.Panels, tiles = TileCount;
+        if (share == 0) return default;
+        if (share == sharers) return new PanelCut(panels, 0);
         long[] before = new long[panels + 1];
         Code.StoredBefore(before);
+        long target = before[panels] * share / sharers;
         int p = 0;
-        boundaries[0] = 0;
-        for (int i = 1; i < parts; i++)
-        {
-            long target = before[panels] * i / parts;
-            while (p < panels && before[p + 1] - target <= target - before[p]) p++;
-            boundaries[i] = p;
-        }
-        boundaries[parts] = panels;
+        while (p < panels - 1 && before[p + 1] <= target) p++;
+        long part = target - before[p], all = Math.Max(1, before[p + 1] - before[p]);
+        int tile = Turned || Columns % CompiledMatrix.Lanes != 0 ? (2 * part > all ? tiles : 0) : (int)((part * tiles + all / 2) / all);
+        return tile < tiles ? new PanelCut(p, tile) : new PanelCut(p + 1, 0);
     }
 
     /// <summary>Multiplies some panels with some tiles.</summary>
@@ -185,19 +185,10 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             return;
         }
         int start = tile * CompiledMatrix.Lanes, width = Math.Min(Columns - start, tiles * CompiledMatrix.Lanes), whole = width / CompiledMatrix.Lanes;
-        var call = new CompiledMatrix.Tiles
-        {
-            Whole = whole,
-            Output = Output + start,
-            Residual = Residual == null ? null : Residual + start,
-            RowStride = RowStride,
-            OutputTile = CompiledMatrix.Lanes,
-            Bias = Bias,
-            Clamp = Clamp,
-        };
+        CompiledMatrix.Tiles call = WholeTiles(tile, whole);
         if (whole == tiles)
         {
-            Run(call, tile, tiles, firstPanel, endPanel);
+            Run(call, tile, tiles, new PanelCut(firstPanel, 0), new PanelCut(endPanel, 0));
             return;
         }
         // The last tile ends inside a register: it goes through a copy.
@@ -213,9 +204,21 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         }
         call.Tail = rows;
         call.TailResidual = Residual == null ? null : rows;
-        Run(call, tile, tiles, firstPanel, endPanel);
+        Run(call, tile, tiles, new PanelCut(firstPanel, 0), new PanelCut(endPanel, 0));
         for (nint r = first; r < end; r++) Unsafe.CopyBlockUnaligned(edge + r * RowStride, rows + r * CompiledMatrix.Lanes, (uint)rest * sizeof(float));
     }
+
+    /// <summary>Tiles whose results go where they stay.</summary>
+    private readonly CompiledMatrix.Tiles WholeTiles(int tile, int count) => new()
+    {
+        Whole = count,
+        Output = Output + tile * CompiledMatrix.Lanes,
+        Residual = Residual == null ? null : Residual + tile * CompiledMatrix.Lanes,
+        RowStride = RowStride,
+        OutputTile = CompiledMatrix.Lanes,
+        Bias = Bias,
+        Clamp = Clamp,
+    };
 
     /// <summary>Multiplies all panels with some tiles that lie in a matrix.</summary>
     private readonly void MultiplyInPlace(float* from, nint stride, int tile, int tiles)
@@ -291,16 +294,16 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             Sums = origin,
             Bias = Bias,
             Clamp = Clamp,
-        }, tile, tiles, firstPanel, endPanel);
+        }, tile, tiles, new PanelCut(firstPanel, 0), new PanelCut(endPanel, 0));
         for (int t = 0; t < tiles; t++)
             Transposition.Copy(turned.Pointer + t * size, CompiledMatrix.Lanes, rows, Width(tile + t), Output + (tile + t) * CompiledMatrix.Lanes * RowStride + first, RowStride);
     }
 
-    private readonly void Run(CompiledMatrix.Tiles call, int tile, int tiles, int firstPanel, int endPanel)
+    private readonly void Run(CompiledMatrix.Tiles call, int tile, int tiles, PanelCut from, PanelCut to)
     {
         int lines = Code.Lines.Length;
         call.InputTile = CompiledMatrix.TileStride(Math.Min(lines, Code.Depth));
-        (int firstRow, int endRow) = Code.Rows(firstPanel, endPanel);
+        (int firstRow, int endRow) = Code.Rows(from.Panel, to.At(0));
         call.SumsTile = (nint)(endRow - firstRow) * CompiledMatrix.Lanes;
         call.ComesFromFar = Code.TakeTurn();
         // Packed one by one, tiles stay in the first cache on their way to the products. Units of half the width multiply no faster than packed lines arrive from the second one, and a call for each tile costs more than it saves.
@@ -315,14 +318,27 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             if (!alone)
             {
                 Source.Pack(tile, tiles, first, end, origin, call.InputTile);
-                Code.Run(call, firstPanel, endPanel, b, b + 1);
+                RunBlock(call, from, to, b);
                 continue;
             }
             for (int t = 0; t < tiles; t++)
             {
                 Source.Pack(tile + t, 1, first, end, origin, call.InputTile);
-                Code.Run(call.Only(t), firstPanel, endPanel, b, b + 1);
+                Code.Run(call.Only(t), from.At(t), to.At(t), b, b + 1);
             }
+        }
+    }
+
+    /// <summary>A block of lines for all that lies between two cuts.</summary>
+    private readonly void RunBlock(in CompiledMatrix.Tiles call, PanelCut from, PanelCut to, int block)
+    {
+        int first = from.At(0);
+        if (from.Panel == to.Panel) Code.Run(call.Some(from.Tile, to.Tile), from.Panel, from.Panel + 1, block, block + 1);
+        else
+        {
+            if (from.Tile > 0) Code.Run(call.Some(from.Tile, call.Whole), from.Panel, first, block, block + 1);
+            Code.Run(call, first, to.Panel, block, block + 1);
+            if (to.Tile > 0) Code.Run(call.Some(0, to.Tile), to.Panel, to.Panel + 1, block, block + 1);
         }
     }
 
@@ -346,6 +362,13 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         public int Each;
 
         public readonly void Run(int part) => new ShareParts { Call = part < Each ? Upper : Lower, Threads = 2, Each = Each }.Run(part);
+    }
+
+    /// <summary>A place among panels and tiles: all tiles of the panels before it, and of its own panel those before its tile.</summary>
+    private readonly record struct PanelCut(int Panel, int Tile)
+    {
+        /// <summary>How many panels of a tile are before the cut.</summary>
+        public int At(int tile) => tile < Tile ? Panel + 1 : Panel;
     }
 
     private struct PanelParts : IParts
