@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using Sparseland.Kernels.Dense;
-using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.SparseOps.Compiled;
@@ -306,8 +305,8 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         (int firstRow, int endRow) = Code.Rows(from.Panel, to.At(0));
         call.SumsTile = (nint)(endRow - firstRow) * CompiledMatrix.Lanes;
         call.ComesFromFar = Code.TakeTurn();
-        // Packed one by one, tiles stay in the first cache on their way to the products. Units of half the width multiply no faster than packed lines arrive from the second one, and a call for each tile costs more than it saves.
-        bool alone = VectorUnits.AreFullWidth && Source.PacksAlone && Code.BlocksAreShort;
+        // Packed one by one, tiles stay in the first cache on their way to the products.
+        bool alone = Source.PacksAlone && Code.BlocksAreShort;
         using Scratch.Buffer packed = Scratch.Rent((alone ? 1 : tiles) * call.InputTile), sums = Scratch.Rent(call.Sums == null ? tiles * Code.SumsOf(endRow - firstRow) : 0);
         call.Input = packed.Pointer;
         if (call.Sums == null) call.Sums = sums.Pointer - (nint)firstRow * CompiledMatrix.Lanes;

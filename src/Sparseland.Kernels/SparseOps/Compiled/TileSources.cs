@@ -2,6 +2,7 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
@@ -160,7 +161,8 @@ internal unsafe struct PlaneSource : ITileSource
 
     public TileGather Gather;
 
-    public readonly bool PacksAlone => true;
+    // Units of half the width multiply no faster than packed lines arrive from the second cache, and images have many tiles: a call for each costs more than it saves.
+    public readonly bool PacksAlone => VectorUnits.AreFullWidth;
 
     public void Move(nint floats) => Planes += floats;
 
@@ -235,7 +237,7 @@ internal unsafe struct FlatSource : IPlaneSource
 
     public void Place(float* planes) => Planes = planes;
 
-    public readonly bool PacksAlone => true;
+    public readonly bool PacksAlone => VectorUnits.AreFullWidth;
 
     public void Move(nint floats) => Planes += floats;
 
