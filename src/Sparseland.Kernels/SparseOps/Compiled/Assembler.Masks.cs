@@ -141,6 +141,9 @@ internal sealed partial class Assembler
     /// <summary>target = left ^ right (vpxord).</summary>
     public void Xor(int target, int left, int right) => Registers(Map0F, Prefix66, false, 0xEF, target, left, right);
 
+    /// <summary>target = left exclusive or [address + offset]: 64 bytes, or 32 with zeros above them (vpxord).</summary>
+    public void Xor(int target, int left, Register address, int offset, bool half) => Memory(Map0F, Prefix66, false, 0xEF, target, left, address, offset, half ? Half : Wide);
+
     /// <summary>target = left &amp; right (vpandd).</summary>
     public void And(int target, int left, int right) => Registers(Map0F, Prefix66, false, 0xDB, target, left, right);
 
@@ -272,11 +275,8 @@ internal sealed partial class Assembler
     /// <summary>target = the lower 32 bits of left * right per lane (vpmulld).</summary>
     public void MultiplyLow32(int target, int left, int right) => Registers(Map0F38, Prefix66, false, 0x40, target, left, right);
 
-    /// <summary>target = left + right byte by byte (vpaddb).</summary>
-    public void AddBytes(int target, int left, int right) => Registers(Map0F, Prefix66, false, 0xFC, target, left, right);
-
-    /// <summary>Each byte of target = the one of the same 16 of source that the byte of places names (vpshufb).</summary>
-    public void ShuffleBytes(int target, int source, int places) => Registers(Map0F38, Prefix66, false, 0x00, target, source, places);
+    /// <summary>Adds integers of 32 bits (vpaddd).</summary>
+    public void AddIntegers(int target, int left, int right) => Registers(Map0F, Prefix66, false, 0xFE, target, left, right);
 
     /// <summary>Each byte of target, a number whose lowest seven bits count, becomes that one of the 128 in low and high (vpermi2b).</summary>
     public void PickBytes(int target, int low, int high) => Registers(Map0F38, Prefix66, false, 0x75, target, low, high);

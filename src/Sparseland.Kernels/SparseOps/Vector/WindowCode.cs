@@ -48,7 +48,7 @@ internal static unsafe class WindowCode
     private const int StepsAt = 0, CountsAt = 8, HeadsAt = 16, YAt = 24, StreamBytes = 32, XAt = 64, ScaleAt = 72, ScratchAt = 80, GroupsAt = 88, TablesAt = 96;
 
     // Inputs in registers 0 to 7; sums from 8 on, four a part.
-    private const int Sums = 8, SumsOfPart = 4, Ones = 16, Lower = 17, Last = 18, Shifts = 19, ValueShifts = 20, Odd = 20, Highest = 21, Scale = 22, Before = 23, Columns = 25, Found = 26, Values = 27;
+    private const int Sums = 8, SumsOfPart = 4, Ones = 16, Lower = 17, Shifts = 19, ValueShifts = 20, Odd = 20, Highest = 21, Scale = 22, Before = 23, Columns = 25, Found = 26, Values = 27;
 
     private const Register Call = Register.Rdi, Groups = Register.R8, Scratch = Register.R10, Row = Register.Rax;
 
@@ -68,12 +68,13 @@ internal static unsafe class WindowCode
     public static byte* Tables => s_tables;
 
     /// <summary>
-    /// Bytes ahead that steps are asked for: 1 KiB; where units of 512 bits are whole 3 KiB for two parts together, chosen on these very products (Zen 5, one thread, 4096 x 4096 at 10 to 50 % density, in one process, of the time of one part with what follows: 0.74 to 0.85 in every type, with 2 KiB 0.75 to 0.92, with 1 KiB 0.85 to 0.99, not asked for 0.97 to 1.25),
+    /// Bytes ahead that steps are asked for: 192, just before the hardware's own requests, which 1 KiB disturbs (Zen 4, one thread, 4096 x 4096 at 50, 30 and 10 % density, in one process in turn, of the time with 1 KiB: singles 0.82, 0.83 and 0.84, bfloat16 0.96, 0.95 and 0.89, 8 bits 0.89, 0.91 and 0.78, 4 bits 0.96 (30 %) and 1.02 (10 %);
+    /// 512 bytes 0.92 to 1.05); where units of 512 bits are whole 3 KiB for two parts together, chosen on these very products (Zen 5, one thread, 4096 x 4096 at 10 to 50 % density, in one process, of the time of one part with what follows: 0.74 to 0.85 in every type, with 2 KiB 0.75 to 0.92, with 1 KiB 0.85 to 0.99, not asked for 0.97 to 1.25),
     /// and for a part alone about 13 steps of floating point and 16 to 21 of 8-bit values.
     /// </summary>
     /// <param name="valueBytes">Of a value; 4-bit ones count as 1.</param>
     /// <param name="two">Whether two parts go together.</param>
-    public static int StepsAhead(int valueBytes, bool two) => !VectorUnits.AreFullWidth ? 1024 : two ? 3072 : valueBytes == sizeof(float) ? 4096 : 2048;
+    public static int StepsAhead(int valueBytes, bool two) => !VectorUnits.AreFullWidth ? 192 : two ? 3072 : valueBytes == sizeof(float) ? 4096 : 2048;
 
     /// <summary>Calls the function of a form for one part or two; only where <see cref="IsUsable"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -149,7 +150,6 @@ internal static unsafe class WindowCode
         a.LoadAny(Row, Call, XAt);
         for (int i = 0; i < (floats ? 8 : 4); i++) a.LoadBytes(i, Row, 64 * i, half: false);
         a.LoadAny(Row, Call, TablesAt);
-        a.LoadBytes(Last, Row, 0, half: false);
         a.LoadBytes(Shifts, Row, four ? 128 : 64, half: false);
         a.BroadcastConstant(Ones, 0x01010101, Row);
         a.BroadcastConstant(Lower, 0x0F0F0F0F, Row);
@@ -272,9 +272,10 @@ internal static unsafe class WindowCode
         if (HasDeltas(form))
         {
             a.And(Columns, Columns, Lower);
-            a.MultiplyLow32(Columns, Columns, Ones);
-            a.AddBytes(Columns, Columns, Before + part);
-            a.ShuffleBytes(Before + part, Columns, Last);
+            // The column before is added to the first difference, and the last one is all differences together.
+            a.AddIntegers(Found, Columns, Before + part);
+            a.DotBytes(Before + part, Columns, Ones);
+            a.MultiplyLow32(Columns, Found, Ones);
         }
         if (IsFloat(form))
         {
