@@ -75,6 +75,32 @@ public class GemvTests
         }
     }
 
+    /// <summary>Machine code goes from four rows to the next four without a call, while they are alike: more of them than one call takes, changing after runs of every length, in rows that are no whole words.</summary>
+    [Theory, InlineData(200), InlineData(321)]
+    public void Rows_that_go_on_from_one_another_give_the_products_of_their_dense_form(int columns)
+    {
+        const int Rows = (8 * RowSums.FoursAtOnce) + 135, Quarter = Rows / 4;
+        var random = new Random(columns);
+        float[] dense = new float[Rows * columns], x = Uniform(random, columns);
+        for (int r = 0, run = 1, left = 1, few = 1; r < Quarter; r++)
+        {
+            for (int i = 0; i < 4; i++) SparseDense(random, 1, columns, few == 1 ? 0.2 : 0.9).CopyTo(dense, ((i * Quarter) + r) * columns);
+            if (--left > 0) continue;
+            left = run = (run % 37) + 1;
+            few ^= 1;
+        }
+        Array.Fill(dense, 0.25f, 4 * Quarter * columns, Rows % 4 * columns);
+        foreach (ValueKind kind in Enum.GetValues<ValueKind>())
+        {
+            foreach (CompactMatrix w in (CompactMatrix[])[CompactMatrix.FromDense(dense, Rows, columns, kind), CompactMatrix.FromMask(Mask.FromNonZeros([Rows, columns], dense), dense, Rows, columns, kind)])
+            {
+                float[] held = new float[dense.Length];
+                w.ToDense(held);
+                Near.Equal(Product(held, Rows, columns, kind.IsQuantized() ? Rounded(x) : x, 1), SameEverywhere(Rows, y => Gemv.Multiply(w, x, y), what: $"{w}"), 2e-5, 1e-5, $"{w}");
+            }
+        }
+    }
+
     /// <summary>Rows of words that keep 0 to 16 values: all of them, and as the last word of the matrix, behind which nothing may be read.</summary>
     [Fact]
     public void Words_of_few_values_give_the_products_of_their_dense_form()

@@ -55,7 +55,7 @@ internal unsafe struct BFloat16Rows : IRowSum
         ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
         if (bits != null && row < WideRows && UsesCode)
         {
-            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Blocks = WordsPerRow, Lanes = lanes };
+            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Blocks = WordsPerRow, Lanes = lanes, Groups = 1 };
             VectorCode.Run(VectorCode.All[VectorCode.Code.BFloat16, false, (Flags[row] & VectorCode.IsNarrow) != 0], &arguments);
         }
         else if (row < WideRows && Level >= SimdLevel.Vector512 && Avx512F.IsSupported && (bits == null || MaskLanes.IsSupported))
@@ -145,7 +145,13 @@ internal unsafe struct BFloat16Rows : IRowSum
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public readonly void Four(int row, int distance, float* sums, byte* scratch)
+    public readonly void Four(int row, int count, int distance, float* sums, byte* scratch)
+    {
+        for (int i = 0; i < count; i++) Four(row + i, distance, sums + (4 * i), scratch);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
         // Room to begin with a line.
         float* room = stackalloc float[256 + (LineMemory.Line / sizeof(float))], lanes = (float*)(((nint)room + LineMemory.Line - 1) & -LineMemory.Line);
@@ -163,6 +169,7 @@ internal unsafe struct BFloat16Rows : IRowSum
             arguments.X = X;
             arguments.Blocks = WordsPerRow;
             arguments.Lanes = lanes;
+            arguments.Groups = 1;
             VectorCode.Run(VectorCode.All[VectorCode.Code.BFloat16, true, VectorCode.All4(Flags, row, distance, VectorCode.IsNarrow)], &arguments);
             for (int i = 0; i < 4; i++) sums[i] = FloatRows.Fold(lanes + (64 * i));
             return;

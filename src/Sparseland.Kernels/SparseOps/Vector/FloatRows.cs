@@ -80,7 +80,7 @@ internal unsafe struct FloatRows : IRowSum
         }
         if (bits != null && row < WideRows && UsesCode)
         {
-            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Blocks = WordsPerRow, Lanes = lanes };
+            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Blocks = WordsPerRow, Lanes = lanes, Groups = 1 };
             VectorCode.Run(VectorCode.All[VectorCode.Code.Float32, false, (Flags[row] & VectorCode.IsNarrow) != 0], &arguments);
         }
         else if (row < WideRows && Level >= SimdLevel.Vector512 && Avx512F.IsSupported)
@@ -178,7 +178,13 @@ internal unsafe struct FloatRows : IRowSum
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public readonly void Four(int row, int distance, float* sums, byte* scratch)
+    public readonly void Four(int row, int count, int distance, float* sums, byte* scratch)
+    {
+        for (int i = 0; i < count; i++) Four(row + i, distance, sums + (4 * i), scratch);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
         // Room to begin with a line.
         float* room = stackalloc float[256 + (LineMemory.Line / sizeof(float))], lanes = room;
@@ -220,6 +226,7 @@ internal unsafe struct FloatRows : IRowSum
             arguments.X = X;
             arguments.Blocks = WordsPerRow;
             arguments.Lanes = lanes;
+            arguments.Groups = 1;
             VectorCode.Run(VectorCode.All[VectorCode.Code.Float32, true, VectorCode.All4(Flags, row, distance, VectorCode.IsNarrow)], &arguments);
             for (int i = 0; i < 4; i++) sums[i] = Fold(lanes + (64 * i));
             return;

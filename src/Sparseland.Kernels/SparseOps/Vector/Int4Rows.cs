@@ -189,7 +189,12 @@ internal unsafe struct Int4Rows : IRowSum
     }
 
     /// <inheritdoc/>
-    public readonly void Four(int row, int distance, float* sums, byte* scratch)
+    public readonly void Four(int row, int count, int distance, float* sums, byte* scratch)
+    {
+        for (int i = 0; i < count; i++) Four(row + i, distance, sums + (4 * i), scratch);
+    }
+
+    private readonly void Four(int row, int distance, float* sums, byte* scratch)
     {
         float* lanes = stackalloc float[4 * Lanes.Count];
         float* factors = (float*)scratch;
@@ -226,6 +231,7 @@ internal unsafe struct Int4Rows : IRowSum
         // 1, 2 or 4: a shift and a mask, where a division would take longer than a block.
         (arguments->Blocks, arguments->Rest) = (WordsPerRow >> (each >> 1), WordsPerRow & (each - 1));
         VectorCode.Code code = Bits == null ? VectorCode.Code.Int4Full : each == 1 ? VectorCode.Code.Int4Pieces1 : each == 2 ? VectorCode.Code.Int4Pieces2 : VectorCode.Code.Int4Pieces4;
+        arguments->Groups = 1;
         VectorCode.Run(VectorCode.All[code, four, narrow], arguments);
     }
 

@@ -13,6 +13,9 @@ internal unsafe struct Int8Rows : IRowSum
     /// <summary>Bytes ahead that each of four dense rows of integers is asked for: half of what singles take. From memory 128 to 256 were as fast as reading, 512 took 1.1 to 1.3 of their time, 1024 1.5 (Zen 3, in C).</summary>
     public const int LineAhead = 256;
 
+    // Times four rows of one call of the code: their sums are 4 KiB, and stay in the first cache.
+    private const int FoursOfCall = 16;
+
     public int Columns;
     public int WordsPerRow;
 
@@ -53,7 +56,7 @@ internal unsafe struct Int8Rows : IRowSum
         bool wide = row < WideRows;
         if (wide && UsesCode)
         {
-            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Starts = Starts, Scales = InputScales, Blocks = WordsPerRow / 4, Rest = WordsPerRow % 4, Lanes = lanes };
+            VectorCode.Arguments arguments = new() { Bits0 = bits, Values0 = values, X = X, Starts = Starts, Scales = InputScales, Blocks = WordsPerRow / 4, Rest = WordsPerRow % 4, Lanes = lanes, Groups = 1 };
             VectorCode.Run(VectorCode.All[bits == null ? VectorCode.Code.Int8Full : VectorCode.Code.Int8, false, bits != null && (Flags[row] & VectorCode.IsNarrow) != 0], &arguments);
             return DotKernel.Fold(lanes);
         }
@@ -136,23 +139,38 @@ internal unsafe struct Int8Rows : IRowSum
     }
 
     /// <inheritdoc/>
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public readonly void Four(int row, int distance, float* sums, byte* scratch)
+    [SkipLocalsInit]
+    public readonly void Four(int row, int count, int distance, float* sums, byte* scratch)
     {
-        float* lanes = stackalloc float[64];
-        if (UsesCode)
+        if (!UsesCode)
         {
-            VectorCode.Arguments arguments = default;
-            VectorCode.FourRows(&arguments, Bits, WordsPerRow, (byte*)Values, sizeof(sbyte), Counts, row, distance, Columns);
-            arguments.X = X;
-            arguments.Starts = Starts;
-            arguments.Scales = InputScales;
-            (arguments.Blocks, arguments.Rest) = (WordsPerRow / 4, WordsPerRow % 4);
-            arguments.Lanes = lanes;
-            VectorCode.Run(Bits == null ? VectorCode.All[VectorCode.Code.Int8Full, true, false] : VectorCode.All[VectorCode.Code.Int8, true, VectorCode.All4(Flags, row, distance, VectorCode.IsNarrow)], &arguments);
-            DotKernel.FoldFour(lanes, sums);
+            for (int i = 0; i < count; i++) Four(row + i, distance, sums + (4 * i));
             return;
         }
+        float* lanes = stackalloc float[4 * Lanes.Count * FoursOfCall];
+        VectorCode.Arguments arguments = new() { X = X, Starts = Starts, Scales = InputScales, Blocks = WordsPerRow / 4, Rest = WordsPerRow % 4, Gap = Columns - (64 * WordsPerRow) };
+        // Every call begins where the one before it ended: where rows begin is looked up once, for it comes from memory as well.
+        VectorCode.FourRows(&arguments, Bits, WordsPerRow, (byte*)Values, sizeof(sbyte), Counts, row, distance, Columns);
+        for (int fours; count > 0; row += fours, count -= fours)
+        {
+            fours = Math.Min(count, FoursOfCall);
+            bool narrow = false;
+            if (Bits != null)
+            {
+                narrow = VectorCode.All4(Flags, row, distance, VectorCode.IsNarrow);
+                fours = VectorCode.Alike(Flags, row, fours, distance, VectorCode.IsNarrow);
+            }
+            arguments.Lanes = lanes;
+            arguments.Groups = fours;
+            VectorCode.Run(VectorCode.All[Bits == null ? VectorCode.Code.Int8Full : VectorCode.Code.Int8, true, narrow], &arguments);
+            for (int i = 0; i < fours; i++, sums += 4) DotKernel.FoldFour(lanes + (4 * Lanes.Count * i), sums);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    private readonly void Four(int row, int distance, float* sums)
+    {
+        float* lanes = stackalloc float[64];
         if (Bits == null)
         {
             Full256(row, distance, lanes);

@@ -15,8 +15,20 @@ internal unsafe interface IRowSum
     /// <summary>The sum of products of one row.</summary>
     float Row(int row, byte* scratch);
 
-    /// <summary>The sums of rows row, row + distance, row + 2 distance and row + 3 distance.</summary>
-    void Four(int row, int distance, float* sums, byte* scratch);
+    /// <summary>The sums of rows row, row + distance, row + 2 distance and row + 3 distance, and of the <paramref name="count"/> - 1 times four rows that follow them.</summary>
+    /// <param name="row">The first row.</param>
+    /// <param name="count">At most <see cref="RowSums.FoursAtOnce"/>.</param>
+    /// <param name="distance">Rows between those of four.</param>
+    /// <param name="sums">[count, 4].</param>
+    /// <param name="scratch">Working memory.</param>
+    void Four(int row, int count, int distance, float* sums, byte* scratch);
+}
+
+/// <summary>Constants of products with one vector.</summary>
+internal static class RowSums
+{
+    /// <summary>How many times four rows are asked for at once: what is looked up of rows, and what is done with their sums, comes from memory between long runs of their values.</summary>
+    public const int FoursAtOnce = 64;
 }
 
 /// <summary>A product with one vector, cut into parts of rows.</summary>
@@ -38,31 +50,36 @@ internal unsafe struct RowParts<TRows> : IParts where TRows : struct, IRowSum
     public readonly void Run(int part)
     {
         using Scratch.Buffer scratch = Scratch.Rent((Kernel.ScratchBytes + 3) / 4);
-        float* sums = stackalloc float[4], y = Y, scales = Scales;
+        float* sums = stackalloc float[4 * RowSums.FoursAtOnce], y = Y, scales = Scales;
         bool isPlain = Bias == null && Clamp.IsNone;
         int first = Boundaries[part], end = Boundaries[part + 1], distance = Math.Max(0, (Math.Min(end, Kernel.FourUpTo) - first) / 4);
-        for (int r = first; r < first + distance; r++)
+        for (int r = first, quarter = first + distance; r < quarter;)
         {
-            Kernel.Four(r, distance, sums, (byte*)scratch.Pointer);
-            if (!isPlain)
+            int count = Math.Min(RowSums.FoursAtOnce, quarter - r);
+            Kernel.Four(r, count, distance, sums, (byte*)scratch.Pointer);
+            float* s = sums;
+            for (int stop = r + count; r < stop; r++, s += 4)
             {
-                for (int i = 0; i < 4; i++) Finish(r + (i * distance), sums[i]);
-                continue;
+                if (!isPlain)
+                {
+                    for (int i = 0; i < 4; i++) Finish(r + (i * distance), s[i]);
+                    continue;
+                }
+                // What nearly every product is, without a call and a question for each row.
+                int b = r + distance, c = b + distance, d = c + distance;
+                if (scales == null)
+                {
+                    y[r] = s[0];
+                    y[b] = s[1];
+                    y[c] = s[2];
+                    y[d] = s[3];
+                    continue;
+                }
+                y[r] = s[0] * scales[r];
+                y[b] = s[1] * scales[b];
+                y[c] = s[2] * scales[c];
+                y[d] = s[3] * scales[d];
             }
-            // What nearly every product is, without a call and a question for each row.
-            int b = r + distance, c = b + distance, d = c + distance;
-            if (scales == null)
-            {
-                y[r] = sums[0];
-                y[b] = sums[1];
-                y[c] = sums[2];
-                y[d] = sums[3];
-                continue;
-            }
-            y[r] = sums[0] * scales[r];
-            y[b] = sums[1] * scales[b];
-            y[c] = sums[2] * scales[c];
-            y[d] = sums[3] * scales[d];
         }
         for (int r = first + (4 * distance); r < end; r++) Finish(r, Kernel.Row(r, (byte*)scratch.Pointer));
     }
