@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime;
 using System.Text.Json.Nodes;
 using Sparseland.Cli.Hosting;
 using Sparseland.Cli.Measuring;
@@ -14,6 +15,9 @@ internal static class StepTable
 {
     private const double UntimedMilliseconds = 10;
     private const int RunsPerTurn = 3;
+
+    // Without a new method for so long the runtime has compiled again what it wanted to; it never takes longer than the second.
+    private const double QuietMilliseconds = 400, MostWarmMilliseconds = 10_000;
 
     /// <summary>Measures, prints a table for each network, adds a row for each.</summary>
     public static void Measure(JsonArray rows, string networks, VerbContext context, TimingOptions options)
@@ -53,6 +57,7 @@ internal static class StepTable
             sessions[i] = new InferenceSession(graph);
             for (int warm = 0; warm < options.Repetitions; warm++) sessions[i].Run(inputs, context.Cancellation);
         }
+        WarmUp(sessions, threads, inputs, context.Cancellation);
         var total = new Stopwatch();
         while (times[1].Count * RunsPerTurn < options.Repetitions || total.Elapsed.TotalSeconds < options.Seconds)
         {
@@ -87,6 +92,22 @@ internal static class StepTable
         Add(table, "all steps", "", null, sums.Values.Sum(s => s.One), sums.Values.Sum(s => s.All), all);
         context.Show(table);
         return new JsonObject { ["part"] = "steps", ["what"] = network.Label, ["threads"] = all, ["steps"] = steps };
+    }
+
+    /// <summary>Runs until methods are no longer compiled anew: that happens in the background, 30 to 40 ms at a time, on the core of the second thread, and steps then looked as if they gained nothing from it.</summary>
+    private static void WarmUp(InferenceSession[] sessions, int[] threads, Dictionary<string, TensorData> inputs, CancellationToken cancellation)
+    {
+        long methods = JitInfo.GetCompiledMethodCount(), begin = Stopwatch.GetTimestamp(), last = begin;
+        while (Stopwatch.GetElapsedTime(last).TotalMilliseconds < QuietMilliseconds && Stopwatch.GetElapsedTime(begin).TotalMilliseconds < MostWarmMilliseconds)
+        {
+            for (int i = 0; i < sessions.Length; i++)
+            {
+                WorkPool.Threads = threads[i];
+                sessions[i].Run(inputs, cancellation);
+            }
+            long now = JitInfo.GetCompiledMethodCount();
+            if (now != methods) (methods, last) = (now, Stopwatch.GetTimestamp());
+        }
     }
 
     private static double Median(List<IReadOnlyList<StepTime>> times, int step) => new Timing("", [.. times.SelectMany(t => t[step].Milliseconds)]).Median;
