@@ -81,9 +81,9 @@ public class ThreadSweepTests
     {
         var random = new Random(9);
         var geometry = new Convolution2D(1, 3, 32, 32, 16, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 };
-        float[] image = Uniform(random, geometry.InputLength), bias = Uniform(random, 16);
-        PackedConvolution weight = geometry.Pack(Uniform(random, geometry.WeightLength));
-        Shared("first layer", geometry.OutputLength, y => geometry.Forward(image, weight, bias, y), 2);
+        float[] image = Uniform(random, (int)geometry.InputLength), bias = Uniform(random, 16);
+        PackedConvolution weight = geometry.Pack(Uniform(random, (int)geometry.WeightLength));
+        Shared("first layer", (int)geometry.OutputLength, y => geometry.Forward(image, weight, bias, y), 2);
     }
 
     private static void Shared(string what, int length, Action<float[]> kernel, int threads = Threads)
