@@ -270,6 +270,8 @@ public static unsafe class Reduction
 
         public long Offset(int kept)
         {
+            // Divisions take longer than the sums of a short row.
+            if (KeptSizes.Length == 1) return kept * KeptSteps[0];
             long offset = 0;
             for (int i = 0; i < KeptSizes.Length; i++)
             {
@@ -316,24 +318,33 @@ public static unsafe class Reduction
         private readonly float Contiguous<V>(float* input) where V : unmanaged, IVector<V>
         {
             float* lanes = stackalloc float[Lanes.Count];
-            new Span<float>(lanes, Lanes.Count).Fill(TFold.Start);
             int run = Plan.Run, whole = run & ~(Lanes.Count - 1);
-            foreach (long offset in Plan.ReducedOffsets)
+            long[] offsets = Plan.ReducedOffsets;
+            for (int o = 0; o < offsets.Length; o++)
             {
-                float* x = input + offset;
+                float* x = input + offsets[o];
                 for (int lane = 0; lane < Lanes.Count; lane += V.Count)
                 {
-                    V s = V.Load(lanes + lane);
+                    V s = o == 0 ? V.Broadcast(TFold.Start) : V.Load(lanes + lane);
                     for (nint t = lane; t < whole; t += Lanes.Count) s = TFold.Step(s, V.Load(x + t));
                     V.Store(s, lanes + lane);
                 }
                 for (int t = whole; t < run; t++) V1.Store(TFold.Step(V1.Load(lanes + t - whole), V1.Load(x + t)), lanes + t - whole);
             }
-            for (int half = Lanes.Count / 2; half > 0; half /= 2)
-            {
-                for (int i = 0; i < half; i++) V1.Store(TFold.Join(V1.Load(lanes + i), V1.Load(lanes + i + half)), lanes + i);
-            }
+            // Halves and quarters whole where registers are wide enough: value by value they took longer than the sums of a plane of 8 x 8.
+            if (V.Count >= V256.Count) V256.Store(TFold.Join(V256.Load(lanes), V256.Load(lanes + Lanes.Count / 2)), lanes);
+            else JoinEach(lanes, Lanes.Count / 2);
+            if (V.Count >= V128.Count) V128.Store(TFold.Join(V128.Load(lanes), V128.Load(lanes + Lanes.Count / 4)), lanes);
+            else JoinEach(lanes, Lanes.Count / 4);
+            JoinEach(lanes, 2);
+            JoinEach(lanes, 1);
             return lanes[0];
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void JoinEach(float* lanes, int half)
+        {
+            for (int i = 0; i < half; i++) V1.Store(TFold.Join(V1.Load(lanes + i), V1.Load(lanes + i + half)), lanes + i);
         }
 
         [MethodImpl(MethodImplOptions.AggressiveOptimization)]
