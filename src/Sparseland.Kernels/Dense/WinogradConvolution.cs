@@ -17,14 +17,14 @@ internal sealed unsafe class WinogradConvolution : ILevelWork
     /// <summary>Channels that are multiplied together.</summary>
     public const int Panel = 2 * Lanes.Count;
 
-    // Tiles below which transforming weights costs more than it saves.
-    private const int FewestTiles = 64;
+    // Tiles below which transforming weights costs more than it saves, or threads get nothing: 8 of the smallest blocks, of two products' rows each.
+    private const int FewestTiles = FewestBlocks * SmallestBlock, FewestBlocks = 8, SmallestBlock = 2 * WinogradProduct.Rows;
 
     // With 16 channels on both sides transforms and copies take what products save: 3.4 ms for 3.5 of 128 images of 32 x 32 on two cores of a Zen 4 (the weight gradient 3.4 for 4.7).
     private const int FewestWeights = 2 * Lanes.Count * Lanes.Count;
 
-    // Transformed weights of 64 MiB, and a line of an image in working memory that can be counted.
-    private const int MostWeights = 1 << 20, MostLine = 1 << 24;
+    // Transformed weights of 16 MiB, which threads read again for each block; and a row of tiles, the least of a block, of 4 MiB transformed, since each thread has its own.
+    private const int MostWeights = 1 << 18, MostLine = 1 << 17;
 
     // Of a block: transformed inputs and results of one panel are three quarters of a second cache of 512 KiB at 64 channels.
     private const int BlockFloats = 4096, FewestBlockTiles = 32;
@@ -41,7 +41,7 @@ internal sealed unsafe class WinogradConvolution : ILevelWork
     private WinogradConvolution(in Convolution2D geometry, float* input, float* weight, float* bias, float* output, bool turned)
     {
         (_inner, _outer) = turned ? (geometry.OutChannels, geometry.InChannels) : (geometry.InChannels, geometry.OutChannels);
-        _planes = new WinogradPlanes(geometry.Batch, geometry.Height, geometry.Width, Math.Max(FewestBlockTiles, BlockFloats / _inner));
+        _planes = new WinogradPlanes(geometry.Batch, geometry.Height, geometry.Width, BlockTiles(geometry, Math.Max(FewestBlockTiles, BlockFloats / _inner)));
         _input = input;
         _weight = weight;
         _bias = bias;
@@ -53,10 +53,15 @@ internal sealed unsafe class WinogradConvolution : ILevelWork
     public static bool Suits(in Convolution2D g) =>
         g is { KernelHeight: 3, KernelWidth: 3, StrideY: 1, StrideX: 1, DilationY: 1, DilationX: 1, Groups: 1, PadTop: 1, PadLeft: 1, PadBottom: 1, PadRight: 1 }
         && g.InChannels % Lanes.Count == 0 && g.OutChannels % Lanes.Count == 0 && g.Height % 2 == 0 && g.Width % 2 == 0 && g.Height >= 4 && g.Width >= 4
-        && (long)g.Batch * (g.Height / 2) * (g.Width / 2) >= FewestTiles && (long)g.InChannels * g.OutChannels <= MostWeights && (long)g.Width * Math.Max(g.InChannels, g.OutChannels) <= MostLine;
+        && Tiles(g) >= FewestTiles && (long)g.InChannels * g.OutChannels <= MostWeights && (long)g.Width * Math.Max(g.InChannels, g.OutChannels) <= MostLine;
 
-    /// <summary>Whether outputs and gradients of inputs take less time so; of what <see cref="Suits"/>, the gradient of the weight always does.</summary>
+    /// <summary>Whether outputs and gradients of inputs take less time so; the gradient of the weight, whose taps cost more, does with 16 channels on both sides as well.</summary>
     public static bool Pays(in Convolution2D g) => (long)g.InChannels * g.OutChannels >= FewestWeights && Suits(g);
+
+    /// <summary>Tiles of a block where so many at most are wanted: fewer where blocks would be fewer than 8, so that threads have something to do. The cut is one of the shape, whatever threads there are.</summary>
+    public static int BlockTiles(in Convolution2D g, int most) => (int)Math.Clamp(Tiles(g) / FewestBlocks, SmallestBlock, most);
+
+    private static long Tiles(in Convolution2D g) => (long)g.Batch * (g.Height / 2) * (g.Width / 2);
 
     /// <summary>A distance of points, with so many values each, that is no multiple of 4 KiB: 16 points are written in turn and would share sets of the first cache.</summary>
     public static nint Apart(long values) => (nint)values + Lanes.Count;
@@ -99,11 +104,11 @@ internal sealed unsafe class WinogradConvolution : ILevelWork
             const int Taps = 9;
             int inner = job._inner, first = part * Lanes.Count, panel = first / Panel * Panel, width = Math.Min(Panel, job._outer - panel);
             float* to = (float*)weights + ((nint)panel * inner) + (first - panel);
-            using Scratch.Buffer taps = Scratch.Rent((long)inner * Taps * Lanes.Count);
+            using Scratch.Buffer taps = Scratch.Rent((job._turned ? 1L : inner) * Taps * Lanes.Count);
             if (!job._turned) Transposition.Copy(job._weight + ((nint)first * inner * Taps), (nint)inner * Taps, Lanes.Count, inner * Taps, taps.Pointer, Lanes.Count);
             for (int k = 0; k < inner; k++)
             {
-                float* lanes = taps.Pointer + ((nint)k * Taps * Lanes.Count);
+                float* lanes = taps.Pointer + (job._turned ? 0 : (nint)k * Taps * Lanes.Count);
                 if (job._turned) Transposition.Copy(job._weight + ((((nint)k * job._outer) + first) * Taps), Taps, Lanes.Count, Taps, lanes, Lanes.Count);
                 WinogradTransforms.Weight<V>(lanes, job._turned, to + ((nint)k * width), step);
             }
@@ -122,6 +127,8 @@ internal sealed unsafe class WinogradConvolution : ILevelWork
             new Span<float>(check, Lanes.Count).Clear();
             using Scratch.Buffer transformed = Scratch.Rent(WinogradTransforms.Points * inputStep), results = Scratch.Rent(WinogradTransforms.Points * resultStep), band = Scratch.Rent(job._planes.BandFloats(Math.Max(inner, Panel)));
             job._planes.Input<V>(job._input, inner, inner, block, band.Pointer, inner, transformed.Pointer, most, inputStep);
+            // Rows that fill up the last product: nothing reads their results, but what memory held before may be slow to multiply.
+            for (int point = 0; point < WinogradTransforms.Points; point++) new Span<float>(transformed.Pointer + (point * inputStep) + ((nint)block.Tiles * inner), (tiles - block.Tiles) * inner).Clear();
             for (int channel = 0; channel < outer; channel += Panel)
             {
                 int width = Math.Min(Panel, outer - channel);

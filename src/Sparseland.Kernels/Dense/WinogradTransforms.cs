@@ -100,7 +100,7 @@ internal static unsafe class WinogradTransforms
     {
         for (int c = 0; c < channels; c += V.Count)
         {
-            V start = bias == null ? V.Zero : V.Load(bias + c), check = V.Load(zeros + (c % 16));
+            V start = bias == null ? V.Zero : V.Load(bias + c), check = V.Load(zeros + (c % Lanes.Count));
             float* m1 = m + (4 * step), m2 = m1 + (4 * step), m3 = m2 + (4 * step);
             V r0, r1, r2, r3, y0, y1;
             r0 = V.Add(V.Load(m), V.Add(V.Load(m1), V.Load(m2)));
@@ -120,7 +120,7 @@ internal static unsafe class WinogradTransforms
             y1 = V.Add(V.Subtract(V.Subtract(r1, r2), r3), start);
             V.Store(y0, to + row);
             V.Store(y1, to + row + pixel);
-            V.Store(V.MultiplyAdd(V.Zero, V.Add(y0, y1), check), zeros + (c % 16));
+            V.Store(V.MultiplyAdd(V.Zero, V.Add(y0, y1), check), zeros + (c % Lanes.Count));
             m += V.Count;
             to += V.Count;
         }

@@ -7,15 +7,16 @@ namespace Sparseland.Kernels.Dense;
 
 /// <summary>The gradient of the weight of a convolution that <see cref="WinogradConvolution.Suits"/>: the derivative of its transforms and products, 16 products for 4 pixels instead of 36.</summary>
 /// <remarks>
+/// dW = G^T [sum of (B^T d B) x (A g A^T)] G over tiles d of the input and g of the output's gradient, the product element by element for each pair of channels: the derivative of Y = A^T [(G W G^T) x (B^T d B)] A of Lavin, Gray (2016), section 4.1.
 /// A part takes up to 64 input and 64 output channels of a range of the images: it transforms a block of tiles of both and adds, for each of 16 points, rows of input channels by registers of output channels, summed over the block's tiles, to a square of the transformed gradient that stays in the second
-/// cache. Ranges, at most 16, are cut by shape and added in order. Transformed tiles of a larger share, with a point for each thread, come from the third cache: that took twice as long at 64 channels.
+/// cache. Ranges, so many that squares and ranges make 16 parts or more, are cut by shape and added in order. Transformed tiles of a larger share, with a point for each thread, come from the third cache: that took twice as long at 64 channels.
 /// </remarks>
 internal sealed unsafe class WinogradWeightGradient : ILevelWork
 {
     private const int Panel = WinogradConvolution.Panel;
 
-    // Channels of a square, and so many squares and ranges at least where there are images enough.
-    private const int Side = 64, MostRanges = 16;
+    // Channels of a square, and so many parts at least where there are blocks enough: threads to eight or so have as much to do.
+    private const int Side = 64, FewestParts = 16;
 
     // Transformed values of one operand and point in a block.
     private const int BlockFloats = 4096;
@@ -33,8 +34,11 @@ internal sealed unsafe class WinogradWeightGradient : ILevelWork
         _geometry = geometry;
         _rows = Math.Min(Side, geometry.InChannels);
         _columns = Math.Min(Side, geometry.OutChannels);
-        _planes = new WinogradPlanes(geometry.Batch, geometry.Height, geometry.Width, BlockFloats / Math.Max(_rows, _columns));
-        _ranges = Math.Clamp(MostRanges / Squares, 1, _planes.Blocks);
+        _planes = new WinogradPlanes(geometry.Batch, geometry.Height, geometry.Width, WinogradConvolution.BlockTiles(geometry, BlockFloats / Math.Max(_rows, _columns)));
+        // A power of two: as many for each of two threads, or of four.
+        int ranges = 1;
+        while (ranges * Squares < FewestParts && 2 * ranges <= _planes.Blocks) ranges *= 2;
+        _ranges = ranges;
         _step = WinogradConvolution.Apart(_rows * _columns);
         _square = WinogradTransforms.Points * _step;
         _input = input;
@@ -103,8 +107,10 @@ internal sealed unsafe class WinogradWeightGradient : ILevelWork
     {
         public void Run(int part)
         {
-            float* first = (float*)sums + (part / WinogradTransforms.Points * job._square) + (part % WinogradTransforms.Points * job._step);
-            var total = new Span<float>(first, job._rows * job._columns);
+            int square = part / WinogradTransforms.Points;
+            float* first = (float*)sums + (square * job._square) + (part % WinogradTransforms.Points * job._step);
+            int rows = Math.Min(Side, job._geometry.InChannels - (square / job.SquareColumns * Side)), columns = Math.Min(Side, job._geometry.OutChannels - (square % job.SquareColumns * Side));
+            var total = new Span<float>(first, rows * columns);
             for (int range = 1; range < job._ranges; range++) TensorPrimitives.Add(total, new ReadOnlySpan<float>(first + ((nint)range * job.Squares * job._square), total.Length), total);
         }
     }

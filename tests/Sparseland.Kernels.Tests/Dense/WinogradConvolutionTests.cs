@@ -1,5 +1,6 @@
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
+using Sparseland.Kernels.Threading;
 using static Sparseland.Kernels.Tests.Dense.DenseTesting;
 
 namespace Sparseland.Kernels.Tests.Dense;
@@ -10,13 +11,17 @@ public sealed unsafe class WinogradConvolutionTests
     public static TheoryData<int, int, int, int, int> Shapes() => new()
     {
         // Images together in a block, the last one with fewer; images in bands; other numbers of channels than whole panels and squares; sides that differ.
-        { 4, 16, 8, 8, 16 },
-        { 11, 32, 6, 4, 48 },
+        { 9, 16, 8, 8, 16 },
+        { 23, 32, 6, 4, 48 },
         { 1, 16, 36, 64, 16 },
-        { 2, 80, 10, 14, 16 },
-        { 1, 16, 16, 16, 144 },
-        { 5, 48, 8, 8, 80 },
-        { 1, 144, 16, 18, 32 },
+        { 4, 80, 10, 14, 16 },
+        { 2, 16, 16, 16, 144 },
+        { 9, 48, 8, 8, 80 },
+        { 2, 144, 16, 18, 32 },
+        // Several images of several bands, the last band with fewer rows; several blocks in some of 16 ranges; 16 squares, so that one range has all blocks.
+        { 3, 64, 20, 32, 64 },
+        { 10, 32, 32, 28, 32 },
+        { 4, 208, 8, 16, 224 },
     };
 
     private static Convolution2D Geometry(int batch, int channels, int height, int width, int outChannels) => new Convolution2D(batch, channels, height, width, outChannels, 3, 3).WithPadding(1);
@@ -31,10 +36,11 @@ public sealed unsafe class WinogradConvolutionTests
         float[] actual = SameEverywhere(() =>
         {
             float[] y = Random(expected.Length, 4);
+            FillWorkingMemory();
             fixed (float* px = x, pw = w, pb = bias, py = y) Assert.True(WinogradConvolution.Forward(g, px, pw, pb, py));
             return y;
         }, g.ToString());
-        Near.Equal(expected, actual, 2e-5, 1e-5, g.ToString());
+        Near.Equal(expected, actual, Allowed(channels), 1e-5, g.ToString());
     }
 
     [Theory, MemberData(nameof(Shapes))]
@@ -42,39 +48,94 @@ public sealed unsafe class WinogradConvolutionTests
     {
         Convolution2D g = Geometry(batch, channels, height, width, outChannels);
         float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), dy = Random((int)g.OutputLength, 3), expectedInput = new float[x.Length], expectedWeight = new float[w.Length];
+        float[] bias = Random(channels, 5);
         g.BackwardInputReference(dy, w, expectedInput);
+        for (int i = 0; i < expectedInput.Length; i++) expectedInput[i] += bias[i / (height * width) % channels];
         float[] dx = SameEverywhere(() =>
         {
             float[] result = Random(x.Length, 9);
-            fixed (float* pdy = dy, pw = w, pdx = result) Assert.True(WinogradConvolution.BackwardInput(g, pdy, pw, null, pdx));
+            FillWorkingMemory();
+            fixed (float* pdy = dy, pw = w, pb = bias, pdx = result) Assert.True(WinogradConvolution.BackwardInput(g, pdy, pw, pb, pdx));
             return result;
         }, $"input gradient {g}");
-        Near.Equal(expectedInput, dx, 2e-5, 1e-5, $"input gradient {g}");
+        Near.Equal(expectedInput, dx, Allowed(outChannels), 1e-5, $"input gradient {g}");
 
         g.BackwardWeightReference(x, dy, expectedWeight);
         float[] dw = SameEverywhere(() =>
         {
             float[] result = Random(w.Length, 9);
+            FillWorkingMemory();
             fixed (float* px = x, pdy = dy, pdw = result) Assert.True(WinogradWeightGradient.Run(g, px, pdy, pdw));
             return result;
         }, $"weight gradient {g}");
         Near.Equal(expectedWeight, dw, 1e-4, 1e-5, $"weight gradient {g}");
     }
 
-    [Fact]
-    public void RoundingIsThatOfAFewMoreTerms()
+    // Rounding of a sum grows with its terms: those of more than 144 channels are allowed as much more.
+    private static double Allowed(int channels) => 2e-5 * Math.Max(1.0, channels / 144.0);
+
+    // What kernels rent next, on any thread, holds NaN.
+    private static void FillWorkingMemory() => WorkPool.Run(4 * WorkPool.Threads, new FillParts());
+
+    private readonly struct FillParts : IParts
     {
-        Convolution2D g = Geometry(1, 64, 16, 16, 64);
-        float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), y = new float[g.OutputLength], expected = new float[g.OutputLength];
-        g.ForwardReference(x, w, default, expected);
+        public void Run(int part)
+        {
+            using Scratch.Buffer a = Scratch.Rent(1 << 11), b = Scratch.Rent(1 << 13), c = Scratch.Rent(1 << 15), d = Scratch.Rent(1 << 17), e = Scratch.Rent(1 << 17), f = Scratch.Rent(1 << 19), g = Scratch.Rent(1 << 20);
+            Fill(a, 1 << 11);
+            Fill(b, 1 << 13);
+            Fill(c, 1 << 15);
+            Fill(d, 1 << 17);
+            Fill(e, 1 << 17);
+            Fill(f, 1 << 19);
+            Fill(g, 1 << 20);
+        }
+
+        private static void Fill(Scratch.Buffer buffer, int floats) => new Span<float>(buffer.Pointer, floats).Fill(float.NaN);
+    }
+
+    [Theory, InlineData(64, false), InlineData(64, true), InlineData(128, false), InlineData(16, true)]
+    public void RoundingIsThatOfTaps(int channels, bool positive)
+    {
+        Convolution2D g = Geometry(2, channels, 16, 16, channels);
+        float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), dy = Random((int)g.OutputLength, 3), taps, fewer;
+        // As behind a ReLU: half of them zero.
+        if (positive) x = [.. x.Select(v => MathF.Max(v, 0f))];
+        float[] y = new float[g.OutputLength], dx = new float[x.Length], dw = new float[w.Length];
+
+        g.ForwardReference(x, w, default, y);
+        g.Forward(x, g.Pack(w), default, taps = new float[y.Length]);
+        fixed (float* px = x, pw = w, to = fewer = new float[y.Length]) Assert.True(WinogradConvolution.Forward(g, px, pw, null, to));
+        AssertNotWorse("output", y, taps, fewer);
+
+        g.BackwardInputReference(dy, w, dx);
+        // With a clamp it goes by taps.
+        g.BackwardInput(dy, w, taps = new float[dx.Length], default, Clamp.None);
+        fixed (float* pdy = dy, pw = w, to = fewer = new float[dx.Length]) Assert.True(WinogradConvolution.BackwardInput(g, pdy, pw, null, to));
+        AssertNotWorse("input gradient", dx, taps, fewer);
+
+        g.BackwardWeightReference(x, dy, dw);
+        fixed (float* px = x, pdy = dy, to = taps = new float[dw.Length]) SimdDispatch.Run(new OuterWeightGradient(g, px, pdy, to));
+        fixed (float* px = x, pdy = dy, to = fewer = new float[dw.Length]) Assert.True(WinogradWeightGradient.Run(g, px, pdy, to));
+        AssertNotWorse("weight gradient", dw, taps, fewer);
+
+        static void AssertNotWorse(string what, float[] expected, float[] taps, float[] fewer)
+        {
+            double ofTaps = Deviation(expected, taps), ofFewer = Deviation(expected, fewer);
+            Assert.True(ofFewer <= 1.5 * ofTaps, $"{what}: {ofFewer:g3}, taps {ofTaps:g3}");
+        }
+    }
+
+    // The root of the squared deviations' mean over that of the squares' mean.
+    private static double Deviation(float[] expected, float[] actual)
+    {
         double squares = 0, deviations = 0;
-        fixed (float* px = x, pw = w, py = y) Assert.True(WinogradConvolution.Forward(g, px, pw, null, py));
-        for (int i = 0; i < y.Length; i++)
+        for (int i = 0; i < actual.Length; i++)
         {
             squares += (double)expected[i] * expected[i];
-            deviations += ((double)y[i] - expected[i]) * ((double)y[i] - expected[i]);
+            deviations += ((double)actual[i] - expected[i]) * ((double)actual[i] - expected[i]);
         }
-        Assert.InRange(Math.Sqrt(deviations / squares), 0, 5e-7);
+        return Math.Sqrt(deviations / squares);
     }
 
     [Fact]
@@ -86,16 +147,21 @@ public sealed unsafe class WinogradConvolutionTests
         [
             g.WithStride(2), g.WithPadding(0), g with { PadRight = 2 }, g with { DilationY = 2 }, g with { Groups = 2 }, g with { KernelWidth = 5 }, g with { KernelHeight = 1 },
             g with { InChannels = 24 }, g with { OutChannels = 40 }, g with { Width = 15 }, g with { Height = 17 }, g with { Batch = 0 }, g with { Batch = 1, Height = 8, Width = 8 },
-            g with { InChannels = 1 << 12, OutChannels = 1 << 12 },
+            g with { InChannels = 512, OutChannels = 528 }, g with { Batch = 1, InChannels = 64, Height = 4, Width = 2050 },
         ];
-        Assert.True(WinogradConvolution.Pays(g) && !WinogradConvolution.Pays(g with { OutChannels = 16 }) && !WinogradConvolution.Pays(g with { Width = 15 }));
+        // The most channels and the longest line.
+        Assert.True(WinogradConvolution.Suits(g with { InChannels = 512, OutChannels = 512 }));
+        Assert.True(WinogradConvolution.Suits(g with { Batch = 1, InChannels = 64, Height = 4, Width = 2048 }));
+        Assert.True(WinogradConvolution.Pays(g));
+        Assert.False(WinogradConvolution.Pays(g with { OutChannels = 16 }));
+        Assert.False(WinogradConvolution.Pays(g with { Width = 15 }));
         Assert.All(others, o => Assert.False(WinogradConvolution.Suits(o), o.ToString()));
     }
 
     [Theory, InlineData(float.NaN), InlineData(float.PositiveInfinity), InlineData(float.MaxValue)]
     public void AValueThatIsNotFiniteStaysInItsReceptiveField(float value)
     {
-        Convolution2D g = Geometry(4, 16, 8, 8, 32);
+        Convolution2D g = Geometry(8, 16, 8, 8, 32);
         float[] x = Random((int)g.InputLength, 1), w = Random((int)g.WeightLength, 2), dy = Random((int)g.OutputLength, 3), y = new float[g.OutputLength], dx = new float[x.Length], dw = new float[w.Length];
         // Channel 3 of the second image, and the same place of the gradient; what is largest becomes infinite in sums.
         int at = (((16 + 3) * 8) + 4) * 8 + 5, gradientAt = (((32 + 3) * 8) + 4) * 8 + 5;
