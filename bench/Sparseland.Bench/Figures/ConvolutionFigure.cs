@@ -124,7 +124,7 @@ internal sealed class ConvolutionFigure : Figure
             }
         }
         context.Show(table);
-        context.Say("GFLOP/s of dense forward, both gradients, OpenBLAS's product and the sparse kernel (of its stored weights); speed-up of sparse over dense forward; e = speed-up x density");
+        context.Say("GFLOP/s of dense forward (packed weights), both gradients (operations of taps, also where a kernel takes fewer), OpenBLAS's product and the sparse kernel (of its stored weights); speed-up of sparse over dense forward; e = speed-up x density");
         return rows;
     }
 

@@ -9,6 +9,7 @@ namespace Sparseland.Kernels.Dense;
 public readonly partial record struct Convolution2D
 {
     /// <summary>The gradient of the weight: outputGradient times the shifted input, summed over images and pixels.</summary>
+    /// <remarks>As in <see cref="Forward(ReadOnlySpan{float}, ReadOnlySpan{float}, ReadOnlySpan{float}, Span{float}, Clamp?, ReadOnlySpan{float})"/>, with 16 channels on both sides as well: 3 x 3 taps may take fewer products, and a value that is larger than its neighbours by orders of magnitude takes digits from all taps of its channels.</remarks>
     /// <param name="input">[batch, inChannels, height, width].</param>
     /// <param name="outputGradient">[batch, outChannels, outHeight, outWidth].</param>
     /// <param name="weightGradient">[outChannels, inChannels / groups, kernelHeight, kernelWidth]; overwritten.</param>

@@ -17,8 +17,8 @@ internal sealed unsafe class WinogradConvolution : ILevelWork
     /// <summary>Channels that are multiplied together.</summary>
     public const int Panel = 2 * Lanes.Count;
 
-    // Tiles below which transforming weights costs more than it saves, or threads get nothing: 8 of the smallest blocks, of two products' rows each.
-    private const int FewestTiles = FewestBlocks * SmallestBlock, FewestBlocks = 8, SmallestBlock = 2 * WinogradProduct.Rows;
+    // Blocks that are cut where there are tiles enough, so that threads have something to do; and tiles below which transforming weights costs more than it saves: 8 blocks of one product's rows.
+    private const int FewestBlocks = 8, FewestTiles = FewestBlocks * WinogradProduct.Rows;
 
     // With 16 channels on both sides transforms and copies take what products save: 3.4 ms for 3.5 of 128 images of 32 x 32 on two cores of a Zen 4 (the weight gradient 3.4 for 4.7).
     private const int FewestWeights = 2 * Lanes.Count * Lanes.Count;
@@ -58,8 +58,8 @@ internal sealed unsafe class WinogradConvolution : ILevelWork
     /// <summary>Whether outputs and gradients of inputs take less time so; the gradient of the weight, whose taps cost more, does with 16 channels on both sides as well.</summary>
     public static bool Pays(in Convolution2D g) => (long)g.InChannels * g.OutChannels >= FewestWeights && Suits(g);
 
-    /// <summary>Tiles of a block where so many at most are wanted: fewer where blocks would be fewer than 8, so that threads have something to do. The cut is one of the shape, whatever threads there are.</summary>
-    public static int BlockTiles(in Convolution2D g, int most) => (int)Math.Clamp(Tiles(g) / FewestBlocks, SmallestBlock, most);
+    // A matter of the shape, whatever threads there are.
+    private static int BlockTiles(in Convolution2D g, int most) => (int)Math.Clamp(Tiles(g) / FewestBlocks, WinogradProduct.Rows, most);
 
     private static long Tiles(in Convolution2D g) => (long)g.Batch * (g.Height / 2) * (g.Width / 2);
 

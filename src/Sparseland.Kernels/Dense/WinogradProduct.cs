@@ -4,7 +4,7 @@ using Sparseland.Kernels.Simd;
 namespace Sparseland.Kernels.Dense;
 
 /// <summary>The products of transformed tiles: rows of single values, as they lie, times registers.</summary>
-/// <remarks>Sums begin at zero and take their products in the order of the inner dimension, so that all widths give the same bits.</remarks>
+/// <remarks>The loops of <see cref="MicroKernel.RunDirect"/> without what that asks for ahead at each step, since operands and results are in the second cache here, and sixteen rows of one register. Sums begin at zero and take their products in the order of the inner dimension, so that all widths give the same bits.</remarks>
 internal static unsafe class WinogradProduct
 {
     /// <summary>Numbers of rows are multiples of this.</summary>
