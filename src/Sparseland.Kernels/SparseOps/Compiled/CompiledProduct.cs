@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.SparseOps.Compiled;
@@ -7,8 +8,11 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <summary>Where the columns of a product come from.</summary>
 internal unsafe interface ITileSource
 {
-    /// <summary>Whether a tile that is packed alone costs what it costs among others: then each is packed when it is needed, into the first cache.</summary>
+    /// <summary>Whether a tile that is packed alone costs what it costs among others: then strips, and tiles of short code, are packed when they are needed, into the first cache.</summary>
     bool PacksAlone { get; }
+
+    /// <summary>Whether columns are pixels, so that there are many tiles as a rule; a linear layer has few.</summary>
+    bool HasManyTiles { get; }
 
     /// <summary>Copies lines first .. end-1 of 16 columns each; element (tile t, line i, lane) goes to (t - tile) * stride + i * 16 + lane.</summary>
     /// <param name="tile">First tile.</param>
@@ -305,8 +309,8 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         (int firstRow, int endRow) = Code.Rows(from.Panel, to.At(0));
         call.SumsTile = (nint)(endRow - firstRow) * CompiledMatrix.Lanes;
         call.ComesFromFar = Code.TakeTurn();
-        // Packed one by one, tiles stay in the first cache on their way to the products.
-        bool alone = Source.PacksAlone && Code.BlocksAreShort;
+        // Packed one by one, tiles stay in the first cache on their way to the products. Units of half the width multiply no faster than packed lines arrive from the second: there a call for each of many tiles costs more than it saves.
+        bool alone = Source.PacksAlone && Code.BlocksAreShort && (VectorUnits.AreFullWidth || !Source.HasManyTiles);
         using Scratch.Buffer packed = Scratch.Rent((alone ? 1 : tiles) * call.InputTile), sums = Scratch.Rent(call.Sums == null ? tiles * Code.SumsOf(endRow - firstRow) : 0);
         call.Input = packed.Pointer;
         if (call.Sums == null) call.Sums = sums.Pointer - (nint)firstRow * CompiledMatrix.Lanes;

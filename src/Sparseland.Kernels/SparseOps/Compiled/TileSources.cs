@@ -2,7 +2,6 @@ using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 using Sparseland.Kernels.Dense;
-using Sparseland.Kernels.Simd;
 
 namespace Sparseland.Kernels.SparseOps.Compiled;
 
@@ -34,6 +33,8 @@ internal unsafe struct LineSource : IPlaneSource
     public void Place(float* planes) => Base = planes;
 
     public readonly bool PacksAlone => false;
+
+    public readonly bool HasManyTiles => true;
 
     public void Move(nint floats) => Base += floats;
 
@@ -117,6 +118,8 @@ internal unsafe struct TurnedSource : ITileSource
 
     public readonly bool PacksAlone => true;
 
+    public readonly bool HasManyTiles => false;
+
     public void Move(nint floats) => Base += floats;
 
     public readonly float* InPlace(out nint stride)
@@ -161,8 +164,9 @@ internal unsafe struct PlaneSource : ITileSource
 
     public TileGather Gather;
 
-    // Units of half the width multiply no faster than packed lines arrive from the second cache, and images have many tiles: a call for each costs more than it saves.
-    public readonly bool PacksAlone => VectorUnits.AreFullWidth;
+    public readonly bool PacksAlone => true;
+
+    public readonly bool HasManyTiles => true;
 
     public void Move(nint floats) => Planes += floats;
 
@@ -237,7 +241,9 @@ internal unsafe struct FlatSource : IPlaneSource
 
     public void Place(float* planes) => Planes = planes;
 
-    public readonly bool PacksAlone => VectorUnits.AreFullWidth;
+    public readonly bool PacksAlone => true;
+
+    public readonly bool HasManyTiles => true;
 
     public void Move(nint floats) => Planes += floats;
 
@@ -329,6 +335,8 @@ internal unsafe struct ApartSource : ITileSource
     public int Pixels;
 
     public readonly bool PacksAlone => false;
+
+    public readonly bool HasManyTiles => true;
 
     public void Move(nint floats) => Image += floats;
 
