@@ -73,6 +73,49 @@ public class CompiledMatrixTests
         Assert.True(CompiledKernels.AreUsed);
     }
 
+    /// <summary>Tiles that are packed one by one, for shares that end inside panels: with one block of lines and with two, wherever code can be run.</summary>
+    [SkippableTheory]
+    [InlineData(288, 13), InlineData(864, 13), InlineData(864, 4), InlineData(864, 1)]
+    public unsafe void Shares_of_tiles_that_are_packed_alone_end_inside_panels(int lines, int tiles)
+    {
+        Skip.IfNot(CompiledMatrix.Usable, "weights are not compiled on this machine");
+        const int Rows = 84;
+        int n = tiles * CompiledMatrix.Lanes;
+        var random = new Random(11);
+        CsrMatrix csr = Csr(random, Rows, lines, 0.3);
+        CompiledMatrix code = CompiledMatrix.TryCompile(csr.Rows, csr.Columns, csr.RowPointers, csr.ColumnIndices)!;
+        Assert.True(code.BlocksAreShort);
+        Assert.Equal(lines > 768, code.Blocks > 1);
+        float[] b = Uniform(random, lines * n), turned = Transpose(b, lines, n), bias = Uniform(random, Rows), residual = Uniform(random, Rows * n), expected = new float[Rows * n];
+        SpMM.MultiplyReference(csr, b, n, expected, bias, residual, Clamp.Relu);
+        code.SetValues(csr.Values.ToArray());
+        fixed (float* source = turned, pb = bias, pr = residual)
+        {
+            foreach (int sharers in (int[])[1, 2, 4, 7])
+            {
+                var actual = new float[Rows * n];
+                fixed (float* output = actual)
+                {
+                    var product = new CompiledProduct<TurnedSource>
+                    {
+                        Matrix = code,
+                        Source = new TurnedSource { Base = source, Stride = lines, Columns = n, Lines = code.Lines },
+                        Columns = n,
+                        Output = output,
+                        RowStride = n,
+                        Bias = pb,
+                        Residual = pr,
+                        Clamp = Clamp.Relu,
+                    };
+                    Assert.True(product.Source is { PacksAlone: true, HasManyTiles: false });
+                    if (sharers > 1 && tiles > 1) Assert.Contains(Enumerable.Range(1, sharers - 1), i => product.CutOf(i, sharers).Tile > 0);
+                    for (int i = 0; i < sharers; i++) product.RunPanels(i, sharers);
+                }
+                Near.BitEqual(expected, actual, $"{sharers} shares");
+            }
+        }
+    }
+
     [SkippableFact]
     public void Code_comes_from_far_unless_a_thread_ran_it_last()
     {

@@ -1,6 +1,7 @@
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
+using Sparseland.Kernels.SparseOps.Compiled;
 using Sparseland.Kernels.Threading;
 using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
@@ -50,20 +51,35 @@ public class ThreadSweepTests
         Shared("columns", Long, y => ColumnGemv.Multiply(wide, vector.AsSpan(0, Rows), 0, y));
     }
 
-    /// <summary>Three panels or five in two shares: of the one in the middle each thread has some tiles.</summary>
+    /// <summary>Three panels or five in two or four shares, which end inside panels. With little code, whose tiles are packed one by one where units are whole, and with blocks of lines between which sums wait.</summary>
     [Theory]
-    [InlineData(84, 8, 3)]
-    [InlineData(84, 8, 1)]
-    [InlineData(76, 8, 3)]
-    [InlineData(140, 7, 3)]
-    [InlineData(140, 7, 1)]
-    public void Shares_of_few_pixels_end_inside_panels(int rows, int side, int kernel)
+    [InlineData(84, 8, 3, 96, 0.5)]
+    [InlineData(84, 8, 1, 96, 0.5)]
+    [InlineData(76, 8, 3, 96, 0.5)]
+    [InlineData(140, 7, 3, 96, 0.5)]
+    [InlineData(140, 7, 1, 96, 0.5)]
+    [InlineData(140, 14, 3, 32, 0.2)]
+    [InlineData(140, 14, 3, 96, 0.1)]
+    [InlineData(140, 14, 1, 900, 0.1)]
+    public void Shares_of_few_pixels_end_inside_panels(int rows, int side, int kernel, int channels, double density)
     {
-        const int Channels = 96;
         var random = new Random(7);
         int pixels = side * side, plane = PlaneSpacing.ToLines(pixels), pad = kernel / 2;
-        var convolution = new PreparedSparseConvolution(new SparseConvolutionShape(Channels, rows, kernel, kernel) { PadTop = pad, PadLeft = pad, PadBottom = pad, PadRight = pad }, Csr(random, rows, Channels * kernel * kernel, 0.5));
-        float[] image = Uniform(random, Channels * plane), bias = Uniform(random, rows), residual = Uniform(random, rows * plane);
+        CsrMatrix weight = Csr(random, rows, channels * kernel * kernel, density);
+        var convolution = new PreparedSparseConvolution(new SparseConvolutionShape(channels, rows, kernel, kernel) { PadTop = pad, PadLeft = pad, PadBottom = pad, PadRight = pad }, weight);
+        float[] image = Uniform(random, channels * plane), bias = Uniform(random, rows), residual = Uniform(random, rows * plane);
+        if (CompiledMatrix.Usable)
+        {
+            Assert.Equal(SparseForm.Compiled, convolution.FormOf(1, side, side));
+            var code = CompiledMatrix.TryCompile(weight.Rows, weight.Columns, weight.RowPointers, weight.ColumnIndices, comesFromFar: true)!;
+            Assert.Equal(weight.Columns > 768, code.Blocks > 1);
+            if (density < 0.5) Assert.True(code.BlocksAreShort);
+            var product = new CompiledProduct<LineSource> { Matrix = code, Columns = plane };
+            // Three panels and three threads are as many.
+            int shares = rows > 84 ? 4 : 2;
+            Assert.False(product.SharesTiles(shares));
+            Assert.True(product.CutOf(1, product.PanelSharers(shares)).Tile > 0, "no share ends inside a panel");
+        }
         foreach (int threads in (int[])[2, 3, 4])
         {
             Shared($"{threads} threads", rows * plane, y =>
@@ -72,7 +88,7 @@ public class ThreadSweepTests
                 // Gaps hold anything.
                 for (int r = 0; r < rows; r++) y.AsSpan(r * plane + pixels, plane - pixels).Clear();
             }, threads);
-            Shared($"{threads} threads without gaps", rows * pixels, y => convolution.Forward(image.AsSpan(0, Channels * pixels), 1, side, side, y, bias, residual.AsSpan(0, rows * pixels), Clamp.None), threads);
+            Shared($"{threads} threads without gaps", rows * pixels, y => convolution.Forward(image.AsSpan(0, channels * pixels), 1, side, side, y, bias, residual.AsSpan(0, rows * pixels), Clamp.None), threads);
         }
     }
 

@@ -76,6 +76,7 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
 
     private readonly ExecutableMemory _memory;
     private readonly Piece[] _pieces;
+    private readonly long[] _before;
     private readonly int[] _order;
     private readonly float[] _values;
     private (int First, int End)[] _copies = [];
@@ -86,6 +87,13 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
         (_memory, _pieces, _order) = (memory, pieces, order);
         _values = GC.AllocateUninitializedArray<float>(order.Length, pinned: true);
         Blocks = (lines.Length + depth - 1) / depth;
+        _before = new long[panels + 1];
+        for (int p = 0; p < panels; p++)
+        {
+            long sum = _before[p];
+            for (int b = 0; b < Blocks; b++) sum += pieces[b * panels + p + 1].Value - pieces[b * panels + p].Value;
+            _before[p + 1] = sum;
+        }
     }
 
     /// <summary>Whether kernels called from this thread may be compiled.</summary>
@@ -223,16 +231,7 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
     protected override Memory<float> Values => _values;
 
     /// <summary>Stored values of the panels before each: Panels + 1 entries.</summary>
-    public void StoredBefore(Span<long> sums)
-    {
-        sums[0] = 0;
-        for (int p = 0; p < Panels; p++)
-        {
-            long sum = sums[p];
-            for (int b = 0; b < Blocks; b++) sum += _pieces[b * Panels + p + 1].Value - _pieces[b * Panels + p].Value;
-            sums[p + 1] = sum;
-        }
-    }
+    public ReadOnlySpan<long> StoredBefore => _before;
 
     /// <summary>Floats that the sums of so many rows of a tile take while they wait between blocks.</summary>
     public long SumsOf(int rows) => Blocks == 1 ? 0 : (long)rows * Lanes;
@@ -452,11 +451,13 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
         }
 
         /// <summary>One of the tiles alone, packed where the first was.</summary>
-        public readonly Tiles Only(int tile)
+        /// <param name="tile">Which one.</param>
+        /// <param name="isFirst">Whether it is the first to use some of the code: the others find it near.</param>
+        public readonly Tiles Only(int tile, bool isFirst)
         {
             Tiles one = this;
             one.Sums += tile * SumsTile;
-            one.ComesFromFar &= tile == 0;
+            one.ComesFromFar &= isFirst;
             if (tile == Whole)
             {
                 one.Whole = 0;

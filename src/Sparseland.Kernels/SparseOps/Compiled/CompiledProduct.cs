@@ -157,13 +157,12 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     }
 
     /// <summary>Where a share of nearly as many stored values as the others begins: inside a panel where all tiles are whole, else between two.</summary>
-    private readonly PanelCut CutOf(int share, int sharers)
+    internal readonly PanelCut CutOf(int share, int sharers)
     {
         int panels = Code.Panels, tiles = TileCount;
         if (share == 0) return default;
         if (share == sharers) return new PanelCut(panels, 0);
-        long[] before = new long[panels + 1];
-        Code.StoredBefore(before);
+        ReadOnlySpan<long> before = Code.StoredBefore;
         long target = before[panels] * share / sharers;
         int p = 0;
         while (p < panels - 1 && before[p + 1] <= target) p++;
@@ -326,8 +325,10 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             }
             for (int t = 0; t < tiles; t++)
             {
+                if (from.At(t) == to.At(t)) continue;
                 Source.Pack(tile + t, 1, first, end, origin, call.InputTile);
-                Code.Run(call.Only(t), from.At(t), to.At(t), b, b + 1);
+                // The panel that another share begins has its first tile of this one later than the panels behind it.
+                Code.Run(call.Only(t, isFirst: t == 0 || t == from.Tile), from.At(t), to.At(t), b, b + 1);
             }
         }
     }
@@ -368,7 +369,7 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     }
 
     /// <summary>A place among panels and tiles: all tiles of the panels before it, and of its own panel those before its tile.</summary>
-    private readonly record struct PanelCut(int Panel, int Tile)
+    internal readonly record struct PanelCut(int Panel, int Tile)
     {
         /// <summary>How many panels of a tile are before the cut.</summary>
         public int At(int tile) => tile < Tile ? Panel + 1 : Panel;
