@@ -41,7 +41,7 @@ internal sealed class FlatPlanes
         _shifts = shifts;
         IsImage = s is { StrideHeight: 1, StrideWidth: 1 };
         PlaneStride = IsImage ? imagePlane : checked(_rows * outWidth);
-        ChannelsAtOnce = LinesOfASet * Sets / (int)Math.Clamp(PlaneStride * sizeof(float) & -(PlaneStride * (long)sizeof(float)), PlaneSpacing.Line * sizeof(float), Sets);
+        ChannelsAtOnce = _taps == 1 ? _channels : LinesOfASet * Sets / (int)Math.Clamp(PlaneStride * sizeof(float) & -(PlaneStride * (long)sizeof(float)), PlaneSpacing.Line * sizeof(float), Sets);
         (_lowest, _highest) = (shifts.Min(t => t.Row), shifts.Max(t => t.Row));
         _beyond = RowsBeyond(_lowest, _highest, _rows, outHeight);
         _farthest = shifts.Max(t => Math.Abs(t.Column));
@@ -89,7 +89,7 @@ internal sealed class FlatPlanes
     /// <summary>Floats between planes.</summary>
     public int PlaneStride { get; }
 
-    /// <summary>Channels whose lines under one tap the first cache keeps until the next tap: few where planes are a power of two apart, since the same pixel of all of them falls into the same sets.</summary>
+    /// <summary>Channels whose lines under one tap the first cache keeps until the next tap: few where planes are a power of two apart, since the same pixel of all of them falls into the same sets. All where there is one tap.</summary>
     public int ChannelsAtOnce { get; }
 
     /// <summary>Floats of all planes.</summary>
