@@ -61,7 +61,7 @@ public static unsafe class Permute
     /// <exception cref="ArgumentException">A span is too short.</exception>
     public static void Transpose(ReadOnlySpan<float> input, Span<float> output, int batch, int rows, int columns) => Copy(input, [batch, rows, columns], [0, 2, 1], output);
 
-    /// <summary>Copies a box: output[i] = input[inputStart + i * step] per axis, written at outputStart; the rest of the output is left alone.</summary>
+    /// <summary>Copies a box: output[i] = input[inputStart + i * step] per axis, written at outputStart; the rest of the output, gaps between its planes too, keeps what it holds.</summary>
     /// <param name="input">Values in inputShape.</param>
     /// <param name="inputShape">Shape of the input.</param>
     /// <param name="inputStart">First position read, per axis.</param>

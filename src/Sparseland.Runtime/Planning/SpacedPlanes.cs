@@ -11,7 +11,8 @@ namespace Sparseland.Runtime.Planning;
 /// Planes of 14 x 14 floats fill 12 lines and a quarter, so registers of 16 pixels lie across two lines in three of four planes, and where two threads share the pixels they both write a line at the cut and one
 /// at the end. With gaps each line is one thread's, and the last pixels are a tile as any other. Layers of 14 x 14 and of 7 x 7 pixels took 10 to 15 % less time so, with one thread as with two.
 /// Planes of 16 x 16, 32 x 32 or 112 x 112 pixels lie a line further apart than they would: in steps of 1 KiB and multiples of it, lines of all channels fall into the same few sets of the caches, where a panel's outputs and the inputs
-/// that are packed for them drive each other out.
+/// that are packed for them drive each other out: a layer of 64 channels of 32 x 32 pixels (3 x 3, 90 % zeros, one thread, Zen 4) took 280 microseconds, 155 when taps were packed for six channels at a time, and 130 with the line.
+/// Where the first layer is dense its output takes no gaps, and so residual sums of its stage have none either: a residual lies as its sum.
 /// </remarks>
 internal static class SpacedPlanes
 {
