@@ -16,8 +16,9 @@ internal static class StepTable
     private const double UntimedMilliseconds = 10;
     private const int RunsPerTurn = 3;
 
-    // Without a new method for so long the runtime has compiled again what it wanted to; it never takes longer than the second.
+    // Without a new method for so long, and for so many rounds of networks that take longer, the runtime has compiled again what it wanted to; it never takes longer than the last.
     private const double QuietMilliseconds = 400, MostWarmMilliseconds = 10_000;
+    private const int QuietRounds = 3;
 
     /// <summary>Measures, prints a table for each network, adds a row for each.</summary>
     public static void Measure(JsonArray rows, string networks, VerbContext context, TimingOptions options)
@@ -98,7 +99,8 @@ internal static class StepTable
     private static void WarmUp(InferenceSession[] sessions, int[] threads, Dictionary<string, TensorData> inputs, CancellationToken cancellation)
     {
         long methods = JitInfo.GetCompiledMethodCount(), begin = Stopwatch.GetTimestamp(), last = begin;
-        while (Stopwatch.GetElapsedTime(last).TotalMilliseconds < QuietMilliseconds && Stopwatch.GetElapsedTime(begin).TotalMilliseconds < MostWarmMilliseconds)
+        int quiet = 0;
+        while ((quiet < QuietRounds || Stopwatch.GetElapsedTime(last).TotalMilliseconds < QuietMilliseconds) && Stopwatch.GetElapsedTime(begin).TotalMilliseconds < MostWarmMilliseconds)
         {
             for (int i = 0; i < sessions.Length; i++)
             {
@@ -106,7 +108,8 @@ internal static class StepTable
                 sessions[i].Run(inputs, cancellation);
             }
             long now = JitInfo.GetCompiledMethodCount();
-            if (now != methods) (methods, last) = (now, Stopwatch.GetTimestamp());
+            quiet++;
+            if (now != methods) (methods, last, quiet) = (now, Stopwatch.GetTimestamp(), 0);
         }
     }
 
