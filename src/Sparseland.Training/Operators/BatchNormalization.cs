@@ -80,8 +80,8 @@ internal static class BatchNormalization
     // isFixed: whether the statistics do not depend on x.
     private static Tensor Recorded(Tensor y, Tensor x, Tensor scale, Tensor shift, Following next, Gates? gates, float[] centre, float[] inverse, bool isFixed)
     {
-        // Where the relu let a value through is computed again from the input: one tensor less to keep and to read. With a sum in between a bit of each result says it: a thirty-second of the result to read.
-        bool byInput = next is { Relu: true, Added: null }, byResult = next.Added is not null;
+        // Where the relu let a value through is computed again from the input: one tensor less to keep and to read. Where a sum follows a bit of each result says it: a thirty-second of the result to read, and more for small planes, since each begins with a float.
+        bool byInput = next is { Relu: true, Added: null }, sumFollows = next.Added is not null;
         Tape.Record("BatchNormalization", y, [x, scale, shift, next.Added], [x, scale, byInput ? shift : null, gates?.Bits], flow =>
         {
             (int batch, int channels, int spatial) = Geometry(x);
@@ -89,8 +89,8 @@ internal static class BatchNormalization
             Tensor incoming = flow.Output(), gScale = Tensor.Uninitialized([channels]), gShift = Tensor.Uninitialized([channels]);
             // What is added has the gradient that arrived, behind the relu. A gradient that another branch reads as well is left alone.
             bool isOurs = incoming.Storage.IsUnique;
-            Tensor counted = byResult ? isOurs ? flow.Take() : Tensor.Uninitialized(incoming.Shape) : incoming;
-            bool replaces = isOurs && !byResult;
+            Tensor counted = sumFollows ? isOurs ? flow.Take() : Tensor.Uninitialized(incoming.Shape) : incoming;
+            bool replaces = isOurs && !sumFollows;
             Tensor gradient = replaces ? flow.Take() : Tensor.Uninitialized(incoming.Shape);
             bool streams = !replaces && gradient.Length >= LeavesCaches;
             float[] g = incoming.Array, passed = counted.Array, result = gradient.Array, input = x.Array, weight = scale.Array, gs = gScale.Array, gb = gShift.Array;
@@ -127,7 +127,7 @@ internal static class BatchNormalization
             flow.Give(0, gradient);
             flow.Give(1, gScale);
             flow.Give(2, gShift);
-            if (byResult) flow.Give(3, counted);
+            if (sumFollows) flow.Give(3, counted);
         });
         gates?.Bits.Storage.Release();
         return y;
