@@ -27,14 +27,16 @@ internal static class Chunks
     /// <param name="rows">Number of rows.</param>
     /// <param name="rowLength">Elements of a row: the work that one row costs.</param>
     /// <param name="body">Called once per row.</param>
-    public static void Rows(int rows, int rowLength, Action<int> body)
+    public static void Rows(int rows, int rowLength, Action<int> body) => RangesOfRows(rows, rowLength, (start, count) =>
     {
-        int perPart = Math.Max(1, Chunk / Math.Max(1, rowLength));
-        Ranges(rows, (start, count) =>
-        {
-            for (int row = start; row < start + count; row++) body(row);
-        }, perPart);
-    }
+        for (int row = start; row < start + count; row++) body(row);
+    });
+
+    /// <summary>Calls <paramref name="body"/>(first, count) for the rows of each part.</summary>
+    /// <param name="rows">Number of rows.</param>
+    /// <param name="rowLength">Elements of a row: the work that one row costs.</param>
+    /// <param name="body">Called once per part.</param>
+    public static void RangesOfRows(int rows, int rowLength, Action<int, int> body) => Ranges(rows, body, Math.Max(1, Chunk / Math.Max(1, rowLength)));
 
     /// <summary>sum = a + b over the first <paramref name="length"/> elements; sum may be a or b.</summary>
     public static void Add(float[] a, float[] b, float[] sum, int length) => Ranges(length, (start, count) =>

@@ -125,7 +125,10 @@ public sealed partial class Tensor
     {
         int a = Views.Axis(axis, Rank);
         if (start < 0 || length < 0 || start > Shape[a] - length) throw new ArgumentException($"Range {start} .. {start + length} is outside axis {axis} of {this}.");
-        return AxisMap.Range(this, a, start, length);
+        if (length == Shape[a]) return this;
+        int[] starts = new int[Rank], steps = [.. Enumerable.Repeat(1, Rank)], counts = Shape.ToArray();
+        (starts[a], counts[a]) = (start, length);
+        return StridedSlice.Apply(this, starts, steps, counts);
     }
 
     private Tensor Reduced(Reduction kind, ReadOnlySpan<int> axes)

@@ -2,7 +2,7 @@ using Sparseland.Training.Autograd;
 
 namespace Sparseland.Training.Operators;
 
-/// <summary>Rebuilds one axis: every new index takes a weighted sum of old ones. Slices, pads, tiles and resizes are made of it.</summary>
+/// <summary>Rebuilds one axis: every new index takes a weighted sum of old ones. Pads, tiles and resizes are made of it.</summary>
 internal static class AxisMap
 {
     /// <summary>y[.., i, ..] = sum over t of weights[i, t] * x[.., taps[i, t], ..]; a tap of -1 contributes <paramref name="fill"/>.</summary>
@@ -37,10 +37,6 @@ internal static class AxisMap
         if (!ReferenceEquals(y, x)) y.Storage.Release();
         return next;
     }
-
-    /// <summary>Indices start .. start + length - 1 of an axis.</summary>
-    public static Tensor Range(Tensor x, int axis, int start, int length) =>
-        start == 0 && length == x.Shape[axis] ? x : Apply(x, axis, length, [.. Enumerable.Range(start, length)]);
 
     /// <summary>Number of index combinations before and after an axis.</summary>
     public static (int Outer, int Inner) Around(ReadOnlySpan<int> shape, int axis)

@@ -86,9 +86,14 @@ internal static class StridedSlice
         });
 
         // Calls body(first value of a row of the selection, its place in the whole).
-        private void Each(Action<int, int> body) => Chunks.Rows(_planes.Length, _rows * _columns, p =>
+        private void Each(Action<int, int> body) => Chunks.RangesOfRows(_planes.Length * _rows, _columns, (first, count) =>
         {
-            for (int r = 0; r < _rows; r++) body(((p * _rows) + r) * _columns, _planes[p] + (r * _rowStep));
+            (int p, int r) = Math.DivRem(first, _rows);
+            for (int i = first; i < first + count; i++)
+            {
+                body(i * _columns, _planes[p] + (r * _rowStep));
+                if (++r == _rows) (p, r) = (p + 1, 0);
+            }
         });
     }
 }

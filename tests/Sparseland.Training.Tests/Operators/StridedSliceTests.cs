@@ -38,9 +38,12 @@ public class StridedSliceTests
     [InlineData(0, 1, -1)]
     [InlineData(1, -1, -1)]
     [InlineData(3, 0, 1)]
+    [InlineData(4, -1, -1)]
+    [InlineData(0, 4, 3)]
+    [InlineData(4, 4, 1)]
     public void GradientsOfSomeValuesAndOfAllAddUpInAnyOrder(params int[] uses)
     {
-        int[] sizes = [2, 3, 4, 6], ones = [1, 1, 1, 1], zeros = [0, 0, 0, 0];
+        int[] sizes = [2, 3, 4, 6], ones = [1, 1, 1, 1], zeros = [0, 0, 0, 0], ends = [1, 2, 3, 5], backward = [-1, -1, -1, -1];
         Tensor x = Tensor.Normal(new Random(1), sizes), loss = Tensor.Scalar(0f);
         x.RequiresGrad = true;
         // The value that is used several times is no leaf.
@@ -56,11 +59,12 @@ public class StridedSliceTests
                 _ => (zeros, ones, sizes),
             };
             Tensor g = Tensor.Normal(new Random(10 + use), counts);
-            // Use 3 gives a gradient that another operation holds as well.
-            Tensor part = use < 2 ? StridedSlice.Apply(h, starts, steps, counts) : use == 2 ? h * g : h + x;
-            loss += use < 2 ? (part * g).Sum() : part.Sum();
+            // Use 3 gives a gradient that another operation holds as well, use 4 one that a slice of the same value is still to read.
+            Tensor part = use < 2 ? StridedSlice.Apply(h, starts, steps, counts) : use == 2 ? h * g : use == 3 ? h + x : h + StridedSlice.Apply(h, ends, backward, sizes);
+            loss += use is < 2 or 4 ? (part * g).Sum() : part.Sum();
             float[] given = use == 3 ? [.. Enumerable.Repeat(2f, x.Length)] : Scattered(x.Length, Places(sizes, starts, steps, counts), g);
-            for (int i = 0; i < given.Length; i++) expected[i] += given[i];
+            float[] reversed = use == 4 ? Scattered(x.Length, Places(sizes, ends, backward, sizes), g) : new float[x.Length];
+            for (int i = 0; i < given.Length; i++) expected[i] += given[i] + reversed[i];
         }
         loss.Backward();
         Near.Equal(expected, x.Grad!.ToArray(), 1e-6, 1e-6, string.Join(' ', uses));
