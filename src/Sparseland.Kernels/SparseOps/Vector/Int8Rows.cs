@@ -16,6 +16,9 @@ internal unsafe struct Int8Rows : IRowSum
     // Times four rows of one call of the code: their sums are 4 KiB, and stay in the first cache.
     private const int FoursOfCall = 16;
 
+    // The collector waits for a call: long rows make calls of fewer of them, a few tens of microseconds from memory.
+    private const long BytesOfCall = 256 << 10;
+
     public int Columns;
     public int WordsPerRow;
 
@@ -151,9 +154,10 @@ internal unsafe struct Int8Rows : IRowSum
         VectorCode.Arguments arguments = new() { X = X, Starts = Starts, Scales = InputScales, Blocks = WordsPerRow / 4, Rest = WordsPerRow % 4, Gap = Columns - (64 * WordsPerRow) };
         // Every call begins where the one before it ended: where rows begin is looked up once, for it comes from memory as well.
         VectorCode.FourRows(&arguments, Bits, WordsPerRow, (byte*)Values, sizeof(sbyte), Counts, row, distance, Columns);
+        int most = (int)Math.Clamp(BytesOfCall / (4 * 64 * Math.Max(1L, WordsPerRow)), 1, FoursOfCall);
         for (int fours; count > 0; row += fours, count -= fours)
         {
-            fours = Math.Min(count, FoursOfCall);
+            fours = Math.Min(count, most);
             bool narrow = false;
             if (Bits != null)
             {
