@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -71,7 +72,11 @@ internal static unsafe class VectorCode
 
     /// <summary>Calls a function.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void Run(nint function, Arguments* arguments) => ((delegate* unmanaged[SuppressGCTransition]<Arguments*, void>)function)(arguments);
+    public static void Run(nint function, Arguments* arguments)
+    {
+        Debug.Assert(arguments->Groups >= 1, "The functions count groups down to zero before they look.");
+        ((delegate* unmanaged[SuppressGCTransition]<Arguments*, void>)function)(arguments);
+    }
 
     /// <summary>Fills in bits and values of rows row, row + distance and so on; without bits rows of full length.</summary>
     /// <remarks>In place: a struct that is returned is copied by registers wider than what was just stored, and waits for it.</remarks>
@@ -240,7 +245,7 @@ internal static unsafe class VectorCode
         a.JumpIfNotZero(group);
         for (int r = 0; r < rows; r++)
         {
-            a.Store(s_bits[r], Call, BitsAt + (8 * r));
+            if (code != Code.Int8Full) a.Store(s_bits[r], Call, BitsAt + (8 * r));
             a.Store(s_values[r], Call, ValuesAt + (8 * r));
         }
         a.ClearUpperHalves();
