@@ -116,7 +116,8 @@ internal unsafe struct WindowParts : IParts
     private readonly void Floats<TValue, TColumns>(WindowCode.Stream stream, byte* groups) where TValue : unmanaged where TColumns : unmanaged
     {
         bool deltas = sizeof(TColumns) == 2;
-        int ahead = WindowCode.StepsAhead(sizeof(TValue), two: false);
+        // Half units: the distance of the code was chosen with the code, which alone was measured.
+        int ahead = VectorUnits.AreFullWidth ? WindowCode.StepsAhead(sizeof(TValue), two: false) : 1024;
         byte* p = stream.Steps, heads = stream.Heads, counts = stream.Counts;
         int valueBytes = WindowLayout.Places * sizeof(TValue), bytes = valueBytes + (deltas ? 32 : 64), windows = Layout.Shape.Windows;
         float* sums = stackalloc float[2 * WindowLayout.Lanes];
