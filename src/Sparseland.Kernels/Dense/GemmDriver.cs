@@ -78,7 +78,8 @@ internal unsafe struct GemmCall : ILevelWork
 /// <summary>Chooses how a product is computed and cuts it into cache-sized parts.</summary>
 /// <remarks>
 /// Goto, van de Geijn, "Anatomy of High-Performance Matrix Multiplication", section 4: for each block of k, both operands
-/// are packed into panels (in parallel), then tiles of C are computed (in parallel). Choices depend on the shape only.
+/// are packed into panels (in parallel), then tiles of C are computed (in parallel). How an element is summed up depends
+/// on the shape only; how C is cut into tiles depends on the number of threads as well.
 /// Measured on a Zen 5 core with 512-bit units: see docs of <see cref="MicroKernel"/>.
 /// </remarks>
 internal static unsafe class GemmDriver

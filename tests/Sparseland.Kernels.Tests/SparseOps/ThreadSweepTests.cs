@@ -102,6 +102,17 @@ public class ThreadSweepTests
         Shared("first layer", (int)geometry.OutputLength, y => geometry.Forward(image, weight, bias, y), 2);
     }
 
+    /// <summary>A C of one tile is cut where several threads are there; 96 rows at once would leave one of them without work.</summary>
+    [Fact]
+    public void A_dense_product_of_one_tile_is_shared()
+    {
+        const int M = 24, K = 300, N = 100;
+        var random = new Random(11);
+        float[] x = Uniform(random, M * K);
+        PackedMatrix weight = PackedMatrix.Right(true, K, N, Uniform(random, N * K), K);
+        Shared("dense product", M * N, y => Gemm.Multiply(false, M, x, K, weight, 0f, y, N, default, default, Clamp.None), 2);
+    }
+
     private static void Shared(string what, int length, Action<float[]> kernel, int threads = Threads)
     {
         float[] expected = new float[length], actual = new float[length];
