@@ -59,6 +59,17 @@ public sealed unsafe class PackedMatrix
         return Create(true, transposed, m, k, a, lda);
     }
 
+    /// <summary>Columns of a panel of a right operand at the calling thread's instruction level: a product computes whole panels.</summary>
+    public static int RightPanel
+    {
+        get
+        {
+            int columns = 0;
+            SimdDispatch.Run(new WidthWork { Columns = &columns });
+            return columns;
+        }
+    }
+
     /// <summary>Packs the right operand op(b) [k, n]. For a linear layer x W^T with W [out, in]: transposed, k = in, n = out.</summary>
     /// <param name="transposed">Whether <paramref name="b"/> is stored [n, k].</param>
     /// <param name="k">Rows of op(b), at least 0.</param>
@@ -80,6 +91,13 @@ public sealed unsafe class PackedMatrix
             SimdDispatch.Run(pack);
             return pack.Result[0]!;
         }
+    }
+
+    private struct WidthWork : ILevelWork
+    {
+        public int* Columns;
+
+        public readonly void Run<V>() where V : unmanaged, IVector<V> => *Columns = MicroKernel.Columns<V>();
     }
 
     private struct PackWork : ILevelWork

@@ -1,3 +1,4 @@
+using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
@@ -17,8 +18,8 @@ internal static class SparseCost
     private const int PanelRows = 28;
     private const double Load = 2.2, Copy = 2.2, LoopLoad = 1, LoopCopy = 0.25, Write = 0.28, Tap = 2.65;
 
-    // Stored values whose code and values (14 bytes each) leave the caches before they are used again, and what their arrival costs where 16 columns meet them. A dense weight of 3072 x 1024 took 0.73 ms with 16
-    // rows and 0.97 with 70 % of its places stored: 31 MB at 32 bytes a nanosecond.
+    // Stored values of a convolution whose code and values (14 bytes each) leave the caches before they are used again, and what their arrival costs where 16 pixels meet them: 32 bytes a nanosecond from the third cache
+    // (3072 x 1024 places, 70 % stored, met by 16 columns: 31 MB in 0.97 ms, beside 0.73 of the dense weight). Points of linear layers know it by the bytes of the weight; beside whole units they begin there too.
     private const double FarStored = 600_000, FarCode = 1.75;
 
     // Whole units of 512 bits multiply faster than code arrives from anywhere but the second cache, of which half a megabyte of it (14 bytes each) is a good part. Zen 5, 4 to 16 rows: 0.17 ns for a place of the weight and a cost of one
@@ -28,8 +29,6 @@ internal static class SparseCost
     // Where points of few rows are those of a dense weight in the caches (built-in ones): one of 32 MB and more came from memory there, whatever it met. Zen 5, one thread (two were not measured), 3072 x 3072 and 2048 x 4096 beside 512 x 64: 0.19 to 0.3 ns a place and
     // 0.036 with 2 rows, 0.22 to 0.3 and 0.075 with 5, 0.25 to 0.29 and 0.1 with 8; 16 rows need that long to multiply. The share taken here is above those: a wrong choice of the dense product is the lesser loss.
     private const double FarPlaces = BreakEvenMeasurement.BeyondCaches / sizeof(float), FarShare = 0.2, FarShareOfRow = 0.045;
-
-    private static int DensePanel => SimdSupport.Level switch { SimdLevel.Vector512 => 32, SimdLevel.Vector256 => 16, _ => 8 };
 
     // Rows of 4096 in memory in bfloat16, int8 and int4, 50 to 90 % zeros (figure gemv): each within a tenth of time = this + the rest in proportion to density.
     private const double ExpandFewBits = 1 / 3.0;
@@ -63,8 +62,9 @@ internal static class SparseCost
     /// <param name="blockRows">Rows of the weight that are stored together.</param>
     public static double OfLinear(double density, int inputs, int outputs, int rows, int blockRows = 1)
     {
+        int panel = PackedMatrix.RightPanel;
         // Dense panels are as wide as two registers, whatever of the last is filled: 100 outputs take what 128 do (Zen 4, one thread, 768 x 100, 16 to 197 rows: 85 GFLOP/s where 64 outputs reach 105).
-        double cost = Of(density, outputs, rows, blockRows) * outputs / ((outputs + DensePanel - 1) / DensePanel * DensePanel), stored = density * inputs * outputs;
+        double cost = Of(density, outputs, rows, blockRows) * outputs / ((outputs + panel - 1) / panel * panel), stored = density * inputs * outputs;
         if (!CompiledKernels.AreWritten || !VectorUnits.AreFullWidth || stored <= NearStored) return cost;
         cost = Math.Max(cost, (stored > FarStored ? BeyondFarCode : BeyondNearCode) * density * 16 / Math.Max(16, rows));
         return (double)inputs * outputs < FarPlaces ? cost : cost * Math.Min(1, FarShare + (FarShareOfRow * rows));
