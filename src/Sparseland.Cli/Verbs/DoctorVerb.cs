@@ -89,7 +89,7 @@ internal sealed class DoctorVerb : Verb
     private static void Show(VerbContext context, BreakEvenTable points)
     {
         var table = new Table().Border(TableBorder.Simple).AddColumn("kernel").AddColumn("values").AddColumn(new TableColumn("size from").RightAligned()).AddColumn(new TableColumn("columns from").RightAligned()).AddColumn(new TableColumn("weight bytes from").RightAligned()).AddColumn(new TableColumn("block rows").RightAligned()).AddColumn(new TableColumn("images from").RightAligned()).AddColumn(new TableColumn("wins below density").RightAligned());
-        foreach (BreakEven entry in points.Entries) table.AddRow(entry.Kernel.ToString(), entry.Values.ShortName(), entry.Size.ToString("N0"), entry.Columns.ToString("N0"), entry.WeightBytes.ToString("N0"), entry.BlockRows.ToString(), entry.Images.ToString(), entry.Density.ToString("P1"));
+        foreach (BreakEven entry in points.Entries) table.AddRow(entry.Kernel.ToString(), entry.Values.ShortName(), entry.Size.ToString("N0"), entry.Columns.ToString("N0"), entry.WeightBytes.ToString("N0"), entry.BlockRows.ToString(), entry.Images.ToString(), entry.Density >= 1 ? "always" : entry.Density.ToString("P1"));
         context.Show(table);
     }
 
