@@ -25,8 +25,8 @@ public sealed record SessionOptions
 
     /// <summary>Times the candidates of every sparse layer when a plan is made (tens of milliseconds a layer; all of them are prepared) and keeps the fastest, instead of trusting the table.</summary>
     /// <remarks>
-    /// Without it, one kind of layer is timed all the same: sparse convolutions of several groups that have no kernel or blocks of their own, where the table expects the sparse kernel to take between a third and three times the time of the
-    /// dense one, for no rule foretells them any better. They are timed once in a session, with the first such input shape; the choice is kept for all others that the table does not decide. What a clock decides may be decided otherwise by the next
+    /// Without it, convolutions that no rule foretells are timed all the same: those of several groups (depthwise ones aside) and of blocks with strides, where the table expects the sparse kernel to take between a fifth and five times the time of the
+    /// dense one, and those of batches of images whose result has up to 16 pixels, between a third and three times. They are timed once in a session, with the first such input shape; the choice is kept for all others that the table does not decide. What a clock decides may be decided otherwise by the next
     /// session, and for other shapes with this option: kernels do not all sum in the same order, so results may differ in their last bits from session to session (and where values are not finite, see <see cref="InferenceSession"/>). <see cref="ForceDense"/> times nothing.
     /// </remarks>
     public bool AutoTune { get; init; }
