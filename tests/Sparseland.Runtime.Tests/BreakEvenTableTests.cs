@@ -51,8 +51,10 @@ public class BreakEvenTableTests
         BreakEvenTable compiled = BuiltInPoints.For(SimdLevel.Vector512, compiled: true, windows: true);
         foreach (long bytes in new[] { 0, BreakEvenMeasurement.PartOfThirdCache, BreakEvenMeasurement.BeyondCaches })
         {
-            double[] points = [.. new[] { 2, 4, 5, 8, 12, 16 }.Select(rows => compiled.For(KernelKind.Csr, new KernelWork(rows) { WeightBytes = bytes }))];
+            double[] points = [.. new[] { 2, 4, 5, 8, 12, 16, 24, 32, 48, 64, 128 }.Select(rows => compiled.For(KernelKind.Csr, new KernelWork(rows) { WeightBytes = bytes }))];
             Assert.Equal(points.Order(), points);
+            // From memory they are at most those in the caches where rows are enough to multiply for a while.
+            Assert.All(new[] { 8, 16, 24, 32, 64 }, rows => Assert.True(compiled.For(KernelKind.Csr, new KernelWork(rows) { WeightBytes = bytes }) <= compiled.For(KernelKind.Csr, new KernelWork(rows))));
         }
     }
 

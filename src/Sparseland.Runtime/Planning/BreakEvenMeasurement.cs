@@ -13,7 +13,7 @@ internal static class BreakEvenMeasurement
     private const double BudgetMilliseconds = 40;
 
     // Near the point itself: what a table says matters most there.
-    private const double Density = 0.5, FarDensity = 0.25, VectorDensity = 0.15, DepthwiseDensity = 0.2, GroupedDensity = 0.3, BitmaskDensity = 0.4, BitmaskOfSinglesDensity = 0.8;
+    private const double Density = 0.5, VectorDensity = 0.15, DepthwiseDensity = 0.2, GroupedDensity = 0.3, BitmaskDensity = 0.4, BitmaskOfSinglesDensity = 0.8;
 
     // A second look at a point that was disturbed: how far two halves of a measurement may be apart, and how often it is taken up again.
     private const double Agreement = 1.1;
@@ -79,7 +79,7 @@ internal static class BreakEvenMeasurement
             {
                 Func<int, double>? matrix = null;
                 foreach (int rows in product.Rows)
-                    Add(new BreakEven(block ? KernelKind.Block : KernelKind.Csr, Math.Min(rows, ManyRows), 0) { WeightBytes = product.From }, () => (matrix ??= Matrix(product.Side, product.Density, block))(rows));
+                    Add(new BreakEven(block ? KernelKind.Block : KernelKind.Csr, Math.Min(rows, ManyRows), 0) { WeightBytes = product.From }, () => (matrix ??= Matrix(product.Side, product.Copies, block))(rows));
             }
         }
         // 768: a second cache of half a megabyte to one holds no such weight, whose dense twin then waits for the third (Zen 1, one thread: blocks of 4 x 1 break even at 0.19 of 512 x 512 and gain a quarter at 0.3 of 768 x 768).
@@ -93,7 +93,8 @@ internal static class BreakEvenMeasurement
         // Twice, all others in between: one in forty was four times too high and more, its dense product slow for as long as the look took (Zen 4, never the same one).
         foreach (ValueKind values in (ValueKind[])[ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4, ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4])
         {
-            foreach ((int columns, int from, long size) in new[] { (96, 0, 0L), (768, MiddleRow, 0L), (LongRow, LongRow, 0L), (768, MiddleRow, BeyondSecondCache), (LongRow, LongRow, BeyondSecondCache), (768, MiddleRow, BeyondCaches), (LongRow, LongRow, BeyondCaches) })
+            // Short rows are timed in the caches: beyond, masks wait for memory as those of middle length do.
+            foreach ((int columns, int from, long size) in new[] { (96, 0, 0L), (768, MiddleRow, 0L), (LongRow, LongRow, 0L), (768, 0, BeyondSecondCache), (LongRow, LongRow, BeyondSecondCache), (768, 0, BeyondCaches), (LongRow, LongRow, BeyondCaches) })
             {
                 Add(new BreakEven(KernelKind.BitmaskVector, size, 0) { Values = values, Columns = from }, () => FewBits(values, columns, size, windows: false));
                 if (PreparedSpMV.IsFast(values)) Add(new BreakEven(KernelKind.CsrVector, size, 0) { Values = values, Columns = from }, () => FewBits(values, columns, size, windows: true));
@@ -106,23 +107,26 @@ internal static class BreakEvenMeasurement
             cancellation.ThrowIfCancellationRequested();
             progress?.Report($"{rule.Kernel}{(rule.Values == ValueKind.Float32 ? "" : " " + rule.Values.ShortName())}{(rule.BlockRows > 0 ? $" of {rule.BlockRows} rows" : "")}{(rule.Images > 0 ? $" of {rule.Images} images" : "")} from {rule.Size}{(rule.WeightBytes > 0 ? $", weights from {rule.WeightBytes / 1e6:0.0} MB" : "")}");
             rule = rule with { Density = Math.Round(Math.Clamp(measure(), 0, BreakEven.MostDensity), 3) };
-            // What is measured twice has the lesser point: staying dense is the lesser loss.
-            int known = entries.FindIndex(e => (e with { Density = rule.Density }) == rule);
+            // Few bits, measured twice, have the lesser point: staying dense is the lesser loss. Any other rule that is given twice is a mistake, which the table finds.
+            int known = rule.Values == ValueKind.Float32 ? -1 : entries.FindIndex(e => (e with { Density = rule.Density }) == rule);
             if (known < 0) entries.Add(rule);
             else if (entries[known].Density > rule.Density) entries[known] = rule;
         }
     }
 
+    // Points change little from here on: the rule of more rows holds from so many.
     private const int ManyRows = 64;
 
-    /// <summary>Square weights that are timed with so many rows of input, 64 and more with 128; for all weights of at least <see cref="From"/> bytes.</summary>
-    private sealed record Product(int Side, long From, double Density, params int[] Rows);
+    /// <summary>Square weights that are timed with so many rows of input, <see cref="ManyRows"/> and more with 128; for all weights of at least <see cref="From"/> bytes. Copies are met in turn.</summary>
+    private sealed record Product(int Side, long From, int Copies, params int[] Rows);
 
     // A tile of the dense kernel has eight rows; what fills none is cheaper from four rows down. Few rows wait for the weight: for one of 256 x 256 as long as for the multiply-adds, twice as long and more for what the third cache and memory hold.
     private static IEnumerable<Product> Products =>
     [
-        new(256, 0, Density, 2, 4, 5, 8, 12), new(512, 512 << 10, Density, 2, 4, 5, 8, 12), new(512, 0, Density, 16, 24, 32, 128),
-        new(2048, PartOfThirdCache, FarDensity, 2, 4, 5, 8, 12, 16), new(3072, BeyondCaches, FarDensity, 2, 4, 5, 8, 12, 16),
+        new(256, 0, 1, 2, 4, 5, 8, 12), new(512, 512 << 10, 1, 2, 4, 5, 8, 12), new(512, 0, 1, 16, 24, 32, 128),
+        // A model has several such weights: in turn, two of 2048 x 2048 leave a third cache of 32 MB with their code, as one of 3072 x 3072 does (0.34 and 0.34 with 2 rows, 0.38 and 0.39 with 8, 0.59 and 0.57 with 16; Zen 4, two threads). One of 2048 x 2048 again and
+        // again had up to twice that, and at a density of 0.25 points were up to half as high again as from 0.5 to 0.65. From 24 rows on the smaller one speaks for both.
+        new(2048, PartOfThirdCache, 2, 2, 4, 5, 8, 12, 16, 24, 32, 128), new(3072, BeyondCaches, 1, 2, 4, 5, 8, 12, 16),
     ];
 
     private static double Convolution(Layer layer)
@@ -148,18 +152,21 @@ internal static class BreakEvenMeasurement
         return BreakEvenOf(SparseCost.HalfOfColumns, () => Gemm.Multiply(false, 1, x, side, packed, 0, y, side, default, default, Clamp.None), () => ColumnGemv.Multiply(weight, x, 0, y));
     }
 
-    /// <summary>The point of a square weight for a number of rows of input.</summary>
-    private static Func<int, double> Matrix(int side, double density, bool block)
+    /// <summary>The point of a square weight, or of the next of several copies, for a number of rows of input.</summary>
+    private static Func<int, double> Matrix(int side, int copies, bool block)
     {
         var random = new Random(2);
         float[] weight = Uniform(random, side * side);
-        PackedMatrix packed = PackedMatrix.Right(true, side, side, weight, side);
-        Mask mask = RandomMask(random, side, side, block ? 4 : 1, density);
-        PreparedSpMM sparse = block ? new PreparedSpMM(BlockCsrMatrix.FromMask(mask, weight, side, side, 4, 1)) : new PreparedSpMM(CsrMatrix.FromMask(mask, weight, side, side));
+        Mask mask = RandomMask(random, side, side, block ? 4 : 1, Density);
+        PackedMatrix[] packed = [.. Enumerable.Range(0, copies).Select(_ => PackedMatrix.Right(true, side, side, weight, side))];
+        PreparedSpMM[] sparse = [.. Enumerable.Range(0, copies).Select(_ => block ? new PreparedSpMM(BlockCsrMatrix.FromMask(mask, weight, side, side, 4, 1)) : new PreparedSpMM(CsrMatrix.FromMask(mask, weight, side, side)))];
         return rows =>
         {
+            int next = 0;
             float[] x = Uniform(random, rows * side), y = new float[rows * side];
-            return BreakEvenOf(SparseCost.OfLinear(density, side, side, rows, block ? 4 : 1), () => Gemm.Multiply(false, rows, x, side, packed, 0, y, side, default, default, Clamp.None), () => sparse.Linear(x, rows, y));
+            // Code is written when it is first needed.
+            for (int i = 1; i < copies; i++) sparse[i].Linear(x, rows, y);
+            return BreakEvenOf(SparseCost.OfLinear(Density, side, side, rows, block ? 4 : 1), () => Gemm.Multiply(false, rows, x, side, packed[next = (next + 1) % copies], 0, y, side, default, default, Clamp.None), () => sparse[next].Linear(x, rows, y));
         };
     }
 
