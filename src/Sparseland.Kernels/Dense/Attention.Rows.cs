@@ -35,13 +35,13 @@ public readonly partial record struct Attention
         /// <summary>Position of row i in the tensors.</summary>
         public readonly int Position(int i) => Slice?.Queries is { } list ? list[First + i] : First + i;
 
-        /// <summary>How often <see cref="Next"/> will find keys.</summary>
-        public readonly int Visits()
+        /// <summary>How many keys <see cref="Next"/> will find in all; where there are tiles, the last one counts as a whole one.</summary>
+        public readonly int AllKeys()
         {
-            int left = 0;
-            if (Slice is null) left = (Keys + AttentionPattern.KeyPanel - 1) / AttentionPattern.KeyPanel;
-            else foreach (byte tile in Slice.Row(First / QueryTile)) left += tile & AttentionPattern.Visible;
-            return (left + MostRuns - 1) / MostRuns;
+            if (Slice is null) return Keys;
+            int panels = 0;
+            foreach (byte tile in Slice.Row(First / QueryTile)[..((Keys + AttentionPattern.KeyPanel - 1) / AttentionPattern.KeyPanel)]) panels += tile & AttentionPattern.Visible;
+            return panels * AttentionPattern.KeyPanel;
         }
 
         /// <summary>The next at most <see cref="KeyTile"/> keys that somebody sees, as up to <see cref="MostRuns"/> runs of neighbours.</summary>

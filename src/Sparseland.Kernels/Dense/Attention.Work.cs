@@ -100,7 +100,7 @@ public readonly partial record struct Attention
             int d = Shape.HeadSize, dv = Shape.ValueSize, wide = Wide<V>(dv);
             float* correction = stackalloc float[QueryTile];
             KeyRun* runs = stackalloc KeyRun[MostRuns];
-            ahead.Spread(rows.Visits() * (long)KeyTile * rows.Count * (d + dv) / (MicroKernel.DirectRows * 2 * V.Count));
+            ahead.Spread((long)rows.AllKeys() * rows.Count * (d + dv) / (MicroKernel.DirectRows * 2 * V.Count));
             bool first = true;
             while (rows.Next(runs, out int count, out int columns))
             {
@@ -164,7 +164,7 @@ public readonly partial record struct Attention
                         AheadOf(ref ahead, Output, batch, head, tile + 1, dv);
                         AheadOf(ref ahead, QueryGradient, batch, head, tile + 1, d);
                     }
-                    ahead.Spread(rows.Visits() * (long)KeyTile * rows.Count * (d + dv) / (MicroKernel.DirectRows * 2 * V.Count));
+                    ahead.Spread((long)rows.AllKeys() * rows.Count * (d + dv) / (MicroKernel.DirectRows * 2 * V.Count));
                     bool first = true;
                     while (rows.Next(runs, out int count, out int all))
                     {
