@@ -53,7 +53,7 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
     // Bytes of code that a thread keeps room for.
     private const int KeptCode = 4 << 20;
 
-    // A stored value takes at most 17 bytes of code: a load of its input, its product, and its share of the requests. Beyond this the code would not fit an array.
+    // A stored value takes at most 17 bytes of code: a load of its input, its product, and its share of the requests. Beyond this the code would not fit an array; half of it may be written twice.
     private const int MostStored = 60_000_000;
 
     // Floats of a source whose lines are asked for a tile ahead. Of 9 MB they arrived a tenth sooner; of 4 MB and less the requests cost what they brought, or more.
@@ -211,7 +211,7 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
                 }
                 // Each start has moved to the next line's.
                 pieces[b * panels + p] = new Piece(assembler.Length, first, at);
-                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: p + 1 < panels ? FirstRow(p + 2) - end : 0, asksAhead: comesFromFar || indices.Length > StaysInCache);
+                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: p + 1 < panels ? FirstRow(p + 2) - end : 0, asksAhead: comesFromFar || indices.Length > StaysInCache, storesEarly: indices.Length <= MostStored / 2);
                 PanelCode.EmitNext(assembler, endsBlock: p == panels - 1 && b < blocks - 1, nextIsLast: b == blocks - 2);
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }
