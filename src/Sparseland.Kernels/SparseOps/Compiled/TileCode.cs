@@ -110,6 +110,10 @@ internal sealed unsafe class TileCode
         code.Store(Register.Rax, Register.Rdi, Arguments.GroupsLeftAt);
         code.Load(Register.R10, Register.Rdi, Arguments.InputAt);
         code.Load(Register.R11, Register.Rdi, Arguments.OutputAt);
+        code.Load(Register.Rax, Register.Rdi, Arguments.AheadAt);
+        code.Store(Register.Rax, Register.Rdi, Arguments.AheadNowAt);
+        code.Load(Register.Rax, Register.Rdi, Arguments.GroupsToWrapAt);
+        code.Store(Register.Rax, Register.Rdi, Arguments.ToWrapAt);
 
         int group = code.Length;
         EmitStart(code, vectors, shape);
@@ -117,13 +121,19 @@ internal sealed unsafe class TileCode
         EmitEnd(code, vectors, shape);
         code.Add(Register.R10, shape.Registers * vectors.Bytes);
         code.Add(Register.R11, shape.Registers * vectors.Bytes);
+        code.Decrement(Register.Rdi, Arguments.ToWrapAt);
+        int inRow = code.SkipIfNotZero();
+        code.Load(Register.Rax, Register.Rdi, Arguments.WrapAt);
+        code.AddTo(Register.Rdi, Arguments.AheadNowAt, Register.Rax);
+        code.Land(inRow);
         code.Decrement(Register.Rdi, Arguments.GroupsLeftAt);
         code.JumpIfNotZero(group);
 
-        code.Load(Register.Rax, Register.Rdi, Arguments.NextColumnsAt);
-        code.Store(Register.Rax, Register.Rdi, Arguments.ColumnsAt);
-        code.Load(Register.Rax, Register.Rdi, Arguments.NextValuesAt);
-        code.Store(Register.Rax, Register.Rdi, Arguments.ValuesAt);
+        // Each group leaves Rdx behind the tile's values.
+        code.Store(Register.Rdx, Register.Rdi, Arguments.ValuesAt);
+        code.Load(Register.Rcx, Register.Rdi, Arguments.CountAt);
+        code.Multiply(Register.Rax, Register.Rcx, sizeof(int));
+        code.AddTo(Register.Rdi, Arguments.ColumnsAt, Register.Rax);
         code.Multiply(Register.Rax, Register.R8, shape.Rows);
         code.AddTo(Register.Rdi, Arguments.OutputAt, Register.Rax);
         code.Load(Register.Rcx, Register.Rdi, Arguments.BiasAt);
@@ -223,8 +233,6 @@ internal sealed unsafe class TileCode
             code.Loop(Register.Rax, next);
         }
         code.Land(empty);
-        code.Store(Register.Rcx, Register.Rdi, Arguments.NextColumnsAt);
-        code.Store(Register.Rdx, Register.Rdi, Arguments.NextValuesAt);
     }
 
     /// <summary>Some columns of a tile, one after the other.</summary>
@@ -285,7 +293,7 @@ internal sealed unsafe class TileCode
         }
         code.Land(none);
         code.Move(Register.Rcx, Register.R11);
-        code.Load(Register.Rsi, Register.Rdi, Arguments.AheadAt);
+        code.Load(Register.Rsi, Register.Rdi, Arguments.AheadNowAt);
         code.Add(Register.Rsi, Register.R11);
         for (int r = 0; r < shape.Rows; r++)
         {
@@ -314,7 +322,7 @@ internal sealed unsafe class TileCode
     public struct Arguments
     {
         public const int CountsAt = 0, ColumnsAt = 8, ValuesAt = 16, InputAt = 24, InputStrideAt = 32, OutputAt = 40, OutputStrideAt = 48, AddsAt = 56, ResidualFromOutputAt = 64, BiasAt = 72, ClampAt = 80, GroupsAt = 88,
-            TilesAt = 96, MaskAt = 104, CountAt = 112, GroupsLeftAt = 120, NextColumnsAt = 128, NextValuesAt = 136, AheadAt = 144, SumsAt = 152, ContinuesAt = 160, WaitsAt = 168;
+            TilesAt = 96, MaskAt = 104, CountAt = 112, GroupsLeftAt = 120, AheadNowAt = 128, ToWrapAt = 136, AheadAt = 144, GroupsToWrapAt = 152, WrapAt = 160, SumsAt = 168, ContinuesAt = 176, WaitsAt = 184;
 
         /// <summary>How many columns each tile has.</summary>
         public int* Counts;
@@ -352,10 +360,13 @@ internal sealed unsafe class TileCode
         public nint Mask;
 
         /// <summary>The code's own.</summary>
-        public nint Count, GroupsLeft, NextColumns, NextValues;
+        public nint Count, GroupsLeft, AheadNow, ToWrap;
 
-        /// <summary>How many bytes behind the outputs that are stored those lie that are asked for meanwhile.</summary>
+        /// <summary>How many bytes behind the outputs that are stored those lie that are asked for meanwhile, from a tile's first group on.</summary>
         public nint Ahead;
+
+        /// <summary>After so many groups of a tile it is <see cref="Wrap"/> bytes more: where the row ends, what is asked for is the next tile's. 0: never.</summary>
+        public nint GroupsToWrap, Wrap;
 
         /// <summary>Where lines are packed: the first tile's sums, one register after the other, tile by tile.</summary>
         public float* Sums;

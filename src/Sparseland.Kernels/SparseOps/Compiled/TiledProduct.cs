@@ -8,7 +8,7 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <summary>output [rows, columns] = clamp(bias + residual + W * input [depth, columns]) with a W of tiles.</summary>
 /// <remarks>
 /// Inputs are read where they are: a tile's columns are walked through for some hundred columns of the input, so loops are long for the predictor of jumps, lines are neighbours, and each tile's values stay in the
-/// first cache for all of them. Threads share columns where each gets enough of them, rows otherwise. Matrices whose columns are in blocks have their inputs packed (<see cref="TiledPanels"/>).
+/// first cache for all of them. Threads share rows where outputs are far more than inputs, columns where each gets enough of them, rows otherwise. Matrices whose columns are in blocks have their inputs packed (<see cref="TiledPanels"/>).
 /// </remarks>
 internal unsafe struct TiledProduct
 {
@@ -32,10 +32,17 @@ internal unsafe struct TiledProduct
     private const int LineFloats = 16;
 
     // Groups of registers that a tile is multiplied with before the next tile has its turn: at least so many, and as many as inputs fit the second cache (in registers of 16 floats: with AVX2 they are half as large, and so is that cache, 512 KB and not 1 MB).
-    private const int LeastGroups = 8, MostGroups = 64, NearInputs = 256 * 1024;
+    private const int LeastGroups = 8, MostGroups = 256, NearInputs = 256 * 1024;
 
-    // Fewer columns than these leave so little to do between stores that groups of 4 x 4 sums overlap better than those of 4 x 6.
-    private const int FewColumns = 8;
+    // Fewer columns than these leave so little to do between stores that groups of 12 to 16 sums overlap better than those of 24: 8 x 2 for 8 x 3, 4 x 3 for 4 x 6.
+    private const int FewColumns = 8, FewOf8 = 2, FewOf4 = 3;
+
+    // Lines of an output's row between those that are stored and those that are asked for.
+    private const int LinesAhead = 8;
+
+    // From so many outputs for an input on threads share rows, where each gets so many tiles that none waits long for another: what a core fetches by itself behind a row's share of columns is what another core writes. 256 x 64 by 3136
+    // columns at 95 % zeros took 75 to 80 microseconds on two cores cut by columns and 37 to 45 cut by rows, and 220 and 37 in a minute in which these cores were far from each other (Zen 4).
+    private const int OutputsForAnInput = 2, LeastTilesOfAThread = 8;
 
     // Rows of the input that are a multiple of so many floats apart fall into few sets of the caches, unless all of them is read: then a chunk is copied.
     private const int CrowdedStride = 512;
@@ -46,7 +53,7 @@ internal unsafe struct TiledProduct
     // Multiply-adds of a call: garbage collections may have to wait for it, some hundred microseconds.
     private const int MostInACall = 1 << 20;
 
-    private readonly int Most => Math.Min(Matrix.Height == 4 && Matrix.StoredCount < 4L * FewColumns * Matrix.Tiles ? 4 : int.MaxValue, Matrix.Code.MostRegisters(Matrix.Height, laneColumns: 0));
+    private readonly int Most => Math.Min(Matrix.StoredCount < (long)Matrix.Height * FewColumns * Matrix.Tiles ? Matrix.Height == 8 ? FewOf8 : FewOf4 : int.MaxValue, Matrix.Code.MostRegisters(Matrix.Height, laneColumns: 0));
 
     private readonly int Lanes => Matrix.Code.Lanes;
 
@@ -61,20 +68,21 @@ internal unsafe struct TiledProduct
         if (Columns == 0) return;
         int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
         if (Matrix.BlockDepth > 0) Share(new TiledPanels { Product = this }, threads);
-        else Share(new Whole { Call = this }, threads);
+        else Share(new Whole { Call = this }, threads, prefersRows: Matrix.Rows >= (long)OutputsForAnInput * Matrix.Depth && Matrix.Tiles >= LeastTilesOfAThread * threads);
     }
 
     /// <summary>Cuts the product into a share for each thread and runs them.</summary>
     /// <param name="work">Computes a share.</param>
     /// <param name="most">Most threads.</param>
-    public readonly void Share<TWork>(TWork work, int most) where TWork : struct, ITiledWork
+    /// <param name="prefersRows">Whether rows are cut even where there are enough columns: inputs are then read by every thread, where they are.</param>
+    public readonly void Share<TWork>(TWork work, int most, bool prefersRows = false) where TWork : struct, ITiledWork
     {
         int wide = (Columns + Lanes - 1) / Lanes, threads = (int)Math.Clamp(((long)Matrix.StoredCount + Matrix.Rows) * ((Columns + LineFloats - 1) / LineFloats) / CodedMatrix.WorthAPart, 1, most);
         if (threads == 1)
         {
             work.Run(0, wide, 0, Matrix.Tiles);
         }
-        else if (wide >= Most * threads)
+        else if (!prefersRows && wide >= Most * threads)
         {
             WorkPool.Run(threads, new ColumnParts<TWork> { Work = work, Tiles = Matrix.Tiles, Wide = wide, Threads = threads });
         }
@@ -185,16 +193,18 @@ internal unsafe struct TiledProduct
         {
             // A single tile of many columns can be more than a call should do: it takes fewer groups at a time.
             int most = (int)Math.Clamp(MostInACall / ((long)(Matrix.Starts[part + 1] - first) * Matrix.Height * piece.Registers + 1), 1, piece.Groups);
-            nint width = piece.Registers * Lanes;
+            nint floats = piece.Registers * Lanes;
             for (int group = 0; most < piece.Groups && group < piece.Groups; group += most)
             {
-                nint at = group * width;
+                nint at = group * floats;
                 Call(piece with { Groups = Math.Min(most, piece.Groups - group) }, input + at, stride, tile, 1, output + at, outputStride, residual == null ? null : residual + at, bias);
             }
             if (most < piece.Groups) return;
         }
         float* clamp = stackalloc float[3 * CompiledMatrix.Lanes];
         CompiledMatrix.FillClamp(Clamp, clamp);
+        nint width = piece.Registers * Lanes * sizeof(float), nextTile = Matrix.Height * outputStride * sizeof(float);
+        int ahead = piece.Groups <= LeastGroups ? 0 : Math.Max(2, Lanes == LineFloats ? (LinesAhead + piece.Registers - 1) / piece.Registers : 0);
         var arguments = new TileCode.Arguments
         {
             Counts = Matrix.Counts + part,
@@ -211,8 +221,10 @@ internal unsafe struct TiledProduct
             Groups = piece.Groups,
             Tiles = tiles,
             Mask = (1 << Columns % Lanes) - 1,
-            // Along the rows where they are long, else the next tile's.
-            Ahead = piece.Groups > LeastGroups ? 2 * piece.Registers * Lanes * sizeof(float) : Matrix.Height * outputStride * sizeof(float),
+            // Along the rows where they are long and then the next tile's, else the next tile's at once.
+            Ahead = ahead > 0 ? ahead * width : nextTile,
+            GroupsToWrap = ahead > 0 ? piece.Groups - ahead : 0,
+            Wrap = nextTile - piece.Groups * width,
             Sums = (float*)piece.Sums + (nint)tile * piece.SumsOfATile(Matrix.Height, Lanes),
             Continues = piece.Continues ? 1 : 0,
             Waits = piece.Waits ? 1 : 0,
