@@ -9,7 +9,7 @@ namespace Sparseland.Runtime;
 /// <summary>One rule: from this much work on, a sparse kernel wins below this density.</summary>
 /// <param name="Kernel">The kernel.</param>
 /// <param name="Size">
-/// Lower bound of what the rule is for: output pixels for convolutions, rows of the input for matrices, bytes of the dense weight for vectors; for weights of few bits the bytes that all of them in the
+/// Lower bound of what the rule is for: output pixels for convolutions, rows of the input for matrices, bytes of the dense weight for vectors (of one that no cache holds where the model does not fit the caches); for weights of few bits the bytes that all of them in the
 /// model would take without masks, because a layer that fits the caches comes from memory where the model does not fit.
 /// </param>
 /// <param name="Density">
@@ -30,7 +30,7 @@ public sealed record BreakEven(KernelKind Kernel, long Size, double Density)
     /// <summary>Lower bound of the rows of a block; 0 for any. Blocks of 4, 8 and 16 rows meet one vector in registers of different widths.</summary>
     public int BlockRows { get; init; }
 
-    /// <summary>Lower bound of the bytes of the dense weight; 0 for any. Products with few rows of input wait for a weight that no cache holds.</summary>
+    /// <summary>Lower bound of <see cref="KernelWork.WeightBytes"/>; 0 for any. Products with few rows of input wait for a weight that no cache holds.</summary>
     public long WeightBytes { get; init; }
 
     /// <summary>Lower bound of the images of a batch; 0 for any. From 8 images on a convolution is computed image by image, one to a thread.</summary>
@@ -53,7 +53,7 @@ public sealed class BreakEvenTable
     public const double Margin = 1.1;
 
     // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
-    private const int Version = 13;
+    private const int Version = 14;
 
     // A table has some two hundred rules of 150 bytes.
     private const long LargestFile = 4 << 20;

@@ -15,7 +15,7 @@ public readonly record struct KernelWork(long Size)
     /// <summary>Rows of a block, where whole blocks are kept or removed; otherwise 1.</summary>
     public int BlockRows { get; init; } = 1;
 
-    /// <summary>Bytes that the whole weight would take in single precision without zeros, at least 0.</summary>
+    /// <summary>Bytes that the whole weight would take in single precision without zeros, at least 0; where it comes from memory because the model does not fit the caches, at least those that no cache holds.</summary>
     public long WeightBytes { get; init; }
 
     /// <summary>Images of a batch, at least 1.</summary>

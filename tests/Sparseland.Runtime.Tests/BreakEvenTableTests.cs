@@ -58,6 +58,19 @@ public class BreakEvenTableTests
         }
     }
 
+    /// <summary>A small weight comes from memory as a large one does where the model does not fit the caches, dense or stored.</summary>
+    [Fact]
+    public void A_weight_comes_from_memory_where_the_model_does_not_fit_the_caches()
+    {
+        const long mega = 1 << 20, beyond = BreakEvenMeasurement.BeyondCaches;
+        Assert.Equal(mega, SparseCost.BytesToReach(mega, 16 * mega, 0.1));
+        Assert.Equal(beyond, SparseCost.BytesToReach(mega, beyond + 1, 0));
+        Assert.Equal(beyond + mega, SparseCost.BytesToReach(beyond + mega, beyond + mega, 0.1));
+        // Nearly all values in a list or in code take twice the dense bytes and more.
+        Assert.Equal(20 * mega, SparseCost.BytesToReach(20 * mega, 20 * mega, 0.2));
+        Assert.Equal(beyond, SparseCost.BytesToReach(20 * mega, 20 * mega, 0.94));
+    }
+
     /// <summary>Dense products compute whole panels: 100 outputs take what 128 do with 512 bits, so a sparse product beside them costs less.</summary>
     [Fact]
     public void Outputs_that_fill_no_panel_of_the_dense_product_gain_more()
@@ -304,6 +317,8 @@ public class BreakEvenTableTests
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.CsrVector, Size: 0 });
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Csr, Size: 2 });
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Csr, Size: 2, WeightBytes: BreakEvenMeasurement.BeyondCaches });
+        // Tall blocks have all rules of blocks: a table asks for the height first.
+        Assert.Equal([.. table.Entries.Where(e => e is { Kernel: KernelKind.Block, BlockRows: 0 }).Select(e => (e.Size, e.WeightBytes))], table.Entries.Where(e => e is { Kernel: KernelKind.Block, BlockRows: 8 }).Select(e => (e.Size, e.WeightBytes)));
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Convolution, Images: 8 });
         foreach (int height in new[] { 4, 8, 16 }) Assert.Contains(table.Entries, e => e.Kernel == KernelKind.BlockVector && e.BlockRows == height);
         foreach (ValueKind values in Enum.GetValues<ValueKind>()) Assert.Contains(table.Entries, e => e.Kernel == KernelKind.BitmaskVector && e.Values == values && e.Density > 0);

@@ -39,6 +39,27 @@ public class PlannedKernelTests
         Assert.Contains($"{pattern} block SpMV", Plan(graph, heights), StringComparison.Ordinal);
     }
 
+    /// <summary>The same layer alone, where caches hold it, and before one that they do not hold.</summary>
+    [Theory, InlineData(1), InlineData(3)]
+    public void Layers_of_a_model_that_does_not_fit_the_caches_have_the_rules_of_weights_from_memory(int rows)
+    {
+        KernelKind kernel = rows > 1 ? KernelKind.Csr : KernelKind.CsrVector;
+        const long beyond = BreakEvenMeasurement.BeyondCaches;
+        var table = new BreakEvenTable([new(kernel, rows > 1 ? 2 : 0, 0.01), rows > 1 ? new(kernel, 2, 1) { WeightBytes = beyond } : new(kernel, beyond, 1)], "test");
+        foreach (bool large in new[] { false, true })
+        {
+            var b = new GraphBuilder("layers");
+            Value x = b.Input("x", ElementType.Float32, rows, 256), y = b.Linear(x, "w", 256);
+            if (large) y = b.Linear(y, "large", (int)(beyond / sizeof(float) / 256));
+            ModelGraph graph = b.Build(y);
+            Weight w = graph.Weights["w.weight"];
+            w.SetMask(PatternProjection.KeepBest(SparsityPattern.Unstructured, Array.ConvertAll(w.Read().ToSingles(), Math.Abs), 256, 256, 0.2));
+            string plan = new InferenceSession(graph, new SessionOptions { BreakEven = table }).DescribePlan(Inputs(graph));
+            Assert.Equal(large, plan.Contains("break-even 1.00 of weights from memory", StringComparison.Ordinal));
+            Assert.Equal(!large, plan.Contains("break-even 0.01", StringComparison.Ordinal));
+        }
+    }
+
     [Theory]
     [InlineData(1, 1, 1, "unstructured", " of 1x1 convolutions"), InlineData(3, 1, 1, "unstructured", " of 3x3 convolutions"), InlineData(3, 2, 1, "unstructured", "timed: Dense ")]
     [InlineData(3, 64, 1, "unstructured", " of depthwise convolutions"), InlineData(3, 1, 9, "unstructured", " of 3x3 convolutions of 9 images"), InlineData(1, 1, 1, "8x1", "convolutions")]

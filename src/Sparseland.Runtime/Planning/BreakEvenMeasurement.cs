@@ -13,7 +13,7 @@ internal static class BreakEvenMeasurement
     private const double BudgetMilliseconds = 40;
 
     // Near the point itself: what a table says matters most there.
-    private const double Density = 0.5, VectorDensity = 0.15, DepthwiseDensity = 0.2, GroupedDensity = 0.3, BitmaskDensity = 0.4, BitmaskOfSinglesDensity = 0.8;
+    private const double Density = 0.5, PartDensity = 0.35, VectorDensity = 0.15, DepthwiseDensity = 0.2, GroupedDensity = 0.3, BitmaskDensity = 0.4, BitmaskOfSinglesDensity = 0.8, FarWindowsDensity = 0.7;
 
     // A second look at a point that was disturbed: how far two halves of a measurement may be apart, and how often it is taken up again.
     private const double Agreement = 1.1;
@@ -22,6 +22,9 @@ internal static class BreakEvenMeasurement
     // Columns of a row from which on scales and adding up are no longer most of it, and a small part of it; bytes that no second cache holds, that a part of the third one holds beside what else is used, and that no cache holds.
     public const int MiddleRow = 256, LongRow = 2048;
     public const long BeyondSecondCache = 4 << 20, PartOfThirdCache = 12 << 20, BeyondCaches = 32 << 20;
+
+    // Rows of a block from which on up to so many rows of input meet it along a register.
+    private const int TallBlock = 8, LaneRows = 4;
 
     // Images of a batch from which on threads share images and not their pixels: as PreparedSparseConvolution does.
     public const int SharedImages = 8;
@@ -41,7 +44,7 @@ internal static class BreakEvenMeasurement
         .. Of(KernelKind.Grouped, 5, 0, (256, 1), (256, 7), (128, 28)),
         .. Of(KernelKind.Grouped, 3, 32, (512, 1), (512, 4), (256, 7), (256, 14), (128, 28), (128, 56)).Select(l => l with { LeastColumns = SeveralChannels }),
         .. Of(KernelKind.Grouped, 3, 32, (512, 1), (256, 7), (128, 14), (128, 28)).Select(l => l with { Batch = SharedImages }),
-        .. Of(KernelKind.Depthwise, 3, 0, (256, 7), (128, 14), (128, 28)),
+        .. Of(KernelKind.Depthwise, 3, 0, (256, 4), (256, 7), (128, 14), (128, 28)),
     ];
 
     private static IEnumerable<Layer> Of(KernelKind kernel, int side, int groups, params (int Channels, int Image)[] sizes) =>
@@ -75,19 +78,21 @@ internal static class BreakEvenMeasurement
         }
         foreach (Product product in Products)
         {
-            foreach (bool block in (ReadOnlySpan<bool>)[false, true])
+            foreach (int height in (ReadOnlySpan<int>)[1, 4, TallBlock])
             {
                 Func<int, double>? matrix = null;
-                foreach (int rows in product.Rows)
-                    Add(new BreakEven(block ? KernelKind.Block : KernelKind.Csr, Math.Min(rows, ManyRows), 0) { WeightBytes = product.From }, () => (matrix ??= Matrix(product.Side, product.Copies, block))(rows));
+                foreach (int rows in product.Rows.Where(r => height < TallBlock || r <= LaneRows))
+                    Add(new BreakEven(height > 1 ? KernelKind.Block : KernelKind.Csr, Math.Min(rows, ManyRows), 0) { WeightBytes = product.From, BlockRows = height / TallBlock * TallBlock }, () => (matrix ??= Matrix(product, height))(rows));
             }
         }
-        // 768: a second cache of half a megabyte to one holds no such weight, whose dense twin then waits for the third (Zen 1, one thread: blocks of 4 x 1 break even at 0.19 of 512 x 512 and gain a quarter at 0.3 of 768 x 768).
-        foreach ((int side, long size) in new[] { (512, 0L), (768, 2L << 20), (1536, 4L << 20), (3072, 32L << 20) })
+        // With more rows of input all blocks take the same time, and a table asks for the height first.
+        entries.AddRange([.. entries.Where(e => e is { Kernel: KernelKind.Block, BlockRows: 0, Size: > LaneRows }).Select(e => e with { BlockRows = TallBlock })]);
+        // 896: a second cache of half a megabyte to one holds no such weight, whose dense twin then waits for the third (Zen 1, one thread: blocks of 4 x 1 break even at 0.19 of 512 x 512 and gain a quarter at 0.3 of 768 x 768).
+        foreach ((int side, long size) in new[] { (512, 0L), (896, 2L << 20), (1536, 4L << 20), (2048, PartOfThirdCache), (3072, BeyondCaches) })
         {
-            Add(new BreakEven(KernelKind.CsrVector, size, 0), () => Vector(side, KernelKind.CsrVector, 1));
-            Add(new BreakEven(KernelKind.BitmaskVector, size, 0), () => Vector(side, KernelKind.BitmaskVector, 1));
-            foreach (int height in (ReadOnlySpan<int>)[4, 8, 16]) Add(new BreakEven(KernelKind.BlockVector, size, 0) { BlockRows = height }, () => Vector(side, KernelKind.BlockVector, height));
+            Add(new BreakEven(KernelKind.CsrVector, size, 0), () => Vector(side, size, KernelKind.CsrVector, 1));
+            Add(new BreakEven(KernelKind.BitmaskVector, size, 0), () => Vector(side, size, KernelKind.BitmaskVector, 1));
+            foreach (int height in (ReadOnlySpan<int>)[4, 8, 16]) Add(new BreakEven(KernelKind.BlockVector, size, 0) { BlockRows = height }, () => Vector(side, size, KernelKind.BlockVector, height));
             Add(new BreakEven(KernelKind.Columns, size, 0), () => Columns(side));
         }
         // Twice, all others in between: one in forty was four times too high and more, its dense product slow for as long as the look took (Zen 4, never the same one).
@@ -118,15 +123,16 @@ internal static class BreakEvenMeasurement
     private const int ManyRows = 64;
 
     /// <summary>Square weights that are timed with so many rows of input, <see cref="ManyRows"/> and more with 128; for all weights of at least <see cref="From"/> bytes. Copies are met in turn.</summary>
-    private sealed record Product(int Side, long From, int Copies, params int[] Rows);
+    private sealed record Product(int Side, long From, int Copies, double Density, params int[] Rows);
 
     // A tile of the dense kernel has eight rows; what fills none is cheaper from four rows down. Few rows wait for the weight: for one of 256 x 256 as long as for the multiply-adds, twice as long and more for what the third cache and memory hold.
     private static IEnumerable<Product> Products =>
     [
-        new(256, 0, 1, 2, 4, 5, 8, 12), new(512, 512 << 10, 1, 2, 4, 5, 8, 12), new(512, 0, 1, 16, 24, 32, 128),
-        // A model has several such weights: in turn, two of 2048 x 2048 leave a third cache of 32 MB with their code, as one of 3072 x 3072 does (0.34 and 0.34 with 2 rows, 0.38 and 0.39 with 8, 0.59 and 0.57 with 16; Zen 4, two threads). One of 2048 x 2048 again and
-        // again had up to twice that, and at a density of 0.25 points were up to half as high again as from 0.5 to 0.65. From 24 rows on the smaller one speaks for both.
-        new(2048, PartOfThirdCache, 2, 2, 4, 5, 8, 12, 16, 24, 32, 128), new(3072, BeyondCaches, 1, 2, 4, 5, 8, 12, 16),
+        new(256, 0, 1, Density, 2, 4, 5, 8, 12), new(512, 512 << 10, 1, Density, 2, 4, 5, 8, 12), new(512, 0, 1, Density, 16, 24, 32, 128),
+        // A model that fits the third cache, with one weight that is a good part of it: a third of its values in code fits as well, half of them hardly do.
+        new(2048, PartOfThirdCache, 1, PartDensity, 2, 4, 5, 8, 12, 16),
+        // A model that does not: its next weight comes from memory, whatever its size (see SparseCost.BytesToReach).
+        new(1024, BeyondCaches, 10, Density, 2, 4, 5, 8, 12, 16, 24, 128),
     ];
 
     private static double Convolution(Layer layer)
@@ -153,46 +159,53 @@ internal static class BreakEvenMeasurement
     }
 
     /// <summary>The point of a square weight, or of the next of several copies, for a number of rows of input.</summary>
-    private static Func<int, double> Matrix(int side, int copies, bool block)
+    private static Func<int, double> Matrix(Product product, int height)
     {
+        (int side, long from, int copies, double density, _) = product;
         var random = new Random(2);
         float[] weight = Uniform(random, side * side);
-        Mask mask = RandomMask(random, side, side, block ? 4 : 1, Density);
+        Mask mask = RandomMask(random, side, side, height, density);
         PackedMatrix[] packed = [.. Enumerable.Range(0, copies).Select(_ => PackedMatrix.Right(true, side, side, weight, side))];
-        PreparedSpMM[] sparse = [.. Enumerable.Range(0, copies).Select(_ => block ? new PreparedSpMM(BlockCsrMatrix.FromMask(mask, weight, side, side, 4, 1)) : new PreparedSpMM(CsrMatrix.FromMask(mask, weight, side, side)))];
+        PreparedSpMM[] sparse = [.. Enumerable.Range(0, copies).Select(_ => height > 1 ? new PreparedSpMM(BlockCsrMatrix.FromMask(mask, weight, side, side, height, 1)) : new PreparedSpMM(CsrMatrix.FromMask(mask, weight, side, side)))];
         return rows =>
         {
             int next = 0;
             float[] x = Uniform(random, rows * side), y = new float[rows * side];
             // Code is written when it is first needed.
             for (int i = 1; i < copies; i++) sparse[i].Linear(x, rows, y);
-            return BreakEvenOf(SparseCost.OfLinear(Density, side, side, rows, block ? 4 : 1), () => Gemm.Multiply(false, rows, x, side, packed[next = (next + 1) % copies], 0, y, side, default, default, Clamp.None), () => sparse[next].Linear(x, rows, y));
+            Action dense = () => Gemm.Multiply(false, rows, x, side, packed[next = (next + 1) % copies], 0, y, side, default, default, Clamp.None);
+            return BreakEvenOf(SparseCost.OfLinear(density, side, side, rows, height, from), dense, () => sparse[next].Linear(x, rows, y), TimesOf(from, copies));
         };
     }
 
-    private static double Vector(int side, KernelKind kernel, int blockRows)
+    /// <summary>How candidates of weights are timed: together those of a model that fits the third cache may not; the best time from memory is that of a copy of which a part was still in a cache, and the median is what a model sees.</summary>
+    private static Func<Action[], double[]> TimesOf(long from, int copies = 1) =>
+        copies > 1 ? c => KernelTimer.Medians(BudgetMilliseconds / 2, c) : from is >= PartOfThirdCache and < BeyondCaches ? c => KernelTimer.BestAgain(BudgetMilliseconds / 2, c) : c => KernelTimer.Best(BudgetMilliseconds / 2, CancellationToken.None, c);
+
+    private static double Vector(int side, long size, KernelKind kernel, int blockRows)
     {
         var random = new Random(3);
-        // A bit-mask reads all its bits whatever the density, and windows fill with it: they are measured where they are meant to win. From 3072 x 3072 on a bit-mask gained at 0.4, where a third cache of 32 MB held it, and lost by a third at 0.7.
+        // A bit-mask reads all its bits whatever the density, and windows fill with it: they are measured where they are meant to win. From 3072 x 3072 on a bit-mask gained at 0.4, where a third cache of 32 MB held it, and lost by a third at 0.7; so do windows.
         bool windows = kernel == KernelKind.CsrVector && LinearKernel.UsesWindows;
-        double density = kernel == KernelKind.BitmaskVector ? BitmaskOfSinglesDensity : windows ? BitmaskDensity : VectorDensity;
+        double density = kernel == KernelKind.BitmaskVector ? BitmaskOfSinglesDensity : windows ? size < PartOfThirdCache ? BitmaskDensity : FarWindowsDensity : VectorDensity;
         float[] weight = Uniform(random, side * side), x = Uniform(random, side), y = new float[side];
         PackedMatrix packed = PackedMatrix.Right(true, side, side, weight, side);
         Mask mask = RandomMask(random, side, side, blockRows, density);
         Action dense = () => Gemm.Multiply(false, 1, x, side, packed, 0, y, side, default, default, Clamp.None);
+        Func<Action[], double[]> times = TimesOf(size);
         switch (kernel)
         {
             case KernelKind.CsrVector:
                 CsrMatrix csr = CsrMatrix.FromMask(mask, weight, side, side);
-                if (!windows) return BreakEvenOf(density, dense, () => SpMV.Multiply(csr, x, y));
+                if (!windows) return BreakEvenOf(density, dense, () => SpMV.Multiply(csr, x, y), times);
                 var prepared = new PreparedSpMV(csr);
-                return BreakEvenOf(SparseCost.OfWindows(prepared.Bytes, side, side), dense, () => prepared.Multiply(x, y, default, Clamp.None));
+                return BreakEvenOf(SparseCost.OfWindows(prepared.Bytes, side, side), dense, () => prepared.Multiply(x, y, default, Clamp.None), times);
             case KernelKind.BitmaskVector:
                 CompactMatrix bits = CompactMatrix.FromMask(mask, weight, side, side, ValueKind.Float32);
-                return BreakEvenOf(SparseCost.OfBitmask(density), dense, () => Gemv.Multiply(bits, x, y));
+                return BreakEvenOf(SparseCost.OfBitmask(density), dense, () => Gemv.Multiply(bits, x, y), times);
             default:
                 BlockCsrMatrix tiles = BlockCsrMatrix.FromMask(mask, weight, side, side, blockRows, 1);
-                return BreakEvenOf(density, dense, () => SpMV.Multiply(tiles, x, y));
+                return BreakEvenOf(density, dense, () => SpMV.Multiply(tiles, x, y), times);
         }
     }
 
@@ -234,12 +247,13 @@ internal static class BreakEvenMeasurement
     }
 
     /// <summary>The point, from halves of the budget until two of them agree; the lesser of the two in the middle where they do not.</summary>
-    private static double BreakEvenOf(double cost, Action dense, Action sparse)
+    private static double BreakEvenOf(double cost, Action dense, Action sparse, Func<Action[], double[]>? timesOf = null)
     {
+        timesOf ??= TimesOf(0);
         var points = new List<double>(MostHalves);
         do
         {
-            double[] times = KernelTimer.Best(BudgetMilliseconds / 2, CancellationToken.None, dense, sparse);
+            double[] times = timesOf([dense, sparse]);
             points.Add(cost * times[0] / times[1]);
             points.Sort();
         }

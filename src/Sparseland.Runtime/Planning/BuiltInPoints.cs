@@ -43,8 +43,10 @@ internal static class BuiltInPoints
         .. Rules(KernelKind.Pointwise, (0, 0.25), (16, 0.88)), .. Batches(KernelKind.Pointwise, (0, 0.45), (16, 0.88)),
         .. Blocks(KernelKind.ConvolutionBlock, 4, (0, 0.25), (16, 0.88)), .. Blocks(KernelKind.ConvolutionBlock, 8, (0, 0.5), (16, 0.88)),
         .. Products(0, (2, 0.19), (4, 0.28), (5, 0.37), (8, 0.5), (12, 0.67), (16, 0.76), (24, 0.88)),
-        // Of the next of several copies: 3072 x 1024, 2048 x 2048 and 3072 x 3072 at densities of 0.5 to 0.68, compressed rows. Of one weight again and again, at 0.25, they were up to twice as high with few rows.
-        .. Products(BreakEvenMeasurement.PartOfThirdCache, (2, 0.28), (5, 0.3), (8, 0.31), (12, 0.41), (16, 0.47), (24, 0.72), (64, 0.88)),
+        // 2048 x 2048 again and again, at densities of 0.25 and 0.5.
+        .. Products(BreakEvenMeasurement.PartOfThirdCache, (2, 0.42), (4, 0.42), (5, 0.5)),
+        // Of the next of several copies: 3072 x 1024, 2048 x 2048 and 3072 x 3072 at densities of 0.5 to 0.68, compressed rows.
+        .. Products(BreakEvenMeasurement.BeyondCaches, (2, 0.28), (5, 0.3), (8, 0.31), (12, 0.41), (16, 0.47), (24, 0.72), (64, 0.88)),
         .. Rules(KernelKind.Grouped, (0, 0.37), (16, 0.65)),
         .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
     ];

@@ -30,6 +30,9 @@ internal static class SparseCost
     // 0.036 with 2 rows, 0.22 to 0.3 and 0.075 with 5, 0.25 to 0.29 and 0.1 with 8; 16 rows need that long to multiply. The share taken here is above those: a wrong choice of the dense product is the lesser loss.
     private const double FarPlaces = BreakEvenMeasurement.BeyondCaches / sizeof(float), FarShare = 0.2, FarShareOfRow = 0.045;
 
+    // A stored value in straight-line code, and one with its column.
+    private const double CodeBytes = 14, ListedBytes = 8;
+
     // Rows of 4096 in memory in bfloat16, int8 and int4, 50 to 90 % zeros (figure gemv): each within a tenth of time = this + the rest in proportion to density.
     private const double ExpandFewBits = 1 / 3.0;
 
@@ -60,14 +63,28 @@ internal static class SparseCost
     /// <param name="outputs">Rows of the weight, at least 1.</param>
     /// <param name="rows">Rows of the input.</param>
     /// <param name="blockRows">Rows of the weight that are stored together.</param>
-    public static double OfLinear(double density, int inputs, int outputs, int rows, int blockRows = 1)
+    /// <param name="weightBytes">See <see cref="KernelWork.WeightBytes"/>; the weight's own where less is said.</param>
+    public static double OfLinear(double density, int inputs, int outputs, int rows, int blockRows = 1, long weightBytes = 0)
     {
         int panel = PackedMatrix.RightPanel;
         // Dense panels are as wide as two registers, whatever of the last is filled: 100 outputs take what 128 do (Zen 4, one thread, 768 x 100, 16 to 197 rows: 85 GFLOP/s where 64 outputs reach 105).
-        double cost = Of(density, outputs, rows, blockRows) * outputs / ((outputs + panel - 1) / panel * panel), stored = density * inputs * outputs;
+        double cost = Of(density, outputs, rows, blockRows) * outputs / ((outputs + panel - 1) / panel * panel), places = Math.Max((double)inputs * outputs, weightBytes / sizeof(float)), stored = density * places;
         if (!CompiledKernels.AreWritten || !VectorUnits.AreFullWidth || stored <= NearStored) return cost;
         cost = Math.Max(cost, (stored > FarStored ? BeyondFarCode : BeyondNearCode) * density * 16 / Math.Max(16, rows));
-        return (double)inputs * outputs < FarPlaces ? cost : cost * Math.Min(1, FarShare + (FarShareOfRow * rows));
+        return places < FarPlaces ? cost : cost * Math.Min(1, FarShare + (FarShareOfRow * rows));
+    }
+
+    /// <summary>
+    /// The bytes that a product with few rows of input waits for (<see cref="KernelWork.WeightBytes"/>): those of the dense weight, or of one that no cache holds where the model does not fit the caches, dense or with as much of every weight stored as of this one.
+    /// Zen 4, 2 to 16 rows at densities of 0.25 and 0.5: compressed rows of the next of many weights break even at 0.33 to 0.86 (one thread) and 0.32 to 0.61 (two), whether these are of 768 x 768, 1024 x 1024 or 2048 x 2048; one of 768 x 768 or 1024 x 1024 again and again at 0.22 to 1.2, one of 2048 x 2048 at 0.47 to 1.3.
+    /// </summary>
+    /// <param name="ownBytes">Of the weight without zeros.</param>
+    /// <param name="modelBytes">Of all weights of the model without zeros.</param>
+    /// <param name="density">Stored fraction of the weight.</param>
+    public static long BytesToReach(long ownBytes, long modelBytes, double density)
+    {
+        double held = Math.Max(1, density * (CompiledKernels.AreWritten ? CodeBytes : ListedBytes) / sizeof(float));
+        return held * modelBytes > BreakEvenMeasurement.BeyondCaches ? Math.Max(ownBytes, BreakEvenMeasurement.BeyondCaches) : ownBytes;
     }
 
     /// <summary>

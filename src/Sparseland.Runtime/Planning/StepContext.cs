@@ -8,7 +8,7 @@ namespace Sparseland.Runtime.Planning;
 internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, TensorType> types, Dictionary<string, Slot> slots, List<Slot> all, SessionOptions options, PreparedWeights prepared, Func<string, TensorData?> constantOf)
 {
     private Dictionary<string, Node>? _producers;
-    private long? _compactBytes;
+    private long? _compactBytes, _weightBytes;
 
     /// <summary>The session's options.</summary>
     public SessionOptions Options { get; } = options;
@@ -38,6 +38,9 @@ internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, 
 
     /// <summary>Bytes that the model's weights of few bits would take without masks: what is read between two uses of one of them.</summary>
     public long CompactBytes => _compactBytes ??= graph.Weights.Values.Sum(w => w.Storage.Matrix is { } m && m.Kind != ValueKind.Float32 ? (long)m.Rows * m.Columns * m.Kind.Bits() / 8 : 0);
+
+    /// <summary>Bytes that all of the model's weights would take without zeros, those of few bits as they are held: what is read between two uses of one of them.</summary>
+    public long WeightBytes => _weightBytes ??= CompactBytes + graph.Weights.Values.Sum(w => w.Storage.Matrix is { } m && m.Kind != ValueKind.Float32 ? 0 : w.Length * (long)sizeof(float));
 
     /// <summary>What inference knows about a value; null when nothing.</summary>
     public TensorType? TypeOf(string name) => types.TryGetValue(name, out TensorType? type)

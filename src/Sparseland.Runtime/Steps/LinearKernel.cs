@@ -37,6 +37,8 @@ internal abstract class LinearKernel(int inputs, int outputs)
         if (CompactLinear.TryChoose(weight, transposed, rows, context) is { } compact) return compact;
         WeightMatrix matrix = context.Prepared.Matrix(weight, !transposed);
         var candidates = new List<Candidate<LinearKernel>> { new(KernelKind.Dense, 1, Key(KernelKind.Dense), () => new DenseLinear(weight, transposed, inputs, outputs), "") };
+        // A weight that fits the caches comes from memory where the model does not. One vector meets no code, and lists that are no longer than the dense weight.
+        long own = (long)inputs * outputs * sizeof(float), bytes = SparseCost.BytesToReach(own, context.WeightBytes, rows > 1 ? matrix.Density : 0);
         bool full = matrix.Density >= KernelChooser.Full, byColumns = full && rows == 1 && ColumnLinear.Suits(outputs, input, context);
         if (byColumns)
         {
@@ -44,8 +46,8 @@ internal abstract class LinearKernel(int inputs, int outputs)
         }
         else if (!full && rows > 1)
         {
-            candidates.Add(new(KernelKind.Csr, SparseCost.OfLinear(matrix.Density, inputs, Math.Max(1, outputs), rows), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), matrix.Note));
-            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.OfLinear(matrix.Density, inputs, Math.Max(1, outputs), rows, matrix.BlockRows), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
+            candidates.Add(new(KernelKind.Csr, SparseCost.OfLinear(matrix.Density, inputs, Math.Max(1, outputs), rows, 1, bytes), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), matrix.Note));
+            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.OfLinear(matrix.Density, inputs, Math.Max(1, outputs), rows, matrix.BlockRows, bytes), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
         }
         else if (!full)
         {
@@ -53,8 +55,8 @@ internal abstract class LinearKernel(int inputs, int outputs)
             candidates.Add(new(KernelKind.BitmaskVector, SparseCost.OfBitmask(matrix.Density), Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.Note));
             if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockVector(matrix), Tiles()));
         }
-        long size = rows > 1 ? rows : (long)inputs * outputs * sizeof(float);
-        return KernelChooser.Choose(candidates, new KernelRules(new KernelWork(size) { BlockRows = matrix.BlockRows, WeightBytes = rows > 1 ? (long)inputs * outputs * sizeof(float) : 0 }), matrix.Density, (long)rows * inputs * outputs, context, kernel =>
+        var work = new KernelWork(rows > 1 ? rows : bytes) { BlockRows = matrix.BlockRows, WeightBytes = rows > 1 ? bytes : 0 };
+        return KernelChooser.Choose(candidates, new KernelRules(work, bytes > own ? " of weights from memory" : ""), matrix.Density, (long)rows * inputs * outputs, context, kernel =>
         {
             var x = new float[rows * inputs];
             Array.Fill(x, 0.5f);
