@@ -146,7 +146,7 @@ public sealed class BreakEvenTable
     /// <param name="cost">Work as a fraction of the dense one: the stored fraction of the weight and, for products with many columns, what copying inputs adds.</param>
     public double Speedup(KernelKind kernel, in KernelWork work, double cost) => kernel == KernelKind.Dense ? 1 : For(kernel, work) / Math.Max(cost, 0.005);
 
-    /// <summary>Measures the break-even points of this machine with the threads in use; takes some 20 seconds, twice that or more beside other programs: a point whose time was not the same twice is measured again.</summary>
+    /// <summary>Measures the break-even points of this machine with the threads in use; takes some 25 seconds, twice that or more beside other programs: a point whose time was not the same twice is measured again.</summary>
     /// <param name="progress">Told the kernel and size that is measured.</param>
     /// <param name="cancellation">Stops between measurements.</param>
     public static BreakEvenTable Measure(IProgress<string>? progress = null, CancellationToken cancellation = default) =>
