@@ -140,23 +140,14 @@ public static unsafe class ColumnGemv
         private readonly void Accumulate(float* y, int count, int first, int head)
         {
             int a = 0;
-            bool asks = s_asks, near = s_asksNear;
+            bool near = s_asksNear;
             // Of columns that are shorter it is the next four that are asked for.
             int ahead = Math.Min(s_nearFloats, count);
             for (; a + 4 <= Work.Active; a += 4)
             {
                 float* w0 = Column(a, first), w1 = Column(a + 1, first), w2 = Column(a + 2, first), w3 = Column(a + 3, first);
-                // Four columns ahead: the hardware cannot know where the next active ones are. Into the second cache, for in the first they would drive out the sums.
-                bool more = asks && a + 8 <= Work.Active;
-                int asked = more ? a + 4 : a, at = 0;
-                float* next = Column(asked, first);
                 float f0 = Work.Factors[a], f1 = Work.Factors[a + 1], f2 = Work.Factors[a + 2], f3 = Work.Factors[a + 3];
                 V v0 = V.Broadcast(f0), v1 = V.Broadcast(f1), v2 = V.Broadcast(f2), v3 = V.Broadcast(f3);
-                if (more)
-                {
-                    // A column that begins inside a line ends in one more.
-                    for (int n = asked; n < asked + 4; n++) AskEnd(Column(n, first), count);
-                }
                 // The last register overlaps the one before it: computed from the sums of now, when those are stored. Its columns are not touched before their turn, when they are not there yet.
                 int last = count - V.Count;
                 bool isWide = last >= head, overlaps = isWide && (count - head) % V.Count != 0;
@@ -164,6 +155,7 @@ public static unsafe class ColumnGemv
                 // So does the first register, where the columns begin inside a line.
                 int j = isWide ? head : 0;
                 V begin = j > 0 ? Four(v0, w0, v1, w1, v2, w2, v3, w3, V.Load(y), 0) : v0;
+                if (s_asks && a + 4 < Work.Active) j = Asking(y, j, count, first, a);
                 for (; j + 16 <= count; j += 16)
                 {
                     if (near)
@@ -181,24 +173,8 @@ public static unsafe class ColumnGemv
                             for (int n = a + 4; n < a + 8; n++) Sse.Prefetch0(Column(n, first) + on - count);
                         }
                     }
-                    if (more)
-                    {
-                        // One column after the other: memory is faster at four lines that follow each other than at one of each column.
-                        if (at >= count)
-                        {
-                            next = Column(++asked, first);
-                            at = 0;
-                        }
-                        Sse.Prefetch1(next + at);
-                        Sse.Prefetch1(next + at + 16);
-                        Sse.Prefetch1(next + at + 32);
-                        Sse.Prefetch1(next + at + 48);
-                        at += 64;
-                    }
                     for (int l = j; l < j + 16; l += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, V.Load(y + l), l), y + l);
                 }
-                // Columns of no whole 64 outputs take more steps than there are.
-                for (; more && at < count; at += 16) Sse.Prefetch1(next + at);
                 for (; j + V.Count <= count; j += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, V.Load(y + j), j), y + j);
                 if (isWide && head > 0) V.Store(begin, y);
                 if (overlaps)
@@ -223,17 +199,39 @@ public static unsafe class ColumnGemv
             }
         }
 
-        /// <summary>Asks for the last line of a column, and for the one before where its last 16 outputs lie in two.</summary>
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static void AskEnd(float* column, int count)
+        /// <summary>The sums from one on, as far as there are whole lines of them, after four columns, while up to four more are asked for, and where it ended: there may be sums left.</summary>
+        /// <remarks>
+        /// Hardware cannot know where the next active columns are. They come into the second cache, for in the first they would drive out the sums; and one after the other, each during a quarter of the sums: memory is faster at four lines that follow each
+        /// other than at one of each column. A method of its own, so that nothing in its loop is on the stack.
+        /// </remarks>
+        [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
+        private readonly int Asking(float* y, int from, int count, int first, int a)
         {
-            Sse.Prefetch1(column + ((count - 1) / 16 * 16));
-            Sse.Prefetch1(column + count - 1);
+            float* w0 = Column(a, first), w1 = Column(a + 1, first), w2 = Column(a + 2, first), w3 = Column(a + 3, first);
+            V v0 = V.Broadcast(Work.Factors[a]), v1 = V.Broadcast(Work.Factors[a + 1]), v2 = V.Broadcast(Work.Factors[a + 2]), v3 = V.Broadcast(Work.Factors[a + 3]);
+            nint j = from, end = from + ((count - from) & -LineFloats), quarter = (count - from + (4 * LineFloats) - 1) / (4 * LineFloats) * LineFloats;
+            for (int n = a + 4, stopAt = Math.Min(a + 8, Work.Active); n < stopAt; n++)
+            {
+                float* next = Column(n, first), last = next + count - 1;
+                for (nint stop = nint.Min(end, j + quarter); j < stop; j += LineFloats, next += 4 * LineFloats)
+                {
+                    Sse.Prefetch1(next);
+                    Sse.Prefetch1(next + LineFloats);
+                    Sse.Prefetch1(next + (2 * LineFloats));
+                    Sse.Prefetch1(next + (3 * LineFloats));
+                    if (V.Count == LineFloats) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, V.Load(y + j), j), y + j);
+                    else for (nint l = j; l < j + LineFloats; l += V.Count) V.Store(Four(v0, w0, v1, w1, v2, w2, v3, w3, V.Load(y + l), l), y + l);
+                }
+                // Of the last column fewer were asked for where there are no whole quarters, and a column that begins inside a line ends in one more.
+                for (; next < last; next += LineFloats) Sse.Prefetch1(next);
+                Sse.Prefetch1(last);
+            }
+            return (int)j;
         }
 
         /// <summary>The sums at l after four columns.</summary>
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private static V Four(V v0, float* w0, V v1, float* w1, V v2, float* w2, V v3, float* w3, V s, int l)
+        private static V Four(V v0, float* w0, V v1, float* w1, V v2, float* w2, V v3, float* w3, V s, nint l)
         {
             s = V.MultiplyAdd(v0, V.Load(w0 + l), s);
             s = V.MultiplyAdd(v1, V.Load(w1 + l), s);
