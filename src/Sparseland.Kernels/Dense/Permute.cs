@@ -1,6 +1,6 @@
 namespace Sparseland.Kernels.Dense;
 
-/// <summary>Copies that reorder, pad or cut arrays of any rank.</summary>
+/// <summary>Copies that reorder arrays of any rank.</summary>
 public static unsafe class Permute
 {
     /// <summary>output = input with its axes in another order: axis i of the output is axis order[i] of the input.</summary>
@@ -60,98 +60,6 @@ public static unsafe class Permute
     /// <param name="columns">Columns of each.</param>
     /// <exception cref="ArgumentException">A span is too short.</exception>
     public static void Transpose(ReadOnlySpan<float> input, Span<float> output, int batch, int rows, int columns) => Copy(input, [batch, rows, columns], [0, 2, 1], output);
-
-    /// <summary>Copies a box: output[i] = input[inputStart + i * step] per axis, written at outputStart; the rest of the output, gaps between its planes too, keeps what it holds.</summary>
-    /// <param name="input">Values in inputShape.</param>
-    /// <param name="inputShape">Shape of the input.</param>
-    /// <param name="inputStart">First position read, per axis.</param>
-    /// <param name="step">Step in the input per axis, not 0; negative reads backwards.</param>
-    /// <param name="output">Values in outputShape.</param>
-    /// <param name="outputShape">Shape of the output.</param>
-    /// <param name="outputStart">First position written, per axis.</param>
-    /// <param name="size">Size of the box, per axis.</param>
-    /// <param name="inputPlane">Floats from one plane, which is the last two axes, of the input to the next (<see cref="PlaneSpacing"/>); 0 for no gaps.</param>
-    /// <param name="outputPlane">The same of the output.</param>
-    /// <exception cref="ArgumentException">Ranks differ, the box leaves either array, planes overlap or are fewer than two axes, or a span is too short.</exception>
-    public static void CopyBox(ReadOnlySpan<float> input, ReadOnlySpan<int> inputShape, ReadOnlySpan<int> inputStart, ReadOnlySpan<int> step,
-        Span<float> output, ReadOnlySpan<int> outputShape, ReadOnlySpan<int> outputStart, ReadOnlySpan<int> size, int inputPlane = 0, int outputPlane = 0)
-    {
-        int rank = inputShape.Length;
-        if (inputStart.Length != rank || step.Length != rank || outputShape.Length != rank || outputStart.Length != rank || size.Length != rank)
-            throw new ArgumentException("The ranks of the arguments differ.");
-        var inputSteps = new long[rank];
-        var outputSteps = new long[rank];
-        long inputCount = 1, outputCount = 1, first = 0, target = 0;
-        bool empty = false;
-        for (int i = rank - 1; i >= 0; i--)
-        {
-            if (size[i] < 0 || step[i] == 0) throw new ArgumentException($"Axis {i}: size {size[i]}, step {step[i]}.", nameof(size));
-            if (size[i] == 0) empty = true;
-            else
-            {
-                long last = inputStart[i] + ((long)(size[i] - 1) * step[i]);
-                if (inputStart[i] < 0 || inputStart[i] >= inputShape[i] || last < 0 || last >= inputShape[i] || outputStart[i] < 0 || (long)outputStart[i] + size[i] > outputShape[i])
-                    throw new ArgumentException($"Axis {i}: the box of {size[i]} from {inputStart[i]} by {step[i]} to {outputStart[i]} leaves sizes {inputShape[i]} and {outputShape[i]}.", nameof(size));
-            }
-            inputSteps[i] = inputCount * step[i];
-            outputSteps[i] = outputCount;
-            first += inputCount * inputStart[i];
-            target += outputCount * outputStart[i];
-            inputCount = checked(inputCount * inputShape[i]);
-            outputCount = checked(outputCount * outputShape[i]);
-            if (i != rank - 2) continue;
-            if (inputPlane != 0) inputCount = PlaneSpacing.Of(inputPlane, checked((int)inputCount), nameof(inputPlane));
-            if (outputPlane != 0) outputCount = PlaneSpacing.Of(outputPlane, checked((int)outputCount), nameof(outputPlane));
-        }
-        if (rank < 2 && (inputPlane | outputPlane) != 0) throw new ArgumentException($"Arrays of rank {rank} have no planes.", nameof(inputPlane));
-        Parts.Need(input.Length, inputCount, nameof(input));
-        Parts.Need(output.Length, outputCount, nameof(output));
-        if (empty) return;
-        if (rank == 0)
-        {
-            output[0] = input[0];
-            return;
-        }
-        fixed (float* fi = input, fo = output)
-        {
-            float* pi = fi + first, po = fo + target;
-            int inner = size[^1], outer = rank - 1;
-            nint innerStep = (nint)inputSteps[^1];
-            // Whole rows in a row are one, while there is enough left to share.
-            while (outer > 0 && innerStep == 1 && inputSteps[outer - 1] == inner && outputSteps[outer - 1] == inner && inner < Parts.Chunk) inner *= size[--outer];
-            int[] sizes = size[..outer].ToArray();
-            long rows = 1;
-            foreach (int s in sizes) rows *= s;
-            Parts.Rows(checked((int)rows), inner, (begin, end) =>
-            {
-                float* from = pi, to = po;
-                var index = new int[sizes.Length];
-                for (int axis = sizes.Length - 1, rest = begin; axis >= 0; axis--)
-                {
-                    index[axis] = rest % sizes[axis];
-                    rest /= sizes[axis];
-                    from += index[axis] * inputSteps[axis];
-                    to += index[axis] * outputSteps[axis];
-                }
-                for (int r = begin; ;)
-                {
-                    if (innerStep == 1) new ReadOnlySpan<float>(from, inner).CopyTo(new Span<float>(to, inner));
-                    else EveryNth.Copy(from, innerStep, to, inner);
-                    if (++r == end) return;
-                    // On to the next row as a counter goes on: divisions took longer than short rows.
-                    for (int axis = sizes.Length - 1; ; axis--)
-                    {
-                        from += inputSteps[axis];
-                        to += outputSteps[axis];
-                        if (++index[axis] < sizes[axis]) break;
-                        from -= index[axis] * inputSteps[axis];
-                        to -= index[axis] * outputSteps[axis];
-                        index[axis] = 0;
-                    }
-                }
-            });
-        }
-    }
 
     // output is dense in the given sizes; the input has a step per axis.
     private static void Strided(float* input, int[] sizes, long[] steps, float* output)

@@ -35,6 +35,7 @@ internal sealed class Plan
             if (!BecomeConstants(node, context)) _steps.Add(StepFactory.Create(node, context));
         }
         _outputs = [.. graph.Outputs.Select(o => context.Find(o.Name))];
+        BoxStep.Merge(_steps, _outputs);
         SpacedPlanes.Apply(_steps, _slots, _outputs, cancellation);
         // A value under two names is copied, so that each output has memory of its own.
         _handed = [.. _outputs.Where(o => o.Kind == SlotKind.Arena).GroupBy(o => o.Owner).Where(g => g.Count() == 1 && g.Key.Length == g.Single().Length).Select(g => g.Key)];

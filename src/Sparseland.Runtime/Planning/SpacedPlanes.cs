@@ -32,6 +32,8 @@ internal static class SpacedPlanes
         var plain = new HashSet<Slot>(outputs.Select(s => s.Owner));
         plain.UnionWith(slots.Where(s => s.AliasOf is not null).Select(s => s.Owner));
         plain.UnionWith(steps.OfType<FallbackStep>().SelectMany(s => s.Captured));
+        // Nobody writes what lay between two steps that became one.
+        plain.UnionWith(slots.Except(steps.SelectMany(s => s.Outputs).OfType<Slot>()));
         Halve(steps, slots, plain, cancellation);
         var spaced = new HashSet<Slot>();
         foreach (Slot slot in slots)

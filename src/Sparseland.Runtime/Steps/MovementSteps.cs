@@ -89,10 +89,9 @@ internal static class MovementSteps
             first[axis] = (int)Math.Clamp(start, 0, x[axis] - (steps[i] < 0 ? 1 : 0));
             step[axis] = (int)Math.Clamp(steps[i], int.MinValue + 1, int.MaxValue);
         }
-        var zero = new int[x.Length];
         Slot?[] inputs = context.Inputs(node);
-        Slot input = inputs[0]!, output = context.NewArena(node.Outputs[0], y);
-        return new KernelStep(node, inputs, [output], "copy", state => Permute.CopyBox(state.Read(input), x, first, step, state.Write(output), y, zero, y, input.PlaneDistance, output.PlaneDistance), spaced: input, spacedOutput: output);
+        var box = new PaddedBox(x, first, step, y, new int[x.Length], y);
+        return new BoxStep(node, inputs, context.NewArena(node.Outputs[0], y), box);
     }
 
     /// <summary>The step for Pad with a constant value and constant amounts, or null.</summary>
@@ -120,13 +119,8 @@ internal static class MovementSteps
             if (size[axis] < 0) return null;
         }
         Slot?[] inputs = context.Inputs(node);
-        Slot input = inputs[0]!, output = context.NewArena(node.Outputs[0], y);
-        return new KernelStep(node, inputs, [output], "copy", state =>
-        {
-            Span<float> result = state.Write(output);
-            result.Fill(value);
-            Permute.CopyBox(state.Read(input), x, from, step, result, y, to, size, input.PlaneDistance, output.PlaneDistance);
-        }, spaced: input, spacedOutput: output);
+        var box = new PaddedBox(x, from, step, y, to, size, value);
+        return new BoxStep(node, inputs, context.NewArena(node.Outputs[0], y), box);
     }
 
     /// <summary>The step for Gather of whole rows (an embedding), or null.</summary>

@@ -145,45 +145,6 @@ public sealed class ArrayKernelTests
     }
 
     [Fact]
-    public void BoxesAreCutAndPlaced()
-    {
-        float[] x = Random(4 * 5 * 6, 1), y = new float[6 * 6 * 8];
-        Permute.CopyBox(x, [4, 5, 6], [3, 1, 0], [-1, 2, 1], y, [6, 6, 8], [1, 2, 1], [4, 2, 6]);
-        for (int i = 0; i < y.Length; i++)
-        {
-            int a = i / 48, b = i / 8 % 6, c = i % 8;
-            bool inside = a is >= 1 and < 5 && b is >= 2 and < 4 && c is >= 1 and < 7;
-            Assert.Equal(inside ? x[((3 - (a - 1)) * 30) + ((1 + (2 * (b - 2))) * 6) + c - 1] : 0f, y[i]);
-        }
-        Assert.Throws<ArgumentException>(() => Permute.CopyBox(x, [4, 5, 6], [0, 0, 0], [1, 1, 1], y, [6, 6, 8], [0, 0, 0], [5, 5, 6]));
-    }
-
-    [Fact]
-    public void BoxesOfPlanesThatLieApartAreThoseOfPlanesWithoutGaps()
-    {
-        const int InputPlane = 32, OutputPlane = 53;
-        float[] x = Random(4 * 5 * 6, 1), apart = new float[4 * InputPlane], whole = new float[6 * 6 * 8], y = new float[6 * OutputPlane];
-        for (int p = 0; p < 4; p++) x.AsSpan(p * 30, 30).CopyTo(apart.AsSpan(p * InputPlane));
-        // Cut and placed; as it is, where rows are joined as far as planes lie together.
-        foreach ((int[] start, int[] step, int[] to, int[] size, int[] shape) in ((int[], int[], int[], int[], int[])[])[([3, 1, 0], [-1, 2, 1], [1, 2, 1], [4, 2, 6], [6, 6, 8]), ([0, 0, 0], [1, 1, 1], [1, 0, 0], [4, 5, 6], [6, 5, 6])])
-        {
-            Array.Clear(whole);
-            Array.Clear(y);
-            Permute.CopyBox(x, [4, 5, 6], start, step, whole, shape, to, size);
-            Permute.CopyBox(apart, [4, 5, 6], start, step, y, shape, to, size, InputPlane, OutputPlane);
-            int plane = shape[1] * shape[2];
-            for (int p = 0; p < 6; p++)
-            {
-                Assert.Equal(whole.AsSpan(p * plane, plane), y.AsSpan(p * OutputPlane, plane));
-                Assert.All(y.AsSpan((p * OutputPlane) + plane, OutputPlane - plane).ToArray(), gap => Assert.Equal(0f, gap));
-            }
-        }
-        Assert.Throws<ArgumentException>(() => Permute.CopyBox(x, [4, 5, 6], [0, 0, 0], [1, 1, 1], y, [4, 5, 6], [0, 0, 0], [4, 5, 6], 29, 0));
-        Assert.Throws<ArgumentException>(() => Permute.CopyBox(x, [4, 5, 6], [0, 0, 0], [1, 1, 1], y, [4, 5, 6], [0, 0, 0], [4, 5, 6], InputPlane, 0));
-        Assert.Throws<ArgumentException>(() => Permute.CopyBox(x, [120], [0], [1], y, [120], [0], [120], 0, 120));
-    }
-
-    [Fact]
     public void TopKIsExactAndOrdersEqualsByIndexAndNaNFirst()
     {
         var random = new Random(14);
