@@ -6,14 +6,14 @@ using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Microbench;
 
-/// <summary>W [rows, columns] x X [columns, n] of real layers: dense, unstructured and in blocks, on one thread.</summary>
+/// <summary>W [rows, columns] x X [columns, n] of real layers: dense, unstructured and in blocks.</summary>
 [MemoryDiagnoser]
 public class ProductBenchmarks
 {
     private float[] _x = [], _y = [], _w = [];
     private PackedMatrix _packed = null!;
-    private PreparedSpMM _unstructured = null!;
-    private BlockCsrMatrix _blocks = null!;
+    private PreparedSpMM _unstructured = null!, _blocks = null!;
+    private int _n;
 
     /// <summary>Rows x columns x n.</summary>
     [Params("256x2304x196", "768x768x197", "512x2048x49")]
@@ -23,58 +23,35 @@ public class ProductBenchmarks
     [Params(0.2, 0.1, 0.05)]
     public double Density { get; set; }
 
-    private int Rows { get; set; }
-
-    private int Columns { get; set; }
-
-    private int N { get; set; }
+    /// <summary>Threads that share the work.</summary>
+    [Params(1, 2)]
+    public int Threads { get; set; }
 
     /// <summary>Makes the operands.</summary>
     [GlobalSetup]
     public void Setup()
     {
-        WorkPool.Threads = 1;
-        int[] sizes = [.. Shape.Split('x').Select(int.Parse)];
-        (Rows, Columns, N) = (sizes[0], sizes[1], sizes[2]);
+        WorkPool.Threads = Threads;
+        if (Operands.Sizes(Shape) is not [int rows, int columns, int n]) throw new InvalidOperationException(Shape);
+        _n = n;
         var random = new Random(0);
-        _x = Values(Columns * N, random);
-        _y = new float[Rows * N];
-        _w = Values(Rows * Columns, random);
-        _packed = PackedMatrix.Left(false, Rows, Columns, _w, Columns);
-        _unstructured = new PreparedSpMM(CsrMatrix.FromDense(Pruned(1, random), Rows, Columns));
-        _blocks = BlockCsrMatrix.FromDense(Pruned(4, random), Rows, Columns, 4, 1);
+        _x = Operands.Values(columns * n, random);
+        _y = new float[rows * n];
+        _w = Operands.Values(rows * columns, random);
+        _packed = PackedMatrix.Left(false, rows, columns, _w, columns);
+        _unstructured = new PreparedSpMM(CsrMatrix.FromDense(Operands.Pruned(_w, rows, columns, Density, 1, random), rows, columns));
+        _blocks = new PreparedSpMM(BlockCsrMatrix.FromDense(Operands.Pruned(_w, rows, columns, Density, 4, random), rows, columns, 4, 1));
     }
 
     /// <summary>The dense twin, with the weight packed beforehand.</summary>
     [Benchmark(Baseline = true)]
-    public void Dense() => Gemm.Multiply(_packed, false, N, _x, N, 0, _y, N, default, default, Clamp.None);
+    public void Dense() => Gemm.Multiply(_packed, false, _n, _x, _n, 0, _y, _n, default, default, Clamp.None);
 
     /// <summary>Single weights.</summary>
     [Benchmark]
-    public void Unstructured() => _unstructured.Multiply(_x, N, _y);
+    public void Unstructured() => _unstructured.Multiply(_x, _n, _y);
 
-    /// <summary>Blocks of 4 x 1.</summary>
+    /// <summary>Blocks of 4 x 1, as plans run them.</summary>
     [Benchmark]
-    public void Blocks() => SpMM.Multiply(_blocks, _x, N, _y);
-
-    private float[] Pruned(int blockRows, Random random)
-    {
-        var w = new float[_w.Length];
-        for (int r = 0; r < Rows; r += blockRows)
-        {
-            for (int c = 0; c < Columns; c++)
-            {
-                if (random.NextDouble() >= Density) continue;
-                for (int i = r; i < Math.Min(Rows, r + blockRows); i++) w[i * Columns + c] = _w[i * Columns + c];
-            }
-        }
-        return w;
-    }
-
-    private static float[] Values(int length, Random random)
-    {
-        var values = new float[length];
-        for (int i = 0; i < length; i++) values[i] = 2 * random.NextSingle() - 1;
-        return values;
-    }
+    public void Blocks() => _blocks.Multiply(_x, _n, _y);
 }
