@@ -57,10 +57,7 @@ internal static class NetworkComparison
                 deviations.Add((TwinBenchmark.Deviation(expected, peer.Outputs()), TwinBenchmark.Size(expected)));
                 if (describe) context.Say(peer.Ready);
             }
-            foreach ((double deviation, double size) in deviations)
-            {
-                if (!(deviation <= MostDeviation * size)) throw new InvalidOperationException($"the engines disagree on {original.Name}: largest deviation {deviation:g3}, largest output {size:g3}");
-            }
+            foreach ((double deviation, double size) in deviations) RequireAgreement(original.Name, deviation, size);
 
             (string Name, Func<double> Run)[] timed = [.. variants.Select(v => (v.Name, InterleavedTimer.UnderLoad(v.Run)))];
             int pause = started.Count == 0 ? 0 : TimingOptions.PauseBesidePeer(WorkPool.Threads);
@@ -83,6 +80,14 @@ internal static class NetworkComparison
         }
     }
 
+    /// <summary>Runs a session once and compares its outputs with those of its dense twin.</summary>
+    /// <exception cref="InvalidOperationException">They differ by more than rounding explains.</exception>
+    internal static void CompareWithTwin(InferenceSession session, ModelGraph graph, Dictionary<string, TensorData> inputs, CancellationToken cancellation)
+    {
+        OrderedDictionary<string, TensorData> expected = new InferenceSession(graph, new SessionOptions { ForceDense = true }).Run(inputs, cancellation);
+        RequireAgreement(graph.Name, TwinBenchmark.Deviation(expected, session.Run(inputs, cancellation)), TwinBenchmark.Size(expected));
+    }
+
     /// <summary>The network of a case as it is measured; the original stays as it is.</summary>
     internal static ModelGraph Prune(NetworkCase network)
     {
@@ -100,6 +105,11 @@ internal static class NetworkComparison
             method.Apply(PruningTarget.Of(graph));
         }
         return graph;
+    }
+
+    private static void RequireAgreement(string network, double deviation, double size)
+    {
+        if (!(deviation <= MostDeviation * size)) throw new InvalidOperationException($"the engines disagree on {network}: largest deviation {deviation:g3}, largest output {size:g3}");
     }
 
     private static JsonObject Variant(Timing timing, double deviation, double size)

@@ -9,6 +9,7 @@ using Sparseland.Pruning.Catalog;
 using Sparseland.Pruning.MaskLearning;
 using Sparseland.Pruning.Programs;
 using Sparseland.Training;
+using Sparseland.Training.Autograd;
 using Sparseland.Training.Data;
 using Sparseland.Training.Data.BuiltIn;
 using Sparseland.Training.LearningRates;
@@ -22,6 +23,10 @@ namespace Sparseland.Bench.Figures;
 internal sealed class PruningOverheadFigure : Figure
 {
     private const int Stretch = 100;
+
+    // Of the largest output.
+    private const double MostDeviation = 1e-3;
+
     private readonly Option<string[]> _methods = new("--methods") { Description = "Ids of the methods (all that act during training, and GraSP).", DefaultValueFactory = _ => [], AllowMultipleArgumentsPerToken = true };
     private readonly Option<int> _stretches = new("--stretches") { Description = $"Stretches of {Stretch} steps per method; the first is not counted.", DefaultValueFactory = _ => 31 };
     private readonly Option<int> _batch = new("--batch") { Description = "Pictures per step.", DefaultValueFactory = _ => 64 };
@@ -75,6 +80,7 @@ internal sealed class PruningOverheadFigure : Figure
                 ["overDenseLow"] = Round(overDense.Interval.Low),
                 ["overDenseHigh"] = Round(overDense.Interval.High),
                 ["stretches"] = overheads.Milliseconds.Length,
+                ["outputsCompared"] = true,
             });
         }
         context.Show(table);
@@ -113,7 +119,7 @@ internal sealed class PruningOverheadFigure : Figure
 
     private static readonly Architecture s_architecture = ArchitectureCatalog.Get("small-cnn");
 
-    private static TrainableModel Model() => new(s_architecture.Build(s_architecture.DefaultOptions().Parse("image=16"), 1));
+    private static TrainableModel Model(TrainableModelOptions? options = null) => new(s_architecture.Build(s_architecture.DefaultOptions().Parse("image=16"), 1), options);
 
     private static BatchLoader Loader(int batch) => new(ProceduralShapes.Create(2000, 16, 1, 1), new BatchOptions { BatchSize = batch, DropLast = true, Seed = 1 });
 
@@ -133,12 +139,44 @@ internal sealed class PruningOverheadFigure : Figure
             // The twin takes over the masks of this stretch's start; what the method changes in between is part of what it costs or saves.
             ModelSnapshot.Of(pruned).Restore(twin);
             double first = Go(s % 2 == 0 ? with : without, context), second = Go(s % 2 == 0 ? without : with, context), third = Go(dense, context);
-            if (s == 0) continue;
+            if (s == 0)
+            {
+                Compare(pruned, twin, loader);
+                continue;
+            }
             a.Add(s % 2 == 0 ? first : second);
             b.Add(s % 2 == 0 ? second : first);
             c.Add(third);
         }
         return ([.. a], [.. b], [.. c]);
+    }
+
+    /// <summary>Outputs of the trained network, and of the twin that takes over its masks, beside the same masks and values on dense kernels: methods change masks, and a step with kernels that compute something else is worth nothing.</summary>
+    /// <exception cref="InvalidOperationException">They differ by more than rounding explains.</exception>
+    private static void Compare(TrainableModel pruned, TrainableModel twin, BatchLoader loader)
+    {
+        TrainableModel dense = Model(new TrainableModelOptions { LinearBreakEven = 0, ConvolutionBreakEven = 0 });
+        ModelSnapshot now = ModelSnapshot.Of(pruned);
+        now.Restore(twin);
+        now.Restore(dense);
+        float[] expected = Outputs(dense, loader);
+        double size = expected.Max(v => (double)Math.Abs(v));
+        foreach (TrainableModel model in (TrainableModel[])[pruned, twin])
+        {
+            double deviation = Outputs(model, loader).Zip(expected, (a, b) => Math.Abs((double)a - b)).Max();
+            if (!(deviation <= MostDeviation * size)) throw new InvalidOperationException($"sparse and dense kernels disagree in training: largest deviation {deviation:g3}, largest output {size:g3}");
+        }
+    }
+
+    private static float[] Outputs(TrainableModel model, BatchLoader loader)
+    {
+        model.IsTraining = false;
+        using (GradientMode.Off())
+        {
+            float[] outputs = model.Forward(new ModelValue(loader.At(0).Inputs)).ToArray();
+            model.IsTraining = true;
+            return outputs;
+        }
     }
 
     /// <summary>Milliseconds per step of the next stretch.</summary>

@@ -68,14 +68,19 @@ internal sealed class ScalingFigure : Figure
             var random = new Random(context.Settings.Seed);
             float[] x = Values((long)k * n, random), y = new float[m * n], w = Values((long)m * k, random);
             PackedMatrix packed = PackedMatrix.Left(false, m, k, w, k);
-            var variants = new List<(string, Func<double>)> { Hot("dense", () => Gemm.Multiply(packed, false, n, x, n, 0, y, n, default, default, Clamp.None)) };
+            Action dense = () => Gemm.Multiply(packed, false, n, x, n, 0, y, n, default, default, Clamp.None);
+            Compare(dense, w, m, k, n, x, y);
+            var variants = new List<(string, Func<double>)> { Hot("dense", dense) };
             var counts = new List<double>();
             foreach (double density in s_densities)
             {
-                CsrMatrix csr = CsrMatrix.FromDense(SpmmFigure.Weight(m, k, density, SparsityPattern.Unstructured, random), m, k);
+                float[] sparse = SpmmFigure.Weight(m, k, density, SparsityPattern.Unstructured, random);
+                CsrMatrix csr = CsrMatrix.FromDense(sparse, m, k);
                 var prepared = new PreparedSpMM(csr);
+                Action run = () => prepared.Multiply(x, n, y);
+                Compare(run, sparse, m, k, n, x, y);
                 counts.Add(csr.StoredCount);
-                variants.Add(Hot($"{density:0.00}", () => prepared.Multiply(x, n, y)));
+                variants.Add(Hot($"{density:0.00}", run));
             }
             using EvenCores cores = EvenCores.For(context, options, rows);
             IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed(variants, cores.Options, null, context.Cancellation);
@@ -97,6 +102,7 @@ internal sealed class ScalingFigure : Figure
                 ["fixedShareOfDense"] = Round(intercept / t[0].Median),
                 ["largestResidual"] = Round(residual),
                 ["rSquared"] = Round(r2),
+                ["outputsCompared"] = true,
             });
         }
         context.Show(table);
@@ -125,7 +131,7 @@ internal sealed class ScalingFigure : Figure
                 {
                     WorkPool.Threads = threads;
                     var session = new InferenceSession(graph);
-                    session.Run(inputs, context.Cancellation);
+                    NetworkComparison.CompareWithTwin(session, graph, inputs, context.Cancellation);
                     Func<double> hot = InterleavedTimer.UnderLoad(InterleavedTimer.Timed(() => session.Run(inputs, context.Cancellation)));
                     variants.Add((threads == 1 ? "1 thread" : $"{threads} threads", () =>
                     {
@@ -147,6 +153,7 @@ internal sealed class ScalingFigure : Figure
                     ["threads"] = all,
                     ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]),
                     ["speedUp"] = RatioJson(speedUp),
+                    ["outputsCompared"] = true,
                 });
             }
             finally
@@ -175,22 +182,26 @@ internal sealed class ScalingFigure : Figure
             IReadOnlyList<Timing> t = InterleavedTimer.MeasureSelfTimed([Hot("one", one), Hot("ten", ten)], cores.Options, null, context.Cancellation);
             Timing cost = TwinBenchmark.Ratio(t[1], t[0]);
             table.AddRow(what, $"{t[0].Median:0.0000}", $"{t[1].Median:0.0000}", $"{cost.Median:0.00}x");
-            rows.Add(new JsonObject { ["part"] = "growth", ["what"] = what, ["threads"] = WorkPool.Threads, ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]), ["cost"] = RatioJson(cost) });
+            rows.Add(new JsonObject { ["part"] = "growth", ["what"] = what, ["threads"] = WorkPool.Threads, ["variants"] = new JsonArray([.. t.Select(v => ToJson(v))]), ["cost"] = RatioJson(cost), ["outputsCompared"] = true });
         }
     }
 
     private static Action Sparse(int m, int k, int n, double density, Random random)
     {
-        float[] x = Values((long)k * n, random), y = new float[m * n];
-        var prepared = new PreparedSpMM(CsrMatrix.FromDense(SpmmFigure.Weight(m, k, density, SparsityPattern.Unstructured, random), m, k));
-        return () => prepared.Multiply(x, n, y);
+        float[] x = Values((long)k * n, random), y = new float[m * n], w = SpmmFigure.Weight(m, k, density, SparsityPattern.Unstructured, random);
+        var prepared = new PreparedSpMM(CsrMatrix.FromDense(w, m, k));
+        Action run = () => prepared.Multiply(x, n, y);
+        Compare(run, w, m, k, n, x, y);
+        return run;
     }
 
     private static Action Dense(int m, int k, int n, Random random)
     {
         float[] x = Values((long)k * n, random), w = Values((long)m * k, random), y = new float[m * n];
         PackedMatrix packed = PackedMatrix.Left(false, m, k, w, k);
-        return () => Gemm.Multiply(packed, false, n, x, n, 0, y, n, default, default, Clamp.None);
+        Action run = () => Gemm.Multiply(packed, false, n, x, n, 0, y, n, default, default, Clamp.None);
+        Compare(run, w, m, k, n, x, y);
+        return run;
     }
 
     private static Action Network(string id, int batch, VerbContext context)
@@ -199,7 +210,19 @@ internal sealed class ScalingFigure : Figure
         ModelGraph graph = NetworkComparison.Prune(network);
         Dictionary<string, TensorData> inputs = ModelInputs.Random(graph, batch, 64, context.Settings.Seed);
         var session = new InferenceSession(graph);
+        NetworkComparison.CompareWithTwin(session, graph, inputs, context.Cancellation);
         return () => session.Run(inputs, context.Cancellation);
+    }
+
+    /// <summary>Runs a product once and compares it with that of the whole weight, zeros and all, which nothing was prepared for.</summary>
+    private static void Compare(Action run, float[] weight, int m, int k, int n, float[] x, float[] y)
+    {
+        var expected = new float[y.Length];
+        Gemm.Multiply(false, false, m, n, k, 1, weight, k, x, n, 0, expected, n);
+        // Products of one shape share what they write: one that writes nothing must not pass by what another left.
+        y.AsSpan().Fill(float.NaN);
+        run();
+        SpmmFigure.Compare(expected, y, k);
     }
 
     /// <summary>Least squares: y = intercept + slope x, and the share of the variance that it explains.</summary>

@@ -56,6 +56,7 @@ internal static class StepTable
             // Each session is planned with the threads that it is run with.
             WorkPool.Threads = threads[i];
             sessions[i] = new InferenceSession(graph);
+            NetworkComparison.CompareWithTwin(sessions[i], graph, inputs, context.Cancellation);
             for (int warm = 0; warm < options.Repetitions; warm++) sessions[i].Run(inputs, context.Cancellation);
         }
         WarmUp(sessions, threads, inputs, context.Cancellation);
@@ -92,7 +93,7 @@ internal static class StepTable
         foreach ((string kernel, (double one, double many)) in sums) Add(table, "together", kernel, null, one, many, all);
         Add(table, "all steps", "", null, sums.Values.Sum(s => s.One), sums.Values.Sum(s => s.All), all);
         context.Show(table);
-        return new JsonObject { ["part"] = "steps", ["what"] = network.Label, ["threads"] = all, ["steps"] = steps };
+        return new JsonObject { ["part"] = "steps", ["what"] = network.Label, ["threads"] = all, ["steps"] = steps, ["outputsCompared"] = true };
     }
 
     /// <summary>Runs until methods are no longer compiled anew: that happens in the background, 30 to 40 ms at a time, on the core of the second thread, and steps then looked as if they gained nothing from it.</summary>
