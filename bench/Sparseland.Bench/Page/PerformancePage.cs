@@ -27,8 +27,8 @@ internal static class PerformancePage
 
             {Made}
 
-            Every number here was measured beside its dense twin or a peer in the same run, in turn, after outputs were compared (llama.cpp's excepted, which draws
-            its own weights); medians throughout, and verdicts are by medians: behind each stands how many intervals end beyond the bound, and what was not measured. A case that loses stays in its table. How it is measured, and the commands: [bench/README.md](../bench/README.md). The files with
+            Every number here was measured beside its dense twin or a peer in the same run, in turn, after outputs were compared with the twin's or the peer's (llama.cpp's excepted, which draws
+            its own weights; what the machine can do, bytes and times to load, and what a method takes once, have no twin{NotCompared(machines)}); medians throughout, and verdicts are by medians: behind each stands how many intervals end beyond the bound, and what was not measured. A case that loses stays in its table. How it is measured, and the commands: [bench/README.md](../bench/README.md). The files with
             every interval: [bench/results](../bench/results), a folder for each machine. A row of one machine is never in a median of another.
 
             **e** (effectiveness) = speed-up x density over the fastest dense product of the same shape: 1 when a sparse kernel costs exactly what its non-zeros cost there. It breaks even at 1 - e zeros.
@@ -52,6 +52,13 @@ internal static class PerformancePage
             if (File.Exists(notes)) page.Append(CultureInfo.InvariantCulture, $"## {section.Title}\n\n").Append(File.ReadAllText(notes).Trim()).Append("\n\n");
         }
         return Finished(page);
+    }
+
+    /// <summary>Two figures have not always compared outputs: what of them has no mark is from before.</summary>
+    private static string NotCompared((MachineResults Machine, IReadOnlyList<Section> Sections)[] machines)
+    {
+        string[] figures = [.. new[] { "scaling", "pruning-overhead" }.Where(f => machines.Any(m => m.Machine.Results.Rows(f).Any(r => !r.Row.ContainsKey("outputsCompared") && !r.Row.ContainsKey("once"))))];
+        return figures.Length == 0 ? "" : $"; rows of {string.Join(" and ", figures.Select(f => $"`{f}`"))} that do not say `outputsCompared` in their file are from before it did so";
     }
 
     private static string Tables(MachineResults machine, IReadOnlyList<Section> sections)
@@ -122,7 +129,7 @@ internal static class PerformancePage
         var table = new MarkdownTable(["file", "figure", "threads", "rows", "uneven cores", "commit", "date", "load"], 2);
         foreach ((string file, JsonObject d) in machine.Results.Documents)
         {
-            table.Add([$"[{file}](../bench/results/{machine.Id}/{file})", (string)d["figure"]!, $"{d["machine"]?["threads"]}", $"{d["rows"]!.AsArray().Count}", Uneven(d, far is not null), (string?)d["commit"] ?? "",
+            table.Add([$"[{file}](../bench/results/{machine.Id}/{file})", (string)d["figure"]!, $"{d["machine"]?["threads"]}", $"{d["rows"]!.AsArray().Count}", Uneven(d, far is not null), Commit(d),
                 ((string?)d["date"] ?? "")[..Math.Min(10, ((string?)d["date"] ?? "").Length)], $"{d["load"]}"]);
         }
         page.Append("## Files\n\nThe load is the system's when the figure ended; its own run counts in it. ");
@@ -130,6 +137,14 @@ internal static class PerformancePage
             ? $"The cores of this machine were far from each other in {always.Far} of {always.Rows} rows that record it (a cache line takes {always.Nanoseconds:0} ns there and back, the median): that is how it is, and what two threads exchange is slow in every engine. Uneven cores: rows with several threads for which equally fast cores were waited for in vain, or whose cores were near at one end and far at the other, of those that record it."
             : "Uneven cores: rows with several threads for which near and equally fast cores were waited for in vain, of those that record it.");
         page.Append("\n\n").Append(table).Append('\n');
+        string[] remarks = [.. machine.Results.Documents.Select(d => (string?)d.Document["commit"] ?? "").Distinct().Order(StringComparer.Ordinal).Select(c => Provenance.Remark(c) is { } why ? $"{c}: {why}." : "").Where(r => r.Length > 0)];
+        if (remarks.Length > 0) page.Append(CultureInfo.InvariantCulture, $"¶ The code of these files cannot be had again exactly. {string.Join(' ', remarks)}\n");
+    }
+
+    private static string Commit(JsonObject document)
+    {
+        string named = (string?)document["commit"] ?? "";
+        return Provenance.Remark(named) is null ? named : named + " ¶";
     }
 
     private static string Uneven(JsonObject document, bool farThroughout)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Sparseland.Bench;
 using Sparseland.Bench.Figures;
@@ -181,6 +182,32 @@ public class PageTests
         }
     }
 
+    [SkippableFact]
+    public void EveryCommittedFigureNamesACommitThatIsThere()
+    {
+        (int exit, string shallow) = Git("rev-parse", "--is-shallow-repository");
+        Skip.IfNot(exit == 0, "commits of figures were not looked up: there is no git, or the checkout is no repository");
+        Skip.IfNot(shallow == "false", "commits of figures were not looked up: the clone is shallow");
+        JsonObject[] documents = [.. MachineResults.All(Path.Combine(House.Repository.Root, "bench", "results")).SelectMany(m => m.Results.Documents).Select(d => d.Document)];
+        string[] named = [.. documents.SelectMany(d => new[] { (string?)d["commit"], (string?)d["before"] }).OfType<string>().Distinct()];
+        string[] lost = [.. named.Where(c => Provenance.Commit(c) != c || Git("cat-file", "-e", c + "^{commit}").Exit != 0)];
+        // What can no longer be had is listed with its reason, and nothing else is.
+        Assert.Equal(Provenance.Known.Keys.Order(StringComparer.Ordinal), lost.Order(StringComparer.Ordinal));
+    }
+
+    [Fact]
+    public void FilesWhoseCodeCannotBeHadAgainAreMarked()
+    {
+        using var folder = new TemporaryFolder();
+        Write(folder, "zen9", "a.json", Gemm("CPU", "Zen 9", 50, 100));
+        Assert.DoesNotContain("¶", PerformancePage.Make(folder.Path)[1].Text, StringComparison.Ordinal);
+        Write(folder, "zen9", "b.json", Gemm("CPU", "Zen 9", 50, 100).Replace("\"abc\"", "\"abd-dirty\"", StringComparison.Ordinal));
+        string page = PerformancePage.Make(folder.Path)[1].Text;
+        Assert.Contains("| abc |", page, StringComparison.Ordinal);
+        Assert.Contains("| abd-dirty ¶ |", page, StringComparison.Ordinal);
+        Assert.Contains("abd-dirty: built with changes that were not committed.", page, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void TheLineOfAnExactLawIsFound()
     {
@@ -188,6 +215,21 @@ public class PageTests
         Assert.Equal(2, slope, 12);
         Assert.Equal(3, intercept, 12);
         Assert.Equal(1, r2, 12);
+    }
+
+    private static (int Exit, string Output) Git(params string[] arguments)
+    {
+        try
+        {
+            using Process git = Process.Start(new ProcessStartInfo("git", arguments) { RedirectStandardOutput = true, RedirectStandardError = true, WorkingDirectory = House.Repository.Root })!;
+            string output = git.StandardOutput.ReadToEnd().Trim();
+            git.WaitForExit();
+            return (git.ExitCode, output);
+        }
+        catch (System.ComponentModel.Win32Exception)
+        {
+            return (-1, "");
+        }
     }
 
     private static void Write(TemporaryFolder folder, string machine, string name, string text)
