@@ -34,6 +34,9 @@ internal sealed class ConvolutionPlan
     /// <summary>Which values the backward passes hold.</summary>
     public int BackwardVersion { get; set; } = -1;
 
+    /// <summary>Whether all of these values are finite.</summary>
+    public bool BackwardIsFinite { get; set; } = true;
+
     /// <summary>Whether the planes are the image itself.</summary>
     public required bool IsDirect { get; init; }
 

@@ -22,8 +22,8 @@ public sealed unsafe partial class PreparedSparseConvolution
 
     /// <summary>The gradient of the stored weights: gradient[j] = sum over images and pixels of outputGradient * the input that weight j meets.</summary>
     /// <remarks>
-    /// Images are summed in at most 16 groups that depend on shapes alone, and the groups in order. A NaN or infinity in
-    /// an image may reach the gradients of weights that do not meet it.
+    /// Images are summed in at most 16 groups that depend on shapes alone, and the groups in order. A NaN or infinity reaches the gradients of the weights that meet it, and no others:
+    /// pixels beyond the edges of an image have no part in them.
     /// </remarks>
     /// <param name="input">[batch, inChannels, height, width].</param>
     /// <param name="outputGradient">[batch, outChannels, outHeight, outWidth].</param>
@@ -146,6 +146,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                         }
                     }
                 }
+                Call.LeaveOutZeros(group, sums);
             }
 
             private readonly int ChannelsPerBlock(int piece)

@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
@@ -11,7 +12,8 @@ namespace Sparseland.Kernels.SparseOps;
 /// Direct and channel-first: every stored weight is broadcast against registers full of pixels of one shifted, padded plane
 /// (Elsen et al., "Fast Sparse ConvNets", 2019, for 1x1; here for any kernel), in loops or in machine code of the weight's own; blocks of outputs are multiplied as
 /// tiles, and depthwise 3x3 convolutions have a kernel of their own (<see cref="FormOf"/> says what runs). Images are [batch, channels, height, width].
-/// The structure is prepared once per image size; values are updated in place. Stored entries alone take part. Results are
+/// The structure is prepared once per image size; values are updated in place. Stored entries alone take part, and padding is zeros that do:
+/// a stored weight that is not finite makes the outputs NaN whose padding it meets, as IEEE 754 says. Gradients are sums over the pixels of images alone. Results are
 /// the same bits on every instruction set and for every number of threads. Calls may run at the same time on several
 /// threads, updates of values may not.
 /// </remarks>
@@ -232,6 +234,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                 OutputImage = (nint)Shape.InChannels * height * width,
                 Clamp = Clamp.None,
             });
+            if (!plan.BackwardIsFinite) WorkPool.Run(batch * Shape.InChannels, new FiniteEdgeParts { Plan = plan, Shape = Shape, Columns = _columns, OutputGradient = pi, InputGradient = po });
         }
     }
 
@@ -259,6 +262,7 @@ public sealed unsafe partial class PreparedSparseConvolution
                 {
                     for (int i = 0; i < pass.Source!.Length; i++) pass.Values[i] = _values[pass.Source[i]];
                 }
+                plan.BackwardIsFinite = TensorPrimitives.IsFiniteAll<float>(_values);
                 plan.BackwardVersion = _version;
             }
             return plan;

@@ -133,6 +133,7 @@ internal unsafe struct ShiftedWeightGradient : ILevelWork
                     }
                 }
             }
+            Call.LeaveOutZeros(group, sums);
         }
 
         // The unit's first image, and how many are there.

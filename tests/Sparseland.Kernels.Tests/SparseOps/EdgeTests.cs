@@ -1,8 +1,6 @@
 using Sparseland.Kernels.Dense;
-using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
-using Sparseland.Kernels.Threading;
 using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
@@ -14,6 +12,7 @@ namespace Sparseland.Kernels.Tests.SparseOps;
 [Collection("threads")]
 public class EdgeTests
 {
+    // Two more than gradients meet: sums of these overflow in one order and not in another.
     private static readonly float[] s_special = [float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.Epsilon, -float.Epsilon * 7, -0f, 0f, float.MaxValue, float.MinValue, 1e-38f];
 
     /// <summary>One row, one column, blocks of the compiled code, columns at a distance of a power of two.</summary>
@@ -63,6 +62,84 @@ public class EdgeTests
                 if (density < 1) continue;
                 SpMM.MultiplyReference(CsrMatrix.FromMask(Full(rows, columns), calm, rows, columns), active, 1, first, bias, default, clamp);
                 Everywhere(rows, first, y => ColumnGemv.Multiply(byColumns, active, 0, y, bias, clamp), "columns", near: true);
+            }
+        }
+    }
+
+    [Theory, MemberData(nameof(Shapes))]
+    public void Gradients_send_special_values_where_the_definition_does(int rows, int columns, int n)
+    {
+        var random = new Random(rows + columns + n);
+        foreach (double density in new[] { 0.0, 0.3, 1.0 })
+        {
+            float[] dense = SparseDense(random, rows, columns, density), b = Uniform(random, columns * n), d = Uniform(random, rows * n);
+            for (int i = 0; i < dense.Length; i++)
+            {
+                // A weight that is kept and zero would be no stored one.
+                if (dense[i] != 0 && random.Next(Math.Max(4, columns / 2)) == 0) dense[i] = Special[random.Next(Special.Length - 2)];
+            }
+            Spread(random, b, 6 * n);
+            Spread(random, d, 6 * n);
+            float[] x = Transpose(b, columns, n), dy = Transpose(d, rows, n);
+            foreach (PreparedSpMM w in (PreparedSpMM[])[new(CsrMatrix.FromDense(dense, rows, columns)), new(BlockCsrMatrix.FromDense(dense, rows, columns, 4, 1))])
+            {
+                CsrMatrix csr = w.ToCsr();
+                float[] dx = new float[columns * n], dw = new float[csr.StoredCount];
+                for (int r = 0; r < rows; r++)
+                {
+                    for (int j = csr.RowPointers[r]; j < csr.RowPointers[r + 1]; j++)
+                    {
+                        for (int i = 0; i < n; i++)
+                        {
+                            dx[(csr.ColumnIndices[j] * n) + i] += csr.Values[j] * d[(r * n) + i];
+                            dw[j] += d[(r * n) + i] * b[(csr.ColumnIndices[j] * n) + i];
+                        }
+                    }
+                }
+                string what = $"density {density}, {csr.StoredCount} stored";
+                Everywhere(dx.Length, dx, y => w.MultiplyTransposed(d, n, y), $"input gradient, {what}", near: true);
+                Everywhere(dw.Length, dw, y => w.WeightGradient(b, d, n, y), $"weight gradient, {what}", near: true);
+                Everywhere(dx.Length, Transpose(dx, columns, n), y => w.LinearInputGradient(dy, n, y), $"linear input gradient, {what}", near: true);
+                Everywhere(dw.Length, dw, y => w.LinearWeightGradient(x, dy, n, y), $"linear weight gradient, {what}", near: true);
+            }
+        }
+    }
+
+    /// <summary>Forward, padding is zeros that take part; gradients have products of pixels alone.</summary>
+    [Theory, MemberData(nameof(PreparedSparseConvolutionTests.Cases), MemberType = typeof(PreparedSparseConvolutionTests))]
+    public void Convolutions_send_special_values_where_the_definition_does(string name, SparseConvolutionShape shape, int batch, int height, int width)
+    {
+        var random = new Random(name.Length + height);
+        SparseConvolutionShape bare = shape with { PadTop = 0, PadLeft = 0, PadBottom = 0, PadRight = 0 };
+        int paddedHeight = height + shape.PadTop + shape.PadBottom, paddedWidth = width + shape.PadLeft + shape.PadRight;
+        foreach (double density in new[] { 0.1, 1.0 })
+        {
+            foreach (bool inWeights in new[] { false, true })
+            {
+                float[] dense = SparseDense(random, shape.OutChannels, shape.WeightsPerOutput, density);
+                for (int i = random.Next(40); inWeights && i < dense.Length; i += 5 + random.Next(60)) dense[i] = dense[i] == 0 ? 0 : Special[random.Next(Special.Length - 2)];
+                CsrMatrix weight = CsrMatrix.FromDense(dense, shape.OutChannels, shape.WeightsPerOutput);
+                var convolution = new PreparedSparseConvolution(shape, weight);
+                float[] w = weight.Values.ToArray(), x = Uniform(random, batch * shape.InChannels * height * width);
+                float[] y = new float[batch * shape.OutChannels * shape.OutHeight(height) * shape.OutWidth(width)], dy = Uniform(random, y.Length), dx = new float[x.Length], dw = new float[w.Length];
+                Spread(random, x, 400);
+                Spread(random, dy, 400);
+                convolution.VisitProducts(batch, height, width, (o, i, j) =>
+                {
+                    dx[i] += w[j] * dy[o];
+                    dw[j] += dy[o] * x[i];
+                });
+                var padded = new float[batch * shape.InChannels * paddedHeight * paddedWidth];
+                for (int i = 0; i < padded.Length; i++)
+                {
+                    int row = (i / paddedWidth % paddedHeight) - shape.PadTop, column = (i % paddedWidth) - shape.PadLeft;
+                    if ((uint)row < (uint)height && (uint)column < (uint)width) padded[i] = x[(((i / (paddedWidth * paddedHeight) * height) + row) * width) + column];
+                }
+                new PreparedSparseConvolution(bare, weight).VisitProducts(batch, paddedHeight, paddedWidth, (o, i, j) => y[o] += w[j] * padded[i]);
+                string what = $"{name}, density {density}, in weights {inWeights}";
+                Everywhere(y.Length, y, r => convolution.Forward(x, batch, height, width, r), $"{what}, forward", near: true);
+                Everywhere(dx.Length, dx, r => convolution.InputGradient(dy, batch, height, width, r), $"{what}, input gradient", near: true);
+                Everywhere(dw.Length, dw, r => convolution.WeightGradient(x, dy, batch, height, width, r), $"{what}, weight gradient", near: true);
             }
         }
     }
@@ -134,35 +211,11 @@ public class EdgeTests
 
     private static Mask Full(int rows, int columns) => Mask.FromFlags([rows, columns], [.. Enumerable.Repeat(true, rows * columns)]);
 
-    private static float Moderate(float value) => float.IsFinite(value) && Math.Abs(value) > 1e30 ? 1 : value;
-
-    /// <summary>At every level, with one thread, with two and with more than most have rows; NaN has many bit patterns, all else has one.</summary>
-    private static void Everywhere(int length, float[] expected, Action<float[]> kernel, string what, bool near = false)
+    /// <summary>Puts special values at distances of up to so many.</summary>
+    private static void Spread(Random random, float[] values, int distance)
     {
-        int before = WorkPool.Threads;
-        try
-        {
-            foreach (SimdLevel level in Levels)
-            {
-                foreach (int threads in (int[])[1, 2, 19])
-                {
-                    WorkPool.Threads = threads;
-                    var actual = new float[length];
-                    Array.Fill(actual, 123f);
-                    using (SimdDispatch.Force(level)) kernel(actual);
-                    for (int i = 0; i < length; i++)
-                    {
-                        bool same = float.IsNaN(expected[i]) ? float.IsNaN(actual[i])
-                            : BitConverter.SingleToInt32Bits(expected[i]) == BitConverter.SingleToInt32Bits(actual[i])
-                                || near && float.IsFinite(expected[i]) && Math.Abs(expected[i] - actual[i]) <= 1e-4 * (1 + Math.Abs(expected[i]));
-                        if (!same) Assert.Fail($"{what}, {level}, {threads} threads: [{i}] expected {expected[i]:R} got {actual[i]:R}");
-                    }
-                }
-            }
-        }
-        finally
-        {
-            WorkPool.Threads = before;
-        }
+        for (int i = random.Next(distance); i < values.Length; i += 1 + random.Next(distance)) values[i] = Special[random.Next(Special.Length)];
     }
+
+    private static float Moderate(float value) => float.IsFinite(value) && Math.Abs(value) > 1e30 ? 1 : value;
 }

@@ -11,6 +11,9 @@ internal static class SparseTesting
 
     public static readonly SimdLevel[] Levels = [SimdLevel.Scalar, SimdLevel.Vector128, SimdLevel.Vector256, SimdLevel.Vector512];
 
+    /// <summary>What is no common number, zeros last.</summary>
+    public static readonly float[] Special = [float.NaN, float.PositiveInfinity, float.NegativeInfinity, float.Epsilon, -float.Epsilon * 7, 1e-38f, -0f, 0f];
+
     public static float[] Uniform(Random random, int length)
     {
         var values = new float[length];
@@ -61,6 +64,36 @@ internal static class SparseTesting
             WorkPool.Threads = threads;
         }
         return expected!;
+    }
+
+    /// <summary>Runs the kernel at every level, with one thread, with two and with more than most have rows; NaN has many bit patterns, all else has one.</summary>
+    public static void Everywhere(int length, float[] expected, Action<float[]> kernel, string what, bool near = false)
+    {
+        int before = WorkPool.Threads;
+        try
+        {
+            foreach (SimdLevel level in Levels)
+            {
+                foreach (int threads in (int[])[1, 2, 19])
+                {
+                    WorkPool.Threads = threads;
+                    var actual = new float[length];
+                    Array.Fill(actual, 123f);
+                    using (SimdDispatch.Force(level)) kernel(actual);
+                    for (int i = 0; i < length; i++)
+                    {
+                        bool same = float.IsNaN(expected[i]) ? float.IsNaN(actual[i])
+                            : BitConverter.SingleToInt32Bits(expected[i]) == BitConverter.SingleToInt32Bits(actual[i])
+                                || near && float.IsFinite(expected[i]) && Math.Abs(expected[i] - actual[i]) <= 1e-4 * (1 + Math.Abs(expected[i]));
+                        if (!same) Assert.Fail($"{what}, {level}, {threads} threads: [{i}] expected {expected[i]:R} got {actual[i]:R}");
+                    }
+                }
+            }
+        }
+        finally
+        {
+            WorkPool.Threads = before;
+        }
     }
 
     /// <summary>[rows, columns] times [columns, n] in double precision.</summary>
