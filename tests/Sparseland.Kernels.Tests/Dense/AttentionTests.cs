@@ -325,6 +325,34 @@ public sealed class AttentionTests
         }
     }
 
+    /// <summary>In a query, a key and a value, with fewer queries than threads and with two tiles of them, beside keys of which a bias hides some with what they hold.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    [InlineData(67)]
+    public void ValuesThatAreNotNumbersGoWhereTheDefinitionSendsThem(int queries)
+    {
+        const int Keys = 200, Size = 16, Key = 130;
+        Attention shape = new Attention(1, 1, 1, queries, Keys, Size) { BiasQueryStride = Keys };
+        foreach (float special in SparseOps.SparseTesting.Special)
+        {
+            foreach (bool isHidden in (bool[])[false, true])
+            {
+                float[] bias = new float[queries * Keys];
+                // Keys 128 to 191 of the first tile of queries.
+                for (int i = 0; isHidden && i < bias.Length; i++) if (i / Keys < 64 && i % Keys / 64 == 2) bias[i] = float.NegativeInfinity;
+                foreach (Func<Case, float[]> where in (Func<Case, float[]>[])[c => c.Query, c => c.Key, c => c.Value])
+                {
+                    var c = new Case(shape, bias);
+                    float[] values = where(c);
+                    values[values.Length / Size > Key ? (Key * Size) + 3 : values.Length - 13] = special;
+                    float[] expected = [.. c.Reference().Select(v => (float)v)];
+                    SparseOps.SparseTesting.Everywhere(expected.Length, expected, y => shape.Forward(c.Query, c.Key, c.Value, y, default, bias, default, AttentionPattern.FromBias(shape, bias)), $"{special}, hidden {isHidden}", near: true);
+                }
+            }
+        }
+    }
+
     [Fact]
     public void AQueryWithoutKeysGivesZeros()
     {
@@ -386,8 +414,11 @@ public sealed class AttentionTests
                 if (Shape.Causal) keys = Math.Clamp(i + Shape.CausalOffset + 1, 0, keys);
                 var weights = new double[keys];
                 double sum = 0;
+                bool IsHidden(int j) => Bias.Length > 0 && float.IsNegativeInfinity(Bias[(b * Shape.BiasBatchStride) + (h * Shape.BiasHeadStride) + (i * Shape.BiasQueryStride) + j]);
                 for (int j = 0; j < keys; j++)
                 {
+                    // What is hidden is left out, whatever it holds.
+                    if (IsHidden(j)) continue;
                     double s = 0;
                     for (int d = 0; d < Shape.HeadSize; d++) s += (double)Query[(row * Shape.HeadSize) + d] * Key[((first + j) * Shape.HeadSize) + d];
                     s *= Shape.Scale;
@@ -398,7 +429,7 @@ public sealed class AttentionTests
                 if (sum == 0) continue;
                 for (int j = 0; j < keys; j++)
                 {
-                    for (int d = 0; d < Shape.ValueSize; d++) y[((row - firstRow) * Shape.ValueSize) + d] += weights[j] / sum * Value[((first + j) * Shape.ValueSize) + d];
+                    for (int d = 0; d < Shape.ValueSize && !IsHidden(j); d++) y[((row - firstRow) * Shape.ValueSize) + d] += weights[j] / sum * Value[((first + j) * Shape.ValueSize) + d];
                 }
             }
             return y;

@@ -144,6 +144,62 @@ public class EdgeTests
         }
     }
 
+    /// <summary>One operand denormal, the other a small whole number: sums are exact in any order, and none is flushed to zero.</summary>
+    [Theory, InlineData(true), InlineData(false)]
+    public void Denormal_products_are_exact(bool inWeights)
+    {
+        var random = new Random(6);
+        foreach ((int rows, int columns, int n) in ((int, int, int)[])[(1, 1, 1), (29, 85, 17), (30, 70, 256), (64, 200, 2)])
+        {
+            float[] dense = Array.ConvertAll(SparseDense(random, rows, columns, 0.3), v => v == 0 ? 0 : Small(random, inWeights)), b = Some(columns * n), d = Some(rows * n);
+            // Of the two that a gradient of weights meets one is denormal.
+            float[] other = Array.ConvertAll(d, _ => Small(random, inWeights));
+            float[] x = Transpose(b, columns, n), dy = Transpose(d, rows, n), c = Product(dense, rows, columns, b, n), dx = Product(Transpose(dense, rows, columns), columns, rows, d, n);
+            CsrMatrix csr = CsrMatrix.FromDense(dense, rows, columns);
+            foreach (PreparedSpMM w in (PreparedSpMM[])[new(csr), new(BlockCsrMatrix.FromDense(dense, rows, columns, 4, 1))])
+            {
+                Everywhere(c.Length, c, y => w.Multiply(b, n, y), "product");
+                Everywhere(c.Length, Transpose(c, rows, n), y => w.Linear(x, n, y), "linear");
+                Everywhere(dx.Length, dx, y => w.MultiplyTransposed(d, n, y), "input gradient");
+                Everywhere(dx.Length, Transpose(dx, columns, n), y => w.LinearInputGradient(dy, n, y), "linear input gradient");
+                float[] all = Product(other, rows, n, x, columns), dw = new float[w.StoredCount];
+                CsrMatrix stored = w.ToCsr();
+                for (int r = 0; r < rows; r++)
+                {
+                    for (int j = stored.RowPointers[r]; j < stored.RowPointers[r + 1]; j++) dw[j] = all[(r * columns) + stored.ColumnIndices[j]];
+                }
+                Everywhere(dw.Length, dw, y => w.WeightGradient(b, other, n, y), "weight gradient");
+                Everywhere(dw.Length, dw, y => w.LinearWeightGradient(x, Transpose(other, rows, n), n, y), "linear weight gradient");
+            }
+            float[] vector = Some(columns), first = Product(dense, rows, columns, vector, 1);
+            var windows = new PreparedSpMV(csr);
+            Everywhere(rows, first, y => SpMV.Multiply(csr, vector, y), "vector");
+            Everywhere(rows, first, y => windows.Multiply(vector, y, default, Clamp.None), "windows");
+            Everywhere(rows, first, y => ColumnGemv.Multiply(Transpose(dense, rows, columns), vector, 0, y), "columns");
+        }
+        foreach (SparseConvolutionShape shape in (SparseConvolutionShape[])[new(5, 7, 1, 1), new(4, 6, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 }, new(6, 6, 3, 3) { Groups = 6, PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1, StrideHeight = 2, StrideWidth = 2 }])
+        {
+            foreach ((int batch, int size) in ((int, int)[])[(1, 14), (9, 16)])
+            {
+                CsrMatrix weight = CsrMatrix.FromDense(Array.ConvertAll(SparseDense(random, shape.OutChannels, shape.WeightsPerOutput, 0.4), v => v == 0 ? 0 : Small(random, inWeights)), shape.OutChannels, shape.WeightsPerOutput);
+                var convolution = new PreparedSparseConvolution(shape, weight);
+                float[] w = weight.Values.ToArray(), x = Some(batch * shape.InChannels * size * size), y = new float[batch * shape.OutChannels * shape.OutHeight(size) * shape.OutWidth(size)], dy = Some(y.Length);
+                float[] dx = new float[x.Length], dw = new float[w.Length], other = Array.ConvertAll(y, _ => Small(random, inWeights));
+                convolution.VisitProducts(batch, size, size, (o, i, j) =>
+                {
+                    y[o] += w[j] * x[i];
+                    dx[i] += w[j] * dy[o];
+                    dw[j] += other[o] * x[i];
+                });
+                Everywhere(y.Length, y, r => convolution.Forward(x, batch, size, size, r), $"{shape}");
+                Everywhere(dx.Length, dx, r => convolution.InputGradient(dy, batch, size, size, r), $"{shape}, input gradient");
+                Everywhere(dw.Length, dw, r => convolution.WeightGradient(x, other, batch, size, size, r), $"{shape}, weight gradient");
+            }
+        }
+
+        float[] Some(int length) => [.. Enumerable.Range(0, length).Select(_ => Small(random, !inWeights))];
+    }
+
     [Fact]
     public void Rows_and_columns_without_entries_give_the_bias_and_read_nothing()
     {
@@ -216,6 +272,8 @@ public class EdgeTests
     {
         for (int i = random.Next(distance); i < values.Length; i += 1 + random.Next(distance)) values[i] = Special[random.Next(Special.Length)];
     }
+
+    private static float Small(Random random, bool isDenormal) => (random.Next(2) * 2 - 1) * random.Next(1, 100) * (isDenormal ? float.Epsilon : 1);
 
     private static float Moderate(float value) => float.IsFinite(value) && Math.Abs(value) > 1e30 ? 1 : value;
 }

@@ -444,6 +444,20 @@ public class GemvTests
         }
     }
 
+    [Theory, InlineData(ValueKind.Float32), InlineData(ValueKind.BFloat16), InlineData(ValueKind.Int8), InlineData(ValueKind.Int4)]
+    public void Denormal_products_are_exact(ValueKind kind)
+    {
+        foreach ((int rows, int columns) in ((int, int)[])[(1, 1), (13, 300), (40, 64)])
+        {
+            foreach ((CompactMatrix w, float[] x) in Denormal(kind, rows, columns))
+            {
+                var held = new float[rows * columns];
+                w.ToDense(held);
+                Everywhere(rows, Product(held, rows, columns, x, 1), y => Gemv.Multiply(w, x, y), $"{w}");
+            }
+        }
+    }
+
     [Fact]
     public void Memory_without_slack_gives_the_same_bits()
     {

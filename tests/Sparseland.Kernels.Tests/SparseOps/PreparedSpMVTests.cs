@@ -307,11 +307,44 @@ public class PreparedSpMVTests
         }
     }
 
-    [Fact]
-    public void Infinite_weights_propagate()
+    [Theory, InlineData(ValueKind.Float32), InlineData(ValueKind.BFloat16)]
+    public void Special_values_in_weights_and_inputs_go_where_the_definition_sends_them(ValueKind kind)
     {
-        var w = new PreparedSpMV(CsrMatrix.FromDense([1f, float.PositiveInfinity, 0f, float.NaN], 2, 2));
-        Assert.Equal([float.PositiveInfinity, float.NaN], SameEverywhere(2, y => w.Multiply([1f, 1f], y, default, Clamp.None)));
+        var random = new Random(8);
+        foreach ((int rows, int columns) in ((int, int)[])[(2, 2), (5, 1), (17, 128), (70, 1100), (300, 40)])
+        {
+            float[] dense = SparseDense(random, rows, columns, 0.3), x = Uniform(random, columns);
+            for (int i = 0; i < dense.Length; i += 1 + random.Next(columns + 9)) dense[i] = Special[random.Next(Special.Length)];
+            x[^1] = Special[random.Next(Special.Length)];
+            Mask mask = Mask.FromFlags([rows, columns], [.. dense.Select(v => v != 0 || float.IsNegative(v))]);
+            CompactMatrix w = CompactMatrix.FromMask(mask, dense, rows, columns, kind);
+            float[] held = new float[dense.Length], expected = new float[rows];
+            w.ToDense(held);
+            for (int i = 0; i < held.Length; i++) if (mask[i]) expected[i / columns] += held[i] * x[i % columns];
+            foreach (WindowForm form in Enum.GetValues<WindowForm>())
+            {
+                var prepared = new PreparedSpMV(w, form);
+                Everywhere(rows, expected, y => prepared.Multiply(x, y, default, Clamp.None), $"{w} {form}", near: true);
+            }
+        }
+    }
+
+    [Theory, InlineData(ValueKind.Float32), InlineData(ValueKind.BFloat16), InlineData(ValueKind.Int8), InlineData(ValueKind.Int4)]
+    public void Denormal_products_are_exact(ValueKind kind)
+    {
+        foreach ((int rows, int columns) in ((int, int)[])[(1, 1), (13, 300), (70, 64)])
+        {
+            foreach ((CompactMatrix w, float[] x) in Denormal(kind, rows, columns))
+            {
+                var held = new float[rows * columns];
+                w.ToDense(held);
+                foreach (WindowForm form in Enum.GetValues<WindowForm>())
+                {
+                    var prepared = new PreparedSpMV(w, form);
+                    Everywhere(rows, Product(held, rows, columns, x, 1), y => prepared.Multiply(x, y, default, Clamp.None), $"{w} {form}");
+                }
+            }
+        }
     }
 
     [Fact]

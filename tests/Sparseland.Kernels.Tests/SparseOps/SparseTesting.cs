@@ -124,4 +124,37 @@ internal static class SparseTesting
         }
         return t;
     }
+
+    /// <summary>Matrices of a kind, with a mask and without, beside inputs: values and scales are denormal, then the input, and the other is of small whole numbers. Sums are exact in any order.</summary>
+    public static IEnumerable<(CompactMatrix Weight, float[] Input)> Denormal(ValueKind kind, int rows, int columns)
+    {
+        var random = new Random(rows + columns);
+        int words = (columns + 63) / 64, groups = (columns + 255) / 256;
+        foreach (bool inWeights in (bool[])[true, false])
+        {
+            // The smallest of its kind; of 4-bit values scales are halves.
+            float unit = !inWeights || kind == ValueKind.Int4 ? 1 : kind == ValueKind.BFloat16 ? MathF.ScaleB(1, -133) : float.Epsilon;
+            float[] x = [.. Enumerable.Range(0, columns).Select(c => (c % 256 == 0 ? 127 : random.Next(-127, 128)) * (inWeights ? 1 : float.Epsilon))], dense = new float[rows * columns];
+            var bits = new ulong[rows * words];
+            for (int i = 0; i < dense.Length; i++)
+            {
+                if (i % columns != 0 && random.Next(3) != 0) continue;
+                bits[(i / columns * words) + (i % columns / 64)] |= 1ul << (i % columns);
+                // The first of a row makes its scale the unit.
+                dense[i] = (i % columns == 0 ? 127 : random.Next(-100, 101)) * unit;
+            }
+            if (kind != ValueKind.Int4)
+            {
+                Mask mask = Mask.FromFlags([rows, columns], [.. Enumerable.Range(0, dense.Length).Select(i => (bits[(i / columns * words) + (i % columns / 64)] >> (i % columns) & 1) != 0)]);
+                yield return (CompactMatrix.FromMask(mask, dense, rows, columns, kind), x);
+                yield return (CompactMatrix.FromDense(dense, rows, columns, kind), x);
+                continue;
+            }
+            byte[] values = new byte[(rows * ((columns + 1) / 2)) + CompactMatrix.Slack], scales = new byte[rows * groups * 2];
+            random.NextBytes(values);
+            for (int i = 0; i < scales.Length; i += 2) BitConverter.TryWriteBytes(scales.AsSpan(i), inWeights ? BitConverter.UInt16BitsToHalf((ushort)random.Next(1, 8)) : (Half)1);
+            yield return (CompactMatrix.FromParts(rows, columns, kind, System.Runtime.InteropServices.MemoryMarshal.AsBytes(bits.AsSpan()).ToArray(), values, scales, 256), x);
+            yield return (CompactMatrix.FromParts(rows, columns, kind, null, values, scales, 256), x);
+        }
+    }
 }

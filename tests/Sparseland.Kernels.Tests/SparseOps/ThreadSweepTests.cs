@@ -46,8 +46,14 @@ public class ThreadSweepTests
             Shared($"bit-mask {kind}", Rows, y => Gemv.Multiply(bits, vector, y));
         }
         // Windows hold 16 rows or more.
-        var windows = new PreparedSpMV(Csr(random, 8 * Threads, Columns, 0.3));
-        if (PreparedSpMV.IsFast(ValueKind.Float32)) Shared("windows", 8 * Threads, y => windows.Multiply(vector.AsSpan(0, Columns), y, default, Clamp.None));
+        float[] many = SparseDense(random, 8 * Threads, Columns, 0.3);
+        foreach (ValueKind kind in Enum.GetValues<ValueKind>())
+        {
+            CompactMatrix bits = CompactMatrix.FromMask(Mask.FromNonZeros([8 * Threads, Columns], many), many, 8 * Threads, Columns, kind);
+            if (!PreparedSpMV.IsFast(kind) || !PreparedSpMV.Fits(bits)) continue;
+            var windows = new PreparedSpMV(bits);
+            Shared($"windows {kind}", 8 * Threads, y => windows.Multiply(vector.AsSpan(0, Columns), y, default, Clamp.None));
+        }
         Shared("columns", Long, y => ColumnGemv.Multiply(wide, vector.AsSpan(0, Rows), 0, y));
     }
 
