@@ -68,7 +68,7 @@ public sealed class CompactValuesTests : IDisposable
         Assert.Equal(once, File.ReadAllBytes(path));
     }
 
-    public static TheoryData<string> Patterns => ["none", "unstructured", "2:4", "4:8", "4x1", "1x8", "row"];
+    public static TheoryData<string> Patterns => ["none", "unstructured", "2:4", "4:8", "4x1", "16x1", "1x8", "row", "column"];
 
     [Theory, MemberData(nameof(Patterns))]
     public void Every_pattern_and_type_obeys_the_formula_of_size(string name)
@@ -81,8 +81,10 @@ public sealed class CompactValuesTests : IDisposable
                 "2:4" => (SparsityPattern.NofM(2, 4), 1.0),
                 "4:8" => (SparsityPattern.NofM(4, 8), 1.0),
                 "4x1" => (SparsityPattern.Block(4, 1), density),
+                "16x1" => (SparsityPattern.Block(16, 1), density),
                 "1x8" => (SparsityPattern.Block(1, 8), density),
                 "row" => (SparsityPattern.Block(1, 64), density),
+                "column" => (SparsityPattern.Column, density),
                 _ => ((SparsityPattern?)null, density),
             };
             ModelGraph graph = name == "none" ? Mlp(1) : Mlp(pattern is null ? d : 0.999999 * d, pattern);
