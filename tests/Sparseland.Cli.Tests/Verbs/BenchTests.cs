@@ -77,6 +77,23 @@ public class BenchTests
         await CommandLine.FailsAsync(ExitCodes.Usage, "SL4000", "bench", folder["m.onnx"], "--against", "tensorflow");
     }
 
+    [SkippableFact]
+    public async Task OneOfTwoEnginesThatIsMissingIsSaidAndTheOtherIsTimed()
+    {
+        Skip.If(OnnxRuntimePeer.Find() is null, $"ONNX Runtime is not installed: {OnnxRuntimePeer.InstallHint}");
+        using var folder = new TemporaryFolder();
+        ModelFile.Save(ArchitectureCatalog.Get("lenet-300-100").Build(), folder["m.onnx"]);
+        var environment = new Dictionary<string, string?> { [PyTorchInferencePeer.PythonVariable] = folder["no-python"] };
+        ProcessResult result = await SparselandProcess.RunAsync(["bench", folder["m.onnx"], "--against", "pytorch,onnxruntime", "--repetitions", "3", "--seconds", "0", "--json"], environment: environment);
+        Assert.True(result.ExitCode == ExitCodes.Done, result.Error);
+        string missing = $"PyTorch is not installed; try: {PyTorchInferencePeer.InstallHint}";
+        Assert.Contains($"without PyTorch: {missing}", result.Error, StringComparison.Ordinal);
+        JsonNode json = JsonNode.Parse(result.Output)!;
+        Assert.Equal(["sparse", "dense twin", "onnxruntime"], json["variants"]!.AsArray().Select(v => (string)v!["name"]!));
+        JsonNode left = Assert.Single(json["notMeasured"]!.AsArray())!;
+        Assert.Equal(("pytorch", missing), ((string)left["name"]!, (string)left["reason"]!));
+    }
+
     [Theory]
     [InlineData("--seconds", "NaN")]
     [InlineData("--seconds", "3601")]
