@@ -1,8 +1,10 @@
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
 using Sparseland.Kernels.SparseOps.Compiled;
 using Sparseland.Kernels.SparseOps.Vector;
+using Sparseland.Kernels.Threading;
 using static Sparseland.Kernels.Tests.SparseOps.SparseTesting;
 
 namespace Sparseland.Kernels.Tests.SparseOps;
@@ -272,6 +274,67 @@ public class GemvTests
                     Near.BitEqual(expected, SameEverywhere(Rows, y => Gemv.Multiply(bare, x, y)), $"{w} group {group} without slack");
                 }
             }
+        }
+    }
+
+    /// <summary>
+    /// Machine code goes from one masked row of 4-bit values to the next: more of them than one call takes, and of parts, rows of no values and of few, numbers of columns that are no whole words or pieces, groups of one piece and of several. Sums are
+    /// exact, so that the reference is met bit for bit.
+    /// </summary>
+    [Theory]
+    [InlineData(70, 64)]
+    [InlineData(321, 128)]
+    [InlineData(1000, 256)]
+    [InlineData(1000, 512)]
+    [InlineData(4096, 64)]
+    [InlineData(4100, 512)]
+    [InlineData(4481, 1024)]
+    [InlineData(8250, 2048)]
+    [InlineData(8200, 8192)]
+    public void Masked_4_bit_rows_that_go_on_from_one_another_give_exact_sums_on_any_number_of_threads(int columns, int group)
+    {
+        const int Rows = (4 * RowSums.FoursAtOnce) + 55;
+        var random = new Random(columns + group);
+        int words = (columns + 63) / 64, groups = (columns + group - 1) / group;
+        var bits = new ulong[Rows * words];
+        for (int r = 0; r < Rows; r++)
+        {
+            double density = random.Next(4) switch { 0 => 0.1, 1 => 0.5, 2 => 0.9, _ => r % 3 == 0 ? 0 : 0.3 };
+            for (int c = 0; c < columns; c++) bits[(r * words) + (c / 64)] |= random.NextDouble() < density ? 1ul << c : 0;
+        }
+        byte[] values = new byte[(Rows * ((columns + 1) / 2)) + CompactMatrix.Slack], scales = new byte[Rows * groups * 2];
+        random.NextBytes(values);
+        // Halves of 1 and -2.
+        for (int i = 1; i < scales.Length; i += 2) scales[i] = (byte)(random.Next(2) == 0 ? 0xC0 : 0x3C);
+        CompactMatrix w = CompactMatrix.FromParts(Rows, columns, ValueKind.Int4, System.Runtime.InteropServices.MemoryMarshal.AsBytes(bits.AsSpan()).ToArray(), values, scales, group);
+        CompactMatrix bare = CompactMatrix.FromParts(Rows, columns, ValueKind.Int4, w.Bits, w.Values.ToArray(), scales, group);
+        var held = new float[Rows * columns];
+        w.ToDense(held);
+        // Steps of 1 in every block.
+        float[] x = [.. Enumerable.Range(0, columns).Select(c => c % 256 == 0 ? -127f : random.Next(-127, 128))], expected = Product(held, Rows, columns, x, 1);
+        int threads = WorkPool.Threads;
+        try
+        {
+            for (int t = 1; t <= 5; t++)
+            {
+                WorkPool.Threads = t;
+                foreach (SimdLevel level in Levels)
+                {
+                    using (SimdDispatch.Force(level))
+                    {
+                        foreach (CompactMatrix m in (CompactMatrix[])[w, bare])
+                        {
+                            var y = new float[Rows];
+                            Gemv.Multiply(m, x, y);
+                            Near.BitEqual(expected, y, $"{m} group {group} {level} threads {t} rows that may be read beyond {m.WideRows}");
+                        }
+                    }
+                }
+            }
+        }
+        finally
+        {
+            WorkPool.Threads = threads;
         }
     }
 

@@ -62,8 +62,8 @@ internal unsafe struct Int4Rows : IRowSum
 
     public readonly int ScratchBytes => (FourUpTo > 0 ? 4 * ScaleBytes : ScaleBytes) + (2 * RowBytes);
 
-    /// <summary>Under a mask rows are unpacked first; four of those at once were slower than one after the other (Zen 4, 50 % zeros).</summary>
-    public readonly int FourUpTo => Bits == null && IsPacked && (UsesCode || (Uses256 && Level < SimdLevel.Vector512 && !VectorUnits.AreHalf256)) ? WideRows : 0;
+    /// <summary>Under a mask rows are unpacked first; four of those at once were slower than one after the other (Zen 4, 50 % zeros), so <see cref="Four(int, int, int, float*, byte*)"/> takes one at a time there, and saves what is the same for all.</summary>
+    public readonly int FourUpTo => Bits != null ? (UsesCode ? WideRows : 0) : IsPacked && (UsesCode || (Uses256 && Level < SimdLevel.Vector512 && !VectorUnits.AreHalf256)) ? WideRows : 0;
 
     /// <summary>Whether rows under a mask are spread in registers, where what has no value is 0 and not 8: then values are signed and the input has its signs apart, as that of 8-bit values has.</summary>
     public static bool WantsSigns(SimdLevel level) => level == SimdLevel.Vector256 && Avx2.IsSupported && Fma.IsSupported && NibbleExpansion.IsFast;
@@ -75,6 +75,13 @@ internal unsafe struct Int4Rows : IRowSum
 
     public readonly float Row(int row, byte* scratch)
     {
+        bool wide = row < WideRows;
+        if (wide && UsesCode && Bits != null)
+        {
+            float alone;
+            Masked(row, 1, &alone, scratch);
+            return alone;
+        }
         float* lanes = stackalloc float[Lanes.Count];
         float* scales = (float*)scratch;
         byte* unpacked = scratch + ScaleBytes, spread = unpacked + RowBytes;
@@ -82,12 +89,10 @@ internal unsafe struct Int4Rows : IRowSum
         byte* packed = Values + (Bits == null ? (nint)row * ((Columns + 1) / 2) : (nint)ByteStarts[row]);
         ulong* bits = Bits == null ? null : Bits + ((nint)row * WordsPerRow);
         int stored = bits == null ? Columns : (int)(Counts[row + 1] - Counts[row]);
-        bool wide = row < WideRows;
-        if (wide && UsesCode && (bits != null || IsPacked))
+        if (wide && UsesCode && IsPacked)
         {
-            if (bits != null) ByteExpansion.Unpack512(packed, stored, unpacked);
-            VectorCode.Arguments arguments = new() { Bits0 = bits == null ? scales : bits, Values0 = bits == null ? packed : unpacked, Lanes = lanes };
-            Call(&arguments, scales, false, bits != null && (Flags[row] & VectorCode.IsNarrow) != 0);
+            VectorCode.Arguments arguments = new() { Bits0 = scales, Values0 = packed, Lanes = lanes };
+            Call(&arguments, scales, false);
             return DotKernel.Fold(lanes);
         }
         if (wide && Level >= SimdLevel.Vector512 && Avx512BW.IsSupported && (bits == null ? WordsPerPiece == 1 && GroupShift == 0 : MaskLanes.IsSupported))
@@ -191,7 +196,36 @@ internal unsafe struct Int4Rows : IRowSum
     /// <inheritdoc/>
     public readonly void Four(int row, int count, int distance, float* sums, byte* scratch)
     {
+        if (Bits != null)
+        {
+            for (int i = 0; i < 4; i++) Masked(row + (i * distance), count, sums + i, scratch);
+            return;
+        }
         for (int i = 0; i < count; i++) Four(row + i, distance, sums + (4 * i), scratch);
+    }
+
+    /// <summary>The sums of rows under a mask that follow one another, into every fourth float; only with code.</summary>
+    [SkipLocalsInit]
+    private readonly void Masked(int row, int count, float* sums, byte* scratch)
+    {
+        float* lanes = stackalloc float[Lanes.Count];
+        float* scales = (float*)scratch;
+        byte* unpacked = scratch + ScaleBytes;
+        (nint plain, nint narrow) = (Function(false, false), Function(false, true));
+        VectorCode.Arguments arguments = default;
+        SetShared(&arguments, scales);
+        // Left behind a row, where the bits of the next begin.
+        arguments.Bits0 = Bits + ((nint)row * WordsPerRow);
+        for (int end = row + count; row < end; row++, sums += 4)
+        {
+            Factors(row, scales);
+            ByteExpansion.Unpack512(Values + (nint)ByteStarts[row], (int)(Counts[row + 1] - Counts[row]), unpacked);
+            arguments.Values0 = unpacked;
+            arguments.Lanes = lanes;
+            arguments.Groups = 1;
+            VectorCode.Run((Flags[row] & VectorCode.IsNarrow) != 0 ? narrow : plain, &arguments);
+            *sums = DotKernel.Fold(lanes);
+        }
     }
 
     private readonly void Four(int row, int distance, float* sums, byte* scratch)
@@ -218,11 +252,19 @@ internal unsafe struct Int4Rows : IRowSum
         arguments.Bits1 = factors + apart;
         arguments.Bits2 = factors + (2 * apart);
         arguments.Bits3 = factors + (3 * apart);
-        Call(&arguments, factors, true, false);
+        Call(&arguments, factors, true);
         DotKernel.FoldFour(lanes, sums);
     }
 
-    private readonly void Call(VectorCode.Arguments* arguments, float* factors, bool four, bool narrow)
+    private readonly void Call(VectorCode.Arguments* arguments, float* factors, bool four)
+    {
+        SetShared(arguments, factors);
+        arguments->Groups = 1;
+        VectorCode.Run(Function(four, false), arguments);
+    }
+
+    /// <summary>Fills in what is the same for all rows.</summary>
+    private readonly void SetShared(VectorCode.Arguments* arguments, float* factors)
     {
         arguments->X = X;
         arguments->Starts = Starts;
@@ -230,9 +272,12 @@ internal unsafe struct Int4Rows : IRowSum
         int each = Bits == null ? 2 : WordsPerPiece;
         // 1, 2 or 4: a shift and a mask, where a division would take longer than a block.
         (arguments->Blocks, arguments->Rest) = (WordsPerRow >> (each >> 1), WordsPerRow & (each - 1));
-        VectorCode.Code code = Bits == null ? VectorCode.Code.Int4Full : each == 1 ? VectorCode.Code.Int4Pieces1 : each == 2 ? VectorCode.Code.Int4Pieces2 : VectorCode.Code.Int4Pieces4;
-        arguments->Groups = 1;
-        VectorCode.Run(VectorCode.All[code, four, narrow], arguments);
+    }
+
+    private readonly nint Function(bool four, bool narrow)
+    {
+        VectorCode.Code code = Bits == null ? VectorCode.Code.Int4Full : WordsPerPiece == 1 ? VectorCode.Code.Int4Pieces1 : WordsPerPiece == 2 ? VectorCode.Code.Int4Pieces2 : VectorCode.Code.Int4Pieces4;
+        return VectorCode.All[code, four, narrow];
     }
 
     /// <summary>What the integer sums of each piece of a row are multiplied by.</summary>
