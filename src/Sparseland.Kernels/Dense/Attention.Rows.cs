@@ -40,7 +40,7 @@ public readonly partial record struct Attention
         {
             if (Slice is null) return Keys;
             int panels = 0;
-            foreach (byte tile in Slice.Row(First / QueryTile)[..((Keys + AttentionPattern.KeyPanel - 1) / AttentionPattern.KeyPanel)]) panels += tile & AttentionPattern.Visible;
+            foreach (byte tile in Slice.Row(First / QueryTile)[..AttentionPattern.Panels(Keys)]) panels += tile & AttentionPattern.Visible;
             return panels * AttentionPattern.KeyPanel;
         }
 
@@ -58,7 +58,7 @@ public readonly partial record struct Attention
             }
             const int width = AttentionPattern.KeyPanel;
             ReadOnlySpan<byte> tiles = Slice.Row(First / QueryTile);
-            int panel = _next, end = (Keys + width - 1) / width, left = KeyTile / width;
+            int panel = _next, end = AttentionPattern.Panels(Keys), left = KeyTile / width;
             (count, columns) = (0, 0);
             while (left > 0)
             {

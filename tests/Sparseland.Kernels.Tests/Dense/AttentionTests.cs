@@ -172,8 +172,8 @@ public sealed class AttentionTests
     [InlineData("not a number")]
     public void ABiasMayBeReadTileByTile(string name)
     {
-        // The last tile of queries and the last panel of keys are not full.
-        const int queries = 300, keys = 1100;
+        // The last tile of queries and the last panel of keys are not full, nor are the last four rows.
+        const int queries = 299, keys = 1100;
         Attention shape = new Attention(2, 3, 3, queries, keys, 8) { BiasBatchStride = 3 * queries * keys, BiasHeadStride = queries * keys, BiasQueryStride = keys };
         var random = new Random(5);
         bool[] visible = [.. Enumerable.Range(0, 6 * 5 * 18).Select(_ => random.Next(4) == 0)];
