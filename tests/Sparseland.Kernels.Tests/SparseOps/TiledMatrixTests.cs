@@ -19,7 +19,7 @@ public class TiledMatrixTests
         { 16, 64, 64, 784, 0.1 }, { 16, 50, 33, 20, 0.2 }, { 12, 36, 50, 37, 0.2 }, { 4, 32, 30, 1024, 0.2 }, { 16, 32, 30, 2048, 0.1 }, { 300, 300, 70, 66, 0.3 }, { 4, 64, 64, 33, 1 }, { 8, 400, 200, 17, 0.05 }, { 8, 72, 1400, 230, 0.02 }, { 4, 130, 3000, 120, 0.02 },
         { 4, 130, 20, 53, 0.7 }, { 4, 200, 24, 196, 0.5 }, { 4, 20, 30, 7, 0.4 }, { 4, 20, 30, 9, 0.4 }, { 8, 20, 30, 14, 0.4 }, { 4, 24, 40, 197, 0.3 }, { 4, 24, 40, 198, 0.3 }, { 16, 32, 40, 199, 0.3 },
         // Long rows with few columns a tile, and far more outputs than inputs, which threads share by rows.
-        { 8, 72, 40, 600, 0.1 }, { 4, 300, 60, 700, 0.05 }, { 16, 260, 100, 1000, 0.04 },
+        { 8, 72, 40, 600, 0.1 }, { 4, 300, 60, 700, 0.05 }, { 16, 260, 100, 1000, 0.04 }, { 8, 260, 60, 1024, 0.1 }, { 4, 300, 60, 2048, 0.05 }, { 4, 300, 64, 1600, 0.05 },
         // Columns in blocks, whose inputs are packed: one block and several, rows that fill no tile, odd and even counts, groups of two sizes, no whole register, threads that share rows.
         { 4, 61, 512, 9, 0.6 }, { 4, 64, 600, 49, 0.5 }, { 8, 61, 900, 98, 0.5 }, { 4, 50, 1600, 31, 0.7 }, { 16, 64, 770, 196, 0.7 }, { 4, 28, 1537, 25, 1 }, { 300, 300, 800, 72, 0.3 },
     };
@@ -50,6 +50,43 @@ public class TiledMatrixTests
                 Near.BitEqual(expected, inPlace);
             }
         }
+    }
+
+    /// <summary>Rows are shared where outputs are far more than inputs, unless every thread would copy its inputs, or read more than its second cache holds, or one would wait for another's large tile.</summary>
+    [SkippableFact]
+    public void Rows_are_shared_where_outputs_are_far_more_than_inputs()
+    {
+        Skip.IfNot(TileCode.IsUsable, "there is no code for tiles on this machine");
+        var random = new Random(23);
+        CsrMatrix thin = Tiles(random, 4, 300, 64, 0.05);
+        Assert.True(Shares(thin, 784));
+        Assert.True(Shares(thin, 784, threads: 4));
+        // Too many threads, too few outputs, rows that fall into few sets, inputs that are too large.
+        Assert.False(Shares(thin, 784, threads: 16));
+        Assert.False(Shares(Tiles(random, 4, 300, 200, 0.05), 784));
+        Assert.False(Shares(thin, 1024));
+        Assert.False(Shares(thin, 1 << 20 | 16));
+        // Rows that begin inside lines and are used so often that they are copied.
+        Assert.True(Shares(thin, 787));
+        Assert.False(Shares(Tiles(random, 4, 300, 64, 0.6), 787));
+        // One full tile.
+        Assert.False(Shares(WithFullTile(thin), 784));
+
+        static TiledMatrix Find(CsrMatrix csr) => TiledMatrix.TryCreate(csr.Rows, csr.Columns, csr.RowPointers.ToArray(), csr.ColumnIndices)!;
+
+        static bool Shares(CsrMatrix csr, int n, int threads = 2) => new TiledProduct { Matrix = Find(csr), Columns = n, InputStride = n }.PrefersRows(threads);
+    }
+
+    [Fact]
+    public void One_full_tile_among_thin_and_empty_ones_gives_the_bits_of_the_reference()
+    {
+        const int N = 700;
+        var random = new Random(29);
+        CsrMatrix csr = WithFullTile(Tiles(random, 4, 300, 60, 0.02));
+        float[] b = Uniform(random, csr.Columns * N), bias = Uniform(random, csr.Rows), residual = Uniform(random, csr.Rows * N), expected = new float[csr.Rows * N];
+        SpMM.MultiplyReference(csr, b, N, expected, bias, residual, Clamp.Relu);
+        var w = new PreparedSpMM(csr);
+        Near.BitEqual(expected, SameEverywhere(expected.Length, c => w.Multiply(b, N, c, bias, residual, Clamp.Relu)));
     }
 
     [Fact]
@@ -315,6 +352,15 @@ public class TiledMatrixTests
             Near.BitEqual(expected, c.AsSpan(32, rows * n));
             Assert.All(c[..32].Concat(c[^32..]), v => Assert.Equal(7f, v));
         }
+    }
+
+    /// <summary>The same with all columns in rows 8 to 11.</summary>
+    private static CsrMatrix WithFullTile(CsrMatrix csr)
+    {
+        var dense = new float[csr.Rows * csr.Columns];
+        csr.ToDense(dense);
+        dense.AsSpan(8 * csr.Columns, 4 * csr.Columns).Fill(0.5f);
+        return CsrMatrix.FromDense(dense, csr.Rows, csr.Columns);
     }
 
     private static SparseConvolutionShape Same3x3(int inputs, int outputs) => new(inputs, outputs, 3, 3) { PadTop = 1, PadLeft = 1, PadBottom = 1, PadRight = 1 };

@@ -30,6 +30,7 @@ internal sealed unsafe class TiledMatrix
         _values = GC.AllocateArray<float>(columns.Length * height, pinned: true);
         _counts = GC.AllocateUninitializedArray<int>(starts.Length - 1, pinned: true);
         for (int i = 0; i < _counts.Length; i++) _counts[i] = starts[i + 1] - starts[i];
+        for (int t = 0; t < Tiles; t++) LargestTile = Math.Max(LargestTile, pointers[t + 1] - pointers[t]);
     }
 
     /// <summary>What its products run; only for the instruction level that it was written for.</summary>
@@ -46,6 +47,9 @@ internal sealed unsafe class TiledMatrix
 
     /// <summary>Tiles: the last one may have fewer rows.</summary>
     public int Tiles => _pointers.Length - 1;
+
+    /// <summary>Columns of the tile that has most.</summary>
+    public int LargestTile { get; }
 
     /// <summary>Values, with those that fill up the last tile.</summary>
     public int StoredCount => _values.Length;

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 using Sparseland.Kernels.Dense;
+using Sparseland.Kernels.Simd;
 using Sparseland.Kernels.Threading;
 
 namespace Sparseland.Kernels.SparseOps.Compiled;
@@ -8,7 +9,8 @@ namespace Sparseland.Kernels.SparseOps.Compiled;
 /// <summary>output [rows, columns] = clamp(bias + residual + W * input [depth, columns]) with a W of tiles.</summary>
 /// <remarks>
 /// Inputs are read where they are: a tile's columns are walked through for some hundred columns of the input, so loops are long for the predictor of jumps, lines are neighbours, and each tile's values stay in the
-/// first cache for all of them. Threads share rows where outputs are far more than inputs, columns where each gets enough of them, rows otherwise. Matrices whose columns are in blocks have their inputs packed (<see cref="TiledPanels"/>).
+/// first cache for all of them. Rows that are too far apart, or begin inside lines, are copied first. Threads share rows where outputs are far more than inputs, which every thread then reads where they are, columns where each
+/// gets enough of them, rows otherwise. Matrices whose columns are in blocks have their inputs packed (<see cref="TiledPanels"/>).
 /// </remarks>
 internal unsafe struct TiledProduct
 {
@@ -41,8 +43,11 @@ internal unsafe struct TiledProduct
     private const int LinesAhead = 8;
 
     // From so many outputs for an input on threads share rows, where each gets so many tiles that none waits long for another: what a core fetches by itself behind a row's share of columns is what another core writes. 256 x 64 by 3136
-    // columns at 95 % zeros took 75 to 80 microseconds on two cores cut by columns and 37 to 45 cut by rows, and 220 and 37 in a minute in which these cores were far from each other (Zen 4).
-    private const int OutputsForAnInput = 2, LeastTilesOfAThread = 8;
+    // columns at 95 % zeros took 75 to 80 microseconds on two cores cut by columns and 37 to 45 cut by rows, and 220 and 37 in a minute in which these cores were far from each other (Zen 4). No tile may be more than a fourth of a thread's share. Every thread reads all inputs: they have to fit its second cache, and not to be copied by each thread anew.
+    private const int OutputsForAnInput = 2, LeastTilesOfAThread = 8, LeastPartsOfAShare = 4, UsualSecondCache = 1 << 20;
+
+    // What writing a tile takes, in columns of it: as in RowPartition.
+    private const int ColumnsToWrite = 2;
 
     // Rows of the input that are a multiple of so many floats apart fall into few sets of the caches, unless all of them is read: then a chunk is copied.
     private const int CrowdedStride = 512;
@@ -68,13 +73,23 @@ internal unsafe struct TiledProduct
         if (Columns == 0) return;
         int threads = WorkPool.IsAlone ? 1 : WorkPool.Threads;
         if (Matrix.BlockDepth > 0) Share(new TiledPanels { Product = this }, threads);
-        else Share(new Whole { Call = this }, threads, prefersRows: Matrix.Rows >= (long)OutputsForAnInput * Matrix.Depth && Matrix.Tiles >= LeastTilesOfAThread * threads);
+        else Share(new Whole { Call = this }, threads, prefersRows: PrefersRows(threads));
+    }
+
+    /// <summary>Whether so many threads share rows even where there are enough columns for each.</summary>
+    internal readonly bool PrefersRows(int threads)
+    {
+        if (Matrix.Rows < (long)OutputsForAnInput * Matrix.Depth || Matrix.Tiles < LeastTilesOfAThread * threads) return false;
+        long secondCache = ProcessorIdentity.CacheBytes.L2, stored = Matrix.Pointers[^1];
+        if (secondCache <= 0) secondCache = UsualSecondCache;
+        if (InputStride % CrowdedStride == 0 || IsWorthACopy(stored / threads) || (long)Matrix.Depth * Columns * sizeof(float) > secondCache) return false;
+        return (Matrix.LargestTile + ColumnsToWrite) * (long)LeastPartsOfAShare * threads <= stored + (long)ColumnsToWrite * Matrix.Tiles;
     }
 
     /// <summary>Cuts the product into a share for each thread and runs them.</summary>
     /// <param name="work">Computes a share.</param>
     /// <param name="most">Most threads.</param>
-    /// <param name="prefersRows">Whether rows are cut even where there are enough columns: inputs are then read by every thread, where they are.</param>
+    /// <param name="prefersRows">Whether rows are cut even where there are enough columns (<see cref="PrefersRows"/>).</param>
     public readonly void Share<TWork>(TWork work, int most, bool prefersRows = false) where TWork : struct, ITiledWork
     {
         int wide = (Columns + Lanes - 1) / Lanes, threads = (int)Math.Clamp(((long)Matrix.StoredCount + Matrix.Rows) * ((Columns + LineFloats - 1) / LineFloats) / CodedMatrix.WorthAPart, 1, most);
@@ -130,7 +145,7 @@ internal unsafe struct TiledProduct
 
     private readonly void Chunk(in Piece piece, int width, int firstTile, int endTile)
     {
-        if (Offsets == null && ((width < Columns && InputStride % CrowdedStride == 0) || IsWorthACopy(firstTile, endTile)))
+        if (Offsets == null && ((width < Columns && InputStride % CrowdedStride == 0) || IsWorthACopy(Matrix.Pointers[endTile] - Matrix.Pointers[firstTile])))
         {
             // An odd number of lines between rows, so that they are spread.
             nint stride = ((width + LineFloats - 1) / LineFloats | 1) * (nint)LineFloats;
@@ -142,8 +157,8 @@ internal unsafe struct TiledProduct
         Chunk(piece, Input + piece.Start, InputStride, width, firstTile, endTile);
     }
 
-    private readonly bool IsWorthACopy(int firstTile, int endTile) =>
-        Matrix.Height == 4 && InputStride % LineFloats != 0 && Matrix.Pointers[endTile] - Matrix.Pointers[firstTile] >= (long)UsesWorthACopy * Matrix.Depth;
+    private readonly bool IsWorthACopy(long columns) =>
+        Matrix.Height == 4 && InputStride % LineFloats != 0 && columns >= (long)UsesWorthACopy * Matrix.Depth;
 
     /// <summary>Some tiles of a piece.</summary>
     /// <param name="piece">The columns.</param>
@@ -159,7 +174,7 @@ internal unsafe struct TiledProduct
         ReadOnlySpan<int> pointers = Matrix.Starts[(piece.Block * Matrix.Tiles)..];
         for (int tile = firstTile, end; tile < whole; tile = end)
         {
-            for (end = tile + 1; end < whole && (pointers[end + 1] - pointers[tile]) * height <= each; end++)
+            for (end = tile + 1; end < whole && (pointers[end + 1] - pointers[tile] + (long)ColumnsToWrite * (end + 1 - tile)) * height <= each; end++)
             {
             }
             nint row = (nint)tile * height;
