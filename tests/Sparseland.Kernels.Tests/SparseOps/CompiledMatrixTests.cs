@@ -19,6 +19,8 @@ public class CompiledMatrixTests
         { 30, 384, 20, 0.1 }, { 30, 385, 130, 0.1 }, { 29, 768, 33, 0.5 }, { 29, 769, 130, 0.5 }, { 200, 800, 40, 0.5 }, { 500, 900, 130, 0.08 }, { 40, 1500, 50, 0.01 }, { 60, 1000, 49, 0.1 }, { 600, 1100, 49, 0.45 }, { 600, 1100, 145, 0.45 }, { 256, 2304, 131, 0.1 }, { 30, 1100, 1001, 0.1 }, { 64, 64, 64, 0 }, { 64, 64, 64, 1 },
         // Few values a row, so that rows are stored behind their last product: one block of lines and several, rows without values.
         { 300, 60, 200, 0.05 }, { 90, 700, 130, 0.02 }, { 50, 300, 40, 0.005 },
+        // The same out of an input that is much larger than the second cache, and with more code than stays in it.
+        { 40, 1100, 1001, 0.02 }, { 2200, 300, 50, 0.05 },
     };
 
     /// <summary>Bounds that are no numbers make all results none, in code (straight-line, loops, tiles) as in loops without it.</summary>
@@ -58,6 +60,48 @@ public class CompiledMatrixTests
             Near.BitEqual(expected, inPlace);
             float[] turned = SameEverywhere(rows * n, y => w.Linear(Transpose(b, columns, n), n, y, bias, Transpose(residual, rows, n), clamp));
             Near.BitEqual(Transpose(expected, rows, n), turned);
+        }
+    }
+
+    /// <summary>Panels whose rows are stored behind their last product beside panels that store all rows at their end, the thin ones first and last.</summary>
+    [Theory]
+    [InlineData(90, 200), InlineData(700, 130), InlineData(60, 17)]
+    public void Thin_panels_beside_thick_ones_give_the_bits_of_the_reference(int columns, int n)
+    {
+        const int Panel = 28, Rows = 5 * Panel;
+        var random = new Random(columns);
+        float[] dense = SparseDense(random, Rows, columns, 0.03), thick = SparseDense(random, Rows, columns, 0.6), b = Uniform(random, columns * n), bias = Uniform(random, Rows), residual = Uniform(random, Rows * n);
+        for (int i = 0; i < dense.Length; i++)
+        {
+            if (i / columns / Panel % 2 == 1) dense[i] = thick[i];
+        }
+        CsrMatrix csr = CsrMatrix.FromDense(dense, Rows, columns);
+        var w = new PreparedSpMM(csr);
+        foreach (Clamp clamp in new[] { Clamp.None, Clamp.Relu, new Clamp(-0.25f, 0.25f) })
+        {
+            var expected = new float[Rows * n];
+            SpMM.MultiplyReference(csr, b, n, expected, bias, residual, clamp);
+            Near.BitEqual(expected, SameEverywhere(Rows * n, c => w.Multiply(b, n, c, bias, residual, clamp)));
+        }
+    }
+
+    [SkippableFact]
+    public void Code_that_is_written_more_than_once_counts_once()
+    {
+        Skip.IfNot(CompiledKernels.AreWritten, "weights are not compiled on this machine");
+        // Thin panels have copies with bounds and without; the first of a block has three copies of either.
+        (CompiledMatrix thin, CompiledMatrix thick) = (Compile(560, 250, 0.04), Compile(560, 250, 0.5));
+        Assert.InRange(thin.BytesThatRun, 0.3 * thin.CodeBytes, 0.55 * thin.CodeBytes);
+        Assert.InRange(thick.BytesThatRun, 0.8 * thick.CodeBytes, 0.95 * thick.CodeBytes);
+        // 300 KiB of code that runs, with as much again beside it, is no more than full units take tile after tile.
+        CompiledMatrix wide = Compile(1024, 512, 0.05);
+        Assert.True(wide.CodeBytes > 512 * 1024 && wide.RunsTileAfterTile);
+        Assert.InRange(wide.BytesThatRun, 6 * wide.StoredCount, 512 * 1024);
+
+        static CompiledMatrix Compile(int rows, int columns, double density)
+        {
+            CsrMatrix csr = Csr(new Random(4), rows, columns, density);
+            return CompiledMatrix.TryCompile(csr.Rows, csr.Columns, csr.RowPointers, csr.ColumnIndices)!;
         }
     }
 

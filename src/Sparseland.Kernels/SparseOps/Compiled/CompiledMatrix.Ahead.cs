@@ -34,14 +34,22 @@ internal sealed unsafe partial class CompiledMatrix
     /// <summary>Says that the calling thread multiplies with something else than code of one matrix.</summary>
     public static void EndTurn() => t_last = 0;
 
-    /// <summary>Asks for the code and the values of pieces first .. end-1, into the second cache, unless they are more than that keeps or units are too slow to wait for them.</summary>
+    /// <summary>Asks for the code (of products that are written with and without bounds, those that run) and the values of pieces first .. end-1, into the second cache, unless they are more than that keeps or units are too slow to wait for them.</summary>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private void AskFor(int first, int end, float* values)
+    private void AskFor(int first, int end, float* values, bool hasBounds)
     {
         if (!s_asksForBlocks) return;
         (Piece from, Piece to) = (_pieces[first], _pieces[end]);
-        if (to.Start - from.Start + (to.Value - from.Value) * sizeof(float) > MostAsked) return;
-        Ask((byte*)_memory.Address + from.Start, (byte*)_memory.Address + to.Start);
+        if (to.Runs - from.Runs + (to.Value - from.Value) * sizeof(float) > MostAsked) return;
+        byte* code = (byte*)_memory.Address;
+        for (int i = first; i < end; i++)
+        {
+            ref readonly Piece piece = ref _pieces[i];
+            int next = _pieces[i + 1].Start;
+            Ask(code + piece.Start, code + (hasBounds ? piece.WithoutBounds : piece.WithBounds));
+            // The way on to the next panel is in the last line.
+            Ask(code + (hasBounds && piece.WithBounds < piece.WithoutBounds ? Math.Max(piece.WithoutBounds, next - LineOfCache) : piece.WithoutBounds), code + next);
+        }
         Ask((byte*)(values + from.Value), (byte*)(values + to.Value));
 
         static void Ask(byte* line, byte* end)

@@ -53,8 +53,9 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
     // Bytes of code that a thread keeps room for.
     private const int KeptCode = 4 << 20;
 
-    // A stored value takes at most 17 bytes of code: a load of its input, its product, and its share of the requests. Beyond this the code would not fit an array; half of it may be written twice.
-    private const int MostStored = 60_000_000;
+    // A stored value takes at most 17 bytes of code: a load of its input, its product, and its share of the requests. Beyond this the code would not fit an array; half of it may be stored early, and is written twice then.
+    // First panels of blocks have three copies of either, and may be all there are.
+    private const int MostStored = 60_000_000, MostStoredToPack = MostStored / 6;
 
     // Floats of a source whose lines are asked for a tile ahead. Of 9 MB they arrived a tenth sooner; of 4 MB and less the requests cost what they brought, or more.
     private const long FarSource = 1 << 20;
@@ -125,8 +126,11 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
     /// <inheritdoc/>
     public override int StoredCount => _order.Length;
 
-    /// <summary>Bytes of code.</summary>
+    /// <summary>Bytes of code, with all copies of products.</summary>
     public long CodeBytes { get; private init; }
+
+    /// <summary>Bytes of code that a product runs through: one copy of each.</summary>
+    public long BytesThatRun { get; private init; }
 
     /// <inheritdoc/>
     public override long Bytes => CodeBytes + (sizeof(float) + sizeof(int)) * (long)StoredCount;
@@ -174,13 +178,13 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
         var order = new int[indices.Length];
         Assembler assembler = t_assembler ?? new Assembler();
         assembler.Clear();
-        bool packs = planes is null && indices.Length <= Math.Max(s_mostStoredInPlace, (long)LongBlock / LeastCodePerValue * blocks);
+        bool packs = planes is null && indices.Length <= Math.Min(MostStoredToPack, Math.Max(s_mostStoredInPlace, (long)LongBlock / LeastCodePerValue * blocks));
         PanelCode.EmitLoop(assembler);
         assembler.Align();
         var counts = new int[depth + 1];
         (int Row, int Index)[] entries = t_entries ??= new (int, int)[PanelCode.Rows * DenseDepth];
         int[] position = rowPointers[..rows].ToArray();
-        int at = 0;
+        int at = 0, skipped = 0;
         for (int b = 0; b < blocks; b++)
         {
             int firstLine = b * depth, endLine = Math.Min(used, firstLine + depth);
@@ -210,16 +214,18 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
                     position[r] = j;
                 }
                 // Each start has moved to the next line's.
-                pieces[b * panels + p] = new Piece(assembler.Length, first, at);
-                PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: p + 1 < panels ? FirstRow(p + 2) - end : 0, asksAhead: comesFromFar || indices.Length > StaysInCache, storesEarly: indices.Length <= MostStored / 2);
+                (int start, int runs) = (assembler.Length, assembler.Length - skipped);
+                PanelCode.Copies written = PanelCode.Emit(assembler, first, end - first, entries, starts, block, packs && p == 0, nextRows: p + 1 < panels ? FirstRow(p + 2) - end : 0, asksAhead: comesFromFar || indices.Length > StaysInCache, storesEarly: indices.Length <= MostStored / 2);
                 PanelCode.EmitNext(assembler, endsBlock: p == panels - 1 && b < blocks - 1, nextIsLast: b == blocks - 2);
+                pieces[b * panels + p] = new Piece(start, first, at, runs, written.WithBounds, written.WithoutBounds);
+                skipped += written.Skipped;
                 for (int i = 0; i < count; i++) order[at++] = entries[i].Index;
             }
         }
-        pieces[^1] = new Piece(assembler.Length, rows, at);
+        pieces[^1] = new Piece(assembler.Length, rows, at, assembler.Length - skipped, assembler.Length, assembler.Length);
         ExecutableMemory? memory = ExecutableMemory.TryCreate(assembler.Code);
         t_assembler = assembler.Length <= KeptCode ? assembler : null;
-        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length, Planes = planes, _copies = copies, Packs = packs };
+        return memory is null ? null : new CompiledMatrix(rows, lines, memory, pieces, panels, depth, order) { CodeBytes = assembler.Length, BytesThatRun = assembler.Length - skipped, Planes = planes, _copies = copies, Packs = packs };
 
         int FirstRow(int panel) => Math.Min(rows, (int)((long)quads * panel / panels) * 4);
     }
@@ -240,16 +246,16 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
     public (int First, int End) Rows(int first, int end) => (_pieces[first].FirstRow, end == Panels ? RowCount : _pieces[end].FirstRow);
 
     /// <summary>Whether the code of a block of lines is so short that tiles are better packed one by one, each for all panels, than together for groups of panels.</summary>
-    public bool BlocksAreShort => CodeBytes <= (long)ShortBlock * Blocks;
+    public bool BlocksAreShort => BytesThatRun <= (long)ShortBlock * Blocks;
 
     /// <summary>Whether <see cref="RunInPlace"/> is the faster way for so many tiles.</summary>
-    public bool RunsInPlace(int tiles) => Packs && (RunsTileAfterTile || tiles >= LeastTilesInTurn && CodeBytes <= (long)LongBlock * Blocks);
+    public bool RunsInPlace(int tiles) => Packs && (RunsTileAfterTile || tiles >= LeastTilesInTurn && BytesThatRun <= (long)LongBlock * Blocks);
 
     /// <summary>Whether the first panel of each block can read inputs out of a matrix and pack them.</summary>
     private bool Packs { get; init; }
 
     /// <summary>Whether <see cref="RunInPlace"/> takes all code for a tile before the next one: then the sums of one tile wait, else those of all.</summary>
-    public bool RunsTileAfterTile => CodeBytes <= s_inPlaceCode;
+    public bool RunsTileAfterTile => BytesThatRun <= s_inPlaceCode;
 
     /// <summary>Multiplies all panels and blocks of lines with tiles that are read where they are.</summary>
     /// <remarks>
@@ -279,12 +285,12 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
             for (int b = 0; b < Blocks; b += step)
             {
                 int from = b * Panels, to = from + step * Panels;
-                if (tiles.ComesFromFar) AskFor(from, to, values);
+                if (tiles.ComesFromFar) AskFor(from, to, values, !tiles.Clamp.IsNone);
                 a.Values = values + _pieces[from].Value;
                 a.Panel = _memory.Address + _pieces[from].Start;
                 a.Panels = to - from;
                 // Calls of about the length that those of Run have.
-                int most = Math.Max(1, MostTiles * GroupCode / (_pieces[to].Start - _pieces[from].Start));
+                int most = Math.Max(1, MostTiles * GroupCode / (_pieces[to].Runs - _pieces[from].Runs));
                 for (int t = 0; t < tiles.Whole; t += most)
                 {
                     a.Tiles = Math.Min(most, tiles.Whole - t);
@@ -330,7 +336,7 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
                 {
                     // A single tile needs no groups, but calls have to end: garbage collections wait for them.
                     next = tiles.Count == 1 && BlocksAreShort ? end : GroupEnd(b, p, end);
-                    if (tiles.ComesFromFar) AskFor(b * Panels + p, b * Panels + next, values);
+                    if (tiles.ComesFromFar) AskFor(b * Panels + p, b * Panels + next, values, !tiles.Clamp.IsNone);
                     ref readonly Piece piece = ref _pieces[b * Panels + p];
                     a.Values = values + piece.Value;
                     a.Panel = _memory.Address + piece.Start;
@@ -380,8 +386,8 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
     private int GroupEnd(int block, int p, int end)
     {
         if (StoredCount > s_mostStoredInPlace && Depth > MediumDepth) return p + 1;
-        int next = p + 1, limit = _pieces[block * Panels + p].Start + GroupCode;
-        while (next < end && _pieces[block * Panels + next + 1].Start <= limit) next++;
+        int next = p + 1, limit = _pieces[block * Panels + p].Runs + GroupCode;
+        while (next < end && _pieces[block * Panels + next + 1].Runs <= limit) next++;
         return next;
     }
 
@@ -471,5 +477,12 @@ internal sealed unsafe partial class CompiledMatrix : CodedMatrix
         }
     }
 
-    private readonly record struct Piece(int Start, int FirstRow, int Value);
+    /// <summary>A panel's part of a block of lines.</summary>
+    /// <param name="Start">Where its code begins.</param>
+    /// <param name="FirstRow">Of the panel.</param>
+    /// <param name="Value">Its first value.</param>
+    /// <param name="Runs">Bytes before its code of those that run (<see cref="BytesThatRun"/>).</param>
+    /// <param name="WithBounds">As <see cref="PanelCode.Copies.WithBounds"/>.</param>
+    /// <param name="WithoutBounds">As <see cref="PanelCode.Copies.WithoutBounds"/>.</param>
+    private readonly record struct Piece(int Start, int FirstRow, int Value, int Runs, int WithBounds, int WithoutBounds);
 }

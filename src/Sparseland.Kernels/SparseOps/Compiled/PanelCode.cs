@@ -25,8 +25,9 @@ internal static class PanelCode
     private const int FewValues = 16;
 
     private const int LineBytes = CompiledMatrix.Lanes * sizeof(float);
-    // What a product that reads and broadcasts its value takes with its share of loads and requests, rounded up.
-    private const int CodePerValue = 10;
+
+    // What a product that reads and broadcasts its value takes with its share of loads and requests, rounded up; what a row that is stored early takes besides, without bounds and with them.
+    private const int CodePerValue = 10, CodePerRow = 16, CodePerBoundedRow = 34;
 
     /// <summary>Writes the loop over tiles; it comes first.</summary>
     public static void EmitLoop(Assembler code)
@@ -78,7 +79,7 @@ internal static class PanelCode
     /// <param name="asksAhead">Whether it asks for the code and the values of the panel behind it.</param>
     /// <param name="storesEarly">Whether rows may be stored before the panel's end, for which products are written twice: with and without bounds.</param>
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, int nextRows, bool asksAhead, bool storesEarly)
+    public static Copies Emit(Assembler code, int firstRow, int rows, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, int nextRows, bool asksAhead, bool storesEarly)
     {
         if (block.IsFirst)
         {
@@ -109,23 +110,26 @@ internal static class PanelCode
         if (block.IsLast && storesEarly && ends[^1] <= FewValues * rows)
         {
             code.Load(Register.Rcx, Register.Rdi, Arguments.ClampAt);
-            int free = code.SkipIfZero(Register.Rcx);
+            int free = code.SkipIfZero(Register.Rcx), withBounds = code.Length;
             LoadClamp(code);
-            EmitProducts(code, entries, ends, block, packs, asksAhead, outputs, rows, Results.Clamped);
+            int other = EmitProducts(code, entries, ends, block, packs, asksAhead, outputs, rows, Results.Clamped);
             int ready = code.Skip();
             code.Land(free);
+            int without = code.Length;
             EmitProducts(code, entries, ends, block, packs, asksAhead, outputs, rows, Results.Stored);
+            other += code.Length - without;
             code.Land(ready);
             code.Multiply(Register.Rbx, Register.R8, rows);
             code.Add(Register.R11, Register.Rbx);
-            return;
+            return new Copies(withBounds, without, other);
         }
-        EmitProducts(code, entries, ends, block, packs, asksAhead, outputs, rows, Results.Left);
+        int skipped = EmitProducts(code, entries, ends, block, packs, asksAhead, outputs, rows, Results.Left);
+        var written = new Copies(code.Length, code.Length, skipped);
         if (!block.IsLast)
         {
             for (int r = 0; r < rows; r++) code.Store(r, Register.R11, r * LineBytes);
             code.Add(Register.R11, rows * LineBytes);
-            return;
+            return written;
         }
         code.Load(Register.Rcx, Register.Rdi, Arguments.ClampAt);
         int unbounded = code.SkipIfZero(Register.Rcx);
@@ -137,6 +141,7 @@ internal static class PanelCode
             code.Store(r, Register.R11, 0);
             code.Add(Register.R11, Register.R8);
         }
+        return written;
     }
 
     /// <summary>Bounds, and what is added last, into the registers behind the sums.</summary>
@@ -152,15 +157,16 @@ internal static class PanelCode
         code.Add(row, row, Rows + 2);
     }
 
-    /// <summary>The products of a panel with a block of lines, wherever its inputs come from.</summary>
-    private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, bool asksAhead, in Lines outputs, int rows, Results results)
+    /// <summary>The products of a panel with a block of lines, wherever its inputs come from. Returns the bytes that are left out where one of its forms runs.</summary>
+    private static int EmitProducts(Assembler code, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, bool packs, bool asksAhead, in Lines outputs, int rows, Results results)
     {
         if (!packs)
         {
             EmitProducts(code, entries, ends, block, Inputs.Ready, asksAhead, outputs, rows, results);
-            return;
+            return 0;
         }
         code.Load(Register.Rcx, Register.Rdi, Arguments.SourceAt);
+        int start = code.Length;
         int packed = code.SkipIfZero(Register.Rcx);
         code.Push(Register.R9);
         code.Push(Register.Rsi);
@@ -176,8 +182,10 @@ internal static class PanelCode
         code.Pop(Register.R9);
         int done = code.Skip();
         code.Land(packed);
+        int skipped = code.Length - start;
         EmitProducts(code, entries, ends, block, Inputs.Ready, asksAhead, outputs, rows, results);
         code.Land(done);
+        return skipped;
     }
 
     /// <summary>Asks for what the next panel adds to, where Rsi is now; behind the last panel, for about what the next tile's rows add to.</summary>
@@ -198,7 +206,10 @@ internal static class PanelCode
     private static void EmitProducts(Assembler code, (int Row, int Index)[] entries, ReadOnlySpan<int> ends, in Block block, Inputs come, bool asksAhead, in Lines outputs, int rows, Results results)
     {
         // The registers behind the sums: four inputs by turns, or one beside the bounds.
-        int firstInput = results == Results.Clamped ? Rows + 3 : Rows, inputRegisters = results == Results.Clamped ? 1 : 4, copies = results == Results.Left ? 1 : 2;
+        int firstInput = results == Results.Clamped ? Rows + 3 : Rows, inputRegisters = results == Results.Clamped ? 1 : 4;
+        // From here to the same place of the next panel, with both copies of products where there are two.
+        int panelBytes = ends[^1] * CodePerValue;
+        if (results != Results.Left) panelBytes = 2 * panelBytes + rows * (CodePerRow + CodePerBoundedRow);
         Span<int> last = stackalloc int[Rows];
         last.Fill(-1);
         for (int e = 0; e < ends[^1]; e++) last[entries[e].Row] = e;
@@ -286,7 +297,7 @@ internal static class PanelCode
         void AskNext(int i)
         {
             for (; valuesAsked < i; valuesAsked += CompiledMatrix.Lanes) code.Prefetch(Register.Rdx, (valuesAsked + count) * sizeof(float) - values);
-            for (; codeAsked < code.Length; codeAsked += LineBytes) code.PrefetchCode(codeAsked + copies * count * CodePerValue - code.Length);
+            for (; codeAsked < code.Length; codeAsked += LineBytes) code.PrefetchCode(codeAsked + panelBytes - code.Length);
         }
 
         // Rcx is at a row of the source and goes to another.
@@ -405,6 +416,12 @@ internal static class PanelCode
     /// <param name="Count">How many.</param>
     /// <param name="RowsAhead">How many rows ahead of the panel's first they begin; 0: in the first row of all, one tile on.</param>
     private readonly record struct Lines(Register Pointer, int Count, int RowsAhead);
+
+    /// <summary>What is written of a panel more than once.</summary>
+    /// <param name="WithBounds">Where the products begin that go within bounds, if rows are stored early; else the same as <paramref name="WithoutBounds"/>.</param>
+    /// <param name="WithoutBounds">Where those begin that do not, behind the others.</param>
+    /// <param name="Skipped">Bytes of copies beside the one that runs; of that with bounds, where there is one, as it is the longer.</param>
+    public readonly record struct Copies(int WithBounds, int WithoutBounds, int Skipped);
 
     /// <summary>A block of lines.</summary>
     /// <param name="Numbers">The row of the input that each line is, for all lines.</param>
