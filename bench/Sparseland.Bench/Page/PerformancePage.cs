@@ -54,10 +54,12 @@ internal static class PerformancePage
         return Finished(page);
     }
 
+    private static readonly string[] s_comparedSince = ["scaling", "pruning-overhead"];
+
     /// <summary>Two figures have not always compared outputs: what of them has no mark is from before.</summary>
     private static string NotCompared((MachineResults Machine, IReadOnlyList<Section> Sections)[] machines)
     {
-        string[] figures = [.. new[] { "scaling", "pruning-overhead" }.Where(f => machines.Any(m => m.Machine.Results.Rows(f).Any(r => !r.Row.ContainsKey("outputsCompared") && !r.Row.ContainsKey("once"))))];
+        string[] figures = [.. s_comparedSince.Where(f => machines.Any(m => m.Machine.Results.Rows(f).Any(r => !r.Row.ContainsKey("outputsCompared") && !r.Row.ContainsKey("once"))))];
         return figures.Length == 0 ? "" : $"; rows of {string.Join(" and ", figures.Select(f => $"`{f}`"))} that do not say `outputsCompared` in their file are from before it did so";
     }
 

@@ -52,7 +52,7 @@ public sealed class PaddedBoxTests
 
     [Theory]
     [MemberData(nameof(Boxes))]
-    public void A_box_of_a_box_is_one(int[] input, int[] start, int[] step, int[] output, int[] to, int[] size)
+    public void A_box_of_a_box_is_one(int[] input, int[] start, int[] step, int[] _1, int[] _2, int[] size)
     {
         if (size.Contains(0)) return;
         int[] zero = new int[size.Length], one = [.. size.Select(_ => 1)], every = [.. size.Select(s => s > 3 ? 2 : 1)];
