@@ -130,21 +130,27 @@ public sealed class BreakEvenTable
     /// <summary>The density at which a kernel breaks even for some work; 0 when it never wins.</summary>
     /// <param name="kernel">The kernel.</param>
     /// <param name="work">Its work.</param>
-    public double For(KernelKind kernel, in KernelWork work)
+    public double For(KernelKind kernel, in KernelWork work) => Find(kernel, work)?.Density ?? 0;
+
+    /// <summary>The rule that counts for a kernel and some work; null where there is none.</summary>
+    internal BreakEven? Find(KernelKind kernel, in KernelWork work)
     {
-        double density = 0;
+        BreakEven? found = null;
         foreach (BreakEven e in _entries)
         {
-            if (e.Suits(kernel, work)) density = e.Density;
+            if (e.Suits(kernel, work)) found = e;
         }
-        return density;
+        return found;
     }
 
     /// <summary>How many times faster than dense a kernel is expected to be; below 1 it loses.</summary>
     /// <param name="kernel">The kernel.</param>
     /// <param name="work">Its work.</param>
     /// <param name="cost">Work as a fraction of the dense one: the stored fraction of the weight and, for products with many columns, what copying inputs adds.</param>
-    public double Speedup(KernelKind kernel, in KernelWork work, double cost) => kernel == KernelKind.Dense ? 1 : For(kernel, work) / Math.Max(cost, 0.005);
+    public double Speedup(KernelKind kernel, in KernelWork work, double cost) => kernel == KernelKind.Dense ? 1 : SpeedupOf(Find(kernel, work), cost);
+
+    /// <summary>The same by a rule; 0 without one.</summary>
+    internal static double SpeedupOf(BreakEven? rule, double cost) => (rule?.Density ?? 0) / Math.Max(cost, 0.005);
 
     /// <summary>Measures the break-even points of this machine with the threads in use; takes some 25 seconds, twice that or more beside other programs: a point whose time was not the same twice is measured again.</summary>
     /// <param name="progress">Told the kernel and size that is measured.</param>

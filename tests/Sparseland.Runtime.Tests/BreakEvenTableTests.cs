@@ -4,6 +4,7 @@ using Sparseland.Kernels.Sparse;
 using Sparseland.Kernels.SparseOps;
 using Sparseland.Model;
 using Sparseland.Runtime.Planning;
+using Sparseland.Runtime.Steps;
 
 namespace Sparseland.Runtime.Tests;
 
@@ -63,12 +64,31 @@ public class BreakEvenTableTests
     public void A_weight_comes_from_memory_where_the_model_does_not_fit_the_caches()
     {
         const long mega = 1 << 20, beyond = BreakEvenMeasurement.BeyondCaches;
-        Assert.Equal(mega, SparseCost.BytesToReach(mega, 16 * mega, 0.1));
-        Assert.Equal(beyond, SparseCost.BytesToReach(mega, beyond + 1, 0));
-        Assert.Equal(beyond + mega, SparseCost.BytesToReach(beyond + mega, beyond + mega, 0.1));
-        // Nearly all values in a list or in code take twice the dense bytes and more.
-        Assert.Equal(20 * mega, SparseCost.BytesToReach(20 * mega, 20 * mega, 0.2));
-        Assert.Equal(beyond, SparseCost.BytesToReach(20 * mega, 20 * mega, 0.94));
+        (long, long) bytes(long own, long model, double density, long cache = 32 * mega) => SparseCost.BytesToReach(own, model, density, cache);
+        Assert.Equal((mega, mega), bytes(mega, 16 * mega, 0.1));
+        Assert.Equal((beyond, beyond), bytes(mega, (32 * mega) + 1, 0));
+        Assert.Equal((beyond + mega, beyond + mega), bytes(beyond + mega, beyond + mega, 0.1));
+        // Nearly all values in a list or in code take nearly twice the dense bytes and more: only what is stored does not fit.
+        Assert.Equal((20 * mega, 20 * mega), bytes(20 * mega, 20 * mega, 0.2));
+        Assert.Equal((20 * mega, beyond), bytes(20 * mega, 20 * mega, 0.94));
+        // The processor's cache counts.
+        Assert.Equal((beyond, beyond), bytes(mega, 16 * mega, 0.1, 8 * mega));
+        Assert.Equal((20 * mega, 20 * mega), bytes(20 * mega, 20 * mega, 0.94, 128 * mega));
+        Assert.InRange(SparseCost.LastCacheBytes, mega, long.MaxValue);
+    }
+
+    /// <summary>Where only what is stored does not fit the caches the lesser point of both counts, whichever that is, and the plan says which.</summary>
+    [Theory, InlineData(0.5, 0.4, true), InlineData(0.3, 0.4, false)]
+    public void The_lesser_point_counts_where_only_what_is_stored_comes_from_memory(double near, double far, bool farCounts)
+    {
+        var table = new BreakEvenTable([new(KernelKind.Csr, 2, near), new(KernelKind.Csr, 2, far) { WeightBytes = BreakEvenMeasurement.BeyondCaches }], "test");
+        var both = new KernelRules(new KernelWork(4)) { Stored = new KernelWork(4) { WeightBytes = BreakEvenMeasurement.BeyondCaches }, FarText = " from memory" };
+        Assert.Equal(Math.Min(near, far), both.Find(table, KernelKind.Csr)?.Density);
+        Assert.Equal(farCounts ? " from memory" : "", both.TextOf(both.Find(table, KernelKind.Csr)));
+        Assert.Null(both.Find(table, KernelKind.Block));
+        // A table without such a rule has nothing to say about memory.
+        var plain = new BreakEvenTable([new(KernelKind.Csr, 2, near)], "test");
+        Assert.Equal("", both.TextOf(both.Find(plain, KernelKind.Csr)));
     }
 
     /// <summary>Dense products compute whole panels: 100 outputs take what 128 do with 512 bits, so a sparse product beside them costs less.</summary>
@@ -317,8 +337,17 @@ public class BreakEvenTableTests
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.CsrVector, Size: 0 });
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Csr, Size: 2 });
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Csr, Size: 2, WeightBytes: BreakEvenMeasurement.BeyondCaches });
-        // Tall blocks have all rules of blocks: a table asks for the height first.
-        Assert.Equal([.. table.Entries.Where(e => e is { Kernel: KernelKind.Block, BlockRows: 0 }).Select(e => (e.Size, e.WeightBytes))], table.Entries.Where(e => e is { Kernel: KernelKind.Block, BlockRows: 8 }).Select(e => (e.Size, e.WeightBytes)));
+        // What a weight in the caches has a rule for has one from memory too: the number of rows decides before the bytes.
+        foreach (KernelKind kernel in (KernelKind[])[KernelKind.Csr, KernelKind.Block])
+        {
+            foreach (int height in new[] { 0, 8 })
+            {
+                IEnumerable<long> sizes(long bytes) => table.Entries.Where(e => e.Kernel == kernel && e.BlockRows == height && e.WeightBytes == bytes).Select(e => e.Size);
+                Assert.Equal(sizes(0), sizes(BreakEvenMeasurement.BeyondCaches));
+            }
+        }
+        // Tall blocks have all rules of blocks, but that small weights share those of few rows: a table asks for the height first.
+        Assert.Equal([.. table.Entries.Where(e => e is { Kernel: KernelKind.Block, BlockRows: 0 } and not { Size: <= 4, WeightBytes: BreakEvenMeasurement.PartOfSecondCache }).Select(e => (e.Size, e.WeightBytes))], table.Entries.Where(e => e is { Kernel: KernelKind.Block, BlockRows: 8 }).Select(e => (e.Size, e.WeightBytes)));
         Assert.Contains(table.Entries, e => e is { Kernel: KernelKind.Convolution, Images: 8 });
         foreach (int height in new[] { 4, 8, 16 }) Assert.Contains(table.Entries, e => e.Kernel == KernelKind.BlockVector && e.BlockRows == height);
         foreach (ValueKind values in Enum.GetValues<ValueKind>()) Assert.Contains(table.Entries, e => e.Kernel == KernelKind.BitmaskVector && e.Values == values && e.Density > 0);

@@ -45,16 +45,21 @@ public class PlannedKernelTests
     {
         KernelKind kernel = rows > 1 ? KernelKind.Csr : KernelKind.CsrVector;
         const long beyond = BreakEvenMeasurement.BeyondCaches;
-        var table = new BreakEvenTable([new(kernel, rows > 1 ? 2 : 0, 0.01), rows > 1 ? new(kernel, 2, 1) { WeightBytes = beyond } : new(kernel, beyond, 1)], "test");
-        foreach (bool large in new[] { false, true })
+        var points = new BreakEvenTable([new(kernel, rows > 1 ? 2 : 0, 0.01), rows > 1 ? new(kernel, 2, 1) { WeightBytes = beyond } : new(kernel, beyond, 1)], "test");
+        int many = (int)(Math.Max(beyond, SparseCost.LastCacheBytes) / sizeof(float) / 256);
+        // A table that is looked up is not read between two uses.
+        foreach ((bool large, bool table) in new[] { (false, false), (false, true), (true, false) })
         {
             var b = new GraphBuilder("layers");
             Value x = b.Input("x", ElementType.Float32, rows, 256), y = b.Linear(x, "w", 256);
-            if (large) y = b.Linear(y, "large", (int)(beyond / sizeof(float) / 256));
+            if (large) y = b.Linear(y, "large", many);
+            if (table) y = b.Add(y, b.Embedding(b.Input("ids", ElementType.Int64, rows), "table", many, 256));
             ModelGraph graph = b.Build(y);
             Weight w = graph.Weights["w.weight"];
             w.SetMask(PatternProjection.KeepBest(SparsityPattern.Unstructured, Array.ConvertAll(w.Read().ToSingles(), Math.Abs), 256, 256, 0.2));
-            string plan = new InferenceSession(graph, new SessionOptions { BreakEven = table }).DescribePlan(Inputs(graph));
+            Dictionary<string, TensorData> inputs = new() { ["x"] = RandomNetworks.Input(3, [rows, 256]) };
+            if (table) inputs["ids"] = TensorData.Wrap(new long[rows], rows);
+            string plan = new InferenceSession(graph, new SessionOptions { BreakEven = points }).DescribePlan(inputs);
             Assert.Equal(large, plan.Contains("break-even 1.00 of weights from memory", StringComparison.Ordinal));
             Assert.Equal(!large, plan.Contains("break-even 0.01", StringComparison.Ordinal));
         }

@@ -19,12 +19,16 @@ internal static class BreakEvenMeasurement
     private const double Agreement = 1.1;
     private const int MostHalves = 6;
 
-    // Columns of a row from which on scales and adding up are no longer most of it, and a small part of it; bytes that no second cache holds, that a part of the third one holds beside what else is used, and that no cache holds.
+    // Columns of a row from which on scales and adding up are no longer most of it, and a small part of it; bytes that are a good part of a second cache, that none holds, that a part of the third one holds beside what else is used, and that no cache holds.
     public const int MiddleRow = 256, LongRow = 2048;
-    public const long BeyondSecondCache = 4 << 20, PartOfThirdCache = 12 << 20, BeyondCaches = 32 << 20;
+    public const long PartOfSecondCache = 512 << 10, BeyondSecondCache = 4 << 20, PartOfThirdCache = 12 << 20, BeyondCaches = 32 << 20;
 
     // Rows of a block from which on up to so many rows of input meet it along a register.
     private const int TallBlock = 8, LaneRows = 4;
+
+    // Weights of 1024 x 1024 that are met in turn where none is to be in a cache: 40 MB, with a third cache of more than 32 MB up to four times as many.
+    private const int FarSide = 1024;
+    private static readonly int s_farCopies = (int)Math.Clamp(SparseCost.LastCacheBytes * 5 / 4 / (FarSide * FarSide * sizeof(float)), 10, 40);
 
     // Images of a batch from which on threads share images and not their pixels: as PreparedSparseConvolution does.
     public const int SharedImages = 8;
@@ -41,7 +45,7 @@ internal static class BreakEvenMeasurement
         .. Of(KernelKind.Pointwise, 1, 1, (512, 1), (512, 4), (256, 7), (128, 14), (64, 28)).Select(l => l with { Batch = SharedImages }),
         .. Of(KernelKind.ConvolutionBlock, 1, 1, (512, 1), (512, 4), (512, 7), (256, 14), (64, 56)).Select(l => l with { BlockRows = 4 }),
         .. Of(KernelKind.ConvolutionBlock, 1, 1, (512, 1), (512, 4), (512, 7), (256, 14), (64, 56)).Select(l => l with { BlockRows = 8 }),
-        .. Of(KernelKind.Grouped, 5, 0, (256, 1), (256, 7), (128, 28)),
+        .. Of(KernelKind.Grouped, 5, 0, (256, 1), (128, 28)),
         .. Of(KernelKind.Grouped, 3, 32, (512, 1), (512, 4), (256, 7), (256, 14), (128, 28), (128, 56)).Select(l => l with { LeastColumns = SeveralChannels }),
         .. Of(KernelKind.Grouped, 3, 32, (512, 1), (256, 7), (128, 14), (128, 28)).Select(l => l with { Batch = SharedImages }),
         .. Of(KernelKind.Depthwise, 3, 0, (256, 4), (256, 7), (128, 14), (128, 28)),
@@ -81,19 +85,24 @@ internal static class BreakEvenMeasurement
             foreach (int height in (ReadOnlySpan<int>)[1, 4, TallBlock])
             {
                 Func<int, double>? matrix = null;
-                foreach (int rows in product.Rows.Where(r => height < TallBlock || r <= LaneRows))
-                    Add(new BreakEven(height > 1 ? KernelKind.Block : KernelKind.Csr, Math.Min(rows, ManyRows), 0) { WeightBytes = product.From, BlockRows = height / TallBlock * TallBlock }, () => (matrix ??= Matrix(product, height))(rows));
+                bool tall = height >= TallBlock;
+                // The smallest weights have the points of tall blocks of 512 x 512, which are the lesser.
+                if (tall && product.From == 0) continue;
+                foreach (int rows in product.Rows.Where(r => !tall || r <= LaneRows))
+                    Add(new BreakEven(height > 1 ? KernelKind.Block : KernelKind.Csr, Math.Min(rows, ManyRows), 0) { WeightBytes = tall && product.From == PartOfSecondCache ? 0 : product.From, BlockRows = tall ? TallBlock : 0 }, () => (matrix ??= Matrix(product, height))(rows));
             }
         }
         // With more rows of input all blocks take the same time, and a table asks for the height first.
         entries.AddRange([.. entries.Where(e => e is { Kernel: KernelKind.Block, BlockRows: 0, Size: > LaneRows }).Select(e => e with { BlockRows = TallBlock })]);
-        // 896: a second cache of half a megabyte to one holds no such weight, whose dense twin then waits for the third (Zen 1, one thread: blocks of 4 x 1 break even at 0.19 of 512 x 512 and gain a quarter at 0.3 of 768 x 768).
-        foreach ((int side, long size) in new[] { (512, 0L), (896, 2L << 20), (1536, 4L << 20), (2048, PartOfThirdCache), (3072, BeyondCaches) })
+        // From 2 MB on a second cache of half a megabyte to one holds no dense weight, which then waits for the third (Zen 1, one thread: blocks of 4 x 1 break even at 0.19 of 512 x 512 and gain a quarter at 0.3 of 768 x 768; 896 x 896 is halfway to the next rule).
+        foreach ((int side, long size) in new[] { (512, 0L), (896, 2L << 20), (1536, 4L << 20), (2048, PartOfThirdCache), (FarSide, BeyondCaches) })
         {
             Add(new BreakEven(KernelKind.CsrVector, size, 0), () => Vector(side, size, KernelKind.CsrVector, 1));
             Add(new BreakEven(KernelKind.BitmaskVector, size, 0), () => Vector(side, size, KernelKind.BitmaskVector, 1));
+            // Blocks and columns have the points of 4 MB there, which are the lesser or the same (Zen 4, two threads: 0.31 for 0.39 with 4 x 1, 0.55 and 0.82 for the same with 8 x 1 and 16 x 1, 0.75 for 0.81 by columns).
+            if (size == PartOfThirdCache) continue;
             foreach (int height in (ReadOnlySpan<int>)[4, 8, 16]) Add(new BreakEven(KernelKind.BlockVector, size, 0) { BlockRows = height }, () => Vector(side, size, KernelKind.BlockVector, height));
-            Add(new BreakEven(KernelKind.Columns, size, 0), () => Columns(side));
+            Add(new BreakEven(KernelKind.Columns, size, 0), () => Columns(size < BeyondCaches ? side : FarColumns));
         }
         // Twice, all others in between: one in forty was four times too high and more, its dense product slow for as long as the look took (Zen 4, never the same one).
         foreach (ValueKind values in (ValueKind[])[ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4, ValueKind.BFloat16, ValueKind.Int8, ValueKind.Int4])
@@ -122,17 +131,20 @@ internal static class BreakEvenMeasurement
     // Points change little from here on: the rule of more rows holds from so many.
     private const int ManyRows = 64;
 
+    // One full weight by columns that no cache of 32 MB holds.
+    private const int FarColumns = 3072;
+
     /// <summary>Square weights that are timed with so many rows of input, <see cref="ManyRows"/> and more with 128; for all weights of at least <see cref="From"/> bytes. Copies are met in turn.</summary>
     private sealed record Product(int Side, long From, int Copies, double Density, params int[] Rows);
 
     // A tile of the dense kernel has eight rows; what fills none is cheaper from four rows down. Few rows wait for the weight: for one of 256 x 256 as long as for the multiply-adds, twice as long and more for what the third cache and memory hold.
     private static IEnumerable<Product> Products =>
     [
-        new(256, 0, 1, Density, 2, 4, 5, 8, 12), new(512, 512 << 10, 1, Density, 2, 4, 5, 8, 12), new(512, 0, 1, Density, 16, 24, 32, 128),
+        new(256, 0, 1, Density, 2, 4, 5, 8, 12), new(512, PartOfSecondCache, 1, Density, 2, 4, 5, 8, 12), new(512, 0, 1, Density, 16, 24, 32, 128),
         // A model that fits the third cache, with one weight that is a good part of it: a third of its values in code fits as well, half of them hardly do.
-        new(2048, PartOfThirdCache, 1, PartDensity, 2, 4, 5, 8, 12, 16),
+        new(2048, PartOfThirdCache, 1, PartDensity, 2, 4, 5, 8),
         // A model that does not: its next weight comes from memory, whatever its size (see SparseCost.BytesToReach).
-        new(1024, BeyondCaches, 10, Density, 2, 4, 5, 8, 12, 16, 24, 128),
+        new(FarSide, BeyondCaches, s_farCopies, Density, 2, 4, 5, 8, 12, 16, 24, 32, 128),
     ];
 
     private static double Convolution(Layer layer)
@@ -174,39 +186,60 @@ internal static class BreakEvenMeasurement
             // Code is written when it is first needed.
             for (int i = 1; i < copies; i++) sparse[i].Linear(x, rows, y);
             Action dense = () => Gemm.Multiply(false, rows, x, side, packed[next = (next + 1) % copies], 0, y, side, default, default, Clamp.None);
-            return BreakEvenOf(SparseCost.OfLinear(density, side, side, rows, height, from), dense, () => sparse[next].Linear(x, rows, y), TimesOf(from, copies));
+            return BreakEvenOf(SparseCost.OfLinear(density, side, side, rows, height), dense, () => sparse[next].Linear(x, rows, y), TimesOf(from, copies));
         };
     }
 
     /// <summary>How candidates of weights are timed: together those of a model that fits the third cache may not; the best time from memory is that of a copy of which a part was still in a cache, and the median is what a model sees.</summary>
-    private static Func<Action[], double[]> TimesOf(long from, int copies = 1) =>
-        copies > 1 ? c => KernelTimer.Medians(BudgetMilliseconds / 2, c) : from is >= PartOfThirdCache and < BeyondCaches ? c => KernelTimer.BestAgain(BudgetMilliseconds / 2, c) : c => KernelTimer.Best(BudgetMilliseconds / 2, CancellationToken.None, c);
+    private static Func<Action[], double[]> TimesOf(long from, int copies = 1)
+    {
+        if (copies > 1) return c => KernelTimer.Medians(BudgetMilliseconds / 2, c);
+        return c => KernelTimer.BestOfMany(BudgetMilliseconds / 2, again: from is >= PartOfThirdCache and < BeyondCaches, c);
+    }
 
+    /// <summary>The point of a square weight against one vector, or of the next of several copies.</summary>
     private static double Vector(int side, long size, KernelKind kernel, int blockRows)
     {
         var random = new Random(3);
-        // A bit-mask reads all its bits whatever the density, and windows fill with it: they are measured where they are meant to win. From 3072 x 3072 on a bit-mask gained at 0.4, where a third cache of 32 MB held it, and lost by a third at 0.7; so do windows.
+        // A bit-mask reads all its bits whatever the density, and windows fill with it: they are measured where they are meant to win. A bit-mask over 3072 x 3072 gained at 0.4, where a third cache of 32 MB held it, and lost by a third at 0.7, where it did not; windows of 12 MB and more are measured at 0.7 for the same reason.
         bool windows = kernel == KernelKind.CsrVector && LinearKernel.UsesWindows;
         double density = kernel == KernelKind.BitmaskVector ? BitmaskOfSinglesDensity : windows ? size < PartOfThirdCache ? BitmaskDensity : FarWindowsDensity : VectorDensity;
         float[] weight = Uniform(random, side * side), x = Uniform(random, side), y = new float[side];
-        PackedMatrix packed = PackedMatrix.Right(true, side, side, weight, side);
+        int copies = size < BeyondCaches ? 1 : s_farCopies, next = 0;
+        PackedMatrix[] packed = Copies(() => PackedMatrix.Right(true, side, side, weight, side));
         Mask mask = RandomMask(random, side, side, blockRows, density);
-        Action dense = () => Gemm.Multiply(false, 1, x, side, packed, 0, y, side, default, default, Clamp.None);
-        Func<Action[], double[]> times = TimesOf(size);
+        Action dense = () => Gemm.Multiply(false, 1, x, side, packed[next = (next + 1) % copies], 0, y, side, default, default, Clamp.None);
+        Action sparse;
+        double cost = density;
         switch (kernel)
         {
             case KernelKind.CsrVector:
-                CsrMatrix csr = CsrMatrix.FromMask(mask, weight, side, side);
-                if (!windows) return BreakEvenOf(density, dense, () => SpMV.Multiply(csr, x, y), times);
-                var prepared = new PreparedSpMV(csr);
-                return BreakEvenOf(SparseCost.OfWindows(prepared.Bytes, side, side), dense, () => prepared.Multiply(x, y, default, Clamp.None), times);
+                CsrMatrix[] rows = Copies(() => CsrMatrix.FromMask(mask, weight, side, side));
+                sparse = () => SpMV.Multiply(rows[next], x, y);
+                if (!windows) break;
+                PreparedSpMV[] prepared = [.. rows.Select(r => new PreparedSpMV(r))];
+                cost = SparseCost.OfWindows(prepared[0].Bytes, side, side);
+                sparse = () => prepared[next].Multiply(x, y, default, Clamp.None);
+                break;
             case KernelKind.BitmaskVector:
-                CompactMatrix bits = CompactMatrix.FromMask(mask, weight, side, side, ValueKind.Float32);
-                return BreakEvenOf(SparseCost.OfBitmask(density), dense, () => Gemv.Multiply(bits, x, y), times);
+                CompactMatrix[] bits = Copies(() => CompactMatrix.FromMask(mask, weight, side, side, ValueKind.Float32));
+                cost = SparseCost.OfBitmask(density);
+                sparse = () => Gemv.Multiply(bits[next], x, y);
+                break;
             default:
-                BlockCsrMatrix tiles = BlockCsrMatrix.FromMask(mask, weight, side, side, blockRows, 1);
-                return BreakEvenOf(density, dense, () => SpMV.Multiply(tiles, x, y), times);
+                BlockCsrMatrix[] tiles = Copies(() => BlockCsrMatrix.FromMask(mask, weight, side, side, blockRows, 1));
+                sparse = () => SpMV.Multiply(tiles[next], x, y);
+                break;
         }
+        // The first product with a copy cuts it into parts for threads.
+        for (int i = 1; i < copies; i++)
+        {
+            dense();
+            sparse();
+        }
+        return BreakEvenOf(cost, dense, sparse, TimesOf(size, copies));
+
+        T[] Copies<T>(Func<T> make) => [.. Enumerable.Range(0, copies).Select(_ => make())];
     }
 
     /// <summary>Values of few bits under a mask or in windows beside all values of the same type: a matrix that stays in the second cache, or the next of many copies.</summary>

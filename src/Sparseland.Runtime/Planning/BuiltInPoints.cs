@@ -46,7 +46,7 @@ internal static class BuiltInPoints
         // 2048 x 2048 again and again, at densities of 0.25 and 0.5.
         .. Products(BreakEvenMeasurement.PartOfThirdCache, (2, 0.42), (4, 0.42), (5, 0.5)),
         // Of the next of several copies: 3072 x 1024, 2048 x 2048 and 3072 x 3072 at densities of 0.5 to 0.68, compressed rows.
-        .. Products(BreakEvenMeasurement.BeyondCaches, (2, 0.28), (5, 0.3), (8, 0.31), (12, 0.41), (16, 0.47), (24, 0.72), (64, 0.88)),
+        .. Products(BreakEvenMeasurement.BeyondCaches, (2, 0.28), (4, 0.28), (5, 0.3), (8, 0.31), (12, 0.41), (16, 0.47), (24, 0.72), (64, 0.88)),
         .. Rules(KernelKind.Grouped, (0, 0.37), (16, 0.65)),
         .. Rules(KernelKind.Depthwise, (0, 0.78), (196, 0.7)),
     ];

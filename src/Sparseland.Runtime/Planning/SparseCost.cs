@@ -18,20 +18,20 @@ internal static class SparseCost
     private const int PanelRows = 28;
     private const double Load = 2.2, Copy = 2.2, LoopLoad = 1, LoopCopy = 0.25, Write = 0.28, Tap = 2.65;
 
-    // Stored values of a convolution whose code and values (14 bytes each) leave the caches before they are used again, and what their arrival costs where 16 pixels meet them: 32 bytes a nanosecond from the third cache
-    // (3072 x 1024 places, 70 % stored, met by 16 columns: 31 MB in 0.97 ms, beside 0.73 of the dense weight). Points of linear layers know it by the bytes of the weight; beside whole units they begin there too.
-    private const double FarStored = 600_000, FarCode = 1.75;
+    // Bytes of a stored value in straight-line code, and of one with its column.
+    private const double CodeBytes = 14, ListedBytes = 8;
 
-    // Whole units of 512 bits multiply faster than code arrives from anywhere but the second cache, of which half a megabyte of it (14 bytes each) is a good part. Zen 5, 4 to 16 rows: 0.17 ns for a place of the weight and a cost of one
+    // Stored values of a convolution whose code and values (8 MB) leave the caches before they are used again, and what their arrival costs where 16 pixels meet them: 32 bytes a nanosecond from the third cache
+    // (3072 x 1024 places, 70 % stored, met by 16 columns: 31 MB in 0.97 ms, beside 0.73 of the dense weight). Points of linear layers know it by the bytes of the weight; beside whole units they begin there too.
+    private const double FarStored = (8 << 20) / CodeBytes, FarCode = 1.75;
+
+    // Whole units of 512 bits multiply faster than code arrives from anywhere but the second cache, of which half a megabyte of it is a good part. Zen 5, 4 to 16 rows: 0.17 ns for a place of the weight and a cost of one
     // (256 x 256 at 50 and 20 %), beside it 0.27 to 0.33 ns for each stored value of 512 x 512 to 1024 x 1024, and 0.5 to 1 of 2048 x 2048.
-    private const double NearStored = 37_000, BeyondNearCode = 1.6, BeyondFarCode = 3;
+    private const double NearStored = (512 << 10) / CodeBytes, BeyondNearCode = 1.6, BeyondFarCode = 3;
 
     // Where points of few rows are those of a dense weight in the caches (built-in ones): one of 32 MB and more came from memory there, whatever it met. Zen 5, one thread (two were not measured), 3072 x 3072 and 2048 x 4096 beside 512 x 64: 0.19 to 0.3 ns a place and
     // 0.036 with 2 rows, 0.22 to 0.3 and 0.075 with 5, 0.25 to 0.29 and 0.1 with 8; 16 rows need that long to multiply. The share taken here is above those: a wrong choice of the dense product is the lesser loss.
     private const double FarPlaces = BreakEvenMeasurement.BeyondCaches / sizeof(float), FarShare = 0.2, FarShareOfRow = 0.045;
-
-    // A stored value in straight-line code, and one with its column.
-    private const double CodeBytes = 14, ListedBytes = 8;
 
     // Rows of 4096 in memory in bfloat16, int8 and int4, 50 to 90 % zeros (figure gemv): each within a tenth of time = this + the rest in proportion to density.
     private const double ExpandFewBits = 1 / 3.0;
@@ -63,29 +63,34 @@ internal static class SparseCost
     /// <param name="outputs">Rows of the weight, at least 1.</param>
     /// <param name="rows">Rows of the input.</param>
     /// <param name="blockRows">Rows of the weight that are stored together.</param>
-    /// <param name="weightBytes">See <see cref="KernelWork.WeightBytes"/>; the weight's own where less is said.</param>
-    public static double OfLinear(double density, int inputs, int outputs, int rows, int blockRows = 1, long weightBytes = 0)
+    public static double OfLinear(double density, int inputs, int outputs, int rows, int blockRows = 1)
     {
         int panel = PackedMatrix.RightPanel;
         // Dense panels are as wide as two registers, whatever of the last is filled: 100 outputs take what 128 do (Zen 4, one thread, 768 x 100, 16 to 197 rows: 85 GFLOP/s where 64 outputs reach 105).
-        double cost = Of(density, outputs, rows, blockRows) * outputs / ((outputs + panel - 1) / panel * panel), places = Math.Max((double)inputs * outputs, weightBytes / sizeof(float)), stored = density * places;
+        double cost = Of(density, outputs, rows, blockRows) * outputs / ((outputs + panel - 1) / panel * panel), places = (double)inputs * outputs, stored = density * places;
         if (!CompiledKernels.AreWritten || !VectorUnits.AreFullWidth || stored <= NearStored) return cost;
         cost = Math.Max(cost, (stored > FarStored ? BeyondFarCode : BeyondNearCode) * density * 16 / Math.Max(16, rows));
         return places < FarPlaces ? cost : cost * Math.Min(1, FarShare + (FarShareOfRow * rows));
     }
 
     /// <summary>
-    /// The bytes that a product with few rows of input waits for (<see cref="KernelWork.WeightBytes"/>): those of the dense weight, or of one that no cache holds where the model does not fit the caches, dense or with as much of every weight stored as of this one.
+    /// The bytes that a product with few rows of input waits for (<see cref="KernelWork.WeightBytes"/>): those of the dense weight, or of one that no cache holds where the model does not fit the last cache, dense and with as much of every weight stored as of this one.
+    /// Where only what is stored does not fit, neither number of bytes is that of a measured pair: the lesser point of both is the safe one.
     /// Zen 4, 2 to 16 rows at densities of 0.25 and 0.5: compressed rows of the next of many weights break even at 0.33 to 0.86 (one thread) and 0.32 to 0.61 (two), whether these are of 768 x 768, 1024 x 1024 or 2048 x 2048; one of 768 x 768 or 1024 x 1024 again and again at 0.22 to 1.2, one of 2048 x 2048 at 0.47 to 1.3.
     /// </summary>
     /// <param name="ownBytes">Of the weight without zeros.</param>
     /// <param name="modelBytes">Of all weights of the model without zeros.</param>
     /// <param name="density">Stored fraction of the weight.</param>
-    public static long BytesToReach(long ownBytes, long modelBytes, double density)
+    /// <param name="cacheBytes">Of the last cache, see <see cref="LastCacheBytes"/>.</param>
+    public static (long Dense, long Stored) BytesToReach(long ownBytes, long modelBytes, double density, long cacheBytes)
     {
         double held = Math.Max(1, density * (CompiledKernels.AreWritten ? CodeBytes : ListedBytes) / sizeof(float));
-        return held * modelBytes > BreakEvenMeasurement.BeyondCaches ? Math.Max(ownBytes, BreakEvenMeasurement.BeyondCaches) : ownBytes;
+        long far = Math.Max(ownBytes, BreakEvenMeasurement.BeyondCaches);
+        return (modelBytes > cacheBytes ? far : ownBytes, held * modelBytes > cacheBytes ? far : ownBytes);
     }
+
+    /// <summary>Bytes of this processor's third cache; where it does not say, those of the machines that points were measured on. Others may share it: a part of it counts as the whole.</summary>
+    public static long LastCacheBytes => ProcessorIdentity.CacheBytes.L3 is > 0 and int bytes ? bytes : BreakEvenMeasurement.BeyondCaches;
 
     /// <summary>
     /// The cost of a depthwise convolution: results are written whatever a channel keeps, and kept taps share no loads. At half of the taps it lost to the dense kernel

@@ -37,10 +37,13 @@ internal sealed class StepContext(ModelGraph graph, IReadOnlyDictionary<string, 
     }
 
     /// <summary>Bytes that the model's weights of few bits would take without masks: what is read between two uses of one of them.</summary>
-    public long CompactBytes => _compactBytes ??= graph.Weights.Values.Sum(w => w.Storage.Matrix is { } m && m.Kind != ValueKind.Float32 ? (long)m.Rows * m.Columns * m.Kind.Bits() / 8 : 0);
+    public long CompactBytes => _compactBytes ??= Multiplied().Sum(w => w.Storage.Matrix is { } m && m.Kind != ValueKind.Float32 ? (long)m.Rows * m.Columns * m.Kind.Bits() / 8 : 0);
 
-    /// <summary>Bytes that all of the model's weights would take without zeros, those of few bits as they are held: what is read between two uses of one of them.</summary>
-    public long WeightBytes => _weightBytes ??= CompactBytes + graph.Weights.Values.Sum(w => w.Storage.Matrix is { } m && m.Kind != ValueKind.Float32 ? 0 : w.Length * (long)sizeof(float));
+    /// <summary>Bytes that all weights of the model's products would take without zeros, those of few bits as they are held: what is read between two uses of one of them.</summary>
+    public long WeightBytes => _weightBytes ??= CompactBytes + Multiplied().Sum(w => w.Storage.Matrix is { } m && m.Kind != ValueKind.Float32 ? 0 : w.Length * (long)sizeof(float));
+
+    // Of a table that is looked up a few rows are read; values that several weights share are in the caches once.
+    private IEnumerable<Weight> Multiplied() => graph.Nodes.Where(n => n.OpType is "Conv" or "ConvTranspose" or "Gemm" or "MatMul").SelectMany(n => n.Inputs).Select(Weight).OfType<Weight>().DistinctBy(w => w.Storage);
 
     /// <summary>What inference knows about a value; null when nothing.</summary>
     public TensorType? TypeOf(string name) => types.TryGetValue(name, out TensorType? type)

@@ -21,7 +21,24 @@ internal sealed record KernelChoice<T>(T Kernel, KernelKind Kind, double Density
 /// <param name="Work">What the table's rules are compared with.</param>
 /// <param name="Text">The same for the plan's reason, beginning with a space, or empty.</param>
 /// <param name="Uncertainty">Where a kernel is expected to be less than so many times as fast as the dense one, or as slow, no rule decides: candidates are timed, once in a session.</param>
-internal sealed record KernelRules(KernelWork Work, string Text = "", double Uncertainty = 1);
+internal sealed record KernelRules(KernelWork Work, string Text = "", double Uncertainty = 1)
+{
+    /// <summary>The same work where what is stored comes from farther away than the dense weight: the lesser point of both counts. Null for <see cref="Work"/>.</summary>
+    public KernelWork? Stored { get; init; }
+
+    /// <summary>What follows <see cref="Text"/> where the rule that counts is one of weights that no cache holds.</summary>
+    public string FarText { get; init; } = "";
+
+    /// <summary>The rule that counts for a kernel; null where there is none.</summary>
+    public BreakEven? Find(BreakEvenTable table, KernelKind kernel)
+    {
+        BreakEven? rule = table.Find(kernel, Work);
+        return rule is not null && Stored is { } stored && table.Find(kernel, stored) is { } other && other.Density < rule.Density ? other : rule;
+    }
+
+    /// <summary>The text for the plan's reason beside a rule.</summary>
+    public string TextOf(BreakEven? rule) => rule is not null && Math.Max(rule.Size, rule.WeightBytes) >= BreakEvenMeasurement.BeyondCaches ? Text + FarText : Text;
+}
 
 /// <summary>Chooses among kernels by the break-even table, or by timing them.</summary>
 internal static class KernelChooser
@@ -51,7 +68,7 @@ internal static class KernelChooser
         if (context.Options.ForceDense) return Take(dense, "dense was asked for");
         if (multiplyAdds < SmallestWorthwhile && !context.Options.AutoTune) return Take(dense, "too little work to gain from zeros");
         BreakEvenTable table = context.Options.BreakEven;
-        var ranked = candidates.Skip(1).Select(c => (Candidate: c, Speedup: table.Speedup(c.Kind, rules.Work, c.Cost))).OrderByDescending(c => c.Speedup).ToList();
+        var ranked = candidates.Skip(1).Select(c => (Candidate: c, Speedup: BreakEvenTable.SpeedupOf(rules.Find(table, c.Kind), c.Cost))).OrderByDescending(c => c.Speedup).ToList();
 
         // All: a table that was not measured here may be wrong about any of them.
         List<Candidate<T>> tried = [dense, .. ranked.Select(r => r.Candidate).Where(c => double.IsFinite(c.Cost))];
@@ -72,10 +89,12 @@ internal static class KernelChooser
         }
 
         (Candidate<T> first, double speedup) = ranked[0];
-        double breakEven = table.For(first.Kind, rules.Work);
+        BreakEven? rule = rules.Find(table, first.Kind);
+        double breakEven = rule?.Density ?? 0;
+        string text = rules.TextOf(rule);
         if (speedup < BreakEvenTable.Margin)
-            return Take(dense, $"density {density:0.00}, cost {first.Cost:0.00} is not below break-even {breakEven:0.00} / {BreakEvenTable.Margin}{rules.Text} ({table.Origin})");
-        return Take(first, $"{first.Note}density {density:0.000}, cost {first.Cost:0.000} below break-even {breakEven:0.00}{rules.Text} ({table.Origin})");
+            return Take(dense, $"density {density:0.00}, cost {first.Cost:0.00} is not below break-even {breakEven:0.00} / {BreakEvenTable.Margin}{text} ({table.Origin})");
+        return Take(first, $"{first.Note}density {density:0.000}, cost {first.Cost:0.000} below break-even {breakEven:0.00}{text} ({table.Origin})");
 
         KernelChoice<T> Take(Candidate<T> chosen, string reason) => new(context.Prepared.Get(chosen.Key, chosen.Prepare), chosen.Kind, density, reason);
     }

@@ -37,8 +37,6 @@ internal abstract class LinearKernel(int inputs, int outputs)
         if (CompactLinear.TryChoose(weight, transposed, rows, context) is { } compact) return compact;
         WeightMatrix matrix = context.Prepared.Matrix(weight, !transposed);
         var candidates = new List<Candidate<LinearKernel>> { new(KernelKind.Dense, 1, Key(KernelKind.Dense), () => new DenseLinear(weight, transposed, inputs, outputs), "") };
-        // A weight that fits the caches comes from memory where the model does not. One vector meets no code, and lists that are no longer than the dense weight.
-        long own = (long)inputs * outputs * sizeof(float), bytes = SparseCost.BytesToReach(own, context.WeightBytes, rows > 1 ? matrix.Density : 0);
         bool full = matrix.Density >= KernelChooser.Full, byColumns = full && rows == 1 && ColumnLinear.Suits(outputs, input, context);
         if (byColumns)
         {
@@ -46,8 +44,8 @@ internal abstract class LinearKernel(int inputs, int outputs)
         }
         else if (!full && rows > 1)
         {
-            candidates.Add(new(KernelKind.Csr, SparseCost.OfLinear(matrix.Density, inputs, Math.Max(1, outputs), rows, 1, bytes), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), matrix.Note));
-            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.OfLinear(matrix.Density, inputs, Math.Max(1, outputs), rows, matrix.BlockRows, bytes), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
+            candidates.Add(new(KernelKind.Csr, SparseCost.OfLinear(matrix.Density, inputs, Math.Max(1, outputs), rows), Key(KernelKind.Csr), () => new CsrLinear(matrix.Csr), matrix.Note));
+            if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.Block, SparseCost.OfLinear(matrix.Density, inputs, Math.Max(1, outputs), rows, matrix.BlockRows), Key(KernelKind.Block), () => new BlockLinear(matrix), Tiles()));
         }
         else if (!full)
         {
@@ -55,8 +53,11 @@ internal abstract class LinearKernel(int inputs, int outputs)
             candidates.Add(new(KernelKind.BitmaskVector, SparseCost.OfBitmask(matrix.Density), Key(KernelKind.BitmaskVector), () => new BitmaskVector(matrix.Csr), matrix.Note));
             if (matrix.BlockRows > 1) candidates.Add(new(KernelKind.BlockVector, matrix.Density, Key(KernelKind.BlockVector), () => new BlockVector(matrix), Tiles()));
         }
-        var work = new KernelWork(rows > 1 ? rows : bytes) { BlockRows = matrix.BlockRows, WeightBytes = rows > 1 ? bytes : 0 };
-        return KernelChooser.Choose(candidates, new KernelRules(work, bytes > own ? " of weights from memory" : ""), matrix.Density, (long)rows * inputs * outputs, context, kernel =>
+        // A weight that fits the caches comes from memory where the model does not. One vector meets no code, and what is stored for it counts as no more bytes than the dense weight; columns are measured as the only weight.
+        long own = (long)inputs * outputs * sizeof(float);
+        (long ofDense, long ofStored) = byColumns ? (own, own) : SparseCost.BytesToReach(own, context.WeightBytes, rows > 1 ? matrix.Density : 0, SparseCost.LastCacheBytes);
+        var rules = new KernelRules(Work(ofDense)) { Stored = Work(ofStored), FarText = " of weights from memory" };
+        return KernelChooser.Choose(candidates, rules, matrix.Density, (long)rows * inputs * outputs, context, kernel =>
         {
             var x = new float[rows * inputs];
             Array.Fill(x, 0.5f);
@@ -66,6 +67,8 @@ internal abstract class LinearKernel(int inputs, int outputs)
             var y = new float[rows * outputs];
             return () => kernel.Multiply(x, rows, y, default, default, Clamp.None);
         });
+
+        KernelWork Work(long bytes) => new(rows > 1 ? rows : bytes) { BlockRows = matrix.BlockRows, WeightBytes = rows > 1 ? bytes : 0 };
 
         string Key(KernelKind kind) => $"{weight.Name}|linear|{transposed}|{kind}";
 
