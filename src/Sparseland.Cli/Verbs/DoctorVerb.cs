@@ -44,7 +44,7 @@ internal sealed class DoctorVerb : Verb
 
         double? calibrated = arguments.GetValue(_calibrate) && !context.Settings.DryRun ? await CalibrateAsync(context).ConfigureAwait(false) : null;
         BreakEvenTable points = MachineTable.Table;
-        context.Say($"break-even points: {points.Origin}{(File.Exists(BreakEvenTable.MachinePath) ? $", kept in {BreakEvenTable.MachinePath}" : "; --calibrate measures those of this machine in some 20 seconds")}");
+        context.Say($"break-even points: {points.Origin}{(File.Exists(BreakEvenTable.MachinePath) ? $", kept in {BreakEvenTable.MachinePath}" : "; --calibrate measures those of this machine in some 25 seconds")}");
         if (context.Settings.Verbose || arguments.GetValue(_calibrate)) Show(context, points);
         List<string> advice = Advice(machine);
         foreach (string line in advice) context.Say("- " + line);
