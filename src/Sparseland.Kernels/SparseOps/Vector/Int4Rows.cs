@@ -60,7 +60,7 @@ internal unsafe struct Int4Rows : IRowSum
 
     private readonly int RowBytes => (WordsPerRow * 64) + 128;
 
-    public readonly int ScratchBytes => (FourUpTo > 0 ? 4 * ScaleBytes : ScaleBytes) + (2 * RowBytes);
+    public readonly int ScratchBytes => (Bits == null && FourUpTo > 0 ? 4 * ScaleBytes : ScaleBytes) + (2 * RowBytes);
 
     /// <summary>Under a mask rows are unpacked first; four of those at once were slower than one after the other (Zen 4, 50 % zeros), so <see cref="Four(int, int, int, float*, byte*)"/> takes one at a time there, and saves what is the same for all.</summary>
     public readonly int FourUpTo => Bits != null ? (UsesCode ? WideRows : 0) : IsPacked && (UsesCode || (Uses256 && Level < SimdLevel.Vector512 && !VectorUnits.AreHalf256)) ? WideRows : 0;
