@@ -8,11 +8,6 @@ namespace Sparseland.Runtime.Tests;
 /// <summary>Windows of odd and hostile sizes through plans: right, or refused with a code.</summary>
 public sealed class GeometryTests
 {
-    private static readonly SessionOptions s_alwaysSparse = new()
-    {
-        BreakEven = new BreakEvenTable(Enum.GetValues<KernelKind>().Select(k => new BreakEven(k, 0, 1)), "tests"),
-    };
-
     [Theory]
     // A padded image of 92682 x 92682 pixels, whose number is 4096 or so in 32 bits.
     [InlineData(2, 1, 92681, 46341, 46340, 1)]
@@ -30,7 +25,7 @@ public sealed class GeometryTests
         {
             ModelGraph graph = Graph(kernel, groups, density);
             Set(graph, stride, dilation, before, after);
-            var error = Assert.Throws<GraphException>(() => new InferenceSession(graph, s_alwaysSparse).Run(Input(graph.Weights["conv.weight"].Shape[0], 1)));
+            var error = Assert.Throws<GraphException>(() => new InferenceSession(graph, PlannedOptions.AlwaysSparse).Run(Input(graph.Weights["conv.weight"].Shape[0], 1)));
             Assert.StartsWith("SL2", error.Code, StringComparison.Ordinal);
             Assert.Contains("conv", error.Describe(), StringComparison.Ordinal);
         }
@@ -50,7 +45,7 @@ public sealed class GeometryTests
             Set(graph, stride, dilation, before, after);
             TensorData x = Input(16, 79);
             float[] dense = new InferenceSession(graph, new SessionOptions { ForceDense = true }).Run(x).Values.First().Array<float>();
-            var session = new InferenceSession(graph, s_alwaysSparse);
+            var session = new InferenceSession(graph, PlannedOptions.AlwaysSparse);
             string plan = session.DescribePlan(new Dictionary<string, TensorData> { ["x"] = x });
             // Which kernel groups get is what a clock says: the sparse one is called by itself.
             Assert.True(stride > 100 || groups > 1 || plan.Contains("sparse convolution", StringComparison.Ordinal), plan);

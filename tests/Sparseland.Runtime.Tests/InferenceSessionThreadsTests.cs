@@ -12,8 +12,6 @@ public class InferenceSessionThreadsTests
     [Fact]
     public void Results_do_not_depend_on_threads()
     {
-        // Sparse kernels everywhere, whatever they cost.
-        var sparse = new SessionOptions { BreakEven = new BreakEvenTable(Enum.GetValues<KernelKind>().Select(k => new BreakEven(k, 0, 1)), "tests") };
         int before = WorkPool.Threads;
         try
         {
@@ -22,11 +20,11 @@ public class InferenceSessionThreadsTests
             {
                 TensorData x = RandomNetworks.Input(1, batch, 3, 12, 12);
                 WorkPool.Threads = 1;
-                float[] one = new InferenceSession(graph, sparse).Run(x).Values.First().Array<float>();
+                float[] one = new InferenceSession(graph, PlannedOptions.AlwaysSparse).Run(x).Values.First().Array<float>();
                 foreach (int threads in (int[])[2, 3])
                 {
                     WorkPool.Threads = threads;
-                    Near.BitEqual(one, new InferenceSession(graph, sparse).Run(x).Values.First().Span<float>());
+                    Near.BitEqual(one, new InferenceSession(graph, PlannedOptions.AlwaysSparse).Run(x).Values.First().Span<float>());
                 }
             }
         }
@@ -39,7 +37,6 @@ public class InferenceSessionThreadsTests
     [Fact]
     public void Two_threads_have_halves_of_images_in_memory_of_their_own()
     {
-        var sparse = new SessionOptions { BreakEven = new BreakEvenTable(Enum.GetValues<KernelKind>().Select(k => new BreakEven(k, 0, 1)), "tests") };
         var b = new GraphBuilder("separable", 1);
         Value x = b.Input("x", ElementType.Float32, 1, 3, 56, 56);
         x = b.Relu(b.Conv(x, "stem", 64, 3, stride: 2, padding: 1));
@@ -57,11 +54,11 @@ public class InferenceSessionThreadsTests
         try
         {
             WorkPool.Threads = 1;
-            var session = new InferenceSession(graph, sparse);
+            var session = new InferenceSession(graph, PlannedOptions.AlwaysSparse);
             float[] one = session.Run(input).Values.First().Array<float>();
             Assert.DoesNotContain("in halves", session.DescribePlan(inputs));
             WorkPool.Threads = 2;
-            session = new InferenceSession(graph, sparse);
+            session = new InferenceSession(graph, PlannedOptions.AlwaysSparse);
             Near.BitEqual(one, session.Run(input).Values.First().Span<float>());
             // All but the last product, whose image a reduction reads.
             if (CompiledKernels.AreWritten) Assert.Contains("(8 values lie in halves", session.DescribePlan(inputs));

@@ -6,11 +6,6 @@ namespace Sparseland.Runtime.Tests;
 /// <summary>Infinities and NaN in the inputs of sessions: kept weights follow IEEE 754, removed ones take no part where zeros are skipped, and give NaN where they are not.</summary>
 public sealed class NonFiniteInputTests
 {
-    private static readonly SessionOptions s_alwaysSparse = new()
-    {
-        BreakEven = new BreakEvenTable(Enum.GetValues<KernelKind>().Select(k => new BreakEven(k, 0, 1)), "tests"),
-    };
-
     [Theory]
     [InlineData(1, float.PositiveInfinity)]
     [InlineData(1, float.NaN)]
@@ -28,7 +23,7 @@ public sealed class NonFiniteInputTests
         int row = rows - 1;
         input.Span<float>()[(row * Inputs) + Place] = special;
 
-        var session = new InferenceSession(graph, s_alwaysSparse);
+        var session = new InferenceSession(graph, PlannedOptions.AlwaysSparse);
         Assert.Contains("Sp", session.DescribePlan(new Dictionary<string, TensorData> { ["x"] = input }), StringComparison.Ordinal);
         float[] sparse = session.Run(input).Values.First().Array<float>(), calm = session.Run(finite).Values.First().Array<float>();
         float[] dense = new InferenceSession(graph, new SessionOptions { ForceDense = true }).Run(input).Values.First().Array<float>();
@@ -63,7 +58,7 @@ public sealed class NonFiniteInputTests
         TensorData input = RandomNetworks.Input(4, 1, Channels, Size, Size);
         input.Span<float>()[(((Channel * Size) + Row) * Size) + Column] = special;
 
-        var session = new InferenceSession(graph, s_alwaysSparse);
+        var session = new InferenceSession(graph, PlannedOptions.AlwaysSparse);
         Assert.Contains("sparse convolution", session.DescribePlan(new Dictionary<string, TensorData> { ["x"] = input }), StringComparison.Ordinal);
         float[] sparse = session.Run(input).Values.First().Array<float>();
         float[] dense = new InferenceSession(graph, new SessionOptions { ForceDense = true }).Run(input).Values.First().Array<float>();
