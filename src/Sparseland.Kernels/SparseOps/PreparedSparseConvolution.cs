@@ -299,7 +299,7 @@ public sealed unsafe partial class PreparedSparseConvolution
         /// <summary>The same for output and residual.</summary>
         public nint OutputPlane, OutputImage;
 
-        /// <summary>As in <see cref="CompiledProduct{TSource}"/>.</summary>
+        /// <summary>Where input or output lie in halves (<see cref="PlaneHalves"/>): floats that the lower one lies further; else 0.</summary>
         public nint InputSecond, OutputSecond;
         public float* Bias;
         public float* Residual;
@@ -329,8 +329,8 @@ public sealed unsafe partial class PreparedSparseConvolution
                 if ((whole <= InputPlane || InputSecond != 0) && (whole <= OutputPlane || OutputSecond != 0)) columns = whole;
                 CompiledProduct<LineSource> product = Call(direct, new LineSource { Base = Input + image * InputImage, Stride = InputPlane, Columns = columns, Lines = direct.Lines }, Passes[0], image);
                 product.Columns = columns;
-                product.SourceSecond = InputSecond;
-                product.Run();
+                if (InputSecond == 0) product.Run();
+                else product.RunHalves(product.Source with { Base = product.Source.Base + InputSecond });
                 return;
             }
             if (Compiled[0] is CompiledMatrix { Planes: not null } shifted)

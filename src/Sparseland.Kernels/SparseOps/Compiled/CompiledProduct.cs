@@ -25,9 +25,6 @@ internal unsafe interface ITileSource
 
     /// <summary>Where row 0 of a matrix begins whose rows are the lines, and the floats between its rows; null where lines must be packed.</summary>
     float* InPlace(out nint stride);
-
-    /// <summary>Lets all lines be read so many floats further on.</summary>
-    void Move(nint floats);
 }
 
 /// <summary>A source whose planes are laid out by whoever multiplies them.</summary>
@@ -61,8 +58,8 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
     public float* Residual;
     public Clamp Clamp;
 
-    /// <summary>Where source or output lie in halves (<see cref="PlaneHalves"/>): floats that the second one lies further; 0 for one that does not. Straight-line code alone, no residual.</summary>
-    public nint SourceSecond, OutputSecond;
+    /// <summary>Where the output lies in halves (<see cref="PlaneHalves"/>): floats that the lower one lies further; else 0. Straight-line code alone, no residual.</summary>
+    public nint OutputSecond;
 
     private const int MostTiles = 16;
 
@@ -76,6 +73,8 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
 
     private readonly long Work => (long)(Code.StoredCount + Code.Lines.Length) * TileCount;
 
+    private readonly int ThreadCount => WorkPool.IsAlone || Work < 2 * CodedMatrix.WorthAPart ? 1 : WorkPool.Threads;
+
     // Tiles whose block of lines fits the second cache.
     private readonly int GroupTiles => Math.Clamp(GroupBytes / (Math.Min(Code.Lines.Length, Code.Depth) * CompiledMatrix.Lanes * sizeof(float)), 1, MostTiles);
 
@@ -87,10 +86,10 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
             new CountedProduct<TSource> { Matrix = counted, Source = Source, Columns = Columns, Output = Output, RowStride = RowStride, Turned = Turned, Bias = Bias, Residual = Residual, Clamp = Clamp }.Run();
             return;
         }
-        int tiles = TileCount, threads = WorkPool.IsAlone || Work < 2 * CodedMatrix.WorthAPart ? 1 : WorkPool.Threads;
-        if ((SourceSecond | OutputSecond) != 0)
+        int tiles = TileCount, threads = ThreadCount;
+        if (OutputSecond != 0)
         {
-            RunHalves(threads);
+            RunHalves(Source);
         }
         else if (threads == 1)
         {
@@ -114,14 +113,16 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         }
     }
 
-    private readonly void RunHalves(int threads)
+    /// <summary>As <see cref="Run()"/> for a source or an output in halves, or both.</summary>
+    /// <param name="lowerSource">The source of the lower half.</param>
+    public readonly void RunHalves(in TSource lowerSource)
     {
         int each = (ShareOf(1, 2) + GroupTiles - 1) / GroupTiles;
         CompiledProduct<TSource> lower = this;
-        lower.Source.Move(SourceSecond);
+        lower.Source = lowerSource;
         lower.Output += OutputSecond;
         var halves = new HalfParts { Upper = this, Lower = lower, Each = each };
-        if (threads > 1) WorkPool.Run(2 * each, halves);
+        if (ThreadCount > 1) WorkPool.Run(2 * each, halves);
         else for (int part = 0; part < 2 * each; part++) halves.Run(part);
     }
 

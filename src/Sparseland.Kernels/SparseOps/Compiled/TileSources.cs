@@ -36,8 +36,6 @@ internal unsafe struct LineSource : IPlaneSource
 
     public readonly bool HasManyTiles => true;
 
-    public void Move(nint floats) => Base += floats;
-
     public readonly float* InPlace(out nint stride)
     {
         stride = Stride;
@@ -120,8 +118,6 @@ internal unsafe struct TurnedSource : ITileSource
 
     public readonly bool HasManyTiles => false;
 
-    public void Move(nint floats) => Base += floats;
-
     public readonly float* InPlace(out nint stride)
     {
         stride = 0;
@@ -167,8 +163,6 @@ internal unsafe struct PlaneSource : ITileSource
     public readonly bool PacksAlone => true;
 
     public readonly bool HasManyTiles => true;
-
-    public void Move(nint floats) => Planes += floats;
 
     public readonly float* InPlace(out nint stride)
     {
@@ -244,8 +238,6 @@ internal unsafe struct FlatSource : IPlaneSource
     public readonly bool PacksAlone => true;
 
     public readonly bool HasManyTiles => true;
-
-    public void Move(nint floats) => Planes += floats;
 
     public readonly float* InPlace(out nint stride)
     {
@@ -337,8 +329,6 @@ internal unsafe struct ApartSource : ITileSource
     public readonly bool PacksAlone => false;
 
     public readonly bool HasManyTiles => true;
-
-    public void Move(nint floats) => Image += floats;
 
     public readonly float* InPlace(out nint stride)
     {
