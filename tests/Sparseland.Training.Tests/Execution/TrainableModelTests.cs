@@ -154,6 +154,49 @@ public class TrainableModelTests
         Near.BitEqual(expectedGradients, gradients, "gradients");
     }
 
+    // A plain sum passes the gradient that arrives on to both operands: neither may write its own over it.
+    [Theory]
+    [InlineData(true, true)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    public void NormalisationsThatShareAnIncomingGradientLeaveItAlone(bool trains, bool swapped)
+    {
+        (float[] Output, float[] Gradients) Run(bool observed)
+        {
+            ModelGraph graph = Joined(swapped);
+            var model = new TrainableModel(graph) { IsTraining = trains, RecordsInEvaluation = true };
+            // Values that somebody looks at are computed one by one.
+            IDisposable[] hidden = [.. graph.Nodes.Where(n => observed && n.OpType is "BatchNormalization" or "Add").Select(n => model.Observe(n.Outputs[0], _ => { }))];
+            Tensor y = Step(model);
+            foreach (IDisposable one in hidden) one.Dispose();
+            Assert.Equal(observed ? 5 : 3, Recorded(y, "Add"));
+            return (y.ToArray(), [.. model.Parameters.SelectMany(p => p.Grad!.ToArray())]);
+        }
+        (float[] output, float[] gradients) = Run(observed: false);
+        (float[] expected, float[] expectedGradients) = Run(observed: true);
+        Near.BitEqual(expected, output, "output");
+        Near.BitEqual(expectedGradients, gradients, "gradients");
+    }
+
+    // A normalisation, a sum with nothing or with the normalised value itself, and a relu are not one pass.
+    [Fact]
+    public void ASumWithoutASecondOperandIsReported()
+    {
+        ModelGraph Summed(bool twice)
+        {
+            ModelGraph g = Network(1);
+            Node relu = g.Nodes.First(n => n.OpType == "Relu");
+            string normal = relu.Inputs[0];
+            g.Nodes.Insert(g.Nodes.IndexOf(relu), new Node("sum", "Add", [normal, twice ? normal : ""], ["summed"]));
+            relu.Inputs[0] = "summed";
+            return g;
+        }
+        SparselandException e = Assert.ThrowsAny<SparselandException>(() => new TrainableModel(Summed(twice: false)).Forward(Input()));
+        Assert.Contains("sum", e.Describe(), StringComparison.Ordinal);
+        var model = new TrainableModel(Summed(twice: true)) { IsTraining = false };
+        Near.Equal(Reference(model, Input()).Values.First().Span<float>(), model.Forward(Input()).Values, 1e-4, 1e-4, "twice");
+    }
+
     [Theory, InlineData(false), InlineData(true)]
     public void GradientsDoNotDependOnTheNumberOfThreads(bool blocks)
     {
@@ -339,6 +382,20 @@ public class TrainableModelTests
         h = b.Relu(b.Add(direct, Normal(before, "e")));
         Value pooled = b.GlobalAveragePool(h);
         h = b.Relu(b.Add(Normal(h, "f"), pooled));
+        b.Output("y", b.Linear(b.Flatten(b.GlobalAveragePool(h)), "head", 5));
+        return b.Build();
+    }
+
+    /// <summary>Branches that begin with one value, each a normalisation with something behind it, and plain sums of what they give.</summary>
+    private static ModelGraph Joined(bool swapped)
+    {
+        var b = new GraphBuilder("joined", 3);
+        Value x = b.Input("x", ElementType.Float32, Dimension.Named("n"), 3, Dimension.Named("h"), Dimension.Named("w"));
+        Value Normal(Value value, string name) => b.BatchNorm(b.Conv(value, name, 8, 3, padding: 1, bias: false), name + ".norm");
+        Value Sum(Value one, Value other) => swapped ? b.Add(other, one) : b.Add(one, other);
+        Value h = b.Relu(Normal(x, "first"));
+        Value summed = b.Relu(b.Add(Normal(h, "a"), h)), alike = b.Relu(b.Add(h, Normal(h, "b"))), relu = b.Relu(Normal(h, "c")), alone = Normal(h, "d");
+        h = Sum(Sum(summed, alike), Sum(relu, alone));
         b.Output("y", b.Linear(b.Flatten(b.GlobalAveragePool(h)), "head", 5));
         return b.Build();
     }
