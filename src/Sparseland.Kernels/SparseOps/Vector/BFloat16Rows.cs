@@ -262,7 +262,7 @@ internal unsafe struct BFloat16Rows : IRowSum
             Pair(Vector256.Load((uint*)(w + c + 32)), x + c + 32, ref s4, ref s6);
             Pair(Vector256.Load((uint*)(w + c + 48)), x + c + 40, ref s5, ref s7);
         }
-        Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
+        FloatRows.Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
         Rest256(w + whole, x + whole, columns - whole, lanes);
     }
 
@@ -329,7 +329,7 @@ internal unsafe struct BFloat16Rows : IRowSum
                 Pair(Expand16(ref v, b + 6, table), x + 40, ref s5, ref s7);
             }
         }
-        Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
+        FloatRows.Store(lanes, s0, s1, s2, s3, s4, s5, s6, s7);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -348,18 +348,5 @@ internal unsafe struct BFloat16Rows : IRowSum
     {
         even = Fma.MultiplyAdd(Vector256.ShiftLeft(pairs, 16).AsSingle(), Vector256.Load(x), even);
         odd = Fma.MultiplyAdd((pairs & Vector256.Create(0xFFFF0000u)).AsSingle(), Vector256.Load(x + 16), odd);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(float* lanes, Vector256<float> s0, Vector256<float> s1, Vector256<float> s2, Vector256<float> s3, Vector256<float> s4, Vector256<float> s5, Vector256<float> s6, Vector256<float> s7)
-    {
-        s0.Store(lanes);
-        s1.Store(lanes + 8);
-        s2.Store(lanes + 16);
-        s3.Store(lanes + 24);
-        s4.Store(lanes + 32);
-        s5.Store(lanes + 40);
-        s6.Store(lanes + 48);
-        s7.Store(lanes + 56);
     }
 }

@@ -482,8 +482,9 @@ internal unsafe struct FloatRows : IRowSum
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector256<float> First(float* values, nint count, int* firstLanes) => Avx.MaskLoad(values, Vector256.Load(firstLanes + 8 - count).AsSingle());
 
+    /// <summary>Writes the lanes of eight registers of sums.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Store(float* lanes, Vector256<float> s0, Vector256<float> s1, Vector256<float> s2, Vector256<float> s3, Vector256<float> s4, Vector256<float> s5, Vector256<float> s6, Vector256<float> s7)
+    public static void Store(float* lanes, Vector256<float> s0, Vector256<float> s1, Vector256<float> s2, Vector256<float> s3, Vector256<float> s4, Vector256<float> s5, Vector256<float> s6, Vector256<float> s7)
     {
         s0.Store(lanes);
         s1.Store(lanes + 8);
