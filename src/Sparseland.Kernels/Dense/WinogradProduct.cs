@@ -4,11 +4,11 @@ using Sparseland.Kernels.Simd;
 namespace Sparseland.Kernels.Dense;
 
 /// <summary>The products of transformed tiles: rows of single values, as they lie, times registers.</summary>
-/// <remarks>The loops of <see cref="MicroKernel.RunDirect"/> without what that asks for ahead at each step, since operands and results are in the second cache here, and sixteen rows of one register. Sums begin at zero and take their products in the order of the inner dimension, so that all widths give the same bits.</remarks>
+/// <remarks>Tiles of <see cref="MicroKernel.RunDirectNear"/>, and of sixteen rows where columns are one register. Sums begin at zero and take their products in the order of the inner dimension, so that all widths give the same bits.</remarks>
 internal static unsafe class WinogradProduct
 {
     /// <summary>Numbers of rows are multiples of this.</summary>
-    public const int Rows = 8;
+    public const int Rows = MicroKernel.DirectRows;
 
     /// <summary>c [rows, width] = or += a b, where a (row, k) lies at row * rowStep + k * innerStep.</summary>
     /// <param name="rows">Rows, a multiple of <see cref="Rows"/>.</param>
@@ -25,141 +25,15 @@ internal static unsafe class WinogradProduct
     {
         for (int j = 0; j < width; j += 2 * V.Count)
         {
-            bool narrow = width - j < 2 * V.Count;
+            bool two = width - j >= 2 * V.Count;
             int i = 0;
-            if (narrow)
+            if (!two)
             {
                 for (; i + (2 * Rows) <= rows; i += 2 * Rows) Narrow16<V>(k, a + (i * rowStep), rowStep, innerStep, b + j, width, c + (i * ldc) + j, ldc, accumulate);
             }
-            for (; i < rows; i += Rows)
-            {
-                float* from = a + (i * rowStep), to = c + (i * ldc) + j;
-                if (narrow) Narrow8<V>(k, from, rowStep, innerStep, b + j, width, to, ldc, accumulate);
-                else if (V.Count == 16) Wide8<V>(k, from, rowStep, innerStep, b + j, width, to, ldc, accumulate);
-                else
-                {
-                    Wide4<V>(k, from, rowStep, innerStep, b + j, width, to, ldc, accumulate);
-                    Wide4<V>(k, from + (4 * rowStep), rowStep, innerStep, b + j, width, to + (4 * ldc), ldc, accumulate);
-                }
-            }
+            // Operands and results are in the second cache.
+            for (; i < rows; i += Rows) MicroKernel.RunDirectNear<V>(k, a + (i * rowStep), rowStep, innerStep, b + j, width, c + (i * ldc) + j, ldc, two, accumulate);
         }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Wide8<V>(int k, float* a, nint rowStep, nint innerStep, float* b, nint ldb, float* c, nint ldc, bool accumulate) where V : unmanaged, IVector<V>
-    {
-        V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s40 = V.Zero, s50 = V.Zero, s60 = V.Zero, s70 = V.Zero;
-        V s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero, s41 = V.Zero, s51 = V.Zero, s61 = V.Zero, s71 = V.Zero;
-        float* under = a + (4 * rowStep);
-        nint three = 3 * rowStep;
-        for (int p = 0; p < k; p++)
-        {
-            V x0 = V.Load(b), x1 = V.Load(b + V.Count), w;
-            w = V.Broadcast(*a); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
-            w = V.Broadcast(a[rowStep]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
-            w = V.Broadcast(a[2 * rowStep]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
-            w = V.Broadcast(a[three]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
-            w = V.Broadcast(*under); V.Accumulate(ref s40, w, x0); V.Accumulate(ref s41, w, x1);
-            w = V.Broadcast(under[rowStep]); V.Accumulate(ref s50, w, x0); V.Accumulate(ref s51, w, x1);
-            w = V.Broadcast(under[2 * rowStep]); V.Accumulate(ref s60, w, x0); V.Accumulate(ref s61, w, x1);
-            w = V.Broadcast(under[three]); V.Accumulate(ref s70, w, x0); V.Accumulate(ref s71, w, x1);
-            a += innerStep;
-            under += innerStep;
-            b += ldb;
-        }
-        float* c1 = c + V.Count;
-        if (accumulate)
-        {
-            s00 = V.Add(V.Load(c), s00); s01 = V.Add(V.Load(c1), s01);
-            s10 = V.Add(V.Load(c + ldc), s10); s11 = V.Add(V.Load(c1 + ldc), s11);
-            s20 = V.Add(V.Load(c + (2 * ldc)), s20); s21 = V.Add(V.Load(c1 + (2 * ldc)), s21);
-            s30 = V.Add(V.Load(c + (3 * ldc)), s30); s31 = V.Add(V.Load(c1 + (3 * ldc)), s31);
-            s40 = V.Add(V.Load(c + (4 * ldc)), s40); s41 = V.Add(V.Load(c1 + (4 * ldc)), s41);
-            s50 = V.Add(V.Load(c + (5 * ldc)), s50); s51 = V.Add(V.Load(c1 + (5 * ldc)), s51);
-            s60 = V.Add(V.Load(c + (6 * ldc)), s60); s61 = V.Add(V.Load(c1 + (6 * ldc)), s61);
-            s70 = V.Add(V.Load(c + (7 * ldc)), s70); s71 = V.Add(V.Load(c1 + (7 * ldc)), s71);
-        }
-        V.Store(s00, c); V.Store(s01, c1);
-        V.Store(s10, c + ldc); V.Store(s11, c1 + ldc);
-        V.Store(s20, c + (2 * ldc)); V.Store(s21, c1 + (2 * ldc));
-        V.Store(s30, c + (3 * ldc)); V.Store(s31, c1 + (3 * ldc));
-        V.Store(s40, c + (4 * ldc)); V.Store(s41, c1 + (4 * ldc));
-        V.Store(s50, c + (5 * ldc)); V.Store(s51, c1 + (5 * ldc));
-        V.Store(s60, c + (6 * ldc)); V.Store(s61, c1 + (6 * ldc));
-        V.Store(s70, c + (7 * ldc)); V.Store(s71, c1 + (7 * ldc));
-    }
-
-    // For levels of 16 registers: eight sums, two of b, one of a.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Wide4<V>(int k, float* a, nint rowStep, nint innerStep, float* b, nint ldb, float* c, nint ldc, bool accumulate) where V : unmanaged, IVector<V>
-    {
-        V s00 = V.Zero, s10 = V.Zero, s20 = V.Zero, s30 = V.Zero, s01 = V.Zero, s11 = V.Zero, s21 = V.Zero, s31 = V.Zero;
-        nint three = 3 * rowStep;
-        for (int p = 0; p < k; p++)
-        {
-            V x0 = V.Load(b), x1 = V.Load(b + V.Count), w;
-            w = V.Broadcast(*a); V.Accumulate(ref s00, w, x0); V.Accumulate(ref s01, w, x1);
-            w = V.Broadcast(a[rowStep]); V.Accumulate(ref s10, w, x0); V.Accumulate(ref s11, w, x1);
-            w = V.Broadcast(a[2 * rowStep]); V.Accumulate(ref s20, w, x0); V.Accumulate(ref s21, w, x1);
-            w = V.Broadcast(a[three]); V.Accumulate(ref s30, w, x0); V.Accumulate(ref s31, w, x1);
-            a += innerStep;
-            b += ldb;
-        }
-        float* c1 = c + V.Count;
-        if (accumulate)
-        {
-            s00 = V.Add(V.Load(c), s00); s01 = V.Add(V.Load(c1), s01);
-            s10 = V.Add(V.Load(c + ldc), s10); s11 = V.Add(V.Load(c1 + ldc), s11);
-            s20 = V.Add(V.Load(c + (2 * ldc)), s20); s21 = V.Add(V.Load(c1 + (2 * ldc)), s21);
-            s30 = V.Add(V.Load(c + (3 * ldc)), s30); s31 = V.Add(V.Load(c1 + (3 * ldc)), s31);
-        }
-        V.Store(s00, c); V.Store(s01, c1);
-        V.Store(s10, c + ldc); V.Store(s11, c1 + ldc);
-        V.Store(s20, c + (2 * ldc)); V.Store(s21, c1 + (2 * ldc));
-        V.Store(s30, c + (3 * ldc)); V.Store(s31, c1 + (3 * ldc));
-    }
-
-    // Sixteen columns where a register has as many.
-    [MethodImpl(MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining)]
-    private static void Narrow8<V>(int k, float* a, nint rowStep, nint innerStep, float* b, nint ldb, float* c, nint ldc, bool accumulate) where V : unmanaged, IVector<V>
-    {
-        V s0 = V.Zero, s1 = V.Zero, s2 = V.Zero, s3 = V.Zero, s4 = V.Zero, s5 = V.Zero, s6 = V.Zero, s7 = V.Zero;
-        float* under = a + (4 * rowStep);
-        nint three = 3 * rowStep;
-        for (int p = 0; p < k; p++)
-        {
-            V x = V.Load(b);
-            V.Accumulate(ref s0, V.Broadcast(*a), x);
-            V.Accumulate(ref s1, V.Broadcast(a[rowStep]), x);
-            V.Accumulate(ref s2, V.Broadcast(a[2 * rowStep]), x);
-            V.Accumulate(ref s3, V.Broadcast(a[three]), x);
-            V.Accumulate(ref s4, V.Broadcast(*under), x);
-            V.Accumulate(ref s5, V.Broadcast(under[rowStep]), x);
-            V.Accumulate(ref s6, V.Broadcast(under[2 * rowStep]), x);
-            V.Accumulate(ref s7, V.Broadcast(under[three]), x);
-            a += innerStep;
-            under += innerStep;
-            b += ldb;
-        }
-        if (accumulate)
-        {
-            s0 = V.Add(V.Load(c), s0);
-            s1 = V.Add(V.Load(c + ldc), s1);
-            s2 = V.Add(V.Load(c + (2 * ldc)), s2);
-            s3 = V.Add(V.Load(c + (3 * ldc)), s3);
-            s4 = V.Add(V.Load(c + (4 * ldc)), s4);
-            s5 = V.Add(V.Load(c + (5 * ldc)), s5);
-            s6 = V.Add(V.Load(c + (6 * ldc)), s6);
-            s7 = V.Add(V.Load(c + (7 * ldc)), s7);
-        }
-        V.Store(s0, c);
-        V.Store(s1, c + ldc);
-        V.Store(s2, c + (2 * ldc));
-        V.Store(s3, c + (3 * ldc));
-        V.Store(s4, c + (4 * ldc));
-        V.Store(s5, c + (5 * ldc));
-        V.Store(s6, c + (6 * ldc));
-        V.Store(s7, c + (7 * ldc));
     }
 
     // Sixteen columns where a register has as many: a load for each product, so eight rows wait for the loads of b and of addresses more often than sixteen.
