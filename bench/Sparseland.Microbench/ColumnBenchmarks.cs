@@ -14,7 +14,7 @@ public class ColumnBenchmarks
 
     private readonly CompactMatrix[] _rows = new CompactMatrix[Copies];
     private readonly PackedMatrix[] _panels = new PackedMatrix[Copies];
-    private readonly Memory<float>[] _columns = new Memory<float>[Copies];
+    private readonly PreparedColumns[] _columns = new PreparedColumns[Copies];
     private float[] _x = [], _y = [];
     private int _next;
 
@@ -39,9 +39,7 @@ public class ColumnBenchmarks
         {
             _rows[i] = CompactMatrix.FromDense(w, Size, Size, ValueKind.Float32);
             _panels[i] = PackedMatrix.Right(true, Size, Size, w, Size);
-            _columns[i] = LineMemory.Allocate<float>(w.Length);
-            LargePages.Ask<float>(_columns[i].Span);
-            Permute.Transpose(w, _columns[i].Span, 1, Size, Size);
+            _columns[i] = PreparedColumns.FromRows(w, Size, Size);
         }
     }
 
@@ -55,7 +53,7 @@ public class ColumnBenchmarks
 
     /// <summary>By columns.</summary>
     [Benchmark]
-    public void Columns() => ColumnGemv.Multiply(_columns[Next()].Span, _x, 0, _y);
+    public void Columns() => _columns[Next()].Multiply(_x, 0, _y);
 
     private int Next() => _next = (_next + 1) % Copies;
 }

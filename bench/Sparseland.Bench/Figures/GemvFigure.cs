@@ -124,13 +124,7 @@ internal sealed class GemvFigure : Figure
             var random = new Random(context.Settings.Seed);
             float[] weight = Values((long)m * k, random), y = new float[m];
             CompactMatrix[] dense = Copies(CompactMatrix.FromDense(weight, m, k, ValueKind.Float32), (long)arguments.GetValue(_megabytes) << 20);
-            var byColumns = new Memory<float>[dense.Length];
-            for (int i = 0; i < byColumns.Length; i++)
-            {
-                byColumns[i] = LineMemory.Allocate<float>(weight.Length);
-                LargePages.Ask<float>(byColumns[i].Span);
-                Permute.Transpose(weight, byColumns[i].Span, 1, m, k);
-            }
+            PreparedColumns[] byColumns = [.. dense.Select(_ => PreparedColumns.FromRows(weight, m, k))];
             PackedMatrix[] packed = [.. dense.Select(_ => PackedMatrix.Right(true, k, m, weight, k))];
             double[] densities = [1, 0.5, 0.3, 0.1];
             int next = 0;
@@ -144,10 +138,10 @@ internal sealed class GemvFigure : Figure
             {
                 var expected = new float[m];
                 Gemv.Multiply(dense[0], x, expected);
-                ColumnGemv.Multiply(byColumns[0].Span, x, 0, y);
+                byColumns[0].Multiply(x, 0, y);
                 double difference = expected.Zip(y, (a, b) => Math.Abs((double)a - b)).Max();
                 if (!(difference < 1e-5 * Math.Sqrt(k) * 4)) throw new InvalidOperationException($"{shape}: products by columns and by rows differ by {difference}");
-                variants.Add(($"{(double)x.Count(v => v == 0) / k:0.00} zeros", () => ColumnGemv.Multiply(byColumns[next = (next + 1) % byColumns.Length].Span, x, 0, y)));
+                variants.Add(($"{(double)x.Count(v => v == 0) / k:0.00} zeros", () => byColumns[next = (next + 1) % byColumns.Length].Multiply(x, 0, y)));
             }
             using EvenCores cores = EvenCores.For(context, options, rows);
             IReadOnlyList<Timing> t = InterleavedTimer.Measure(variants, cores.Options, null, context.Cancellation);

@@ -18,13 +18,16 @@ public static unsafe class LineMemory
     /// <exception cref="ArgumentOutOfRangeException"><paramref name="count"/> is negative.</exception>
     /// <exception cref="NotSupportedException"><typeparamref name="T"/> has another size: arrays begin at multiples of 8 bytes, and an element begins there.</exception>
     /// <exception cref="OverflowException">The elements with those of one line beside them are more than an array holds.</exception>
-    public static Memory<T> Allocate<T>(int count) where T : unmanaged
+    public static Memory<T> Allocate<T>(int count) where T : unmanaged => Allocate<T>(count, Line);
+
+    /// <summary>The same, the first at a multiple of so many bytes, a power of two.</summary>
+    internal static Memory<T> Allocate<T>(int count, int alignment) where T : unmanaged
     {
         ArgumentOutOfRangeException.ThrowIfNegative(count);
         if (sizeof(T) is not (1 or 2 or 4 or 8)) throw new NotSupportedException($"{typeof(T).Name} has {sizeof(T)} bytes; 1, 2, 4 or 8 can begin with a line.");
-        T[] array = GC.AllocateArray<T>(checked(count + (Line / sizeof(T))), pinned: true);
+        T[] array = GC.AllocateArray<T>(checked(count + (alignment / sizeof(T))), pinned: true);
         nint address = (nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(array));
-        return array.AsMemory((int)((Line - (address & (Line - 1))) & (Line - 1)) / sizeof(T), count);
+        return array.AsMemory((int)((alignment - (address & (alignment - 1))) & (alignment - 1)) / sizeof(T), count);
     }
 
     /// <summary>A copy that does not move, aligned to a line.</summary>

@@ -41,17 +41,23 @@ public static unsafe class ColumnGemv
     /// <exception cref="ArgumentOutOfRangeException">The threshold is negative or NaN.</exception>
     public static int Multiply(ReadOnlySpan<float> columns, ReadOnlySpan<float> x, float threshold, Span<float> y, ReadOnlySpan<float> bias, Clamp activation)
     {
-        if (!(threshold >= 0)) throw new ArgumentOutOfRangeException(nameof(threshold), threshold, "A threshold is at least 0.");
         PreparedSpMM.Check(columns.Length, x.Length, y.Length, nameof(columns));
+        fixed (float* w = columns) return Multiply(w, y.Length, x, threshold, y, bias, activation);
+    }
+
+    /// <summary>The same where columns are a distance apart: what lies between them, up to whole lines, is zero.</summary>
+    internal static int Multiply(float* columns, int distance, ReadOnlySpan<float> x, float threshold, Span<float> y, ReadOnlySpan<float> bias, Clamp activation)
+    {
+        if (!(threshold >= 0)) throw new ArgumentOutOfRangeException(nameof(threshold), threshold, "A threshold is at least 0.");
         PreparedSpMM.CheckOptional(bias.Length, y.Length, nameof(bias));
         // Two arrays of the active columns, in floats and ints of the same size.
         using Scratch.Buffer memory = Scratch.Rent(2L * x.Length);
         float* factors = memory.Pointer;
         int* indices = (int*)(factors + x.Length);
         int active = Active(x, threshold, factors, indices);
-        fixed (float* w = columns, py = y, pBias = bias)
+        fixed (float* py = y, pBias = bias)
         {
-            SimdDispatch.Run(new Work { Outputs = Part(y.Length), Columns = w, Factors = factors, Indices = indices, Active = active, Length = y.Length, Y = py, Bias = pBias, Clamp = activation });
+            SimdDispatch.Run(new Work { Outputs = Part(y.Length), Columns = columns, Distance = distance, Factors = factors, Indices = indices, Active = active, Length = y.Length, Y = py, Bias = pBias, Clamp = activation });
         }
         return active;
     }
@@ -101,7 +107,7 @@ public static unsafe class ColumnGemv
         public float* Columns;
         public float* Factors;
         public int* Indices;
-        public int Active, Length, Outputs;
+        public int Active, Length, Distance, Outputs;
         public float* Y;
         public float* Bias;
         public Clamp Clamp;
@@ -118,11 +124,13 @@ public static unsafe class ColumnGemv
         {
             int first = part * Work.Outputs, count = Math.Min(Work.Outputs, Work.Length - first);
             // Sums lie in their lines as the columns do in theirs: both are read in whole lines, of which the first may be shorter.
-            float* room = stackalloc float[count + (2 * LineFloats)];
+            float* room = stackalloc float[count + (3 * LineFloats)];
             int before = Before(Work.Columns + first);
             float* sums = room + ((LineFloats - Before(room)) % LineFloats) + before;
-            new Span<float>(sums, count).Clear();
-            Accumulate(sums, count, first, (LineFloats - before) % V.Count);
+            // What lies between columns fills their last line: its sums are computed and left.
+            int wide = Math.Min((count + LineFloats - 1) / LineFloats * LineFloats, Work.Distance - first);
+            new Span<float>(sums, wide).Clear();
+            Accumulate(sums, wide, first, (LineFloats - before) % V.Count);
             float* y = Work.Y + first;
             new ReadOnlySpan<float>(sums, count).CopyTo(new Span<float>(y, count));
             if (Work.Bias != null)
@@ -240,6 +248,6 @@ public static unsafe class ColumnGemv
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        private readonly float* Column(int active, int first) => Work.Columns + ((nint)Work.Indices[active] * Work.Length) + first;
+        private readonly float* Column(int active, int first) => Work.Columns + ((nint)Work.Indices[active] * Work.Distance) + first;
     }
 }

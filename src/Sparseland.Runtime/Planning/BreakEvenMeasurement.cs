@@ -167,7 +167,8 @@ internal static class BreakEvenMeasurement
         float[] weight = Uniform(random, side * side), x = Uniform(random, side), y = new float[side];
         for (int i = 0; i < side; i++) x[i] = Math.Max(0, x[i]);
         PackedMatrix packed = PackedMatrix.Right(false, side, side, weight, side);
-        return BreakEvenOf(SparseCost.HalfOfColumns, () => Gemm.Multiply(false, 1, x, side, packed, 0, y, side, default, default, Clamp.None), () => ColumnGemv.Multiply(weight, x, 0, y));
+        PreparedColumns columns = PreparedColumns.FromColumns(weight, side, side);
+        return BreakEvenOf(SparseCost.HalfOfColumns, () => Gemm.Multiply(false, 1, x, side, packed, 0, y, side, default, default, Clamp.None), () => columns.Multiply(x, 0, y));
     }
 
     /// <summary>The point of a square weight, or of the next of several copies, for a number of rows of input.</summary>

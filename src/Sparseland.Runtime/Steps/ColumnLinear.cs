@@ -11,19 +11,15 @@ internal sealed class ColumnLinear : LinearKernel.VectorKernel
     // As in the smallest layer that break-even points are measured with. Fewer are one part for one thread, and short runs of memory.
     private const int LeastOutputs = 512;
 
-    private readonly ReadOnlyMemory<float> _columns;
+    private readonly PreparedColumns _columns;
 
-    private ColumnLinear(ReadOnlyMemory<float> columns, int inputs, int outputs) : base(inputs, outputs)
-    {
-        _columns = columns;
-        LargePages.Ask(columns.Span);
-    }
+    private ColumnLinear(PreparedColumns columns) : base(columns.Inputs, columns.Outputs) => _columns = columns;
 
     protected override string Name => "dense GEMV by columns";
 
-    public override long Bytes => (long)_columns.Length * sizeof(float);
+    public override long Bytes => _columns.Bytes;
 
-    protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => ColumnGemv.Multiply(_columns.Span, x, 0, y, bias, clamp);
+    protected override void Product(ReadOnlySpan<float> x, Span<float> y, ReadOnlySpan<float> bias, Clamp clamp) => _columns.Multiply(x, 0, y, bias, clamp);
 
     /// <summary>Whether a full weight's columns may be worth skipping.</summary>
     public static bool Suits(int outputs, string input, StepContext context) => outputs >= LeastOutputs && context.IsRectified(input);
@@ -33,9 +29,6 @@ internal sealed class ColumnLinear : LinearKernel.VectorKernel
     {
         int inputs = weight.Shape[transposed ? 1 : 0], outputs = weight.Shape[transposed ? 0 : 1];
         float[] values = weight.Read().Array<float>();
-        if (!transposed) return new ColumnLinear(values, inputs, outputs);
-        Memory<float> columns = LineMemory.Allocate<float>(values.Length);
-        Permute.Transpose(values, columns.Span, 1, outputs, inputs);
-        return new ColumnLinear(columns, inputs, outputs);
+        return new ColumnLinear(transposed ? PreparedColumns.FromRows(values, outputs, inputs) : PreparedColumns.FromColumns(values, inputs, outputs));
     }
 }
