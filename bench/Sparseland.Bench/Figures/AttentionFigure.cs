@@ -19,17 +19,21 @@ internal sealed class AttentionFigure : Figure
     // Of a result's or a gradient's size; sums of as many terms as there are tokens, in another order.
     private const double MostDeviation = 1e-4;
 
+    private static readonly string[] s_forms = ["causal", "blocks", "tokens", "shared-bias", "head-bias"], s_passes = ["forward", "both"];
+
     private readonly Option<int[]> _tokens = new("--tokens") { Description = "Lengths of the sequence.", DefaultValueFactory = _ => [256, 512, 1024, 2048, 4096], AllowMultipleArgumentsPerToken = true };
     private readonly Option<int> _heads = new("--heads") { Description = "Heads.", DefaultValueFactory = _ => 12 };
     private readonly Option<int> _size = new("--head-size") { Description = "Width of a head.", DefaultValueFactory = _ => 64 };
     private readonly Option<double> _hidden = new("--hidden") { Description = "Share of the blocks that a mask hides, and of the tokens.", DefaultValueFactory = _ => 0.75 };
+    private readonly Option<string> _forms = new("--forms") { Description = $"What is measured beside the dense pass, separated by commas: {string.Join(", ", s_forms)} (blocks per head; tokens dropped; blocks that all heads share as a bias; blocks per head as a bias).", DefaultValueFactory = _ => string.Join(',', s_forms) };
+    private readonly Option<string> _passes = new("--passes") { Description = "forward, both (forward and backward), separated by commas.", DefaultValueFactory = _ => string.Join(',', s_passes) };
     private readonly Option<bool> _alone = new("--alone") { Description = "Measure ours only." };
 
     protected override (string Name, string Description) Title => ("attention", "Attention, dense and with masks, forward and backward, beside PyTorch.");
 
     protected override void DeclareOwn(Command command)
     {
-        Option[] options = [_tokens, _heads, _size, _hidden, _alone];
+        Option[] options = [_tokens, _heads, _size, _hidden, _forms, _passes, _alone];
         foreach (Option option in options) command.Options.Add(option);
     }
 
@@ -38,12 +42,13 @@ internal sealed class AttentionFigure : Figure
         int heads = arguments.GetValue(_heads), size = arguments.GetValue(_size);
         double hidden = arguments.GetValue(_hidden);
         if (heads < 1 || size < 1 || hidden is not (>= 0 and < 1)) throw VerbException.Usage("--heads and --head-size start at 1, --hidden lies between 0 and 1");
+        string[] forms = Chosen(arguments.GetValue(_forms)!, s_forms, _forms.Name), directions = Chosen(arguments.GetValue(_passes)!, s_passes, _passes.Name);
         var rows = new JsonArray();
         Table table = NewTable("tokens", "pass", "variant", "median ms", "95 % interval", "x our dense", "x PyTorch");
         foreach (int tokens in arguments.GetValue(_tokens)!)
         {
             if (tokens < 1) throw VerbException.Usage("--tokens starts at 1");
-            foreach (bool backward in (bool[])[false, true])
+            foreach (bool backward in directions.Select(d => d == "both"))
             {
                 var random = new Random(context.Settings.Seed);
                 long length = (long)heads * tokens * size;
@@ -51,16 +56,13 @@ internal sealed class AttentionFigure : Figure
                 bool[] shared = inputs.Draw(1, hidden, random), own = inputs.Draw(heads, hidden, random);
                 bool[] kept = [.. Enumerable.Range(0, tokens).Select(_ => random.NextDouble() >= hidden)];
                 // What is timed, and which of the peer's results it must equal.
-                var passes = new List<(string Name, Action Pass, string Same)>
-                {
-                    ("dense", inputs.Pass(), "dense"),
-                    ("causal", inputs.Causal(), "causal"),
-                    ($"blocks per head, {hidden:P0} hidden", inputs.Blocks(heads, own), "own"),
-                    ($"tokens, {hidden:P0} dropped", inputs.Subset(kept), "kept"),
-                    ($"blocks as a bias, {hidden:P0} hidden", inputs.BlockBias(1, shared), "shared"),
-                };
+                var passes = new List<(string Name, Action Pass, string Same)> { ("dense", inputs.Pass(), "dense") };
+                if (forms.Contains("causal")) passes.Add(("causal", inputs.Causal(), "causal"));
+                if (forms.Contains("blocks")) passes.Add(($"blocks per head, {hidden:P0} hidden", inputs.Blocks(heads, own), "own"));
+                if (forms.Contains("tokens")) passes.Add(($"tokens, {hidden:P0} dropped", inputs.Subset(kept), "kept"));
+                if (forms.Contains("shared-bias")) passes.Add(($"blocks as a bias, {hidden:P0} hidden", inputs.BlockBias(1, shared), "shared"));
                 // A bias per head has as many numbers as there are scores: reading them is part of the time.
-                if ((long)heads * tokens * tokens <= 1 << 28) passes.Add(($"blocks per head as a bias, {hidden:P0} hidden", inputs.BlockBias(heads, own), "own"));
+                if (forms.Contains("head-bias") && (long)heads * tokens * tokens <= 1 << 28) passes.Add(($"blocks per head as a bias, {hidden:P0} hidden", inputs.BlockBias(heads, own), "own"));
                 using AttentionPeer? peer = arguments.GetValue(_alone) ? null : Start(heads, tokens, size, backward, inputs, (own, shared, kept), context);
                 List<(string Name, Func<double> Run)> variants = [.. passes.Select(p => (p.Name, Hot(p.Pass)))];
                 double[] deviations = peer is null ? [] : [.. passes.Select(p => Compared(p.Name, inputs.Deviation(p.Pass, peer.Results(p.Same))))];
@@ -89,6 +91,15 @@ internal sealed class AttentionFigure : Figure
         }
         context.Show(table);
         return rows;
+    }
+
+    /// <summary>The words of a list that is separated by commas, in the order of all.</summary>
+    /// <exception cref="VerbException">A word is not one of them.</exception>
+    internal static string[] Chosen(string list, string[] all, string option)
+    {
+        string[] words = list.Split(',', StringSplitOptions.TrimEntries);
+        if (words.FirstOrDefault(w => !all.Contains(w)) is { } unknown) throw VerbException.Usage($"{option} has '{unknown}'", $"use {string.Join(", ", all)}");
+        return [.. all.Intersect(words)];
     }
 
     private static Func<double> Hot(Action run)
