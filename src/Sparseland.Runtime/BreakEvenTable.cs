@@ -53,7 +53,7 @@ public sealed class BreakEvenTable
     public const double Margin = 1.1;
 
     // Of kernels and of the cost that densities are compared with (SparseCost): raise it when either changes what a measured number means.
-    private const int Version = 14;
+    private const int Version = 15;
 
     // A table has some two hundred rules of 150 bytes.
     private const long LargestFile = 4 << 20;

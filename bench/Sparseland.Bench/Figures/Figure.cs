@@ -66,6 +66,15 @@ internal abstract class Figure : Verb
         return milliseconds;
     };
 
+    /// <summary>Those of all whose names are in a list that is separated by commas: each once, in the order of all.</summary>
+    /// <exception cref="VerbException">A word of the list is no name.</exception>
+    internal static T[] Selected<T>(string list, string option, IReadOnlyList<T> all, Func<T, string> name)
+    {
+        string[] words = list.Split(',', StringSplitOptions.TrimEntries);
+        if (words.FirstOrDefault(w => !all.Any(a => name(a) == w)) is { } unknown) throw VerbException.Usage($"{option} has '{unknown}'", $"use {string.Join(", ", all.Select(name))}");
+        return [.. all.Where(a => words.Contains(name(a)))];
+    }
+
     /// <summary>A variant as JSON.</summary>
     internal static JsonObject ToJson(Timing timing, double? deviation = null)
     {

@@ -37,10 +37,18 @@ internal sealed class GemvFigure : Figure
     protected override JsonArray Measure(ParseResult arguments, VerbContext context, TimingOptions options)
     {
         var rows = new JsonArray();
-        string[] parts = arguments.GetValue(_parts)!.Split(',');
-        if (Array.Exists(parts, p => p is not ("masks" or "columns"))) throw VerbException.Usage($"--parts is masks, columns or both, not '{arguments.GetValue(_parts)}'");
-        if (parts.Contains("columns")) Columns(arguments, context, options, rows);
-        if (!parts.Contains("masks")) return rows;
+        (string Name, Action Measure)[] parts =
+        [
+            ("columns", () => Columns(arguments, context, options, rows)),
+            ("masks", () => Masks(arguments, context, options, rows)),
+        ];
+        foreach ((_, Action measure) in Selected(arguments.GetValue(_parts)!, _parts.Name, parts, p => p.Name)) measure();
+        return rows;
+    }
+
+    /// <summary>Every type, dense, under a bit-mask and in windows, beside a loop that only reads.</summary>
+    private void Masks(ParseResult arguments, VerbContext context, TimingOptions options, JsonArray rows)
+    {
         Table table = NewTable("rows x columns", "values", "form", "density", "MB", "ms", "GB/s", "of reading", "speed-up", "ceiling", "reached");
         long bytes = (long)arguments.GetValue(_megabytes) << 20;
         using var read = new ReadLoop(bytes);
@@ -54,7 +62,6 @@ internal sealed class GemvFigure : Figure
             }
         }
         context.Show(table);
-        return rows;
 
         void Row(int m, int k, ValueKind kind)
         {

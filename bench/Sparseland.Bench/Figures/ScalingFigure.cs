@@ -37,26 +37,15 @@ internal sealed class ScalingFigure : Figure
     protected override JsonArray Measure(ParseResult arguments, VerbContext context, TimingOptions options)
     {
         var rows = new JsonArray();
-        foreach (string part in arguments.GetValue(_parts)!.Split(',', StringSplitOptions.TrimEntries))
-        {
-            switch (part)
-            {
-                case "lines":
-                    Lines(rows, context, options);
-                    break;
-                case "threads":
-                    Threads(rows, arguments.GetValue(_networks)!, context, options);
-                    break;
-                case "growth":
-                    Growth(rows, context, options);
-                    break;
-                case "steps":
-                    StepTable.Measure(rows, arguments.GetValue(_networks)!, context, options);
-                    break;
-                default:
-                    throw VerbException.Usage($"--parts has '{part}'", "use lines, threads, growth, steps");
-            }
-        }
+        string networks = arguments.GetValue(_networks)!;
+        (string Name, Action Measure)[] parts =
+        [
+            ("lines", () => Lines(rows, context, options)),
+            ("threads", () => Threads(rows, networks, context, options)),
+            ("growth", () => Growth(rows, context, options)),
+            ("steps", () => StepTable.Measure(rows, networks, context, options)),
+        ];
+        foreach ((_, Action measure) in Selected(arguments.GetValue(_parts)!, _parts.Name, parts, p => p.Name)) measure();
         return rows;
     }
 

@@ -11,7 +11,7 @@ namespace Sparseland.Kernels.SparseOps;
 /// <summary>A matrix stored by its columns times a vector with zeros: the columns beside a zero are not read. The work of decoding behind a ReLU or a threshold.</summary>
 /// <remarks>
 /// Each output is one chain of multiply-adds over the columns that take part, ascending: the same bits on every instruction set and for every number of threads.
-/// A column that is skipped adds nothing, even when it holds infinities. The idea of skipping columns by magnitude is TEAL's (arXiv 2408.14690).
+/// A matrix that is used more than once is better laid out for it: <see cref="PreparedColumns"/>. A column that is skipped adds nothing, even when it holds infinities. The idea of skipping columns by magnitude is TEAL's (arXiv 2408.14690).
 /// </remarks>
 public static unsafe class ColumnGemv
 {
@@ -45,7 +45,7 @@ public static unsafe class ColumnGemv
         fixed (float* w = columns) return Multiply(w, y.Length, x, threshold, y, bias, activation);
     }
 
-    /// <summary>The same where columns are a distance apart: what lies between them, up to whole lines, is zero.</summary>
+    /// <summary>The same where columns are a distance apart. What lies between them is read up to the end of a line, and its sums are left out.</summary>
     internal static int Multiply(float* columns, int distance, ReadOnlySpan<float> x, float threshold, Span<float> y, ReadOnlySpan<float> bias, Clamp activation)
     {
         if (!(threshold >= 0)) throw new ArgumentOutOfRangeException(nameof(threshold), threshold, "A threshold is at least 0.");

@@ -20,6 +20,19 @@ public unsafe class LineMemoryTests
         Assert.Equal(0, (nint)second.Pointer % LineMemory.Line);
     }
 
+    [Theory, InlineData(1), InlineData(1023), InlineData(100_000)]
+    public void Begins_where_it_is_asked_to(int count)
+    {
+        foreach (int alignment in (int[])[64, 128, 4096])
+        {
+            Memory<float> values = LineMemory.Allocate<float>(count, alignment);
+            using MemoryHandle first = values.Pin();
+            Assert.Equal(0, (nint)first.Pointer % alignment);
+            Assert.Equal(count, values.Length);
+            Assert.False(values.Span.ContainsAnyExcept(0f));
+        }
+    }
+
     [Fact]
     public void Elements_that_cannot_begin_with_a_line_are_refused()
     {

@@ -202,11 +202,14 @@ public sealed unsafe class WinogradConvolutionTests
         }
     }
 
-    [Theory, InlineData(8, 32), InlineData(24, 16), InlineData(16, 32), InlineData(40, 16)]
-    public void ProductsOfTilesAgreeWithPlainSums(int rows, int width)
+    [Theory, InlineData(8, 32, true), InlineData(24, 16, true), InlineData(16, 32, true), InlineData(40, 16, true), InlineData(8, 16, true)]
+    [InlineData(8, 32, false), InlineData(24, 16, false), InlineData(16, 32, false), InlineData(40, 16, false), InlineData(8, 16, false)]
+    public void ProductsOfTilesAgreeWithPlainSums(int rows, int width, bool accumulate)
     {
         const int K = 13;
         float[] a = Random(rows * K, 1), b = Random(K * width, 2), start = Random(rows * width, 3);
+        // What is there must not be read where nothing is added to it.
+        if (!accumulate) Array.Fill(start, float.NaN);
         foreach (bool turned in new[] { false, true })
         {
             var expected = new float[rows * width];
@@ -214,14 +217,14 @@ public sealed unsafe class WinogradConvolutionTests
             {
                 float sum = 0f;
                 for (int k = 0; k < K; k++) sum = MathF.FusedMultiplyAdd(a[turned ? (k * rows) + (i / width) : (i / width * K) + k], b[(k * width) + (i % width)], sum);
-                expected[i] = start[i] + sum;
+                expected[i] = accumulate ? start[i] + sum : sum;
             }
             float[] actual = SameEverywhere(() =>
             {
                 var c = (float[])start.Clone();
-                fixed (float* pa = a, pb = b, pc = c) SimdDispatch.Run(new Product { A = pa, B = pb, C = pc, Rows = rows, Width = width, K = K, Turned = turned });
+                fixed (float* pa = a, pb = b, pc = c) SimdDispatch.Run(new Product { A = pa, B = pb, C = pc, Rows = rows, Width = width, K = K, Turned = turned, Accumulate = accumulate });
                 return c;
-            }, $"{rows} x {width}, {turned}");
+            }, $"{rows} x {width}, {turned}, {accumulate}");
             Near.BitEqual(expected, actual);
         }
     }
@@ -230,8 +233,8 @@ public sealed unsafe class WinogradConvolutionTests
     {
         public float* A, B, C;
         public int Rows, Width, K;
-        public bool Turned;
+        public bool Turned, Accumulate;
 
-        public readonly void Run<V>() where V : unmanaged, IVector<V> => WinogradProduct.Run<V>(Rows, Width, K, A, Turned ? 1 : K, Turned ? Rows : 1, B, C, Width, accumulate: true);
+        public readonly void Run<V>() where V : unmanaged, IVector<V> => WinogradProduct.Run<V>(Rows, Width, K, A, Turned ? 1 : K, Turned ? Rows : 1, B, C, Width, Accumulate);
     }
 }

@@ -55,12 +55,26 @@ public class PreparedColumnsTests
         Assert.InRange((distance - outputs) * 16, 0, outputs);
     }
 
-    [Fact]
-    public void What_lies_between_columns_reaches_no_output()
+    // Their last lines are computed whole: infinity times what lies between columns is no number, and nothing of it may be written.
+    [Theory, InlineData(1000), InlineData(770), InlineData(17000), InlineData(37)]
+    public void What_lies_between_columns_reaches_no_output(int outputs)
     {
-        // 1000 outputs are computed as 1008: infinity times what lies there is no number.
-        PreparedColumns columns = PreparedColumns.FromColumns([.. Enumerable.Repeat(1f, 2000)], 2, 1000);
-        Assert.All(SameEverywhere(1000, y => columns.Multiply([float.PositiveInfinity, 2], 0, y)), v => Assert.Equal(float.PositiveInfinity, v));
+        const int Inputs = 11, Guards = 32;
+        PreparedColumns columns = PreparedColumns.FromColumns([.. Enumerable.Repeat(1f, Inputs * outputs)], Inputs, outputs);
+        float[] x = [.. Enumerable.Repeat(2f, Inputs)];
+        x[4] = float.PositiveInfinity;
+        float[] y = SameEverywhere(outputs + Guards, y => columns.Multiply(x, 0, y.AsSpan(0, outputs)), initial: 7);
+        Assert.All(y[..outputs], v => Assert.Equal(float.PositiveInfinity, v));
+        Assert.All(y[outputs..], v => Assert.Equal(7, v));
+    }
+
+    [Fact]
+    public unsafe void Columns_begin_with_a_page()
+    {
+        PreparedColumns columns = PreparedColumns.FromColumns(new float[3000], 3, 1000);
+        using System.Buffers.MemoryHandle first = columns.Values.Pin();
+        Assert.Equal(0, (nint)first.Pointer % 4096);
+        Assert.Equal(1024, columns.Distance);
     }
 
     [Fact]

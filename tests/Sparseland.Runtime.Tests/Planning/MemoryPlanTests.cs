@@ -42,9 +42,9 @@ public sealed class MemoryPlanTests
         for (int seed = 0; seed < 200; seed++)
         {
             (MemoryPlan.Life[] lives, _) = Draw(seed, halved);
-            int[] bytes = [.. lives.Select(l => Lines(l.Slot.Length) * (l.Slot.InHalves ? 2 : 1))];
+            int[] floats = [.. lives.Select(l => Lines(l.Slot.Length) * (l.Slot.InHalves ? 2 : 1))];
             int total = MemoryPlan.Place(lives);
-            Assert.InRange(total, Enumerable.Range(0, lives.Length).Max(step => lives.Zip(bytes).Where(p => p.First.First <= step && step <= p.First.Last).Sum(p => p.Second)), bytes.Sum());
+            Assert.InRange(total, Enumerable.Range(0, lives.Length).Max(step => lives.Zip(floats).Where(p => p.First.First <= step && step <= p.First.Last).Sum(p => p.Second)), floats.Sum());
             Assert.Equal(0, total % Line);
             Assert.All(lives, l => Assert.Equal(0, l.Slot.Offset % Line));
         }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using Sparseland.Kernels.Dense;
 using Sparseland.Kernels.Simd;
@@ -113,10 +114,11 @@ internal unsafe struct CompiledProduct<TSource> where TSource : struct, ITileSou
         }
     }
 
-    /// <summary>As <see cref="Run()"/> for a source or an output in halves, or both.</summary>
+    /// <summary>As <see cref="Run()"/> for a source or an output in halves, or both: straight-line code, at least one column, no residual.</summary>
     /// <param name="lowerSource">The source of the lower half.</param>
     public readonly void RunHalves(in TSource lowerSource)
     {
+        Debug.Assert(Matrix is CompiledMatrix && Columns > 0 && Residual == null);
         int each = (ShareOf(1, 2) + GroupTiles - 1) / GroupTiles;
         CompiledProduct<TSource> lower = this;
         lower.Source = lowerSource;
