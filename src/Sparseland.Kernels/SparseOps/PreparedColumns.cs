@@ -105,7 +105,7 @@ public sealed unsafe class PreparedColumns
         return outputs;
     }
 
-    private static void Copy(float* columns, float* values, int inputs, int outputs, int distance) => Parts.Rows(inputs, (long)inputs * outputs, (first, end) =>
+    private static void Copy(float* columns, float* values, int inputs, int outputs, int distance) => Parts.Rows(inputs, outputs, (first, end) =>
     {
         for (int c = first; c < end; c++) new ReadOnlySpan<float>(columns + ((nint)c * outputs), outputs).CopyTo(new Span<float>(values + ((nint)c * distance), outputs));
     });
